@@ -1,0 +1,1 @@
+"""Arithmetic of search: pure functions over numpy arrays and small values."""

@@ -1,0 +1,118 @@
+"""Local maxima of a map on the feature grid: each found once, wherever tiles meet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class Peak:
+    """A place that looks like a class's prototypes, in level-0 pixels."""
+
+    image: str
+    """Name of the image."""
+    class_name: str
+    """Name of the class."""
+    y: float
+    """Row of the centre."""
+    x: float
+    """Column of the centre."""
+    patch_shape: tuple[float, float]
+    """Height and width of the class's patches."""
+    similarity: float
+    """Similarity on the feature grid, in [-1, 1]."""
+
+
+def find_peaks(values: NDArray[np.floating], radius: int, floor: float) -> NDArray[np.float64]:
+    """Find the local maxima of a map and refine them below the grid's spacing.
+
+    Parameters
+    ----------
+    values : (H + 2 radius, W + 2 radius) array
+        A map with a margin of `radius` on all sides; ``-inf`` outside the image.
+    radius : int
+        A peak is the highest value within this distance along y and x, at least 1. Among equal values the
+        first in reading order is the peak, which no cut of the map into tiles can change.
+    floor : float
+        Lower values are no peaks.
+
+    Returns
+    -------
+    (N, 3) array
+        y and x in grid steps from the first position inside the margin, and the height on the grid.
+        A parabola through each peak and its neighbours moves it by at most half a step.
+    """
+    core = values[radius:-radius, radius:-radius]
+    is_peak = core >= floor
+    earlier, later = _neighbourhood_maxima(values, radius)
+    is_peak &= (core > earlier) & (core >= later)
+    rows, columns = np.nonzero(is_peak)
+    y = rows + _vertex_offset(values, rows + radius, columns + radius, axis=0)
+    x = columns + _vertex_offset(values, rows + radius, columns + radius, axis=1)
+    return np.stack([y, x, core[rows, columns]], axis=1).astype(np.float64)
+
+
+def _neighbourhood_maxima(
+    values: NDArray[np.floating], radius: int
+) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+    """Return the highest value before and after each position, in reading order, in its neighbourhood."""
+    side = 2 * radius + 1
+    along = sliding_window_view(values, side, axis=1)
+    row_maxima = along.max(axis=-1)
+    rows = sliding_window_view(row_maxima, side, axis=0)
+    left = along[radius:-radius, :, :radius].max(axis=-1)
+    right = along[radius:-radius, :, radius + 1 :].max(axis=-1)
+    above, below = rows[..., :radius].max(axis=-1), rows[..., radius + 1 :].max(axis=-1)
+    return np.maximum(above, left), np.maximum(below, right)
+
+
+def _vertex_offset(
+    values: NDArray[np.floating], rows: NDArray[np.intp], columns: NDArray[np.intp], axis: int
+) -> NDArray[np.float64]:
+    """Return where the parabola through three neighbouring values has its vertex, in [-0.5, 0.5]."""
+    dy, dx = (1, 0) if axis == 0 else (0, 1)
+    before = values[rows - dy, columns - dx].astype(np.float64)
+    centre = values[rows, columns].astype(np.float64)
+    after = values[rows + dy, columns + dx].astype(np.float64)
+    is_known = np.isfinite(before) & np.isfinite(after)
+    before, after = np.where(is_known, before, centre), np.where(is_known, after, centre)
+    curvature = before - 2 * centre + after
+    is_known &= curvature < 0
+    slope = np.where(is_known, before - after, 0.0)
+    offset: NDArray[np.float64] = np.clip(slope / (2 * np.where(is_known, curvature, -1.0)), -0.5, 0.5)
+    return offset
+
+
+def strongest(points: NDArray[np.floating], scores: NDArray[np.floating], distance: float) -> NDArray[np.bool_]:
+    """Choose between points that compete for one object, such as peaks of several classes.
+
+    Parameters
+    ----------
+    points : (N, 2) array
+        y and x in pixels.
+    scores : (N,) array
+        The higher wins; among equals the first.
+    distance : float
+        Points nearer than this compete, in pixels.
+
+    Returns
+    -------
+    (N,) bool array
+        In descending order of score, a point is kept if none that is kept lies nearer.
+
+    Examples
+    --------
+    >>> strongest(np.array([[0.0, 0.0], [0.0, 3.0], [0.0, 9.0]]), np.array([0.5, 0.9, 0.1]), distance=5.0)
+    array([False,  True,  True])
+    """
+    is_kept = np.zeros(len(points), bool)
+    for i in np.argsort(-scores, kind="stable"):
+        is_kept[i] = np.all(np.hypot(*(points[is_kept] - points[i]).T) >= distance)
+    return is_kept
