@@ -1,0 +1,1 @@
+"""Networks: the trunk, its features and their similarity."""

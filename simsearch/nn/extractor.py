@@ -1,0 +1,235 @@
+"""Three ways from pixels to vectors on the feature grid, which a search compares with its prototypes.
+
+``template``
+    Dense features; a prototype is the whole block of vectors that its patch covers. The default.
+``pooled``
+    Dense features, averaged over the patch with a Gaussian window; a prototype is one vector.
+``patchwise``
+    The paper's: every patch of a sliding window passes through the trunk alone. The reference, and slow.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import torch
+from torch.nn import functional
+
+from simsearch.core.feature_grid import FeatureGrid
+from simsearch.core.tiles import Region
+from simsearch.errors import ConfigError
+from simsearch.nn.features import ALIGNMENT, dense_features, gaussian, patch_features
+from simsearch.nn.trunk import LAYER_DIMS, LAYER_STRIDES, RECEPTIVE_FIELDS, Trunk
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+Method = Literal["template", "pooled", "patchwise"]
+METHODS: tuple[Method, ...] = ("template", "pooled", "patchwise")
+
+_DENSE_STRIDE = 8
+_PAPER_STRIDE = 0.1  # of the patch's width (section 2.3.1)
+_BATCH = 128  # patches at a time
+
+
+@dataclass(frozen=True, slots=True)
+class Extractor:
+    """How vectors are computed, for patches of one shape on one pyramid level."""
+
+    method: Method
+    """One of `METHODS`."""
+    patch_shape: tuple[int, int]
+    """Height and width of a patch in pixels of the searched level."""
+    layers: tuple[int, ...]
+    """Layers of the trunk whose features are concatenated."""
+    is_centred: bool
+    """Whether the mean vector of the images is subtracted before vectors are compared."""
+
+    @property
+    def grid(self) -> FeatureGrid:
+        """The grid that vectors lie on."""
+        if self.method == "patchwise":
+            return FeatureGrid(_PAPER_STRIDE * self.patch_shape[1])
+        return FeatureGrid(_DENSE_STRIDE)
+
+    @property
+    def dim(self) -> int:
+        """Length of a vector."""
+        return sum(LAYER_DIMS[layer] for layer in self.layers)
+
+    @property
+    def block_shape(self) -> tuple[int, int]:
+        """Height and width of a prototype's block in vectors; odd, so that it has a middle."""
+        return self.covered_shape if self.method == "template" else (1, 1)
+
+    @property
+    def covered_shape(self) -> tuple[int, int]:
+        """How many positions of the grid a patch covers, to the nearest odd number."""
+        h, w = (2 * round(side / self.grid.stride / 2) + 1 for side in self.patch_shape)
+        return h, w
+
+    @property
+    def reach(self) -> int:
+        """How far from its position a vector sees, in pixels; a block sees its vectors' reach farther."""
+        if self.method == "patchwise":
+            return max(self.patch_shape) // 2 + 1
+        pooling = _DENSE_STRIDE * (max(self.covered_shape) // 2) if self.method == "pooled" else 0
+        return RECEPTIVE_FIELDS[max(self.layers)] // 2 + pooling
+
+
+def make_extractor(method: str, patch_shape: tuple[int, int]) -> Extractor:
+    """Return the extractor of a method with what was measured to be best for it (DESIGN 4.2).
+
+    Raises
+    ------
+    ConfigError
+        If there is no such method, or patches are too small for it.
+    """
+    if min(patch_shape) < LAYER_STRIDES[3]:
+        raise ConfigError(f"expected patches of at least {LAYER_STRIDES[3]} px, got {patch_shape}: draw larger boxes")
+    if method == "template":
+        return Extractor("template", patch_shape, layers=(2, 3), is_centred=True)
+    if method == "pooled":
+        return Extractor("pooled", patch_shape, layers=(3,), is_centred=False)
+    if method == "patchwise":
+        return Extractor("patchwise", patch_shape, layers=(3,), is_centred=False)
+    raise ConfigError(f"expected a method among {', '.join(METHODS)}, got {method!r}")
+
+
+def needed_region(extractor: Extractor, window: Region) -> Region:
+    """Return the pixels that the vectors in a window of the grid depend on.
+
+    Parameters
+    ----------
+    extractor : Extractor
+        What will compute them.
+    window : Region
+        Half-open range of grid indices along y and x.
+
+    Returns
+    -------
+    Region
+        It may reach outside the image. Its corners lie on a grid anchored at the image's first pixel.
+    """
+    y0, y1 = _needed_span(extractor, window.y0, window.y1)
+    x0, x1 = _needed_span(extractor, window.x0, window.x1)
+    return Region(y0, y1, x0, x1)
+
+
+def vectors(trunk: Trunk, pixels: torch.Tensor, extractor: Extractor, window: Region) -> torch.Tensor:
+    """Compute the vectors in a window of the grid.
+
+    Parameters
+    ----------
+    trunk : Trunk
+        In evaluation mode.
+    pixels : (C, H, W) tensor
+        Intensities in [0, 1] of `needed_region`.
+    extractor : Extractor
+        What to compute.
+    window : Region
+        Half-open range of grid indices along y and x.
+
+    Returns
+    -------
+    (D, h, w) tensor
+        One vector for each position of the window.
+    """
+    origin = needed_region(extractor, window)
+    if extractor.method == "patchwise":
+        return _patch_vectors(trunk, pixels, extractor, window, origin)
+    features = dense_features(trunk, pixels[None], stride=_DENSE_STRIDE, layers=extractor.layers)
+    features = _pool(features, extractor.covered_shape) if extractor.method == "pooled" else features
+    top, left = window.y0 - origin.y0 // _DENSE_STRIDE, window.x0 - origin.x0 // _DENSE_STRIDE
+    h, w = window.shape
+    return features[0, :, top : top + h, left : left + w]
+
+
+def prototype_region(extractor: Extractor, y: float, x: float) -> Region:
+    """Return the pixels that a prototype's blocks depend on: a square around its centre, with a middle pixel."""
+    half = extractor.reach + int(extractor.grid.stride * (max(extractor.block_shape) // 2))
+    half = -(-half // ALIGNMENT) * ALIGNMENT
+    cy, cx = int(y + 0.5), int(x + 0.5)
+    return Region(cy - half, cy + half + 1, cx - half, cx + half + 1)
+
+
+def prototype_blocks(trunk: Trunk, pixels: torch.Tensor, extractor: Extractor) -> Iterator[torch.Tensor]:
+    """Compute the blocks of a prototype and its rotations by 90, 180 and 270 degrees (section 2.3.1).
+
+    Parameters
+    ----------
+    trunk : Trunk
+        In evaluation mode.
+    pixels : (C, S, S) tensor
+        Intensities in [0, 1] of `prototype_region`.
+    extractor : Extractor
+        What computes the vectors that the blocks will be compared with.
+
+    Yields
+    ------
+    (D, kh, kw) tensor
+        ``block_shape``, its sides exchanged for 90 and 270 degrees.
+    """
+    for turns in range(4):
+        turned = torch.rot90(pixels, turns, dims=(1, 2))
+        yield _block(trunk, turned, extractor, is_on_its_side=bool(turns % 2))
+
+
+def _block(trunk: Trunk, pixels: torch.Tensor, extractor: Extractor, *, is_on_its_side: bool) -> torch.Tensor:
+    middle = pixels.shape[-1] // 2
+    if extractor.method == "patchwise":
+        h, w = _oriented(extractor.patch_shape, is_on_its_side)
+        top, left = middle - h // 2, middle - w // 2
+        patch = pixels[None, :, top : top + h, left : left + w]
+        window = gaussian(_oriented(_layer3_shape(extractor.patch_shape), is_on_its_side)).to(patch)
+        return patch_features(trunk, patch, window)[0, :, None, None]
+    padding = -pixels.shape[-1] % ALIGNMENT  # far from the middle: no vector of the block sees it
+    pixels = functional.pad(pixels[None], (0, padding, 0, padding), mode="replicate")
+    features = dense_features(trunk, pixels, stride=_DENSE_STRIDE, layers=extractor.layers)
+    if extractor.method == "pooled":
+        features = _pool(features, _oriented(extractor.covered_shape, is_on_its_side))
+    kh, kw = _oriented(extractor.block_shape, is_on_its_side)
+    top, left = middle // _DENSE_STRIDE - kh // 2, middle // _DENSE_STRIDE - kw // 2
+    return features[0, :, top : top + kh, left : left + kw]
+
+
+def _oriented(shape: tuple[int, int], is_on_its_side: bool) -> tuple[int, int]:
+    return (shape[1], shape[0]) if is_on_its_side else shape
+
+
+def _layer3_shape(patch_shape: tuple[int, int]) -> tuple[int, int]:
+    h, w = (-(-side // LAYER_STRIDES[3]) for side in patch_shape)
+    return h, w
+
+
+def _needed_span(extractor: Extractor, start: int, stop: int) -> tuple[int, int]:
+    stride, reach = extractor.grid.stride, extractor.reach
+    low, high = int(stride * start - reach), int(stride * (stop - 1)) + reach + 1
+    return low // ALIGNMENT * ALIGNMENT, -(-high // ALIGNMENT) * ALIGNMENT
+
+
+def _pool(features: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
+    """Average feature maps with a Gaussian window; what lies outside counts as zero."""
+    kernel = gaussian(shape).to(features)
+    y, x = kernel.sum(dim=1), kernel.sum(dim=0)  # a Gaussian is the product of its marginals
+    d = features.shape[1]
+    features = functional.conv2d(features, y.view(1, 1, -1, 1).expand(d, 1, -1, 1), padding=(len(y) // 2, 0), groups=d)
+    return functional.conv2d(features, x.view(1, 1, 1, -1).expand(d, 1, 1, -1), padding=(0, len(x) // 2), groups=d)
+
+
+def _patch_vectors(
+    trunk: Trunk, pixels: torch.Tensor, extractor: Extractor, window: Region, origin: Region
+) -> torch.Tensor:
+    (h, w), stride = extractor.patch_shape, extractor.grid.stride
+    corners = [
+        (int(stride * i + 0.5) - h // 2 - origin.y0, int(stride * j + 0.5) - w // 2 - origin.x0)
+        for i in range(window.y0, window.y1)
+        for j in range(window.x0, window.x1)
+    ]
+    weights = gaussian(_layer3_shape(extractor.patch_shape)).to(pixels)
+    found = []
+    for begin in range(0, len(corners), _BATCH):
+        batch = torch.stack([pixels[:, y : y + h, x : x + w] for y, x in corners[begin : begin + _BATCH]])
+        found.append(patch_features(trunk, batch, weights))
+    return torch.cat(found).T.reshape(extractor.dim, *window.shape)
