@@ -1,0 +1,61 @@
+"""Boxes that a person has drawn, as CSV."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from simsearch.core.boxes import Box, check_box
+from simsearch.errors import AnnotationError
+from simsearch.io.tables import Row, read_table
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+_COLUMNS = ("image", "class", "y", "x", "height", "width")
+
+
+def read_boxes(path: Path, shapes: Mapping[str, tuple[int, int]]) -> list[Box]:
+    """Read boxes and check each against its image.
+
+    Parameters
+    ----------
+    path : Path
+        CSV with the columns image, class, y, x (centre), height, width, in level-0 pixels.
+    shapes : mapping of str to (int, int)
+        Height and width of each image by its name.
+
+    Returns
+    -------
+    list of Box
+        In the order of the file, at least one.
+
+    Raises
+    ------
+    SourceError
+        If the file cannot be read as text.
+    AnnotationError
+        If a column is missing or a row is wrong; the message names the row.
+    """
+    header, rows = read_table(path)
+    missing = [column for column in _COLUMNS if column not in header]
+    if missing:
+        raise AnnotationError(
+            f"{path}: expected the columns {', '.join(_COLUMNS)}, got {', '.join(header)}: add {', '.join(missing)}"
+        )
+    return [_box(row, f"{path}, row {row.number}", shapes) for row in rows]
+
+
+def _box(row: Row, place: str, shapes: Mapping[str, tuple[int, int]]) -> Box:
+    try:
+        y, x, height, width = (float(row.values[column]) for column in _COLUMNS[2:])
+    except ValueError as error:
+        raise AnnotationError(f"{place}: expected numbers in y, x, height and width, got {error}") from error
+    if not row.values["class"]:
+        raise AnnotationError(f"{place}: expected the name of a class, got nothing: name what the box is around")
+    box = Box(row.values["image"], row.values["class"], y, x, height, width)
+    try:
+        check_box(box, shapes)
+    except AnnotationError as error:
+        raise AnnotationError(f"{place}: {error}") from error
+    return box

@@ -1,0 +1,143 @@
+"""Which reader an image needs: its content decides, not its suffix."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from tifffile import PHOTOMETRIC, TiffFile
+
+from simsearch.errors import SourceError
+from simsearch.io.source_npy import NpySource
+from simsearch.io.source_raster import RasterSource
+from simsearch.io.source_slide import SlideSource, vendor
+from simsearch.io.source_stack import StackSource
+from simsearch.io.source_tiff import TiffSource
+from simsearch.io.source_zarr import ZarrSource
+from simsearch.io.sources import AnySpec, ImageSource, SourceSpec, StackSpec, source_errors
+from simsearch.io.stores import is_remote
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+KNOWN = "PNG, JPEG, BMP, TIFF, a whole slide, OME-Zarr or .npy"
+SUFFIXES = frozenset(
+    [
+        ".png",
+        ".jpg",
+        ".jpeg",
+        ".bmp",
+        ".tif",
+        ".tiff",
+        ".qptiff",
+        ".btf",
+        ".lsm",
+        ".stk",
+        ".npy",
+        ".svs",
+        ".ndpi",
+        ".mrxs",
+        ".scn",
+        ".bif",
+        ".vms",
+        ".vmu",
+        ".svslide",
+        ".czi",
+        ".zarr",
+    ]
+)
+"""Suffixes by which images are picked out of a folder."""
+
+_TIFF_HEADS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_RASTER_HEADS = {b"\x89PNG": (".png",), b"\xff\xd8\xff": (".jpg", ".jpeg"), b"BM": (".bmp",)}
+_SLIDE_SUFFIX = ".mrxs"  # its file is a JPEG thumbnail; the slide lies in the folder beside it
+
+
+@contextmanager
+def open_source(spec: AnySpec) -> Iterator[ImageSource]:
+    """Open an image of any known format.
+
+    Yields
+    ------
+    ImageSource
+        Closed at the end.
+
+    Raises
+    ------
+    SourceError
+        If it is not there, empty, of no known format, or damaged.
+    ConfigError
+        If a z or t axis needs a choice.
+    """
+    source = _opened(spec)
+    try:
+        yield source
+    finally:
+        source.close()
+
+
+def suffix_note(path: str) -> tuple[str, ...]:
+    """Note that a file is something else than its suffix says, but readable."""
+    if is_remote(path) or Path(path).is_dir():
+        return ()
+    suffix = Path(path).suffix.lower()
+    known = {each for suffixes in _RASTER_HEADS.values() for each in suffixes} | {".tif", ".tiff", ".npy"}
+    right = _suffixes(_head(path))
+    if suffix not in known or not right or suffix in right:
+        return ()
+    return (f"is read as {right[0].lstrip('.').upper()}, which it is in spite of its suffix",)
+
+
+def _opened(spec: AnySpec) -> ImageSource:
+    if isinstance(spec, StackSpec):
+        return StackSource(spec, open_source)
+    return _reader(spec.path)(spec)
+
+
+def _reader(path: str) -> Callable[[SourceSpec], ImageSource]:
+    if is_remote(path):
+        return ZarrSource
+    if not Path(path).exists():
+        raise SourceError(f"{path}: expected an image, got nothing there: check the path")
+    if Path(path).is_dir():
+        return ZarrSource
+    head = _head(path)
+    if head.startswith(_TIFF_HEADS):
+        return SlideSource if _is_slide(path) else TiffSource
+    if head.startswith(b"\x93NUMPY"):
+        return NpySource
+    if head.startswith(tuple(_RASTER_HEADS)) and Path(path).suffix.lower() != _SLIDE_SUFFIX:
+        return RasterSource
+    if head and vendor(path):
+        return SlideSource
+    got = f"one that starts with {head[:8]!r}" if head else "an empty file"
+    raise SourceError(f"{path}: expected {KNOWN}, got {got}: fetch or export it again in one of these formats")
+
+
+def _head(path: str) -> bytes:
+    with source_errors(path, "a readable file"), Path(path).open("rb") as file:
+        return file.read(16)
+
+
+def _suffixes(head: bytes) -> tuple[str, ...]:
+    if head.startswith(_TIFF_HEADS):
+        return ".tif", ".tiff"
+    if head.startswith(b"\x93NUMPY"):
+        return (".npy",)
+    return next((suffixes for start, suffixes in _RASTER_HEADS.items() if head.startswith(start)), ())
+
+
+def _is_slide(path: str) -> bool:
+    # OpenSlide opens deeper and grey slides too, but serves 8-bit RGB of them.
+    if vendor(path) is None:
+        return False
+    try:
+        with TiffFile(path) as tiff:
+            page = tiff.pages.first
+            rgb = page.photometric in (PHOTOMETRIC.RGB, PHOTOMETRIC.YCBCR) and page.samplesperpixel == 3
+            flat = tiff.is_ndpi or tiff.is_scn or not set(tiff.series[0].axes) - set("YXS")
+            return bool(rgb and page.dtype == np.uint8 and flat and not tiff.is_ome)
+    except Exception:  # noqa: BLE001  what tifffile cannot parse, OpenSlide may
+        return True

@@ -1,0 +1,99 @@
+"""Which parts of a conversion are done: a file beside its pixels, one line a task, only ever appended to."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import shutil
+from typing import TYPE_CHECKING
+
+from simsearch.errors import StoreError
+from simsearch.io.writing import store_errors
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+JOURNAL_NAME = ".simsearch-journal.jsonl"
+
+
+class Journal:
+    """The journal of a folder, which is emptied if it was begun for something else.
+
+    Parameters
+    ----------
+    folder : Path
+        Where the pixels go; made if it is not there.
+    fingerprint : str
+        What is converted, and how. A folder with another one starts over.
+
+    Raises
+    ------
+    StoreError
+        If the folder cannot be written, or another process is writing it.
+    """
+
+    def __init__(self, folder: Path, fingerprint: str) -> None:
+        self._path = folder / JOURNAL_NAME
+        with store_errors(str(folder)):
+            begun = _read(self._path)
+            if begun is None or begun[0] != fingerprint:
+                _check_free(self._path)
+                shutil.rmtree(folder, ignore_errors=True)
+                begun = fingerprint, frozenset()
+            folder.mkdir(parents=True, exist_ok=True)
+            self._file = self._path.open("a+", encoding="utf-8")
+        _lock(self._file.fileno(), folder, self._file.close)
+        self.done = begun[1]
+        if self._file.tell() == 0:
+            self._append({"fingerprint": fingerprint})
+        else:
+            self._append({})  # ends a line that was cut off when the process was killed
+
+    def add(self, task: str) -> None:
+        """Note that a task is done."""
+        self._append({"task": task})
+
+    def close(self) -> None:
+        """Let others write the folder."""
+        self._file.close()
+
+    def _append(self, line: dict[str, str]) -> None:
+        with store_errors(str(self._path)):
+            self._file.write(json.dumps(line) + "\n" if line else "\n")
+            self._file.flush()
+
+
+def _read(path: Path) -> tuple[str, frozenset[str]] | None:
+    try:
+        lines = [_parsed(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    except FileNotFoundError:
+        return None
+    tasks = frozenset(line["task"] for line in lines if "task" in line)
+    return (lines[0].get("fingerprint", ""), tasks) if lines else None
+
+
+def _parsed(line: str) -> dict[str, str]:
+    try:
+        parsed = json.loads(line)
+    except ValueError:
+        return {}
+    return parsed if isinstance(parsed, dict) else {}
+
+
+def _check_free(path: Path) -> None:
+    if path.exists():
+        with path.open("a") as file:
+            _lock(file.fileno(), path.parent, file.close)
+
+
+def _lock(descriptor: int, folder: Path, close: object) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        if callable(close):
+            close()
+        raise StoreError(
+            f"{folder}: expected to be the only one to write, got another conversion at work: wait for it, or stop it"
+        ) from error
+    except OSError:
+        return  # a file system without locks

@@ -1,0 +1,124 @@
+"""Pictures of images with what was found in them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from simsearch.core.intensity import Range, rescale
+from simsearch.core.tiles import Region
+from simsearch.io.scaled import read_scaled, scaled
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from simsearch.io.image import ImageMeta
+
+# Okabe and Ito's palette: told apart by colour-blind people too, and on dark and bright images.
+CLASS_COLORS = ("#E69F00", "#56B4E9", "#CC79A7", "#F0E442", "#009E73", "#D55E00", "#0072B2", "#FFFFFF")
+
+_MAX_SIDE = 2048  # of an overlay, in pixels
+_BAR, _FONT_SIZE = 30, 17  # height of the legend and of its letters, in pixels
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A box to draw, in level-0 pixels."""
+
+    class_index: int
+    y: float
+    x: float
+    height: float
+    width: float
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """What to draw on an image."""
+
+    classes: tuple[str, ...]
+    """Names of the classes, for the legend."""
+    marks: tuple[Mark, ...]
+    """The boxes."""
+
+
+def compose(pixels: NDArray[np.floating], colors: Sequence[str]) -> NDArray[np.uint8]:
+    """Add up channels in their colours.
+
+    Parameters
+    ----------
+    pixels : (C, H, W) array
+        Intensities in [0, 1].
+    colors : sequence of str
+        6 hex digits for each channel.
+
+    Returns
+    -------
+    (H, W, 3) uint8 array
+
+    Examples
+    --------
+    >>> compose(np.array([[[1.0]], [[0.5]]]), ["FF0000", "FFFFFF"]).tolist()
+    [[[255, 128, 128]]]
+    """
+    weights = np.array([[int(color[i : i + 2], 16) / 255 for i in (0, 2, 4)] for color in colors])
+    rgb: NDArray[np.float64] = np.clip(np.einsum("chw,ck->hwk", pixels, weights), 0, 1)
+    return np.rint(rgb * 255).astype(np.uint8)
+
+
+def draw_overlay(
+    meta: ImageMeta, channels: Sequence[int], ranges: Sequence[Range], drawing: Drawing, path: Path
+) -> None:
+    """Draw an image with boxes and a legend that counts them, as PNG of at most 2048 px a side.
+
+    Parameters
+    ----------
+    meta : ImageMeta
+        The image.
+    channels : sequence of int
+        Which channels to draw.
+    ranges : sequence of (float, float)
+        For each of them the intensities drawn darkest and brightest.
+    drawing : Drawing
+        The boxes and their classes.
+    path : Path
+        Where to write.
+    """
+    downsampling = 1
+    while max(meta.shape) > downsampling * _MAX_SIDE:
+        downsampling *= 2
+    image = scaled(meta, downsampling)
+    height, width = image.shape
+    pixels = rescale(read_scaled(image, Region(0, height, 0, width), channels), ranges)
+    canvas = Image.new("RGB", (width, height + _BAR), "black")
+    canvas.paste(Image.fromarray(compose(pixels, [meta.channel_colors[c] for c in channels])), (0, 0))
+    draw = ImageDraw.Draw(canvas)
+    line = max(2, round(max(height, width) / 700))
+    for mark in drawing.marks:
+        _draw_mark(draw, mark, downsampling, line)
+    _draw_legend(draw, drawing, top=height)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    canvas.save(path)
+
+
+def _draw_mark(draw: ImageDraw.ImageDraw, mark: Mark, downsampling: int, line: int) -> None:
+    top, left = mark.y - mark.height / 2 + 0.5, mark.x - mark.width / 2 + 0.5
+    box = [edge / downsampling for edge in (left, top, left + mark.width - 1, top + mark.height - 1)]
+    # A dark rim keeps the box visible on bright images, its colour on dark ones.
+    draw.rectangle([box[0] - 1, box[1] - 1, box[2] + 1, box[3] + 1], outline="black", width=line + 2)
+    draw.rectangle(box, outline=CLASS_COLORS[mark.class_index % len(CLASS_COLORS)], width=line)
+
+
+def _draw_legend(draw: ImageDraw.ImageDraw, drawing: Drawing, top: int) -> None:
+    font = ImageFont.load_default(_FONT_SIZE)
+    x = 10.0
+    for index, name in enumerate(drawing.classes):
+        text = f"{name}: {sum(mark.class_index == index for mark in drawing.marks)}"
+        draw.text((x, top + 5), text, fill=CLASS_COLORS[index % len(CLASS_COLORS)], font=font)
+        x += draw.textlength(text, font=font) + 24

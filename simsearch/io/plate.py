@@ -1,0 +1,199 @@
+"""HCS plates in OME-Zarr: rows, columns, wells and their fields."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import xarray as xr
+import zarr
+from ome_zarr.writer import write_plate_metadata, write_well_metadata
+
+from simsearch.io.image import ImageMeta, Selection, describe_image, open_image
+from simsearch.io.ngff import LAYOUT, ome_attributes, parse_plate, parse_well_images
+from simsearch.io.stores import as_location, join, open_group, stem
+from simsearch.io.wells import Well, column_name, parse_well, plate_size, row_name
+from simsearch.io.writing import FORMATS, OmeVersion, store_errors
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
+
+_READERS = 8  # metadata of a plate is hundreds of small files: over a network they are better read together
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A field of a plate."""
+
+    well: str
+    """Path of the well in the plate."""
+    path: str
+    """Path or URL of the image group."""
+
+
+def find_images(paths: Sequence[str | Path], *, z: Selection = None, t: Selection = None) -> list[ImageMeta]:
+    """Describe images, plates as all of their fields.
+
+    Parameters
+    ----------
+    paths : sequence of str or Path
+        OME-Zarr images, plates, or collections of images by bioformats2raw; paths or URLs.
+    z, t : int, "max" or None
+        Plane and time point, or the maximum over them. An axis of length 1 needs no choice.
+
+    Returns
+    -------
+    list of ImageMeta
+        In the order of `paths`; fields in the order of the plate's metadata.
+
+    Raises
+    ------
+    SourceError
+        If one is not there, or is no OME-Zarr 0.4 or 0.5.
+    ConfigError
+        If a z or t axis needs a choice.
+    """
+    locations = [image for path in paths for image in image_locations(as_location(path))]
+    with ThreadPoolExecutor(_READERS) as pool:
+        return list(pool.map(lambda location: describe_image(location, z=z, t=t), locations))
+
+
+def image_locations(path: str) -> list[str]:
+    """Paths of the images at a path: itself, the fields of a plate, the images of a collection."""
+    group = open_group(path)
+    ome, _ = ome_attributes(group, path)
+    if "plate" in ome:
+        return [field.path for field in plate_fields(path)]
+    if "well" in ome:
+        return [join(path, image) for image in parse_well_images(ome, "0.4", path)]
+    if LAYOUT in ome and "multiscales" not in ome:
+        return [join(path, image) for image in _series(group)]
+    return [path]
+
+
+def is_plate(path: str) -> bool:
+    """Tell whether a group is a plate."""
+    return "plate" in ome_attributes(open_group(path), path)[0]
+
+
+def plate_fields(path: str) -> list[Field]:
+    """Fields of a plate, from the metadata of the plate and its wells.
+
+    Raises
+    ------
+    SourceError
+        If it is not a plate, or breaks the specification.
+    """
+    ome, version = ome_attributes(open_group(path), path)
+    wells = [well.path for well in parse_plate(ome, version, path).wells]
+    with ThreadPoolExecutor(_READERS) as pool:
+        images = list(pool.map(lambda well: _images_of_well(join(path, well)), wells))
+    return [Field(well, join(path, well, image)) for well, names in zip(wells, images, strict=True) for image in names]
+
+
+def open_plate(path: str | Path, *, z: Selection = None, t: Selection = None) -> xr.DataTree:
+    """Open a plate lazily.
+
+    Returns
+    -------
+    xarray.DataTree
+        A node per row, column and field (``tree["B/03/0"]``), whose variable ``image`` is what `open_image` gives.
+        The root's attributes have the plate's ``name`` and ``plate_map``, those of a well its row of the plate map.
+
+    Raises
+    ------
+    SourceError
+        If it is not a plate, or breaks the specification.
+    ConfigError
+        If a z or t axis needs a choice.
+    """
+    location = as_location(path)
+    fields = plate_fields(location)
+    images = find_images([field.path for field in fields], z=z, t=t)
+    plate_map = read_plate_map(location)
+    rows = {well.path: row for row in plate_map if (well := parse_well(str(row["well"])))}
+    nodes = {field.well: xr.Dataset(attrs=rows.get(field.well, {})) for field in fields}
+    nodes |= {
+        field.path.removeprefix(f"{location}/"): open_image(image).to_dataset(name="image")
+        for field, image in zip(fields, images, strict=True)
+    }
+    root = xr.Dataset(attrs={"name": stem(location.rsplit("/", 1)[-1]), "plate_map": plate_map})
+    return xr.DataTree.from_dict({"/": root, **nodes}, name=root.attrs["name"])
+
+
+def read_plate_map(path: str | Path) -> list[dict[str, Any]]:
+    """Return the plate map that was stored with a plate: a dictionary a well; empty if there is none."""
+    stored = open_group(as_location(path)).attrs.get("simsearch")
+    plate_map = stored.get("plate_map") if isinstance(stored, dict) else None
+    return [dict(row) for row in plate_map] if isinstance(plate_map, list) else []
+
+
+def write_plate(
+    path: str,
+    fields: Mapping[Well, Sequence[str]],
+    *,
+    others: Iterable[Well] = (),
+    name: str,
+    version: OmeVersion,
+    provenance: Mapping[str, Any],
+) -> None:
+    """Write the metadata of a plate and its wells, when all images are complete.
+
+    Parameters
+    ----------
+    path : str
+        The plate's group.
+    fields : mapping of Well to sequence of str
+        Paths of the images in each well that has some.
+    others : iterable of Well
+        Wells without images that the plate must have room for.
+    name : str
+        Name of the plate.
+    version : {"0.4", "0.5"}
+        Of OME-Zarr.
+    provenance : mapping
+        What made the plate; kept as group attribute ``simsearch``.
+
+    Raises
+    ------
+    StoreError
+        If the folder cannot be written.
+    """
+    fmt = FORMATS[version]
+    rows, columns = plate_size([*fields, *others])
+    with store_errors(path):
+        for well in sorted(fields):
+            group = zarr.open_group(join(path, well.path), mode="a", zarr_format=fmt.zarr_format)
+            write_well_metadata(group, list(fields[well]), fmt=fmt)
+        for well in fields:
+            zarr.open_group(join(path, row_name(well.row)), mode="a", zarr_format=fmt.zarr_format)
+        group = zarr.open_group(path, mode="a", zarr_format=fmt.zarr_format)
+        group.attrs["simsearch"] = dict(provenance)
+        write_plate_metadata(
+            group,
+            rows=[row_name(row) for row in range(rows)],
+            columns=[column_name(column) for column in range(columns)],
+            wells=[well.path for well in sorted(fields)],
+            fmt=fmt,
+            field_count=max(map(len, fields.values())),
+            name=name,
+        )
+
+
+def _images_of_well(path: str) -> tuple[str, ...]:
+    ome, version = ome_attributes(open_group(path), path)
+    return parse_well_images(ome, version, path)
+
+
+def _series(group: zarr.Group) -> list[str]:
+    listed = group.get("OME")
+    attributes = listed.attrs.asdict() if isinstance(listed, zarr.Group) else {}
+    series: Any = attributes.get("ome", attributes)
+    if isinstance(series, dict) and series.get("series"):
+        return [str(name) for name in series["series"]]
+    names: list[str] = []
+    while str(len(names)) in group:  # a server cannot list, but tells what is there
+        names.append(str(len(names)))
+    return names

@@ -1,0 +1,97 @@
+"""Clusters: one that is started on this machine, or any that is running."""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import psutil
+from distributed import Client, LocalCluster, Security
+
+from simsearch.errors import ClusterError, ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_WORKER_BYTES = 2 * 2**30  # what a worker with a trunk and its largest tile needs
+_TIMEOUT_S = 10
+_SCHEDULER = {"dashboard": False, "dashboard_address": "127.0.0.1:0"}  # else two runs at once quarrel about port 8787
+
+
+@contextmanager
+def open_cluster(address: str = "local") -> Iterator[Client]:
+    """Start or find a cluster.
+
+    Parameters
+    ----------
+    address : str
+        ``local``: processes on this machine, as many as it has cores and memory for. ``local:N``: N processes.
+        ``threads``: threads in this process. ``tcp://host:port`` or ``tls://host:port``: a running scheduler.
+
+    Yields
+    ------
+    distributed.Client
+        What was started is stopped at the end; what was found is left running.
+
+    Raises
+    ------
+    ConfigError
+        If the address is none of these.
+    ClusterError
+        If no scheduler answers there.
+    """
+    if "://" in address:
+        with _connected(address) as client:
+            yield client
+        return
+    with _local(address) as cluster, Client(cluster) as client:
+        yield client
+
+
+def worker_shape(n_cores: int, memory_bytes: int, n_workers: int | None = None) -> tuple[int, int]:
+    """Choose how many worker processes to start and how many threads torch gets in each.
+
+    Examples
+    --------
+    >>> worker_shape(8, memory_bytes=64 * 2**30)
+    (8, 1)
+    >>> worker_shape(8, memory_bytes=4 * 2**30)
+    (2, 4)
+    """
+    n_workers = n_workers or max(1, min(n_cores, memory_bytes // _WORKER_BYTES))
+    return n_workers, max(1, n_cores // n_workers)
+
+
+def _local(address: str) -> LocalCluster:
+    kind, _, count = address.partition(":")
+    if kind not in ("local", "threads") or (count and not (count.isdigit() and int(count) > 0)):
+        raise ConfigError(f"expected local, local:N, threads, tcp://HOST:PORT or tls://HOST:PORT, got {address!r}")
+    n_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if kind == "threads":
+        return LocalCluster(
+            n_workers=1, threads_per_worker=int(count or n_cores), processes=False, scheduler_kwargs=_SCHEDULER
+        )
+    n_workers, n_threads = worker_shape(n_cores, psutil.virtual_memory().total, int(count or 0) or None)
+    # One task at a time in a process, and its libraries share the cores: neither idle nor oversubscribed.
+    environment = {"OMP_NUM_THREADS": str(n_threads), "MKL_NUM_THREADS": str(n_threads)}
+    return LocalCluster(n_workers=n_workers, threads_per_worker=1, scheduler_kwargs=_SCHEDULER, env=environment)
+
+
+@contextmanager
+def _connected(address: str) -> Iterator[Client]:
+    if address.startswith("tls://") and Security().get_connection_args("client").get("ssl_context") is None:
+        raise ClusterError(
+            f"expected certificates for {address}, got none: set distributed.comm.tls in Dask's configuration"
+        )
+    try:
+        client = Client(address, timeout=_TIMEOUT_S)
+    except (OSError, ValueError) as error:
+        raise ClusterError(
+            f"expected a Dask scheduler at {address}, got {type(error).__name__}: start one with `dask scheduler`, "
+            "or leave --cluster out to compute on this machine"
+        ) from error
+    with client:
+        if not client.nthreads():
+            raise ClusterError(f"expected workers at {address}, got none: start some with `dask worker {address}`")
+        yield client

@@ -1,0 +1,56 @@
+"""Progress as facts: workflows tell what happened, whoever listens draws it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class StepStarted:
+    """A step of a workflow begins."""
+
+    step: str
+    """Name of the step."""
+    n_tasks: int
+    """How many tasks it has."""
+
+
+@dataclass(frozen=True, slots=True)
+class TaskDone:
+    """A task of a step has finished."""
+
+    step: str
+    """Name of the step."""
+    task: str
+    """Name of the task: its image and tile."""
+
+
+@dataclass(frozen=True, slots=True)
+class TaskFailed:
+    """A task of a step has failed for good."""
+
+    step: str
+    """Name of the step."""
+    task: str
+    """Name of the task: its image and tile."""
+    message: str
+    """What was expected, what was got and the way out."""
+
+
+@dataclass(frozen=True, slots=True)
+class StepEnded:
+    """A step of a workflow is over."""
+
+    step: str
+    """Name of the step."""
+    seconds: float
+    """How long it took."""
+
+
+Event = StepStarted | TaskDone | TaskFailed | StepEnded
+Observer = Callable[[Event], None]
+
+
+def ignore(event: Event) -> None:
+    """Listen to nothing."""

@@ -1,0 +1,31 @@
+"""Trunks and queries on workers: made once in a process from the bytes that were broadcast."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import torch
+
+from simsearch.nn.device import pick_device
+from simsearch.nn.similarity import Query, query_from_bytes
+from simsearch.nn.trunk_file import trunk_from_bytes
+from simsearch.runtime.worker import fetch
+
+if TYPE_CHECKING:
+    from simsearch.nn.trunk import Trunk
+
+
+@lru_cache(maxsize=2)
+def trunk_on_worker(digest: str, n_channels: int) -> Trunk:
+    """Return the broadcast trunk of a digest on this worker's device."""
+    trunk = trunk_from_bytes(fetch(digest), n_channels).to(pick_device())
+    return trunk.to(memory_format=torch.channels_last)  # twice as fast on CPUs, and what GPUs want in bfloat16
+
+
+@lru_cache(maxsize=2)
+def query_on_worker(digest: str) -> Query:
+    """Return the broadcast query of a digest on this worker's device."""
+    query, device = query_from_bytes(fetch(digest)), pick_device()
+    blocks = tuple(tuple(group.to(device) for group in class_blocks) for class_blocks in query.blocks)
+    return Query(query.centre.to(device), blocks)

@@ -1,0 +1,39 @@
+"""What workers do to draw results."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from simsearch.io.overlay import Drawing, draw_overlay
+from simsearch.io.writing import store_errors
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from simsearch.core.intensity import Range
+    from simsearch.io.image import ImageMeta
+
+
+@dataclass(frozen=True, slots=True)
+class OverlayTask:
+    """Draw an image with what was found in it."""
+
+    image: ImageMeta
+    channels: tuple[int, ...]
+    """Which channels to draw."""
+    ranges: tuple[Range, ...]
+    """For each of them the intensities drawn darkest and brightest."""
+    drawing: Drawing
+    """The boxes and their classes."""
+    path: Path
+    """Where to write."""
+
+    def __str__(self) -> str:
+        return self.image.name
+
+
+def draw(task: OverlayTask) -> None:
+    """Write the overlay."""
+    with store_errors(str(task.path)):
+        draw_overlay(task.image, task.channels, task.ranges, task.drawing, task.path)

@@ -1,0 +1,119 @@
+"""Tasks on a cluster: a bounded window in flight, retries, and failures that are named and stay apart."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from distributed import as_completed
+
+from simsearch.errors import SimSearchError, TaskError
+from simsearch.runtime.events import Observer, StepEnded, StepStarted, TaskDone, TaskFailed, ignore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from distributed import Client, Future
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+
+_RETRIES = 2  # cures what is transient: a lost worker, a network file system that hiccups
+_WINDOW_PER_THREAD = 3  # enough to keep a worker busy, few enough that an archive fits in the scheduler
+
+
+@dataclass(frozen=True, slots=True)
+class Done(Generic[Task, Result]):
+    """A task that has finished."""
+
+    task: Task
+    result: Result
+
+
+@dataclass(frozen=True, slots=True)
+class Failed(Generic[Task]):
+    """A task that has failed for good."""
+
+    task: Task
+    error: SimSearchError
+
+
+def run_tasks(
+    client: Client,
+    function: Callable[[Task], Result],
+    tasks: Sequence[Task],
+    *,
+    step: str,
+    observe: Observer = ignore,
+) -> Iterator[Done[Task, Result] | Failed[Task]]:
+    """Run a function over tasks on a cluster and yield what comes back, in the order of completion.
+
+    Parameters
+    ----------
+    client : distributed.Client
+        The cluster.
+    function : callable
+        A function of a module, so that workers find it by name. It must be safe to run twice.
+        An error of simsearch is final; anything else is retried.
+    tasks : sequence
+        Small values; ``str(task)`` names a task. Only a window of them is in flight.
+    step : str
+        Name of the step, for events.
+    observe : callable
+        Gets the events of the step.
+
+    Yields
+    ------
+    Done or Failed
+        One for each task.
+    """
+    observe(StepStarted(step, len(tasks)))
+    begin = time.perf_counter()
+    waiting = iter(tasks)
+    in_flight: dict[Future[Any], Task] = {}
+
+    def submit(task: Task) -> Future[Any]:
+        future = client.submit(_run, function, task, pure=False, retries=_RETRIES)
+        in_flight[future] = task
+        return future
+
+    completed = as_completed([submit(task) for task in islice(waiting, _window(client))], raise_errors=False)
+    try:
+        for future in completed:
+            task = in_flight.pop(future)
+            for following in islice(waiting, 1):
+                completed.add(submit(following))
+            outcome: Done[Task, Result] | Failed[Task] = _outcome(task, future)
+            if isinstance(outcome, Failed):
+                observe(TaskFailed(step, str(task), str(outcome.error)))
+            else:
+                observe(TaskDone(step, str(task)))
+            yield outcome
+    finally:
+        client.cancel(list(in_flight))
+    observe(StepEnded(step, time.perf_counter() - begin))
+
+
+def _run(function: Callable[[Task], Result], task: Task) -> Result | SimSearchError:
+    # Returned, not raised: distributed would retry what no retry can cure.
+    try:
+        return function(task)
+    except SimSearchError as error:
+        return error
+
+
+def _outcome(task: Task, future: Future[Any]) -> Done[Task, Any] | Failed[Task]:
+    if future.status != "finished":
+        cause = future.exception() if future.status == "error" else future.status
+        return Failed(task, TaskError(f"{task}: expected a result, got {type(cause).__name__}: {cause}"))
+    result = future.result()
+    if isinstance(result, SimSearchError):
+        return Failed(task, result)
+    return Done(task, result)
+
+
+def _window(client: Client) -> int:
+    n_threads: int = sum(client.nthreads().values())
+    return max(4, _WINDOW_PER_THREAD * n_threads)

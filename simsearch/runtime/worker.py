@@ -1,0 +1,91 @@
+"""Models on workers: sent to each once, found there by the hash of their bytes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from contextlib import contextmanager
+from threading import Lock
+from typing import TYPE_CHECKING
+
+from distributed import WorkerPlugin
+
+from simsearch.errors import TaskError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from distributed import Client, Worker
+
+_blobs: dict[str, bytes] = {}
+_holders: Counter[str] = Counter()  # workers of this process that have each; threads clusters share a process
+_lock = Lock()
+
+
+class BlobPlugin(WorkerPlugin):
+    """Keeps the bytes of a model in the process of a worker; restarted and new workers get it too."""
+
+    def __init__(self, digest: str, blob: bytes) -> None:
+        self.digest, self.blob = digest, blob
+        self.name = _plugin_name(digest)
+        self.idempotent = True
+
+    def setup(self, worker: Worker) -> None:
+        """Keep the bytes."""
+        with _lock:
+            _holders[self.digest] += 1
+            _blobs[self.digest] = self.blob
+
+    def teardown(self, worker: Worker) -> None:
+        """Forget the bytes, unless another worker of this process has them too."""
+        with _lock:
+            _holders[self.digest] -= 1
+            if not _holders[self.digest]:
+                del _blobs[self.digest], _holders[self.digest]
+
+
+def broadcast(client: Client, blob: bytes) -> str:
+    """Give bytes to every worker, those that join later included.
+
+    Returns
+    -------
+    str
+        The sha256 of the bytes, by which `fetch` finds them. Sent before: nothing is sent again.
+    """
+    digest = hashlib.sha256(blob).hexdigest()
+    client.register_plugin(BlobPlugin(digest, blob))
+    return digest
+
+
+@contextmanager
+def lent(client: Client, blob: bytes) -> Iterator[str]:
+    """Give bytes to every worker for a while, as `broadcast` does: what one search needs must not pile up.
+
+    Yields
+    ------
+    str
+        The sha256 of the bytes.
+    """
+    digest = broadcast(client, blob)
+    try:
+        yield digest
+    finally:
+        client.unregister_worker_plugin(_plugin_name(digest))
+
+
+def fetch(digest: str) -> bytes:
+    """Find bytes that were broadcast; to be called in a task.
+
+    Raises
+    ------
+    TaskError
+        If this worker never got them.
+    """
+    try:
+        return _blobs[digest]
+    except KeyError:
+        raise TaskError(f"expected the model {digest[:16]} on this worker, got none: broadcast it first") from None
+
+
+def _plugin_name(digest: str) -> str:
+    return f"simsearch-{digest[:16]}"
