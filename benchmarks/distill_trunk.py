@@ -92,9 +92,7 @@ def load_pool(data: Path) -> Pool:
         "photo": skimage_images(SKIMAGE_PHOTO),
     }
     pool["nuclei"] = [stretch(image) for image in pool["nuclei"]]
-    wells = [
-        p for p in sorted((data / "bbbc013/images").glob("Channel1-*.png")) if not p.stem.endswith(LABELLED_WELLS)
-    ]
+    wells = [p for p in sorted((data / "bbbc013/images").glob("Channel1-*.png")) if not p.stem.endswith(LABELLED_WELLS)]
     plate = []
     for gfp in wells:
         dna = gfp.with_name(gfp.name.replace("Channel1", "Channel2"))

@@ -115,5 +115,6 @@ def locate(counts: NDArray[np.int64], rank: int) -> tuple[int, int]:
 
 
 def interpolate(below: float, above: float, rank: float) -> float:
-    """Interpolate between the values of the two ranks around a fractional one."""
-    return below + (above - below) * (rank - int(rank))
+    """Interpolate between the values of the two ranks around a fractional one, to the last bit as numpy does."""
+    part = rank - int(rank)
+    return above - (above - below) * (1 - part) if part >= 0.5 else below + (above - below) * part

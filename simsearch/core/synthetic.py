@@ -133,7 +133,8 @@ def _blob(
     direction = np.arctan2(across, along)
     outline = sum(roughness / k * np.cos(k * direction + rng.uniform(0, 2 * np.pi)) for k in (2, 3, 5))
     distance = np.hypot(along / radii[1], across / radii[0]) - outline
-    return 1 / (1 + np.exp((distance - 1) * radii.mean() / 0.9))
+    inside: NDArray[np.float64] = 1 / (1 + np.exp((distance - 1) * radii.mean() / 0.9))
+    return inside
 
 
 def _photograph(rng: np.random.Generator, signal: NDArray[np.float64]) -> NDArray[np.uint16]:
@@ -143,4 +144,5 @@ def _photograph(rng: np.random.Generator, signal: NDArray[np.float64]) -> NDArra
     illumination = 1 - 0.25 * ((y - rng.uniform(-0.3, 0.3)) ** 2 + (x - rng.uniform(-0.3, 0.3)) ** 2) / 2
     photons = rng.poisson((signal + 60) * illumination / _GAIN)
     grey = _OFFSET + _GAIN * photons + rng.normal(0, _READ_NOISE, signal.shape)
-    return np.clip(np.rint(grey), 0, 65535).astype(np.uint16)
+    photograph: NDArray[np.uint16] = np.clip(np.rint(grey), 0, 65535).astype(np.uint16)
+    return photograph

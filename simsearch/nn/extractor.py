@@ -97,27 +97,33 @@ def make_extractor(method: str, patch_shape: tuple[int, int]) -> Extractor:
     raise ConfigError(f"expected a method among {', '.join(METHODS)}, got {method!r}")
 
 
-def needed_region(extractor: Extractor, window: Region) -> Region:
+def needed_region(extractor: Extractor, window: Region, shape: tuple[int, int]) -> Region:
     """Return the pixels that the vectors in a window of the grid depend on.
+
+    Dense features are those of the whole image in a frame of replicated border pixels, just wide enough for a block
+    at the border; beyond it the network sees its own zeros. So a region ends at the frame, and small images cost
+    little more than their own pixels.
 
     Parameters
     ----------
     extractor : Extractor
         What will compute them.
     window : Region
-        Half-open range of grid indices along y and x.
+        Half-open range of grid indices along y and x; at most half a block outside the image.
+    shape : (int, int)
+        Height and width of the image in pixels.
 
     Returns
     -------
     Region
         It may reach outside the image. Its corners lie on a grid anchored at the image's first pixel.
     """
-    y0, y1 = _needed_span(extractor, window.y0, window.y1)
-    x0, x1 = _needed_span(extractor, window.x0, window.x1)
+    y0, y1 = _needed_span(extractor, window.y0, window.y1, shape[0])
+    x0, x1 = _needed_span(extractor, window.x0, window.x1, shape[1])
     return Region(y0, y1, x0, x1)
 
 
-def vectors(trunk: Trunk, pixels: torch.Tensor, extractor: Extractor, window: Region) -> torch.Tensor:
+def vectors(trunk: Trunk, pixels: torch.Tensor, extractor: Extractor, window: Region, region: Region) -> torch.Tensor:
     """Compute the vectors in a window of the grid.
 
     Parameters
@@ -125,23 +131,24 @@ def vectors(trunk: Trunk, pixels: torch.Tensor, extractor: Extractor, window: Re
     trunk : Trunk
         In evaluation mode.
     pixels : (C, H, W) tensor
-        Intensities in [0, 1] of `needed_region`.
+        Intensities in [0, 1] of the region.
     extractor : Extractor
         What to compute.
     window : Region
         Half-open range of grid indices along y and x.
+    region : Region
+        What `needed_region` tells for the window.
 
     Returns
     -------
     (D, h, w) tensor
         One vector for each position of the window.
     """
-    origin = needed_region(extractor, window)
     if extractor.method == "patchwise":
-        return _patch_vectors(trunk, pixels, extractor, window, origin)
+        return _patch_vectors(trunk, pixels, extractor, window, region)
     features = dense_features(trunk, pixels[None], stride=_DENSE_STRIDE, layers=extractor.layers)
     features = _pool(features, extractor.covered_shape) if extractor.method == "pooled" else features
-    top, left = window.y0 - origin.y0 // _DENSE_STRIDE, window.x0 - origin.x0 // _DENSE_STRIDE
+    top, left = window.y0 - region.y0 // _DENSE_STRIDE, window.x0 - region.x0 // _DENSE_STRIDE
     h, w = window.shape
     return features[0, :, top : top + h, left : left + w]
 
@@ -149,7 +156,7 @@ def vectors(trunk: Trunk, pixels: torch.Tensor, extractor: Extractor, window: Re
 def prototype_region(extractor: Extractor, y: float, x: float) -> Region:
     """Return the pixels that a prototype's blocks depend on: a square around its centre, with a middle pixel."""
     half = extractor.reach + int(extractor.grid.stride * (max(extractor.block_shape) // 2))
-    half = -(-half // ALIGNMENT) * ALIGNMENT
+    half = _aligned(half)
     cy, cx = int(y + 0.5), int(x + 0.5)
     return Region(cy - half, cy + half + 1, cx - half, cx + half + 1)
 
@@ -203,10 +210,17 @@ def _layer3_shape(patch_shape: tuple[int, int]) -> tuple[int, int]:
     return h, w
 
 
-def _needed_span(extractor: Extractor, start: int, stop: int) -> tuple[int, int]:
+def _needed_span(extractor: Extractor, start: int, stop: int, side: int) -> tuple[int, int]:
     stride, reach = extractor.grid.stride, extractor.reach
     low, high = int(stride * start - reach), int(stride * (stop - 1)) + reach + 1
-    return low // ALIGNMENT * ALIGNMENT, -(-high // ALIGNMENT) * ALIGNMENT
+    if extractor.method != "patchwise":
+        border = _aligned(int(stride * (max(extractor.covered_shape) // 2 + 1)))
+        low, high = max(low, -border), min(high, _aligned(side) + border)
+    return low // ALIGNMENT * ALIGNMENT, _aligned(high)
+
+
+def _aligned(n_pixels: int) -> int:
+    return -(-n_pixels // ALIGNMENT) * ALIGNMENT
 
 
 def _pool(features: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
@@ -219,11 +233,11 @@ def _pool(features: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
 
 
 def _patch_vectors(
-    trunk: Trunk, pixels: torch.Tensor, extractor: Extractor, window: Region, origin: Region
+    trunk: Trunk, pixels: torch.Tensor, extractor: Extractor, window: Region, region: Region
 ) -> torch.Tensor:
     (h, w), stride = extractor.patch_shape, extractor.grid.stride
     corners = [
-        (int(stride * i + 0.5) - h // 2 - origin.y0, int(stride * j + 0.5) - w // 2 - origin.x0)
+        (int(stride * i + 0.5) - h // 2 - region.y0, int(stride * j + 0.5) - w // 2 - region.x0)
         for i in range(window.y0, window.y1)
         for j in range(window.x0, window.x1)
     ]

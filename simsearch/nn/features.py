@@ -124,6 +124,7 @@ def _without_stride(layer: nn.Sequential, x: torch.Tensor) -> torch.Tensor:
     y = functional.conv2d(x, first.conv1.weight, padding=1)
     y = first.bn2(first.conv2(first.relu(first.bn1(_split(y)))))
     projection, norm = first.downsample
+    assert isinstance(projection, nn.Conv2d)
     shortcut = norm(functional.conv2d(_split(x), projection.weight))
     rest: torch.Tensor = layer[1:](first.relu(y + shortcut))
     return rest

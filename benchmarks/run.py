@@ -1,0 +1,90 @@
+"""Run the benchmarks and print their tables: ``make bench``, or ``python benchmarks/run.py accuracy speed``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import sys
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # a script of the repository, not of the installed package
+
+from benchmarks import conversion, search_accuracy, search_speed
+
+_SHARED = Path(os.environ.get("SIMSEARCH_DATA", Path(__file__).parents[2] / "shared/data"))
+_METHODS = ("template", "pooled", "patchwise")
+
+
+def accuracy(scratch: Path, trunks: list[str]) -> None:
+    """Print average precision and cost on BCCD."""
+    if not _SHARED.is_dir():
+        print(f"accuracy: left out, no BCCD in {_SHARED} (set SIMSEARCH_DATA)")
+        return
+    for trunk in trunks:
+        print(f"\nBCCD test images, 5 prototypes, 5 draws, trunk {Path(trunk).name}")
+        print("| class | method | average precision | s / megapixel |\n| --- | --- | --- | --- |")
+        for score in search_accuracy.run(_SHARED, trunk, _METHODS):
+            mean, spread = np.mean(score.average_precisions), np.std(score.average_precisions)
+            cost = f"{score.seconds_per_megapixel:.2f}"
+            print(f"| {score.class_name} | {score.method} | {mean:.3f} +- {spread:.3f} | {cost} |", flush=True)
+
+
+def speed(scratch: Path, trunks: list[str]) -> None:
+    """Print the cost of a search on a cluster."""
+    seconds = search_speed.template_against_patchwise(scratch, trunks[0])
+    ratio = seconds["patchwise"] / seconds["template"]
+    print("\nSearch of 1,024 x 1,024 px with 48 px patches, one worker")
+    print("| method | s / megapixel |\n| --- | --- |")
+    for method, value in seconds.items():
+        print(f"| {method} | {value:.2f} |")
+    print(f"template is {ratio:.0f} times faster")
+
+
+def workers(scratch: Path, trunks: list[str]) -> None:
+    """Print how a search scales."""
+    seconds = search_speed.one_worker_against_two(scratch, trunks[0])
+    print("\nSearch of 4,096 x 4,096 px, one thread a worker\n| workers | s |\n| --- | --- |")
+    for n_workers, value in seconds.items():
+        print(f"| {n_workers} | {value:.1f} |")
+    print(f"two workers are {seconds[1] / seconds[2]:.2f} times faster")
+
+
+def convert(scratch: Path, trunks: list[str]) -> None:
+    """Print the speed and memory of a conversion."""
+    speeds = conversion.megabytes_per_second(scratch)
+    print("\nConversion of an 8,192 x 8,192 px RGB TIFF\n| way | MB / s |\n| --- | --- |")
+    for way, value in speeds.items():
+        print(f"| {way} | {value:.0f} |")
+    print("\nPeak memory, 20,000 x 20,000 px RGB TIFF\n| process | MiB |\n| --- | --- |")
+    for process, value in conversion.peak_memory_mib(scratch).items():
+        print(f"| {process} | {value:.0f} |")
+
+
+_BENCHMARKS = {"accuracy": accuracy, "speed": speed, "workers": workers, "convert": convert}
+
+
+def main() -> None:
+    """Run the chosen benchmarks."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", default=list(_BENCHMARKS), help=", ".join(_BENCHMARKS))
+    parser.add_argument("--trunk", action="append", help="bundled, imagenet or a file; several for accuracy")
+    options = parser.parse_args()
+    scratch = Path(__file__).parent / "scratch"
+    scratch.mkdir(exist_ok=True)
+    cpu = next((line.split(":")[1].strip() for line in _cpu_lines() if line.startswith("model name")), "unknown CPU")
+    print(f"{date.today()}, {cpu}, {os.cpu_count()} cores, Python {platform.python_version()}")
+    for name in options.names:
+        _BENCHMARKS[name](scratch, options.trunk or ["bundled"])
+
+
+def _cpu_lines() -> list[str]:
+    path = Path("/proc/cpuinfo")
+    return path.read_text().splitlines() if path.exists() else []
+
+
+if __name__ == "__main__":
+    main()

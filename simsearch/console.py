@@ -1,0 +1,137 @@
+"""What the command line prints: progress, tables and what to try next."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import numpy as np
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+
+from simsearch.runtime.events import Event, Observer, StepEnded, StepStarted, TaskDone, TaskFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from simsearch.workflows.convert import Report
+    from simsearch.workflows.demo import DemoReport
+    from simsearch.workflows.measure import Measurement
+    from simsearch.workflows.search import SearchReport
+
+_NEXT = """
+Look at   {folder}/tissue/results/overlays/tissue.png
+          {folder}/plate/results/overlays/plate/A/01/0.png
+Try next  simsearch search {folder}/tissue/tissue.ome.zarr --prototypes {folder}/tissue/boxes.csv --out mine
+          with boxes of your own in a copy of boxes.csv: image,class,y,x,height,width in pixels, y and x the centre;
+          simsearch convert YOUR_SLIDE.svs slide.ome.zarr"""
+
+_out = Console(highlight=False)
+_err = Console(stderr=True, highlight=False)
+
+
+def show_error(message: str) -> None:
+    """Print what went wrong and the way out."""
+    _err.print(f"Error: {message}", style="red", markup=False, soft_wrap=True)
+
+
+def show_failures(failures: Sequence[tuple[str, str]]) -> None:
+    """List what was left out."""
+    if failures:
+        _err.print(f"\n{len(failures)} left out:", style="red")
+    for name, message in failures:
+        _err.print(f"  {name}: {message}", markup=False, soft_wrap=True)
+
+
+@contextmanager
+def show_progress() -> Iterator[Observer]:
+    """Draw a progress bar for each step on standard error, while a workflow runs.
+
+    Yields
+    ------
+    callable
+        Takes the events of the workflow.
+    """
+    columns = (
+        TextColumn("{task.description:<14}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
+        TextColumn("eta"), TimeRemainingColumn(),
+    )  # fmt: skip
+    bars: dict[str, TaskID] = {}
+    with Progress(*columns, console=_err) as progress:
+
+        def observe(event: Event) -> None:
+            match event:
+                case StepStarted(step, n_tasks):
+                    bars[step] = progress.add_task(step, total=n_tasks)
+                case TaskDone(step) | TaskFailed(step):
+                    progress.advance(bars[step])
+                case StepEnded(step):
+                    progress.stop_task(bars[step])
+
+        yield observe
+
+
+def show_measurement(measurement: Measurement) -> None:
+    """Print intensity ranges and channel correlation."""
+    table = Table(title=f"Intensity ranges of {len(measurement.images)} images (become 0 and 1)")
+    for heading in ("channel", "low", "high"):
+        table.add_column(heading, justify="left" if heading == "channel" else "right")
+    for name, (low, high) in zip(measurement.channel_names, measurement.ranges, strict=True):
+        table.add_row(name, f"{low:g}", f"{high:g}")
+    _out.print(table)
+    if len(measurement.channel_names) > 1:
+        matrix = Table("", *measurement.channel_names, title="Mean correlation between channels")
+        for name, row in zip(measurement.channel_names, measurement.correlation, strict=True):
+            matrix.add_row(name, *("-" if np.isnan(value) else f"{value:.3f}" for value in row))
+        _out.print(matrix)
+
+
+def show_search(report: SearchReport) -> None:
+    """Print what a search has found."""
+    table = Table(title=f"Peaks of similarity in {report.n_images} images")
+    for heading in ("class", "peaks", "suggested threshold", "peaks above it"):
+        table.add_column(heading, justify="left" if heading == "class" else "right")
+    for name, count in report.n_peaks.items():
+        table.add_row(name, str(count), f"{report.suggested_thresholds[name]:.2f}", str(report.n_suggested[name]))
+    _out.print(table)
+    _out.print(f"Tables, similarity maps and overlays: {report.folder}", soft_wrap=True)
+
+
+def show_conversion(report: Report) -> None:
+    """Print what a conversion has done."""
+    resumed = f", {report.n_skipped_tasks} of {report.n_tasks} tasks done before" if report.n_skipped_tasks else ""
+    images = "1 image" if report.n_images == 1 else f"{report.n_images} images"
+    _out.print(f"{images} in {report.seconds:.1f} s{resumed}: {report.destination}", soft_wrap=True)
+    for note in report.notes:
+        _out.print(f"Note: {note}", markup=False, soft_wrap=True)
+
+
+def show_demo(report: DemoReport) -> None:
+    """Print what the demo has found and what to try next."""
+    _out.print("\nA real tissue image: nuclei that look like 5 + 5 hand-picked ones", style="bold")
+    show_search(report.tissue)
+    _out.print("\nA synthetic plate of 12 wells: cells that look like 15 picked ones", style="bold")
+    show_measurement(report.measurement)
+    show_search(report.plate)
+    truth = Table("class", "cells drawn", "average precision", title="Against where the cells are")
+    for name, value in report.average_precision.items():
+        truth.add_row(name, str(report.n_cells[name]), f"{value:.3f}")
+    _out.print(truth)
+    doses = Table("dose (nM)", "drawn", "found", title="GFP cells with GFP in the nucleus")
+    for dose, drawn, found in report.nuclear_fractions:
+        doses.add_row(f"{dose:g}", f"{drawn:.0%}", f"{found:.0%}")
+    _out.print(doses)
+    seconds = Table("step", "seconds", title="How long it took")
+    for step, value in report.seconds.items():
+        seconds.add_row(step, f"{value:.1f}")
+    _out.print(seconds)
+    _out.print(_NEXT.format(folder=report.folder), soft_wrap=True)

@@ -1,0 +1,375 @@
+"""Convert: images, slides and plates become OME-Zarr, tile by tile on a cluster.
+
+Everything is made in a folder beside the destination, with a journal of what is done, and moved there when it is
+complete: a conversion that was killed goes on where it was, and never leaves what opens but is not complete.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from dataclasses import asdict, dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from simsearch.errors import ClusterError, ConfigError, SimSearchError, SourceError, StoreError
+from simsearch.io.colors import default_colors
+from simsearch.io.journal import JOURNAL_NAME, Journal
+from simsearch.io.plate import write_plate
+from simsearch.io.sources import SourceMeta, StackSpec
+from simsearch.io.stores import stem
+from simsearch.io.writing import ImageTemplate, OmeVersion, create_image, store_errors, windows_of
+from simsearch.runtime.events import Observer, ignore
+from simsearch.runtime.submit import Failed, run_tasks
+from simsearch.workflows.convert_plan import PlannedImage, Product, fingerprint, plan_conversion, source_names
+from simsearch.workflows.convert_tasks import (
+    CheckTask,
+    FinishTask,
+    PixelTask,
+    check_source,
+    finish,
+    measure_ranges,
+    pixel_tasks,
+    write_pixels,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from simsearch.io.image import Selection
+    from simsearch.runtime import Client
+
+_SHARD_BYTES = 128 * 2**20  # a worker holds a few shards at once
+_REPLACED = ".replaced"
+
+
+@dataclass(frozen=True, slots=True)
+class ConvertOptions:
+    """How to convert."""
+
+    ome_version: OmeVersion = "0.5"
+    """Version of OME-Zarr."""
+    z: Selection = None
+    """Index of the z plane, or ``max`` for the maximum over all."""
+    t: Selection = None
+    """Index of the time point, or ``max`` for the maximum over all."""
+    plate_pattern: str | None = None
+    """Name of a pattern of file names, or a regular expression with named groups: makes a plate."""
+    plate_map: Path | None = None
+    """CSV file with a column ``well`` and any others, stored with the plate."""
+    channel_names: tuple[str, ...] = ()
+    """Names of the channels, in order; by default those of the files."""
+    pixel_size_um: tuple[float, float] | None = None
+    """Height and width of a pixel in micrometres; by default what the files say."""
+    chunk: int = 256
+    """Side of a chunk in pixels."""
+    shard: int = 2048
+    """Side of a shard in pixels, also of a tile."""
+    overwrite: bool = False
+    """Replace an earlier result, when the new one is complete."""
+    skip_errors: bool = False
+    """Leave out what cannot be converted, and list it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a conversion has done."""
+
+    destination: str
+    n_images: int
+    """Images that were made, fields of plates included."""
+    n_tasks: int
+    """Tasks that write pixels, skipped ones included."""
+    n_skipped_tasks: int
+    """Tasks that an earlier, interrupted conversion had done."""
+    failures: tuple[tuple[str, str], ...]
+    """Names of images that were left out, and why."""
+    notes: tuple[str, ...]
+    """What else a user should know."""
+    seconds: float
+
+
+@dataclass(slots=True)
+class _Work:
+    """What is left to do, and what came of the rest."""
+
+    products: list[Product]
+    metas: dict[PlannedImage, SourceMeta]
+    failures: dict[str, SimSearchError]
+    notes: list[str]
+    skip_errors: bool
+    n_tasks: int = 0
+    n_skipped_tasks: int = 0
+
+    def fail(self, name: str, error: SimSearchError) -> None:
+        """Leave an image out, or stop."""
+        # A full disk or a lost cluster is nothing that another image would be spared.
+        if not self.skip_errors or isinstance(error, (StoreError, ClusterError)):
+            raise error
+        self.failures.setdefault(name, error)
+
+    def drop_failed(self) -> None:
+        """Forget images that failed, and products without images."""
+        kept = (
+            replace(product, images=tuple(image for image in product.images if image.name not in self.failures))
+            for product in self.products
+        )
+        self.products = [product for product in kept if product.images]
+        if not self.products:
+            raise next(iter(self.failures.values()))
+
+
+def convert(
+    client: Client,
+    sources: Sequence[str | Path],
+    destination: str | Path,
+    options: ConvertOptions | None = None,
+    observe: Observer = ignore,
+) -> Report:
+    """Convert images, slides or a plate into OME-Zarr.
+
+    Parameters
+    ----------
+    client : distributed.Client
+        The cluster; it must see the sources and the destination under the same paths.
+    sources : sequence of str or Path
+        Files, folders of images, OME-Zarrs (also URLs), or one LoadData table (``.csv``).
+    destination : str or Path
+        Ends with ``.zarr``: the image or plate. Else a folder, in which each image gets its own OME-Zarr.
+    options : ConvertOptions, optional
+        How to convert.
+    observe : callable
+        Gets the events of each step.
+
+    Returns
+    -------
+    Report
+        What was done, left out, and is worth knowing.
+
+    Raises
+    ------
+    ConfigError
+        If sources, destination and options contradict each other.
+    SourceError
+        If a source cannot be read, or images of one dataset differ in channels or depth.
+    AnnotationError
+        If a LoadData table or a plate map is wrong.
+    StoreError
+        If the destination is there already, or cannot be written. What is done is kept.
+    """
+    begin = time.perf_counter()
+    options = options or ConvertOptions()
+    plan = plan_conversion(sources, destination, options)
+    work = _Work(list(plan.products), {}, {}, list(plan.notes), options.skip_errors)
+    for name, error in plan.failures:
+        work.fail(name, error)
+    work.drop_failed()
+    _check(client, work, observe)
+    settings = _settings(options)
+    templates = {image: _template(image, work.metas[image], options) for p in work.products for image in p.images}
+    _write_pixels(client, work, templates, settings, observe)
+    _finish(client, work, templates, settings, observe)
+    for product in work.products:
+        _publish(product)
+    return Report(
+        destination=str(destination),
+        n_images=sum(len(product.images) for product in work.products),
+        n_tasks=work.n_tasks,
+        n_skipped_tasks=work.n_skipped_tasks,
+        failures=tuple((name, str(error)) for name, error in work.failures.items()),
+        notes=tuple(dict.fromkeys(work.notes)),
+        seconds=time.perf_counter() - begin,
+    )
+
+
+def _settings(options: ConvertOptions) -> dict[str, Any]:
+    settings = asdict(replace(options, overwrite=False, skip_errors=False))
+    del settings["overwrite"], settings["skip_errors"]
+    return {name: str(value) if isinstance(value, Path) else value for name, value in settings.items()}
+
+
+def _check(client: Client, work: _Work, observe: Observer) -> None:
+    images = [image for product in work.products for image in product.images]
+    by_task = {CheckTask(image.name, image.spec): image for image in images}
+    metas, errors = {}, {}
+    for outcome in run_tasks(client, check_source, list(by_task), step="check", observe=observe):
+        if isinstance(outcome, Failed):
+            errors[by_task[outcome.task]] = outcome.error
+        else:
+            metas[by_task[outcome.task]] = outcome.result
+    # In the order of the sources, so that the same mistake gives the same message.
+    for image in images:
+        if image in errors:
+            work.fail(image.name, errors[image])
+    work.drop_failed()
+    kept = [image for image in images if image in metas]
+    for image in kept[1:]:
+        if error := _difference(kept[0], metas[kept[0]], image, metas[image]):
+            work.fail(image.name, error)
+    work.drop_failed()
+    work.metas = metas
+    work.notes += _notes({image: metas[image].notes for image in kept})
+
+
+def _notes(found: dict[PlannedImage, tuple[str, ...]]) -> list[str]:
+    # What is true of a thousand images is said once.
+    names: dict[str, list[str]] = {}
+    for image, notes in found.items():
+        for note in dict.fromkeys(notes):
+            names.setdefault(note, []).append(image.name)
+    return [f"{each[0] if len(each) == 1 else f'{len(each)} images'}: {note}" for note, each in names.items()]
+
+
+def _difference(first: PlannedImage, one: SourceMeta, image: PlannedImage, other: SourceMeta) -> SourceError | None:
+    if (len(one.channel_names), one.dtype) == (len(other.channel_names), other.dtype):
+        return None
+    return SourceError(
+        f"expected images with the same channels and depth, got {len(one.channel_names)} x {one.dtype} in {first.spec} "
+        f"and {len(other.channel_names)} x {other.dtype} in {image.spec}: convert them apart"
+    )
+
+
+def _template(image: PlannedImage, meta: SourceMeta, options: ConvertOptions) -> ImageTemplate:
+    names = meta.channel_names
+    if options.channel_names and not isinstance(image.spec, StackSpec):
+        if len(options.channel_names) != len(names):
+            raise ConfigError(
+                f"{image.spec}: expected names for {len(names)} channels, got {len(options.channel_names)}: name each"
+            )
+        names = options.channel_names
+    shard = options.shard
+    shard_bytes = len(names) * np.dtype(meta.dtype).itemsize * shard**2
+    while shard_bytes > _SHARD_BYTES and shard % (2 * options.chunk) == 0:
+        shard, shard_bytes = shard // 2, shard_bytes // 4
+    return ImageTemplate(
+        n_channels=len(names),
+        shape=meta.shape,
+        dtype=meta.dtype,
+        channel_names=names,
+        channel_colors=meta.channel_colors or default_colors(names),
+        pixel_size_um=options.pixel_size_um or meta.pixel_size_um,
+        translation=meta.translation,
+        chunk=options.chunk,
+        shard=shard,
+        ome_version=options.ome_version,
+    )
+
+
+def _write_pixels(
+    client: Client,
+    work: _Work,
+    templates: dict[PlannedImage, ImageTemplate],
+    settings: dict[str, Any],
+    observe: Observer,
+) -> None:
+    journals = {product: Journal(product.partial, fingerprint(product, settings)) for product in work.products}
+    try:
+        waiting = [
+            (journals[product], task)
+            for product in work.products
+            for image in product.images
+            for task in _tasks_left(work, product, image, templates[image], journals[product])
+        ]
+        for level in sorted({task.level for _, task in waiting}):
+            homes = {task: journal for journal, task in waiting if task.level == level}
+            tasks = [task for task in homes if task.name not in work.failures]
+            for outcome in run_tasks(client, write_pixels, tasks, step=f"level {level}", observe=observe):
+                if isinstance(outcome, Failed):
+                    work.fail(outcome.task.name, outcome.error)
+                else:
+                    homes[outcome.task].add(_key(outcome.task))
+    finally:
+        for journal in journals.values():
+            journal.close()
+    work.drop_failed()
+
+
+def _tasks_left(
+    work: _Work, product: Product, image: PlannedImage, template: ImageTemplate, journal: Journal
+) -> list[PixelTask]:
+    group = product.group(image)
+    tasks = pixel_tasks(image.name, group, image.spec, template, work.metas[image])
+    left = [task for task in tasks if _key(task) not in journal.done]
+    work.n_tasks += len(tasks)
+    work.n_skipped_tasks += len(tasks) - len(left)
+    if any(task.region for task in left):
+        create_image(group, template)
+    return left
+
+
+def _key(task: PixelTask) -> str:
+    region = task.region
+    return task.name if region is None else f"{task.name} {task.level} {region.y0} {region.x0}"
+
+
+def _finish(
+    client: Client,
+    work: _Work,
+    templates: dict[PlannedImage, ImageTemplate],
+    settings: dict[str, Any],
+    observe: Observer,
+) -> None:
+    tasks = []
+    for product in work.products:
+        mine = [
+            FinishTask(
+                image.name, product.group(image), templates[image], _provenance(source_names(image.spec), settings)
+            )
+            for image in product.images
+        ]
+        tasks += _drawn_alike(client, mine, observe) if product.is_plate else mine
+    for outcome in run_tasks(client, finish, tasks, step="finish", observe=observe):
+        if isinstance(outcome, Failed):
+            raise outcome.error
+    for product in work.products:
+        if product.is_plate:
+            _finish_plate(product, templates, settings)
+
+
+def _drawn_alike(client: Client, tasks: list[FinishTask], observe: Observer) -> list[FinishTask]:
+    # Wells are compared by eye: all fields of a plate get the same windows.
+    found = []
+    for outcome in run_tasks(client, measure_ranges, tasks, step="ranges", observe=observe):
+        if isinstance(outcome, Failed):
+            raise outcome.error
+        found.append(outcome.result)
+    ranges = [
+        (min(low for low, _ in channel), max(high for _, high in channel)) for channel in zip(*found, strict=True)
+    ]
+    windows = windows_of(tasks[0].template, ranges)
+    return [replace(task, template=replace(task.template, windows=windows)) for task in tasks]
+
+
+def _finish_plate(product: Product, templates: dict[PlannedImage, ImageTemplate], settings: dict[str, Any]) -> None:
+    fields: dict[Any, list[str]] = {}
+    for image in product.images:
+        if image.well is not None:
+            fields.setdefault(image.well, []).append(image.path.rsplit("/", 1)[-1])
+    names = sorted({name for image in product.images for name in source_names(image.spec)})
+    plate_map = [product.plate_map[well] for well in sorted(product.plate_map)]
+    write_plate(
+        str(product.partial),
+        fields,
+        others=product.plate_map,
+        name=stem(product.destination.name),
+        version=templates[product.images[0]].ome_version,
+        provenance={**_provenance(names, settings), "plate_map": plate_map},
+    )
+
+
+def _provenance(names: Iterable[str], settings: dict[str, Any]) -> dict[str, Any]:
+    return {"version": version("simsearch"), "sources": list(names), "options": settings}
+
+
+def _publish(product: Product) -> None:
+    destination, old = product.destination, product.destination.with_name(product.destination.name + _REPLACED)
+    with store_errors(str(destination)):
+        if destination.exists():
+            shutil.rmtree(old, ignore_errors=True)
+            destination.rename(old)
+        product.partial.rename(destination)
+        (destination / JOURNAL_NAME).unlink(missing_ok=True)
+        shutil.rmtree(old, ignore_errors=True)

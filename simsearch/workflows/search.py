@@ -1,0 +1,267 @@
+"""Find what looks like the boxes that a person has drawn (paper sections 2.3.1 and 3.4)."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from skimage.filters import threshold_otsu
+
+from simsearch.core.boxes import Box, patch_shapes
+from simsearch.core.intensity import Range, check_ranges
+from simsearch.errors import ConfigError, StoreError
+from simsearch.io.box_table import read_boxes
+from simsearch.io.overlay import Drawing, Mark
+from simsearch.io.peak_table import write_peaks
+from simsearch.io.writing import store_errors
+from simsearch.nn.extractor import make_extractor
+from simsearch.nn.trunk_file import read_trunk
+from simsearch.runtime.events import Observer, ignore
+from simsearch.runtime.overlay_tasks import OverlayTask, draw
+from simsearch.runtime.submit import Failed, run_tasks
+from simsearch.runtime.worker import broadcast
+from simsearch.workflows.image_set import ImageSet, channel_indices
+from simsearch.workflows.measure import measure, read_ranges, write_measurement
+from simsearch.workflows.peaks import Group, Setting, find_group_peaks, group_boxes
+from simsearch.workflows.provenance import Timings, write_run
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from simsearch.core.peaks import Peak
+    from simsearch.io.image import ImageMeta
+    from simsearch.runtime import Client
+
+
+@dataclass(frozen=True, slots=True)
+class SearchOptions:
+    """How to search."""
+
+    method: str = "template"
+    """template, pooled or patchwise."""
+    trunk: str = "bundled"
+    """bundled, imagenet or a file."""
+    channels: tuple[str, ...] | None = None
+    """Names of the channels to look at; all of them by default."""
+    measurement: Path | None = None
+    """JSON of `simsearch measure` with the intensity ranges; by default they are measured at the searched scale."""
+    floor: float = 0.0
+    """Peaks of lower similarity are not kept."""
+    tile: int | None = None
+    """Grid positions along a side of a tile; by default what takes a CPU a few seconds."""
+    save_maps: bool = True
+    """Whether similarity maps are written."""
+    skip_errors: bool = False
+    """Leave out images that cannot be read instead of stopping at the first."""
+    overwrite: bool = False
+    """Replace the results of an earlier search."""
+
+
+@dataclass(frozen=True, slots=True)
+class SearchReport:
+    """What a search has found."""
+
+    folder: Path
+    """Where the results are."""
+    n_images: int
+    """Number of images searched."""
+    n_peaks: Mapping[str, int]
+    """Number of peaks of each class."""
+    n_suggested: Mapping[str, int]
+    """Number of them at least as similar as the suggested threshold."""
+    suggested_thresholds: Mapping[str, float]
+    """Similarity that splits the peaks of each class best into two groups (Otsu): where to start looking."""
+    failures: tuple[tuple[str, str], ...]
+    """Names of images that were left out, and why."""
+    seconds: Mapping[str, float]
+    """How long each step took."""
+
+
+def search(
+    client: Client,
+    images: Sequence[ImageMeta],
+    boxes: Path,
+    folder: Path,
+    options: SearchOptions,
+    *,
+    observe: Observer = ignore,
+) -> SearchReport:
+    """Search images for what looks like the boxes, and write what is found.
+
+    Parameters
+    ----------
+    client : distributed.Client
+        The cluster.
+    images : sequence of ImageMeta
+        Where to search; the boxes lie in some of them.
+    boxes : Path
+        CSV with image, class, y, x, height, width.
+    folder : Path
+        Gets peaks.parquet, peaks.csv, measure.json, run.json, similarity/ and overlays/.
+    options : SearchOptions
+        How to search.
+    observe : callable
+        Gets the events.
+
+    Returns
+    -------
+    SearchReport
+        The peaks do not depend on the cluster, on the order of tasks or on the size of tiles.
+
+    Raises
+    ------
+    AnnotationError
+        If a box is wrong.
+    SourceError
+        If an image cannot be read, or they differ in channels or pixel type.
+    ConfigError
+        If options are wrong, or a channel is constant.
+    TrunkError
+        If the trunk cannot be had.
+    StoreError
+        If the folder cannot be written, or holds results already.
+    """
+    timings, folder = Timings(observe), folder.absolute()
+    searched = ImageSet(images, skip_errors=options.skip_errors)
+    drawn = read_boxes(boxes, searched.shapes)
+    groups = group_boxes(drawn)
+    for group in groups:
+        make_extractor(options.method, group.working_shape)  # refuses what cannot be searched before anything is done
+    trunk = read_trunk(options.trunk)
+    _prepare(folder, overwrite=options.overwrite)
+    setting = Setting(
+        method=options.method,
+        channels=channel_indices(images[0], options.channels),
+        ranges=_ranges(client, searched, groups, options, folder, timings),
+        trunk=broadcast(client, trunk),
+        floor=options.floor,
+        tile=options.tile,
+        maps=folder / "similarity" if options.save_maps else None,
+    )
+    found = [peak for group in groups for peak in find_group_peaks(client, searched, group, setting, timings)]
+    peaks = [peak for peak in found if peak.image in searched]
+    classes = tuple(patch_shapes(drawn))
+    thresholds = {
+        name: _suggested_threshold(peaks, [box for box in drawn if box.class_name == name]) for name in classes
+    }
+    with store_errors(str(folder)):
+        write_peaks(peaks, {image.name: image.pixel_size_um for image in searched}, folder)
+    _draw_overlays(client, searched, peaks, thresholds, setting, folder, timings)
+    report = SearchReport(
+        folder=folder,
+        n_images=len(searched),
+        n_peaks={name: sum(p.class_name == name for p in peaks) for name in classes},
+        n_suggested={name: sum(_is_shown(p, thresholds) for p in peaks if p.class_name == name) for name in classes},
+        suggested_thresholds=thresholds,
+        failures=searched.failures,
+        seconds=timings.seconds,
+    )
+    _write_run(folder, options, groups, searched, setting, report)
+    return report
+
+
+def _prepare(folder: Path, *, overwrite: bool) -> None:
+    if (folder / "run.json").exists() and not overwrite:
+        raise StoreError(f"{folder}: expected a new folder, got the results of a run: add --overwrite or name another")
+    with store_errors(str(folder)):
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "run.json").unlink(missing_ok=True)
+        for name in ("similarity", "overlays"):
+            shutil.rmtree(folder / name, ignore_errors=True)
+
+
+def _ranges(
+    client: Client, images: ImageSet, groups: Sequence[Group], options: SearchOptions, folder: Path, observe: Observer
+) -> tuple[Range, ...]:
+    """Take the intensity ranges of the channels from a file, or measure them at the finest scale that is searched."""
+    first = next(iter(images))
+    names = [first.channel_names[c] for c in channel_indices(first, options.channels)]
+    if options.measurement:
+        known = read_ranges(options.measurement)
+    else:
+        downsampling = min(group.downsampling for group in groups)
+        measurement = measure(client, images, downsampling=downsampling, observe=observe)
+        write_measurement(measurement, folder / "measure.json")
+        known = dict(zip(measurement.channel_names, measurement.ranges, strict=True))
+    missing = [name for name in names if name not in known]
+    if missing:
+        raise ConfigError(f"{options.measurement}: expected a range for channel {missing[0]}, got {', '.join(known)}")
+    ranges = tuple(known[name] for name in names)
+    check_ranges(ranges, names)
+    return ranges
+
+
+def _suggested_threshold(peaks: Sequence[Peak], boxes: Sequence[Box]) -> float:
+    """Split the similarities of a class into two groups; with nothing to split, keep all.
+
+    The peaks at the prototypes themselves say nothing about other objects, and are left out.
+    """
+    similarities = [
+        peak.similarity
+        for peak in peaks
+        if peak.class_name == boxes[0].class_name and not any(_is_at(peak, box) for box in boxes)
+    ]
+    if len(set(similarities)) < 2:
+        return 0.0
+    return round(float(threshold_otsu(np.array(similarities))), 3)
+
+
+def _is_at(peak: Peak, box: Box) -> bool:
+    return peak.image == box.image and math.hypot(peak.y - box.y, peak.x - box.x) < min(box.height, box.width) / 2
+
+
+def _is_shown(peak: Peak, thresholds: Mapping[str, float]) -> bool:
+    return peak.similarity >= thresholds[peak.class_name]
+
+
+def _draw_overlays(
+    client: Client,
+    images: ImageSet,
+    peaks: Sequence[Peak],
+    thresholds: Mapping[str, float],
+    setting: Setting,
+    folder: Path,
+    observe: Observer,
+) -> None:
+    classes = tuple(thresholds)
+    marks: dict[str, list[Mark]] = {image.name: [] for image in images}
+    for peak in peaks:
+        if _is_shown(peak, thresholds):
+            marks[peak.image].append(Mark(classes.index(peak.class_name), peak.y, peak.x, *peak.patch_shape))
+    tasks = [
+        OverlayTask(
+            image,
+            setting.channels,
+            setting.ranges,
+            Drawing(classes, tuple(marks[image.name])),
+            folder / "overlays" / f"{image.name}.png",
+        )
+        for image in images
+    ]
+    for outcome in run_tasks(client, draw, tasks, step="overlays", observe=observe):
+        if isinstance(outcome, Failed):
+            images.leave_out(outcome.task.image.name, outcome.error)
+
+
+def _write_run(
+    folder: Path,
+    options: SearchOptions,
+    groups: Sequence[Group],
+    images: ImageSet,
+    setting: Setting,
+    report: SearchReport,
+) -> None:
+    content = {
+        "options": options,
+        "trunk": f"{options.trunk}@{setting.trunk[:16]}",
+        "setting": setting,
+        "groups": groups,
+        "images": [image.path for image in images],
+        "report": report,
+    }
+    with store_errors(str(folder)):
+        write_run(folder / "run.json", "search", content)
