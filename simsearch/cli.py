@@ -180,6 +180,20 @@ def search(
 
 
 @main.command()
+@click.argument("peaks", type=_FILE)
+@click.option("--truth", type=_FILE, required=True, help="CSV: image, class, y, x.")
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder for results.")
+@click.option("--distance", type=click.FloatRange(min=0, min_open=True), help="A peak finds what is nearer, in pixels.")
+def evaluate(peaks: Path, truth: Path, out: Path, distance: float | None) -> None:
+    """Compare PEAKS (peaks.parquet) with where objects really are: precision, recall, average precision."""
+    with _reported():
+        from simsearch.console import show_scores
+        from simsearch.workflows.evaluate import evaluate as run
+
+        show_scores(run(peaks, truth, out, distance=distance), out)
+
+
+@main.command()
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path), default="demo")
 @_trunk
 @_cluster

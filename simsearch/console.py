@@ -18,13 +18,16 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from simsearch.core.metrics import best_f1
 from simsearch.runtime.events import Event, Observer, StepEnded, StepStarted, TaskDone, TaskFailed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     from simsearch.workflows.convert import Report
     from simsearch.workflows.demo import DemoReport
+    from simsearch.workflows.evaluate import ClassScore
     from simsearch.workflows.measure import Measurement
     from simsearch.workflows.search import SearchReport
 
@@ -135,3 +138,22 @@ def show_demo(report: DemoReport) -> None:
         seconds.add_row(step, f"{value:.1f}")
     _out.print(seconds)
     _out.print(_NEXT.format(folder=report.folder), soft_wrap=True)
+
+
+def show_scores(scores: Sequence[ClassScore], folder: Path) -> None:
+    """Print how well each class was found."""
+    table = Table("class", "objects", "average precision", "95 % interval", "best F1", "at similarity")
+    for score in scores:
+        f1, threshold = best_f1(score.curve)
+        low, high = score.interval
+        interval = "-" if np.isnan(low) else f"{low:.3f} to {high:.3f}"
+        table.add_row(
+            score.class_name,
+            str(score.n_objects),
+            f"{score.average_precision:.3f}",
+            interval,
+            f"{f1:.3f}",
+            f"{threshold:.3f}",
+        )
+    _out.print(table)
+    _out.print(f"Scores and curves: {folder}", soft_wrap=True)

@@ -84,3 +84,62 @@ def precision_recall(
     order = np.argsort(-score, kind="stable")
     found = np.cumsum(hit[order])
     return PrecisionRecall(found / np.arange(1, len(found) + 1), found / n_objects, score[order].astype(np.float64))
+
+
+def best_f1(curve: PrecisionRecall) -> tuple[float, float]:
+    """Return the highest F1 score on a curve and the threshold that reaches it.
+
+    Examples
+    --------
+    >>> best_f1(precision_recall([np.array([True, False])], [np.array([0.9, 0.8])], 1))
+    (1.0, 0.9)
+    """
+    if not len(curve.score):
+        return 0.0, 0.0
+    total = curve.precision + curve.recall
+    f1 = np.where(total > 0, 2 * curve.precision * curve.recall / np.maximum(total, 1e-12), 0.0)
+    best = int(f1.argmax())
+    return float(f1[best]), float(curve.score[best])
+
+
+def bootstrap_interval(
+    hits: Sequence[NDArray[np.bool_]],
+    scores: Sequence[NDArray[np.floating]],
+    n_objects: Sequence[int],
+    *,
+    n_draws: int = 1000,
+    seed: int = 0,
+) -> tuple[float, float]:
+    """Estimate between which values the average precision lies with 95 % confidence.
+
+    Parameters
+    ----------
+    hits : sequence of (N,) bool arrays
+        For each image, which points found an object.
+    scores : sequence of (N,) arrays
+        For each image, their scores.
+    n_objects : sequence of int
+        For each image, the number of objects.
+    n_draws : int
+        How often to draw as many images as there are, with replacement. Objects of one image are no independent
+        witnesses, so images are drawn, not objects.
+    seed : int
+        Of the draws.
+
+    Returns
+    -------
+    (float, float)
+        The 2.5th and the 97.5th percentile; NaN with fewer than two images. Draws without objects count for nothing.
+    """
+    if len(hits) < 2:
+        return float("nan"), float("nan")
+    rng = np.random.default_rng(seed)
+    found = []
+    for _ in range(n_draws):
+        drawn = rng.integers(len(hits), size=len(hits))
+        total = sum(n_objects[i] for i in drawn)
+        if total:
+            curve = precision_recall([hits[i] for i in drawn], [scores[i] for i in drawn], total)
+            found.append(curve.average_precision)
+    low, high = np.percentile(found, (2.5, 97.5))
+    return float(low), float(high)

@@ -1,0 +1,134 @@
+"""How well what was found agrees with where objects really are (paper section 3.3)."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from simsearch.core.metrics import PrecisionRecall, best_f1, bootstrap_interval, match, precision_recall
+from simsearch.errors import AnnotationError
+from simsearch.io.curves import draw_curves
+from simsearch.io.peak_table import read_peaks
+from simsearch.io.truth_table import TrueObject, read_truth
+from simsearch.io.writing import store_errors
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from simsearch.core.peaks import Peak
+
+_PAPER_DISTANCE = 0.3  # of the patch's width: three strides of a tenth each (section 3.3)
+
+
+@dataclass(frozen=True, slots=True)
+class ClassScore:
+    """How well a class was found."""
+
+    class_name: str
+    """Name of the class."""
+    n_objects: int
+    """Objects that are there."""
+    n_found: int
+    """Peaks that were judged."""
+    distance: float
+    """A peak nearer than this to an object finds it, in level-0 pixels."""
+    curve: PrecisionRecall
+    """Precision and recall over the peaks of all images."""
+    interval: tuple[float, float]
+    """95 % interval of the average precision, by bootstrap over images; NaN for a single image."""
+
+    @property
+    def average_precision(self) -> float:
+        """Area under the precision-recall curve."""
+        return self.curve.average_precision
+
+
+def evaluate(peaks: Path, truth: Path, folder: Path, *, distance: float | None = None) -> list[ClassScore]:
+    """Compare a table of peaks with ground truth, and write scores and curves.
+
+    Parameters
+    ----------
+    peaks : Path
+        ``peaks.parquet`` of a search.
+    truth : Path
+        CSV with image, class, y, x. Images that it does not name are not judged.
+    folder : Path
+        Gets ``scores.csv``, ``curves.csv`` and ``curves.png``.
+    distance : float, optional
+        A peak nearer than this to an object finds it, in level-0 pixels; by default the paper's three strides.
+
+    Returns
+    -------
+    list of ClassScore
+        One for each class in the truth, in its order.
+
+    Raises
+    ------
+    AnnotationError
+        If a table is wrong, or peaks and truth have no class or no image in common.
+    StoreError
+        If the folder cannot be written.
+    """
+    found, objects = read_peaks(peaks), read_truth(truth)
+    images = sorted({o.image for o in objects})
+    judged = [peak for peak in found if peak.image in set(images)]
+    classes = list(dict.fromkeys(o.class_name for o in objects))
+    if not any(peak.class_name in classes for peak in judged):
+        raise AnnotationError(
+            f"{truth}: expected images and classes of {peaks}, such as {_example(found)}, got "
+            f"{objects[0].class_name} in {objects[0].image} and others: use the same names"
+        )
+    scores = [_score(name, images, judged, objects, distance) for name in classes]
+    with store_errors(str(folder)):
+        folder.mkdir(parents=True, exist_ok=True)
+        _write(scores, folder)
+        draw_curves({score.class_name: score.curve for score in scores}, folder / "curves.png")
+    return scores
+
+
+def _example(peaks: Sequence[Peak]) -> str:
+    return f"{peaks[0].class_name} in {peaks[0].image}" if peaks else "none at all"
+
+
+def _score(
+    class_name: str, images: Sequence[str], peaks: Sequence[Peak], objects: Sequence[TrueObject], distance: float | None
+) -> ClassScore:
+    found = [peak for peak in peaks if peak.class_name == class_name]
+    limit = distance or (_PAPER_DISTANCE * found[0].patch_shape[1] if found else 0.0)
+    hits: list[NDArray[np.bool_]] = []
+    scores: list[NDArray[np.float64]] = []
+    n_objects: list[int] = []
+    for image in images:
+        here = [peak for peak in found if peak.image == image]
+        centres = [(o.y, o.x) for o in objects if (o.image, o.class_name) == (image, class_name)]
+        scores.append(np.array([peak.similarity for peak in here]))
+        points = np.array([(peak.y, peak.x) for peak in here]).reshape(-1, 2)
+        hits.append(match(points, scores[-1], np.array(centres).reshape(-1, 2), limit))
+        n_objects.append(len(centres))
+    curve = precision_recall(hits, scores, sum(n_objects))
+    interval = bootstrap_interval(hits, scores, n_objects)
+    return ClassScore(class_name, sum(n_objects), len(found), limit, curve, interval)
+
+
+def _write(scores: Sequence[ClassScore], folder: Path) -> None:
+    with (folder / "scores.csv").open("w", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(
+            ("class", "objects", "found", "distance", "average_precision", "low", "high", "best_f1", "at_similarity")
+        )
+        for score in scores:
+            numbers = (score.distance, score.average_precision, *score.interval, *best_f1(score.curve))
+            rows.writerow((score.class_name, score.n_objects, score.n_found, *(f"{number:.4f}" for number in numbers)))
+    with (folder / "curves.csv").open("w", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(("class", "similarity", "precision", "recall"))
+        for score in scores:
+            curve = score.curve
+            for point in zip(curve.score, curve.precision, curve.recall, strict=True):
+                rows.writerow((score.class_name, *(f"{number:.6f}" for number in point)))
