@@ -63,7 +63,13 @@ def main() -> None:
 @main.command()
 @click.argument("sources", nargs=-1, required=True)
 @click.argument("destination", type=click.Path(path_type=Path))
-@click.option("--ome-version", type=click.Choice(["0.5", "0.4"]), default="0.5", show_default=True)
+@click.option(
+    "--ome-version",
+    type=click.Choice(["0.5", "0.4"]),
+    default="0.5",
+    show_default=True,
+    help="Version of OME-Zarr to write; 0.4 for older tools.",
+)
 @click.option("--plate-pattern", help="How file names tell wells: a preset (see the README) or a regular expression.")
 @click.option("--plate-map", type=_FILE, help="CSV with a column well and any others, stored with the plate.")
 @click.option("--channel-names", callback=_split, default="", help="Names of the channels, with commas.")

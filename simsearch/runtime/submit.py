@@ -79,7 +79,9 @@ def run_tasks(
         in_flight[future] = task
         return future
 
-    completed = as_completed([submit(task) for task in islice(waiting, _window(client))], raise_errors=False)
+    first = [submit(task) for task in islice(waiting, _window(client))]
+    # The loop of this client: by default it would be that of the one that was started last.
+    completed = as_completed(first, loop=client.loop, raise_errors=False)
     try:
         for future in completed:
             task = in_flight.pop(future)

@@ -134,11 +134,11 @@ def convert(
     Parameters
     ----------
     client : distributed.Client
-        The cluster; it must see the sources and the destination under the same paths.
+        The cluster; it sees the sources and the destination under the same paths.
     sources : sequence of str or Path
         Files, folders of images, OME-Zarrs (also URLs), or one LoadData table (``.csv``).
     destination : str or Path
-        Ends with ``.zarr``: the image or plate. Else a folder, in which each image gets its own OME-Zarr.
+        Ends with ``.zarr``: the image or plate. Else a folder for an OME-Zarr of each image.
     options : ConvertOptions, optional
         How to convert.
     observe : callable
@@ -164,10 +164,7 @@ def convert(
     options = options or ConvertOptions()
     plan = plan_conversion(sources, destination, options)
     work = _Work(list(plan.products), {}, {}, list(plan.notes), options.skip_errors)
-    for name, error in plan.failures:
-        work.fail(name, error)
-    work.drop_failed()
-    _check(client, work, observe)
+    _check(client, work, plan.failures, observe)
     settings = _settings(options)
     templates = {image: _template(image, work.metas[image], options) for p in work.products for image in p.images}
     _write_pixels(client, work, templates, settings, observe)
@@ -191,7 +188,10 @@ def _settings(options: ConvertOptions) -> dict[str, Any]:
     return {name: str(value) if isinstance(value, Path) else value for name, value in settings.items()}
 
 
-def _check(client: Client, work: _Work, observe: Observer) -> None:
+def _check(client: Client, work: _Work, known: Sequence[tuple[str, SimSearchError]], observe: Observer) -> None:
+    for name, error in known:
+        work.fail(name, error)
+    work.drop_failed()
     images = [image for product in work.products for image in product.images]
     by_task = {CheckTask(image.name, image.spec): image for image in images}
     metas, errors = {}, {}
@@ -207,8 +207,8 @@ def _check(client: Client, work: _Work, observe: Observer) -> None:
     work.drop_failed()
     kept = [image for image in images if image in metas]
     for image in kept[1:]:
-        if error := _difference(kept[0], metas[kept[0]], image, metas[image]):
-            work.fail(image.name, error)
+        if difference := _difference(kept[0], metas[kept[0]], image, metas[image]):
+            work.fail(image.name, difference)
     work.drop_failed()
     work.metas = metas
     work.notes += _notes({image: metas[image].notes for image in kept})

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from simsearch.errors import ConfigError, SimSearchError, SourceError, StoreError
+from simsearch.io.cellprofiler_table import read_cellprofiler_table
 from simsearch.io.formats import SUFFIXES
-from simsearch.io.load_data import load_load_data
 from simsearch.io.plate import image_locations, is_plate, plate_fields, read_plate_map
 from simsearch.io.plate_files import PlateField, arrange_fields, order_channels
 from simsearch.io.plate_map import PlateMap, load_plate_map
@@ -123,7 +123,7 @@ def _plate_plan(locations: list[str], target: Path, options: ConvertOptions, pla
     elif any(location.lower().endswith(".csv") for location in locations):
         if len(locations) > 1:
             raise ConfigError(f"expected one LoadData table, got {len(locations)} sources: name only {locations[0]}")
-        table = load_load_data(locations[0])
+        table = read_cellprofiler_table(locations[0])
         files, ids = table.files, table.channels
     elif len(locations) == 1 and _is_zarr(locations[0]) and is_plate(locations[0]):
         return _plate_copy(locations[0], target, options, plate_map)

@@ -24,7 +24,7 @@ _PLATES = ("Metadata_Plate", "Metadata_PlateID")
 
 
 @dataclass(frozen=True, slots=True)
-class LoadData:
+class CellProfilerTable:
     """What a LoadData table tells."""
 
     files: list[PlaneFile]
@@ -32,7 +32,7 @@ class LoadData:
     """In the order of their columns."""
 
 
-def load_load_data(path: str | Path) -> LoadData:
+def read_cellprofiler_table(path: str | Path) -> CellProfilerTable:
     """Read a LoadData table.
 
     It has a column ``FileName_<channel>`` (with ``PathName_<channel>``) or ``URL_<channel>`` for each channel, and
@@ -65,7 +65,7 @@ def load_load_data(path: str | Path) -> LoadData:
             if location := _location(row, channel, folder):
                 frame = _frame(row, channel, path)
                 files.append(PlaneFile(location, well, _first(row, _FIELDS), channel, frame=frame))
-    return LoadData(files, channels)
+    return CellProfilerTable(files, channels)
 
 
 def _value(row: Row, name: str) -> str:
