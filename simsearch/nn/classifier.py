@@ -1,0 +1,123 @@
+"""Classifiers of patches: a trunk, and a linear head on the vectors that a patch covers.
+
+``dense``
+    Dense features of a patch in its surroundings; the head sees the k x k vectors that the patch covers, so it
+    sees their layout. Over an image it is one convolution.
+``patchwise``
+    The paper's: the pooled vector of an isolated patch.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import torch
+from torch import nn
+
+from simsearch.errors import ConfigError
+from simsearch.nn.extractor import Extractor
+from simsearch.nn.features import ALIGNMENT, dense_features, gaussian, patch_features
+from simsearch.nn.trunk import LAYER_STRIDES
+
+if TYPE_CHECKING:
+    from simsearch.nn.trunk import Trunk
+
+Kind = Literal["dense", "patchwise"]
+KINDS: tuple[Kind, ...] = ("dense", "patchwise")
+
+_CONTEXT = 24  # pixels around a patch that dense training sees: most of what its features weigh, at twice the cost
+
+
+def classifier_extractor(kind: str, patch_shape: tuple[int, int]) -> Extractor:
+    """Return how the vectors of a kind of classifier are computed over an image.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such kind, or patches are too small.
+    """
+    if min(patch_shape) < LAYER_STRIDES[3]:
+        raise ConfigError(f"expected patches of at least {LAYER_STRIDES[3]} px, got {patch_shape}: draw larger boxes")
+    if kind == "dense":
+        return Extractor("template", patch_shape, layers=(2, 3), is_centred=False)
+    if kind == "patchwise":
+        return Extractor("patchwise", patch_shape, layers=(3,), is_centred=False)
+    raise ConfigError(f"expected a kind of model among {', '.join(KINDS)}, got {kind!r}")
+
+
+class PatchClassifier(nn.Module):
+    """Tells classes of patches apart.
+
+    Parameters
+    ----------
+    trunk : Trunk
+        Becomes part of the classifier.
+    extractor : Extractor
+        As of `classifier_extractor`.
+    n_classes : int
+        Number of classes, background included.
+    """
+
+    window: torch.Tensor
+
+    def __init__(self, trunk: Trunk, extractor: Extractor, n_classes: int) -> None:
+        super().__init__()
+        self.trunk, self.extractor = trunk, extractor
+        self.head = nn.Conv2d(extractor.dim, n_classes, extractor.block_shape)
+        self.register_buffer("window", gaussian(extractor.block_shape), persistent=False)
+
+    @property
+    def input_shape(self) -> tuple[int, int]:
+        """Height and width in pixels of what it is trained on: patches, with some of their surroundings if dense."""
+        if self.extractor.method == "patchwise":
+            return self.extractor.patch_shape
+        h, w = (-(-(side + 2 * _CONTEXT) // ALIGNMENT) * ALIGNMENT for side in self.extractor.patch_shape)
+        return h, w
+
+    def blocks(self, crops: torch.Tensor) -> torch.Tensor:
+        """Compute the vectors that patches cover.
+
+        Parameters
+        ----------
+        crops : (B, C, H, W) tensor
+            Intensities in [0, 1] of `input_shape`, a patch in the middle of each.
+
+        Returns
+        -------
+        (B, D, kh, kw) tensor
+        """
+        if self.extractor.method == "patchwise":
+            h, w = (-(-side // LAYER_STRIDES[3]) for side in self.extractor.patch_shape)
+            return patch_features(self.trunk, crops, gaussian((h, w)).to(crops))[:, :, None, None]
+        stride = int(self.extractor.grid.stride)
+        features = dense_features(self.trunk, crops, stride=stride, layers=self.extractor.layers)
+        (kh, kw), (h, w) = self.extractor.block_shape, self.input_shape
+        top, left = h // 2 // stride - kh // 2, w // 2 // stride - kw // 2
+        return features[:, :, top : top + kh, left : left + kw]
+
+    def embed(self, blocks: torch.Tensor) -> torch.Tensor:
+        """Average blocks with a Gaussian window, as (B, D): what contrastive losses compare."""
+        return torch.einsum("bdhw,hw->bd", blocks, self.window)
+
+    def forward(self, crops: torch.Tensor) -> torch.Tensor:
+        """Return the (B, classes) logits of patches."""
+        return self.logits(self.blocks(crops))
+
+    def logits(self, blocks: torch.Tensor) -> torch.Tensor:
+        """Return the (B, classes) logits of blocks of vectors."""
+        logits: torch.Tensor = self.head(blocks)[:, :, 0, 0]
+        return logits
+
+    def probability_maps(self, vectors: torch.Tensor) -> torch.Tensor:
+        """Return how probable each class is at each position of a feature grid (section 2.5).
+
+        Parameters
+        ----------
+        vectors : (D, H + kh - 1, W + kw - 1) tensor
+            Vectors with half a block around the positions asked for.
+
+        Returns
+        -------
+        (classes, H, W) tensor
+        """
+        return torch.softmax(self.head(vectors[None])[0], dim=0)

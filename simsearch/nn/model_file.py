@@ -1,0 +1,164 @@
+"""Model files: safetensors with a JSON header that says what the model is for. Never a pickle."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict, dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError, deserialize
+
+from simsearch.errors import ModelFileError
+from simsearch.nn.classifier import KINDS, PatchClassifier, classifier_extractor
+from simsearch.nn.trunk import Trunk
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+_KEY, _FORMAT = "simsearch", 1
+_SIZE_TOLERANCE = 0.1  # of a pixel's size: objectives of one kind differ by less
+
+
+@dataclass(frozen=True, slots=True)
+class ModelHeader:
+    """What a model is for, and how it was made."""
+
+    kind: str
+    """dense or patchwise."""
+    classes: tuple[str, ...]
+    """Names of the classes; the first is the background."""
+    patch_shape: tuple[float, float]
+    """Height and width of a patch in level-0 pixels."""
+    downsampling: int
+    """Level-0 pixels per pixel that the model sees."""
+    channels: tuple[str, ...]
+    """Names of the channels that it sees."""
+    ranges: tuple[tuple[float, float], ...]
+    """For each of them the intensities that become 0 and 1."""
+    dtype: str
+    """Pixel type of the images it was trained on."""
+    pixel_size_um: tuple[float, float] | None
+    """Height and width of their level-0 pixels in micrometres, where known."""
+    confidence_thresholds: tuple[float, ...]
+    """For each class but the background, the lowest confidence of a detection."""
+    trunk: str
+    """sha256 of the trunk that training began with."""
+    training: Mapping[str, Any]
+    """How it was trained, as JSON can hold it."""
+
+    @property
+    def working_shape(self) -> tuple[int, int]:
+        """Height and width of a patch in pixels that the model sees."""
+        height, width = (round(side / self.downsampling) for side in self.patch_shape)
+        return height, width
+
+
+def model_to_bytes(model: PatchClassifier, header: ModelHeader) -> bytes:
+    """Serialise a model; the same model gives the same bytes, whose sha256 is its identity."""
+    state = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
+    text = json.dumps({"format": _FORMAT, **asdict(header)}, sort_keys=True)
+    return safetensors.torch.save(state, metadata={_KEY: text})
+
+
+def model_from_bytes(blob: bytes, name: str = "model") -> tuple[PatchClassifier, ModelHeader]:
+    """Read a model, ready for inference.
+
+    Parameters
+    ----------
+    blob : bytes
+        What `model_to_bytes` gave.
+    name : str
+        Of the file, for messages.
+
+    Raises
+    ------
+    ModelFileError
+        If it is no model of simsearch, is damaged or was written by a later version.
+    """
+    header = _read_header(blob, name)
+    model = PatchClassifier(
+        Trunk(len(header.channels)), classifier_extractor(header.kind, header.working_shape), len(header.classes)
+    )
+    state = safetensors.torch.load(blob)
+    expected = {key: tuple(value.shape) for key, value in model.state_dict().items()}
+    found = {key: tuple(value.shape) for key, value in state.items()}
+    if found != expected:
+        wrong = next(iter(dict(expected.items() ^ found.items())))
+        raise ModelFileError(
+            f"{name}: expected {wrong} of shape {expected.get(wrong)}, got {found.get(wrong)}: train the model again"
+        )
+    if not all(torch.isfinite(value).all() for value in state.values()):
+        raise ModelFileError(f"{name}: expected finite weights, got others: the file is damaged, train the model again")
+    model.load_state_dict(state)
+    return model.eval().requires_grad_(False), header
+
+
+def check_fits(
+    header: ModelHeader, image: str, channels: Sequence[str], dtype: str, pixel_size_um: tuple[float, float] | None
+) -> None:
+    """Refuse an image that a model was not trained for.
+
+    Parameters
+    ----------
+    header : ModelHeader
+        Of the model.
+    image : str
+        Name of the image, for messages.
+    channels : sequence of str
+        Names of its channels.
+    dtype : str
+        Its pixel type.
+    pixel_size_um : (float, float) or None
+        Height and width of its level-0 pixels in micrometres, where known.
+
+    Raises
+    ------
+    ModelFileError
+        If a channel is missing, the pixel type differs, or pixels differ in size by more than a tenth.
+    """
+    missing = [channel for channel in header.channels if channel not in channels]
+    if missing:
+        raise ModelFileError(
+            f"{image}: expected the channels {', '.join(header.channels)} that the model sees, got "
+            f"{', '.join(channels)}: convert with --channel-names, or train on such images"
+        )
+    if dtype != header.dtype:
+        raise ModelFileError(
+            f"{image}: expected {header.dtype} pixels as in training, got {dtype}: train on such images"
+        )
+    if header.pixel_size_um and pixel_size_um:
+        ratios = [abs(math.log(b / a)) for a, b in zip(header.pixel_size_um, pixel_size_um, strict=True)]
+        if max(ratios) > math.log(1 + _SIZE_TOLERANCE):
+            raise ModelFileError(
+                f"{image}: expected pixels of {header.pixel_size_um} um as in training, got {pixel_size_um} um: "
+                "use images of the same magnification"
+            )
+
+
+def _read_header(blob: bytes, name: str) -> ModelHeader:
+    try:
+        text = _metadata(blob)[_KEY]
+        content = json.loads(text)
+        version = content.pop("format")
+    except (SafetensorError, KeyError, ValueError, TypeError) as error:
+        raise ModelFileError(f"{name}: expected a model of simsearch, got {type(error).__name__}: {error}") from error
+    if version != _FORMAT:
+        raise ModelFileError(f"{name}: expected model format {_FORMAT}, got {version}: update simsearch")
+    wanted = {field.name for field in fields(ModelHeader)}
+    if set(content) != wanted or content["kind"] not in KINDS:
+        raise ModelFileError(f"{name}: expected the header {sorted(wanted)}, got {sorted(content)}: train it again")
+    return ModelHeader(**{key: _frozen(value) for key, value in content.items()})
+
+
+def _metadata(blob: bytes) -> dict[str, str]:
+    deserialize(blob)  # checks the offsets against the file's size
+    n_bytes = int.from_bytes(blob[:8], "little")
+    metadata: dict[str, str] = json.loads(blob[8 : 8 + n_bytes])["__metadata__"]
+    return metadata
+
+
+def _frozen(value: Any) -> Any:  # noqa: ANN401  whatever JSON holds
+    return tuple(_frozen(inner) for inner in value) if isinstance(value, list) else value

@@ -1,0 +1,63 @@
+"""What a model is trained on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from simsearch.errors import ShapeError
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledPatches:
+    """Crops with a class each."""
+
+    crops: torch.Tensor
+    """(N, C, S, S) intensities in [0, 1], a patch in the middle of each; wide enough to be turned."""
+    labels: torch.Tensor
+    """(N,) class of each; 0 is background."""
+
+    def __post_init__(self) -> None:
+        if self.crops.ndim != 4 or len(self.crops) != len(self.labels):
+            raise ShapeError(f"expected (N, C, S, S) crops and N labels, got {tuple(self.crops.shape)} and "
+                             f"{len(self.labels)}")  # fmt: skip
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def drawn(self, indices: torch.Tensor) -> LabelledPatches:
+        """Return the patches at some indices."""
+        return LabelledPatches(self.crops[indices], self.labels[indices])
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingPatches:
+    """What a person has approved, and what was found with it."""
+
+    clean: LabelledPatches
+    """Positives of each class and background."""
+    negatives: LabelledPatches
+    """Patches flagged as not belonging to the class that their label names; may be empty."""
+    noisy: LabelledPatches
+    """Patches found in images that were not displayed, labelled by the class that found them; may be empty."""
+
+
+def oversampled(labels: torch.Tensor, n_drawn: int, generator: torch.Generator) -> torch.Tensor:
+    """Draw indices so that all classes are equally likely (weighted oversampling, section 2.4.2).
+
+    Parameters
+    ----------
+    labels : (N,) tensor
+        Class of each patch, at least one.
+    n_drawn : int
+        How many to draw, with replacement.
+    generator : torch.Generator
+        Source of randomness.
+
+    Returns
+    -------
+    (n_drawn,) tensor
+    """
+    _, inverse, counts = torch.unique(labels, return_inverse=True, return_counts=True)
+    return torch.multinomial(1.0 / counts[inverse].double(), n_drawn, replacement=True, generator=generator)

@@ -1,0 +1,121 @@
+"""Model files come back as they were, and are not trusted."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+import safetensors.torch
+import torch
+
+from simsearch.errors import ModelFileError
+from simsearch.nn.classifier import PatchClassifier, classifier_extractor
+from simsearch.nn.model_file import ModelHeader, check_fits, model_from_bytes, model_to_bytes
+from simsearch.nn.trunk import Trunk
+
+HEADER = ModelHeader(
+    kind="dense",
+    classes=("background", "mitosis"),
+    patch_shape=(96.0, 64.0),
+    downsampling=2,
+    channels=("GFP", "DNA"),
+    ranges=((0.0, 90.0), (1.0, 102.5)),
+    dtype="uint8",
+    pixel_size_um=(0.5, 0.5),
+    confidence_thresholds=(0.65,),
+    trunk="0" * 64,
+    training={"noisy": {"epochs": 8}},
+)
+
+
+def make(kind: str = "dense") -> tuple[PatchClassifier, ModelHeader]:
+    torch.manual_seed(0)
+    header = replace(HEADER, kind=kind)
+    return PatchClassifier(Trunk(2), classifier_extractor(kind, header.working_shape), 2), header
+
+
+@pytest.mark.parametrize("kind", ["dense", "patchwise"])
+def test_a_model_comes_back_bit_for_bit(kind: str) -> None:
+    model, header = make(kind)
+
+    blob = model_to_bytes(model, header)
+    found, found_header = model_from_bytes(blob)
+
+    assert found_header == header
+    assert all(torch.equal(value, found.state_dict()[name]) for name, value in model.state_dict().items())
+    assert model_to_bytes(found, found_header) == blob
+
+
+def test_a_truncated_file_is_refused() -> None:
+    blob = model_to_bytes(*make())
+
+    with pytest.raises(ModelFileError, match=r"m\.model: expected a model of simsearch"):
+        model_from_bytes(blob[: len(blob) // 2], "m.model")
+
+
+def test_what_is_no_model_is_refused() -> None:
+    other = safetensors.torch.save({"a": torch.zeros(2)})
+
+    for blob in (b"", b"hello, I am text", other):
+        with pytest.raises(ModelFileError, match="expected a model of simsearch"):
+            model_from_bytes(blob)
+
+
+def test_a_later_format_is_refused() -> None:
+    model, _ = make()
+    later = safetensors.torch.save(model.state_dict(), metadata={"simsearch": json.dumps({"format": 2})})
+
+    with pytest.raises(ModelFileError, match="format 1, got 2: update"):
+        model_from_bytes(later)
+
+
+def test_weights_that_do_not_fit_the_header_are_refused() -> None:
+    model, header = make()
+
+    with pytest.raises(ModelFileError, match="head"):
+        model_from_bytes(model_to_bytes(model, replace(header, classes=("background", "a", "b"))))
+
+
+def test_weights_that_are_not_finite_are_refused() -> None:
+    model, header = make()
+    with torch.no_grad():
+        model.head.weight[0, 0, 0, 0] = torch.nan
+
+    with pytest.raises(ModelFileError, match="finite"):
+        model_from_bytes(model_to_bytes(model, header))
+
+
+def test_images_like_those_of_training_fit() -> None:
+    check_fits(HEADER, "a", ("DNA", "GFP", "actin"), "uint8", (0.52, 0.52))
+    check_fits(HEADER, "a", ("GFP", "DNA"), "uint8", None)
+
+
+@pytest.mark.parametrize(
+    ("channels", "dtype", "size", "message"),
+    [
+        (("GFP",), "uint8", (0.5, 0.5), "channels GFP, DNA"),
+        (("GFP", "DNA"), "uint16", (0.5, 0.5), "uint8 pixels"),
+        (("GFP", "DNA"), "uint8", (0.25, 0.25), "magnification"),
+    ],
+)
+def test_other_images_are_refused_by_name(
+    channels: tuple[str, ...], dtype: str, size: tuple[float, float], message: str
+) -> None:
+    with pytest.raises(ModelFileError, match=f"plate/A/01/0: .*{message}"):
+        check_fits(HEADER, "plate/A/01/0", channels, dtype, size)
+
+
+@pytest.mark.parametrize("kind", ["dense", "patchwise"])
+def test_probabilities_over_vectors_are_those_of_single_blocks(kind: str) -> None:
+    model, _ = make(kind)
+    kh, kw = model.extractor.block_shape
+    vectors = torch.randn(model.extractor.dim, kh + 2, kw + 3)
+
+    with torch.no_grad():
+        maps = model.probability_maps(vectors)
+        block = model.logits(vectors[None, :, 1 : 1 + kh, 2 : 2 + kw]).softmax(dim=1)[0]
+
+    assert maps.shape == (2, 3, 4)
+    assert torch.allclose(maps[:, 1, 2], block, atol=1e-5)
+    assert torch.allclose(maps.sum(dim=0), torch.ones(3, 4), atol=1e-5)
