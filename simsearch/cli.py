@@ -2,59 +2,37 @@
 
 from __future__ import annotations
 
-import sys
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from simsearch.errors import SimSearchError
+from simsearch.cli_options import (
+    FILE,
+    FOLDER,
+    ReportedGroup,
+    cluster_option,
+    end,
+    overwrite_option,
+    skip_errors_option,
+    split,
+    t_option,
+    trunk_option,
+    z_option,
+)
+from simsearch.cli_study import study
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from simsearch.io.image import Selection
-
-_FAILED = 2  # exit code where something could not be done
-
-_cluster = click.option(
-    "--cluster",
-    default="local",
-    show_default=True,
-    help="local, local:N (processes), threads, or the address of a running Dask scheduler: tcp://HOST:PORT.",
-)
-_skip_errors = click.option(
-    "--skip-errors", is_flag=True, help="Leave out images that cannot be read; list them at the end."
-)
-_trunk = click.option(
-    "--trunk", default="bundled", show_default=True, help="bundled, imagenet (downloaded once) or a file."
-)
-_overwrite = click.option("--overwrite", is_flag=True, help="Replace what is there.")
-_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
-
-
-class _SelectionType(click.ParamType):  # type: ignore[type-arg]  # generic only in click's stubs
-    name = "INDEX|max"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Selection:  # noqa: ANN401  click's signature
-        """Take a number or ``max``."""
-        return "max" if value == "max" else int(click.IntRange(min=0).convert(value, param, ctx))
-
-
-_z = click.option("--z", type=_SelectionType(), help="Which z plane, or max for the maximum over all.")
-_t = click.option("--t", type=_SelectionType(), help="Which time point, or max for the maximum over all.")
-
-
-def _split(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[str, ...] | None:
-    return None if value is None else tuple(name.strip() for name in value.split(",") if name.strip())
 
 
 def _square(ctx: click.Context, param: click.Parameter, value: float | None) -> tuple[float, float] | None:
     return (value, value) if value else None
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=ReportedGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="simsearch")
 def main() -> None:
     """Find what you point at in very large microscopy images."""
@@ -71,16 +49,16 @@ def main() -> None:
     help="Version of OME-Zarr to write; 0.4 for older tools.",
 )
 @click.option("--plate-pattern", help="How file names tell wells: a preset (see the README) or a regular expression.")
-@click.option("--plate-map", type=_FILE, help="CSV with a column well and any others, stored with the plate.")
-@click.option("--channel-names", callback=_split, default="", help="Names of the channels, with commas.")
+@click.option("--plate-map", type=FILE, help="CSV with a column well and any others, stored with the plate.")
+@click.option("--channel-names", callback=split, default="", help="Names of the channels, with commas.")
 @click.option("--pixel-size", "pixel_size_um", type=float, callback=_square, help="Micrometres, if files do not say.")
 @click.option("--chunk", default=256, show_default=True, help="Side of a chunk in pixels.")
 @click.option("--shard", default=2048, show_default=True, help="Side of a shard, and of a tile, in pixels.")
-@_z
-@_t
-@_skip_errors
-@_overwrite
-@_cluster
+@z_option
+@t_option
+@skip_errors_option
+@overwrite_option
+@cluster_option
 def convert(
     sources: Sequence[str],
     destination: Path,
@@ -88,27 +66,25 @@ def convert(
     **options: Any,  # noqa: ANN401  as many types as ConvertOptions has fields
 ) -> None:
     """Convert SOURCES (images, slides, folders of a plate, LoadData CSV) to OME-Zarr at DESTINATION."""
-    with _reported():
-        from simsearch.console import show_conversion, show_failures, show_progress
-        from simsearch.runtime.cluster import open_cluster
-        from simsearch.workflows.convert import ConvertOptions
-        from simsearch.workflows.convert import convert as run
+    from simsearch.console import show_conversion, show_progress
+    from simsearch.runtime.cluster import open_cluster
+    from simsearch.workflows.convert import ConvertOptions
+    from simsearch.workflows.convert import convert as run
 
-        with open_cluster(cluster) as client, show_progress() as observe:
-            report = run(client, sources, destination, ConvertOptions(**options), observe=observe)
-        show_conversion(report)
-        show_failures(report.failures)
-    _end(report.failures)
+    with open_cluster(cluster) as client, show_progress() as observe:
+        report = run(client, sources, destination, ConvertOptions(**options), observe=observe)
+    show_conversion(report)
+    end(report.failures)
 
 
 @main.command()
 @click.argument("images", nargs=-1, required=True)
 @click.option("--out", type=click.Path(path_type=Path), help="Write the measurement here as JSON.")
 @click.option("--downsampling", default=1, show_default=True, help="Measure images downsampled by this power of two.")
-@_z
-@_t
-@_skip_errors
-@_cluster
+@z_option
+@t_option
+@skip_errors_option
+@cluster_option
 def measure(
     images: Sequence[str],
     out: Path | None,
@@ -120,28 +96,26 @@ def measure(
     cluster: str,
 ) -> None:
     """Measure the intensity ranges and the channel correlation of IMAGES (OME-Zarr images or plates)."""
-    with _reported():
-        from simsearch.console import show_failures, show_measurement, show_progress
-        from simsearch.io.plate import find_images
-        from simsearch.runtime.cluster import open_cluster
-        from simsearch.workflows.image_set import ImageSet
-        from simsearch.workflows.measure import measure as run
-        from simsearch.workflows.measure import write_measurement
+    from simsearch.console import show_measurement, show_progress
+    from simsearch.io.plate import find_images
+    from simsearch.runtime.cluster import open_cluster
+    from simsearch.workflows.image_set import ImageSet
+    from simsearch.workflows.measure import measure as run
+    from simsearch.workflows.measure import write_measurement
 
-        found = ImageSet(find_images(images, z=z, t=t), skip_errors=skip_errors)
-        with open_cluster(cluster) as client, show_progress() as observe:
-            measurement = run(client, found, downsampling=downsampling, observe=observe)
-        show_measurement(measurement)
-        if out:
-            write_measurement(measurement, out)
-        show_failures(measurement.failures)
-    _end(measurement.failures)
+    found = ImageSet(find_images(images, z=z, t=t), skip_errors=skip_errors)
+    with open_cluster(cluster) as client, show_progress() as observe:
+        measurement = run(client, found, downsampling=downsampling, observe=observe)
+    show_measurement(measurement)
+    if out:
+        write_measurement(measurement, out)
+    end(measurement.failures)
 
 
 @main.command()
 @click.argument("images", nargs=-1, required=True)
-@click.option("--prototypes", type=_FILE, required=True, help="CSV: image, class, y, x, height, width.")
-@click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder for results.")
+@click.option("--prototypes", type=FILE, required=True, help="CSV: image, class, y, x, height, width.")
+@click.option("--out", type=FOLDER, required=True, help="Folder for results.")
 @click.option(
     "--method",
     type=click.Choice(["template", "pooled", "patchwise"]),
@@ -149,17 +123,17 @@ def measure(
     show_default=True,
     help="How images are compared with prototypes; patchwise is the paper's, and slow.",
 )
-@_trunk
-@click.option("--channels", callback=_split, help="Names or numbers of the channels to look at, with commas.")
-@click.option("--measure", "measurement", type=_FILE, help="Intensity ranges from `simsearch measure --out`.")
+@trunk_option
+@click.option("--channels", callback=split, help="Names or numbers of the channels to look at, with commas.")
+@click.option("--measure", "measurement", type=FILE, help="Intensity ranges from `simsearch measure --out`.")
 @click.option("--floor", default=0.0, show_default=True, help="Keep no peaks of lower similarity.")
 @click.option("--tile", type=click.IntRange(min=8), help="Positions of the feature grid along a side of a tile.")
 @click.option("--maps/--no-maps", "save_maps", default=True, show_default=True, help="Write similarity maps.")
-@_z
-@_t
-@_skip_errors
-@_overwrite
-@_cluster
+@z_option
+@t_option
+@skip_errors_option
+@overwrite_option
+@cluster_option
 def search(
     images: Sequence[str],
     prototypes: Path,
@@ -170,63 +144,45 @@ def search(
     **options: Any,  # noqa: ANN401  as many types as SearchOptions has fields
 ) -> None:
     """Search IMAGES (OME-Zarr images or plates) for what looks like the boxes in a CSV file."""
-    with _reported():
-        from simsearch.console import show_failures, show_progress, show_search
-        from simsearch.io.plate import find_images
-        from simsearch.runtime.cluster import open_cluster
-        from simsearch.workflows.search import SearchOptions
-        from simsearch.workflows.search import search as run
+    from simsearch.console import show_progress, show_search
+    from simsearch.io.plate import find_images
+    from simsearch.runtime.cluster import open_cluster
+    from simsearch.workflows.search import SearchOptions
+    from simsearch.workflows.search import search as run
 
-        found = find_images(images, z=z, t=t)
-        with open_cluster(cluster) as client, show_progress() as observe:
-            report = run(client, found, prototypes, out, SearchOptions(**options), observe=observe)
-        show_search(report)
-        show_failures(report.failures)
-    _end(report.failures)
+    found = find_images(images, z=z, t=t)
+    with open_cluster(cluster) as client, show_progress() as observe:
+        report = run(client, found, prototypes, out, SearchOptions(**options), observe=observe)
+    show_search(report)
+    end(report.failures)
 
 
 @main.command()
-@click.argument("peaks", type=_FILE)
-@click.option("--truth", type=_FILE, required=True, help="CSV: image, class, y, x.")
-@click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder for results.")
+@click.argument("peaks", type=FILE)
+@click.option("--truth", type=FILE, required=True, help="CSV: image, class, y, x.")
+@click.option("--out", type=FOLDER, required=True, help="Folder for results.")
 @click.option("--distance", type=click.FloatRange(min=0, min_open=True), help="A peak finds what is nearer, in pixels.")
 def evaluate(peaks: Path, truth: Path, out: Path, distance: float | None) -> None:
     """Compare PEAKS (peaks.parquet) with where objects really are: precision, recall, average precision."""
-    with _reported():
-        from simsearch.console import show_scores
-        from simsearch.workflows.evaluate import evaluate as run
+    from simsearch.console import show_scores
+    from simsearch.workflows.evaluate import evaluate as run
 
-        show_scores(run(peaks, truth, out, distance=distance), out)
+    show_scores(run(peaks, truth, out, distance=distance), out)
 
 
 @main.command()
-@click.argument("folder", type=click.Path(file_okay=False, path_type=Path), default="demo")
-@_trunk
-@_cluster
+@click.argument("folder", type=FOLDER, default="demo")
+@trunk_option
+@cluster_option
 def demo(folder: Path, trunk: str, cluster: str) -> None:
     """Convert, measure and search a real tissue image and a synthetic plate in FOLDER, and show what is found."""
-    with _reported():
-        from simsearch.console import show_demo, show_progress
-        from simsearch.runtime.cluster import open_cluster
-        from simsearch.workflows.demo import run_demo
+    from simsearch.console import show_demo, show_progress
+    from simsearch.runtime.cluster import open_cluster
+    from simsearch.workflows.demo import run_demo
 
-        with open_cluster(cluster) as client, show_progress() as observe:
-            report = run_demo(client, folder, trunk=trunk, observe=observe)
-        show_demo(report)
-
-
-@contextmanager
-def _reported() -> Iterator[None]:
-    """Turn an error that a person can mend into one line and an exit code."""
-    try:
-        yield
-    except SimSearchError as error:
-        from simsearch.console import show_error
-
-        show_error(str(error))
-        sys.exit(_FAILED)
+    with open_cluster(cluster) as client, show_progress() as observe:
+        report = run_demo(client, folder, trunk=trunk, observe=observe)
+    show_demo(report)
 
 
-def _end(failures: Sequence[object]) -> None:
-    if failures:
-        sys.exit(_FAILED)
+main.add_command(study)

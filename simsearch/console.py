@@ -17,19 +17,23 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.table import Table
+from rich.text import Text
 
 from simsearch.core.metrics import best_f1
+from simsearch.curation.checks import count
 from simsearch.runtime.events import Event, Observer, StepEnded, StepStarted, TaskDone, TaskFailed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from simsearch.curation.history import History
     from simsearch.workflows.convert import Report
     from simsearch.workflows.demo import DemoReport
     from simsearch.workflows.evaluate import ClassScore
     from simsearch.workflows.measure import Measurement
     from simsearch.workflows.search import SearchReport
+    from simsearch.workflows.study import Study
 
 _NEXT = """
 Look at   {folder}/tissue/results/overlays/tissue.png
@@ -103,8 +107,8 @@ def show_search(report: SearchReport) -> None:
     table = Table(title=f"Peaks of similarity in {report.n_images} images")
     for heading in ("class", "peaks", "suggested threshold", "peaks above it"):
         table.add_column(heading, justify="left" if heading == "class" else "right")
-    for name, count in report.n_peaks.items():
-        table.add_row(name, str(count), f"{report.suggested_thresholds[name]:.2f}", str(report.n_suggested[name]))
+    for name, n_peaks in report.n_peaks.items():
+        table.add_row(name, str(n_peaks), f"{report.suggested_thresholds[name]:.2f}", str(report.n_suggested[name]))
     _out.print(table)
     _out.print(f"Tables, similarity maps and overlays: {report.folder}", soft_wrap=True)
 
@@ -157,3 +161,32 @@ def show_scores(scores: Sequence[ClassScore], folder: Path) -> None:
         )
     _out.print(table)
     _out.print(f"Scores and curves: {folder}", soft_wrap=True)
+
+
+def show_study(study: Study, history: History) -> None:
+    """Print what was said in a study."""
+    table = Table(title=Text(f"Study {study.folder}"))
+    for heading in ("class", "prototypes", "positives", "negatives", "similarity threshold", "accepted"):
+        table.add_column(heading, justify="left" if heading == "class" else "right")
+    for each in history.state.classes:
+        counts = [str(len(patches)) for patches in (each.prototypes, each.positives, each.negatives)]
+        least = "-" if each.similarity_threshold is None else f"{each.similarity_threshold:.3f}"
+        name = Text.assemble(("\u25a0 ", each.color), each.name)
+        table.add_row(name, *counts, least, "yes" if each.is_accepted else "no")
+    _out.print(table)
+    for label, value in _study_summary(study, history).items():
+        _out.print(f"{label:<11}{value}", markup=False, soft_wrap=True)
+
+
+def _study_summary(study: Study, history: History) -> dict[str, str]:
+    state, last = history.state, history.entries[-1] if history.entries else None
+    accepted = "accepted" if state.is_background_accepted else "not accepted"
+    background = count(state.background, "patch", "es")
+    shape = state.patch_shape
+    return {
+        "images": f"{len(study.images)}, displayed: {', '.join(state.displayed)}",
+        "channels": f"{', '.join(state.channels)} (of {', '.join(state.channel_names)})",
+        "patches": f"{shape[0]:g} x {shape[1]:g} px" if shape else "the first prototype fixes their shape",
+        "background": f"{background}, {accepted}; {len(state.not_background)} flagged as none",
+        "actions": f"{history.n_actions}" + (f", last: {last}, {last.time}" if last else ""),
+    }

@@ -8,7 +8,9 @@
     ├── SourceError(OSError)        an input file cannot be read
     ├── StoreError(OSError)         a destination cannot be written, or is not what it should be
     ├── AnnotationError(ValueError) boxes, plate maps and other tables of the user are wrong
+    ├── CurationError(ValueError)   an action does not apply to a curation
     ├── TrunkError(ValueError)      a trunk file has wrong parameters, or cannot be had
+    ├── ModelFileError(ValueError)  a model file is damaged, or does not fit an image
     ├── ClusterError(RuntimeError)  a cluster cannot be reached
     └── TaskError(RuntimeError)     a task failed on a worker
 
@@ -43,8 +45,16 @@ class AnnotationError(SimSearchError, ValueError):
     """Boxes, plate maps or another table of the user are wrong."""
 
 
+class CurationError(SimSearchError, ValueError):
+    """An action does not apply to a curation."""
+
+
 class TrunkError(SimSearchError, ValueError):
     """A trunk file has wrong parameters, or cannot be had."""
+
+
+class ModelFileError(SimSearchError, ValueError):
+    """A model file is damaged, or does not fit an image."""
 
 
 class ClusterError(SimSearchError, RuntimeError):

@@ -1,0 +1,77 @@
+"""What commands share: options, how text becomes values, and how errors end a command."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from simsearch.errors import SimSearchError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from simsearch.io.image import Selection
+
+_FAILED = 2  # exit code where something could not be done
+
+FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+FOLDER = click.Path(file_okay=False, path_type=Path)
+
+
+class ReportedGroup(click.Group):
+    """A group whose commands end with one line and an exit code where a person can mend what is wrong."""
+
+    def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401  click's signature
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except SimSearchError as error:
+            from simsearch.console import show_error
+
+            show_error(str(error))
+            sys.exit(_FAILED)
+
+
+def end(failures: Sequence[tuple[str, str]]) -> None:
+    """List what was left out, and end with an exit code that says so."""
+    from simsearch.console import show_failures
+
+    if failures:
+        show_failures(failures)
+        sys.exit(_FAILED)
+
+
+def split(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[str, ...] | None:
+    """Split names at commas."""
+    return None if value is None else tuple(name.strip() for name in value.split(",") if name.strip())
+
+
+def _selection(ctx: click.Context, param: click.Parameter, value: str | None) -> Selection:
+    if value is None or value == "max":
+        return "max" if value else None
+    number: int = click.IntRange(min=0).convert(value, param, ctx)  # type: ignore[arg-type]  # its stub wants the result
+    return number
+
+
+z_option = click.option(
+    "--z", metavar="INDEX|max", callback=_selection, help="Which z plane, or max for the maximum over all."
+)
+t_option = click.option(
+    "--t", metavar="INDEX|max", callback=_selection, help="Which time point, or max for the maximum over all."
+)
+cluster_option = click.option(
+    "--cluster",
+    default="local",
+    show_default=True,
+    help="local, local:N (processes), threads, or the address of a running Dask scheduler: tcp://HOST:PORT.",
+)
+skip_errors_option = click.option(
+    "--skip-errors", is_flag=True, help="Leave out images that cannot be read; list them at the end."
+)
+overwrite_option = click.option("--overwrite", is_flag=True, help="Replace what is there.")
+trunk_option = click.option(
+    "--trunk", default="bundled", show_default=True, help="bundled, imagenet (downloaded once) or a file."
+)

@@ -1,0 +1,112 @@
+"""The commands of ``simsearch study``: what people say about images, without a screen."""
+
+from __future__ import annotations
+
+import getpass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from simsearch.cli_options import FOLDER, split, t_option, z_option
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def _number_or_names(ctx: click.Context, param: click.Parameter, value: str) -> int | tuple[str, ...]:
+    return int(value) if value.isdecimal() else split(ctx, param, value) or ()
+
+
+@click.group()
+def study() -> None:
+    """Keep what people say about images: classes, prototypes, negatives, background."""
+
+
+@study.command()
+@click.argument("folder", metavar="DIR", type=FOLDER)
+@click.option("--images", multiple=True, required=True, metavar="IMAGE...", help="OME-Zarr images or plates.")
+@click.argument("more_images", metavar="", nargs=-1)
+@click.option("--channels", callback=split, help="Names or numbers of the channels to look at, with commas.")
+@click.option(
+    "--display",
+    default="6",
+    show_default=True,
+    callback=_number_or_names,
+    help="How many images to display, chosen at random, or their names, with commas.",
+)
+@click.option("--seed", default=0, show_default=True, help="Of the random choice.")
+@z_option
+@t_option
+def create(
+    folder: Path,
+    images: Sequence[str],
+    more_images: Sequence[str],
+    **options: Any,  # noqa: ANN401  as many types as StudyOptions has fields
+) -> None:
+    """Create a study of images in DIR."""
+    from simsearch.console import show_study
+    from simsearch.workflows.study import StudyOptions, create_study, read_curation
+
+    made = create_study(folder, [*images, *more_images], StudyOptions(**options))
+    show_study(made, read_curation(made)[0])
+
+
+@study.command()
+@click.argument("folder", metavar="DIR", type=FOLDER)
+def show(folder: Path) -> None:
+    """Show what was said in the study in DIR."""
+    from simsearch.console import show_study
+    from simsearch.workflows.study import open_study, read_curation
+
+    opened = open_study(folder)
+    history, torn = read_curation(opened)
+    show_study(opened, history)
+    if torn:
+        click.echo(f"Note: {torn}")
+
+
+@study.command("import")
+@click.argument("folder", metavar="DIR", type=FOLDER)
+@click.argument("file", type=click.Path(exists=True, path_type=Path))
+@click.option("--image", help="Name of the image that a GeoJSON file is about, if it does not say.")
+@click.option("--fit", is_flag=True, help="Take only the centres of boxes that are larger or smaller than patches.")
+@click.option("--user", default=lambda: _user_name(), show_default="you", help="Who says so.")
+def import_(folder: Path, file: Path, *, image: str | None, fit: bool, user: str) -> None:
+    """Add what FILE says to the study in DIR.
+
+    FILE is a CSV, a GeoJSON of QuPath, or a folder of GeoJSON named after images. All of it is added, or nothing.
+    """
+    from simsearch.workflows.study import open_study
+    from simsearch.workflows.study_exchange import import_annotations
+
+    report = import_annotations(open_study(folder), file, user=user, image=image, fit=fit)
+    counts = [f"{n} {role}{'s' if n > 1 and role != 'background' else ''}" for role, n in report.n_added.items()]
+    click.echo(f"Imported: {', '.join(counts) or 'nothing new'}; there before: {report.n_known}")
+    if report.new_classes:
+        click.echo(f"New classes: {', '.join(report.new_classes)}")
+    if report.torn:
+        click.echo(f"Note: {report.torn}")
+
+
+@study.command()
+@click.argument("folder", metavar="DIR", type=FOLDER)
+@click.argument("destination", type=click.Path(path_type=Path))
+@click.option("--overwrite", is_flag=True, help="Replace what is there.")
+def export(folder: Path, destination: Path, *, overwrite: bool) -> None:
+    """Write what was said in the study in DIR.
+
+    DESTINATION is a FILE.csv, or a folder that gets a GeoJSON for QuPath per image.
+    """
+    from simsearch.workflows.study import open_study
+    from simsearch.workflows.study_exchange import export_annotations
+
+    n_patches, n_files = export_annotations(open_study(folder), destination, overwrite=overwrite)
+    click.echo(f"Exported: {n_patches} patches in {n_files} file{'' if n_files == 1 else 's'}: {destination}")
+
+
+def _user_name() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # in a container, a user may have no name
+        return "unknown"

@@ -1,0 +1,188 @@
+"""What actions ask of a curation before they change it. All refuse with a `CurationError` that names the way out."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import TYPE_CHECKING
+
+from simsearch.core.boxes import Box, check_box
+from simsearch.curation.state import BACKGROUND, Places
+from simsearch.errors import AnnotationError, CurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Sequence
+
+    from simsearch.curation.state import Curation, Patch
+
+_COLOR = re.compile(r"#[0-9a-f]{6}")
+
+
+def check_class_name(name: str) -> None:
+    """Refuse names that no table, legend or model file could hold.
+
+    Raises
+    ------
+    CurationError
+        If it is empty, has spaces at its ends or characters that cannot be printed, or means the background.
+    """
+    if not name or name != name.strip() or not name.isprintable() or name.casefold() == BACKGROUND:
+        raise CurationError(
+            f"expected the name of a class, got {name!r}: choose printable characters without spaces around them; "
+            f"{BACKGROUND!r} is taken"
+        )
+
+
+def check_color(color: str) -> None:
+    """Refuse what is no colour.
+
+    Raises
+    ------
+    CurationError
+        If it is not ``#`` and 6 lower-case hex digits.
+    """
+    if not _COLOR.fullmatch(color):
+        raise CurationError(f"expected a colour such as #e69f00, got {color!r}")
+
+
+def check_patches(curation: Curation, patches: Sequence[Patch], among: Sequence[Patch] = ()) -> None:
+    """Check that patches are new, and that their centres lie in images of the curation.
+
+    Parameters
+    ----------
+    curation : Curation
+        What they are added to.
+    patches : sequence of Patch
+        What is added, at least one.
+    among : sequence of Patch
+        Those of the same role that are there.
+
+    Raises
+    ------
+    CurationError
+        If one is wrong; the message says where it is.
+    """
+    ids = {patch.id for patch in among}
+    places = {(patch.image, patch.y, patch.x) for patch in among}
+    for patch in patches:
+        check_inside(curation, patch)
+        if patch.id in ids or (patch.image, patch.y, patch.x) in places:
+            raise CurationError(f"expected a new patch, got {patch} once more: it is marked so already")
+        ids.add(patch.id)
+        places.add((patch.image, patch.y, patch.x))
+
+
+def check_inside(curation: Curation, patch: Patch, patch_shape: tuple[float, float] | None = None) -> None:
+    """Check that a patch lies in its image.
+
+    Parameters
+    ----------
+    curation : Curation
+        Knows the images.
+    patch : Patch
+        Only its centre must lie inside, as that of a suggestion at the border does, unless `patch_shape` is given.
+    patch_shape : (float, float), optional
+        Height and width that must lie inside too.
+
+    Raises
+    ------
+    CurationError
+        If it does not, or the image is unknown.
+    """
+    if patch_shape is None and patch.image in curation.shapes:
+        height, width = curation.shapes[patch.image]
+        if not (-0.5 <= patch.y <= height - 0.5 and -0.5 <= patch.x <= width - 0.5):
+            raise CurationError(f"expected a centre inside the {height} x {width} px of the image, got {patch}")
+        return
+    sides = patch_shape or (1.0, 1.0)
+    try:
+        check_box(Box(patch.image, "patch", patch.y, patch.x, *sides), curation.shapes)
+    except AnnotationError as error:
+        raise CurationError(str(error)) from error
+
+
+def check_choice(chosen: Sequence[str], known: Collection[str], noun: str) -> None:
+    """Check a choice out of names.
+
+    Raises
+    ------
+    CurationError
+        If nothing is chosen, something twice, or something that is not there.
+    """
+    unknown = next((name for name in chosen if name not in known), None)
+    if not chosen or unknown is not None or len(set(chosen)) != len(chosen):
+        some = ", ".join(list(known)[:5]) + (", ..." if len(known) > 5 else "")
+        got = "none" if not chosen else "one of them twice" if unknown is None else repr(unknown)
+        raise CurationError(f"expected {noun}s out of {some}, got {got}: name each {noun} once")
+
+
+def count(patches: Sequence[object], noun: str, plural: str = "s") -> str:
+    """Write how many there are.
+
+    Examples
+    --------
+    >>> count("ab", "patch", "es"), count("a", "negative")
+    ('2 patches', '1 negative')
+    """
+    return f"{len(patches)} {noun}{'' if len(patches) == 1 else plural}"
+
+
+def check_free(curation: Curation, name: str) -> None:
+    """Refuse the name of a class that there is."""
+    if any(each.name == name for each in curation.classes):
+        raise CurationError(f"expected the name of no class, got {name!r}, which there is: choose another")
+
+
+def check_some(patches: Sequence[Patch]) -> None:
+    """Refuse to do something to nothing."""
+    if not patches:
+        raise CurationError("expected at least one patch, got none: choose what is meant")
+
+
+def check_shape(curation: Curation, patch_shape: tuple[float, float]) -> None:
+    """Refuse another patch shape than that which the first prototype fixed (paper section 2.3.1)."""
+    if not all(math.isfinite(side) and side > 0 for side in patch_shape):
+        raise CurationError(f"expected a height and width above 0, got {patch_shape[0]:g} x {patch_shape[1]:g} px")
+    fixed = curation.patch_shape
+    if fixed not in (None, patch_shape):
+        raise CurationError(
+            f"expected a patch of {fixed[0]:g} x {fixed[1]:g} px, as the first prototype fixed for all classes, got "
+            f"{patch_shape[0]:g} x {patch_shape[1]:g} px: keep to that shape, or remove all patches and start anew"
+        )
+
+
+def _known_shape(curation: Curation) -> tuple[float, float]:
+    if curation.patch_shape is None:
+        raise CurationError("expected a prototype, which fixes the shape of patches, got none: draw one first")
+    return curation.patch_shape
+
+
+def check_apart(curation: Curation, patches: Sequence[Patch], others: Iterable[Patch], what: str) -> None:
+    """Refuse patches in the places of others, of which the opposite was said."""
+    places = Places(others, _known_shape(curation))
+    for patch in patches:
+        if places.near(patch):
+            raise CurationError(f"{patch}: expected a place of which the opposite was not said, got {what}")
+
+
+def without(curation: Curation, patches: tuple[Patch, ...], others: Iterable[Patch]) -> tuple[Patch, ...]:
+    """Return those patches that are not in the places of others."""
+    places = Places(others, _known_shape(curation))
+    return tuple(patch for patch in patches if not places.near(patch))
+
+
+def find_patch(patches: Sequence[Patch], patch_id: str, noun: str) -> Patch:
+    """Find a patch by its id, or refuse."""
+    for patch in patches:
+        if patch.id == patch_id:
+            return patch
+    raise CurationError(f"expected one of the {len(patches)} {noun}, got {patch_id!r}: it was removed, look again")
+
+
+def removed(patches: tuple[Patch, ...], patch_ids: Sequence[str], noun: str) -> tuple[Patch, ...]:
+    """Return the patches without some, all of which must be there."""
+    if not patch_ids or len(set(patch_ids)) != len(patch_ids):
+        raise CurationError(f"expected {noun} to remove, each once, got {list(patch_ids)}: choose what is meant")
+    for patch_id in patch_ids:
+        find_patch(patches, patch_id, noun)
+    return tuple(patch for patch in patches if patch.id not in patch_ids)

@@ -1,0 +1,207 @@
+"""What was done, by whom, and what of it holds: undo and redo for several people at once.
+
+Each person undoes their own actions, the last first, whatever others did since. The state is what all actions give
+that are not undone, in the order in which they were done: undoing an action leaves the state as if it had never been
+done, and redoing puts it back at its old place, not at the end. Where a later action needs the undone one, or stands in
+the way of the redone one, the undo or redo is refused, and the message names it. Alone, one is never refused.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, ClassVar
+
+from simsearch.curation.actions import Action, apply
+from simsearch.errors import CurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from simsearch.curation.state import Curation
+
+
+@dataclass(frozen=True, slots=True)
+class Undo:
+    """Do as if an action had not been done."""
+
+    kind: ClassVar[str] = "undo"
+    version: ClassVar[int] = 1
+    seq: int
+    """Which."""
+
+    def __str__(self) -> str:
+        return f"undo #{self.seq}"
+
+
+@dataclass(frozen=True, slots=True)
+class Redo:
+    """Take an undo back."""
+
+    kind: ClassVar[str] = "redo"
+    version: ClassVar[int] = 1
+    seq: int
+    """Which action was undone."""
+
+    def __str__(self) -> str:
+        return f"redo #{self.seq}"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Something that somebody did."""
+
+    seq: int
+    """Its place in the history, from 1."""
+    time: str
+    """When, in ISO 8601 with UTC."""
+    user: str
+    """Who."""
+    action: Action | Undo | Redo
+    """What."""
+
+    def __str__(self) -> str:
+        return f"#{self.seq} of {self.user} ({self.action})"
+
+
+@dataclass(slots=True)
+class _Stacks:
+    """What one person can undo and redo; the last comes first."""
+
+    done: list[int] = field(default_factory=list)
+    undone: list[int] = field(default_factory=list)
+    lost: list[int] = field(default_factory=list)
+    """Undone for good: something else was done since."""
+
+    def take(self, entry: Entry) -> None:
+        if isinstance(entry.action, Undo):
+            self.undone.append(_popped(self.done, entry))
+        elif isinstance(entry.action, Redo):
+            self.done.append(_popped(self.undone, entry))
+        else:
+            self.lost += self.undone
+            self.undone.clear()
+            self.done.append(entry.seq)
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """A state and how it came about. Like the state, a value: what is done gives another."""
+
+    initial: Curation
+    """Before anything was done."""
+    state: Curation
+    """After all that was done and is not undone."""
+    entries: tuple[Entry, ...] = ()
+    """All that was done, undos and redos included."""
+    undone: frozenset[int] = frozenset()
+    """What of it does not hold."""
+
+    @property
+    def n_actions(self) -> int:
+        """Number of actions that hold."""
+        return len(_holding(self.entries, self.undone))
+
+    def next_undo(self, user: str) -> Undo:
+        """Tell what a person would undo.
+
+        Raises
+        ------
+        CurationError
+            If there is nothing.
+        """
+        done = self._stacks(user).done
+        if not done:
+            raise CurationError(f"expected an action of {user} to undo, got none: each undoes their own")
+        return Undo(done[-1])
+
+    def next_redo(self, user: str) -> Redo:
+        """Tell what a person would redo.
+
+        Raises
+        ------
+        CurationError
+            If there is nothing.
+        """
+        undone = self._stacks(user).undone
+        if not undone:
+            raise CurationError(
+                f"expected something that {user} has undone, got none: nothing is, or something else was done since"
+            )
+        return Redo(undone[-1])
+
+    def then(self, entry: Entry) -> History:
+        """Add what somebody does.
+
+        Raises
+        ------
+        CurationError
+            If it does not apply; an undo or redo also if what was done by others since would not apply any more.
+        """
+        if not isinstance(entry.action, Undo | Redo):
+            return replace(self, state=apply(self.state, entry.action), entries=(*self.entries, entry))
+        self._stacks(entry.user).take(entry)
+        changed = {entry.action.seq}
+        undone = self.undone | changed if isinstance(entry.action, Undo) else self.undone - changed
+        try:
+            state = _state(self.initial, _holding(self.entries, undone))
+        except _DoesNotApplyError as error:
+            raise CurationError(
+                f"{entry.action}, {self.entries[entry.action.seq - 1].action}: expected that what was done since still "
+                f"applies, got {error.entry}, which does not: {error.__cause__}. That must be undone first"
+            ) from error
+        return replace(self, state=state, entries=(*self.entries, entry), undone=undone)
+
+    def _stacks(self, user: str) -> _Stacks:
+        stacks = _Stacks()
+        for entry in self.entries:
+            if entry.user == user:
+                stacks.take(entry)
+        return stacks
+
+
+def replay(initial: Curation, entries: Iterable[Entry]) -> History:
+    """Do again what was done, each action that holds once.
+
+    Raises
+    ------
+    CurationError
+        If an entry does not apply: it names the entry.
+    """
+    kept = tuple(entries)
+    stacks: defaultdict[str, _Stacks] = defaultdict(_Stacks)
+    for entry in kept:
+        stacks[entry.user].take(entry)
+    undone = frozenset(seq for each in stacks.values() for seq in (*each.undone, *each.lost))
+    try:
+        state = _state(initial, _holding(kept, undone))
+    except _DoesNotApplyError as error:
+        raise CurationError(f"expected an action that applies, got {error.entry}: {error.__cause__}") from error
+    return History(initial, state, kept, undone)
+
+
+class _DoesNotApplyError(Exception):
+    def __init__(self, entry: Entry) -> None:
+        super().__init__(entry)
+        self.entry = entry
+
+
+def _holding(entries: Sequence[Entry], undone: frozenset[int]) -> list[tuple[Entry, Action]]:
+    return [(entry, entry.action) for entry in entries if isinstance(entry.action, Action) and entry.seq not in undone]
+
+
+def _state(initial: Curation, holding: Iterable[tuple[Entry, Action]]) -> Curation:
+    state = initial
+    for entry, action in holding:
+        try:
+            state = apply(state, action)
+        except CurationError as error:
+            raise _DoesNotApplyError(entry) from error
+    return state
+
+
+def _popped(stack: list[int], entry: Entry) -> int:
+    wanted = entry.action.seq if isinstance(entry.action, Undo | Redo) else entry.seq
+    if not stack or stack[-1] != wanted:
+        raise CurationError(f"expected the next action of {entry.user} to undo or redo, got {entry}")
+    return stack.pop()

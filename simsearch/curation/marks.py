@@ -1,0 +1,223 @@
+"""Actions on patches: prototypes, negatives, and what is accepted or flagged of the suggestions (paper section 2.3)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, ClassVar
+
+from simsearch.curation.actions import Action
+from simsearch.curation.checks import (
+    check_apart,
+    check_inside,
+    check_patches,
+    check_shape,
+    check_some,
+    count,
+    find_patch,
+    removed,
+    without,
+)
+from simsearch.errors import CurationError
+
+if TYPE_CHECKING:
+    from simsearch.curation.state import Curation, Patch
+
+
+@dataclass(frozen=True, slots=True)
+class AddPrototypes(Action):
+    """Draw boxes around objects of a class. The first fixes the patch shape (paper section 2.3.1)."""
+
+    kind: ClassVar[str] = "add_prototypes"
+    class_name: str
+    patches: tuple[Patch, ...]
+    patch_shape: tuple[float, float]
+    """Height and width in pixels."""
+
+    def __str__(self) -> str:
+        return f"add {count(self.patches, 'prototype')} to {self.class_name}"
+
+    def apply(self, curation: Curation) -> Curation:
+        """Add them, and reopen the class. Background in their places is background no longer."""
+        roi_class = curation.roi_class(self.class_name)
+        check_some(self.patches)
+        check_shape(curation, self.patch_shape)
+        check_patches(curation, self.patches, roi_class.prototypes)
+        for patch in self.patches:
+            check_inside(curation, patch, self.patch_shape)
+        shaped = replace(curation, patch_shape=self.patch_shape)
+        check_apart(shaped, self.patches, roi_class.negatives, "a negative of the class: unflag it first")
+        changed = replace(roi_class, prototypes=roi_class.prototypes + self.patches, is_accepted=False)
+        cleared = replace(shaped, background=without(shaped, curation.background, self.patches))
+        return cleared.with_class(self.class_name, changed)
+
+
+@dataclass(frozen=True, slots=True)
+class MovePrototype(Action):
+    """Move a prototype in its image."""
+
+    kind: ClassVar[str] = "move_prototype"
+    class_name: str
+    patch_id: str
+    y: float
+    x: float
+
+    def __str__(self) -> str:
+        return f"move a prototype of {self.class_name}"
+
+    def apply(self, curation: Curation) -> Curation:
+        """Move it, and reopen the class. Background in its place is background no longer."""
+        roi_class = curation.roi_class(self.class_name)
+        moved = find_patch(roi_class.prototypes, self.patch_id, "prototypes").moved(self.y, self.x)
+        others = tuple(patch for patch in roi_class.prototypes if patch.id != self.patch_id)
+        check_patches(curation, [moved], others)
+        check_inside(curation, moved, curation.patch_shape)
+        check_apart(curation, [moved], roi_class.negatives, "a negative of the class: unflag it first")
+        prototypes = tuple(moved if patch.id == self.patch_id else patch for patch in roi_class.prototypes)
+        cleared = replace(curation, background=without(curation, curation.background, [moved]))
+        return cleared.with_class(self.class_name, replace(roi_class, prototypes=prototypes, is_accepted=False))
+
+
+@dataclass(frozen=True, slots=True)
+class RemovePrototype(Action):
+    """Remove a prototype."""
+
+    kind: ClassVar[str] = "remove_prototype"
+    class_name: str
+    patch_id: str
+
+    def __str__(self) -> str:
+        return f"remove a prototype of {self.class_name}"
+
+    def apply(self, curation: Curation) -> Curation:
+        """Remove it, and reopen the class. With the last patch of all goes the patch shape."""
+        roi_class = curation.roi_class(self.class_name)
+        prototypes = removed(roi_class.prototypes, [self.patch_id], "prototypes")
+        changed = replace(roi_class, prototypes=prototypes, is_accepted=False)
+        return curation.with_class(self.class_name, changed).released()
+
+
+@dataclass(frozen=True, slots=True)
+class FlagNegatives(Action):
+    """Say of suggestions that they do not belong to the class."""
+
+    kind: ClassVar[str] = "flag_negatives"
+    class_name: str
+    patches: tuple[Patch, ...]
+
+    def __str__(self) -> str:
+        return f"flag {count(self.patches, 'negative')} of {self.class_name}"
+
+    def apply(self, curation: Curation) -> Curation:
+        """Add them, and reopen the class. Positives in their places are positives no longer."""
+        roi_class = curation.roi_class(self.class_name)
+        check_some(self.patches)
+        check_patches(curation, self.patches, roi_class.negatives)
+        check_apart(curation, self.patches, roi_class.prototypes, "a prototype of the class: remove that instead")
+        changed = replace(
+            roi_class,
+            negatives=roi_class.negatives + self.patches,
+            positives=without(curation, roi_class.positives, self.patches),
+            is_accepted=False,
+        )
+        return curation.with_class(self.class_name, changed)
+
+
+@dataclass(frozen=True, slots=True)
+class UnflagNegatives(Action):
+    """Take flags of negatives back."""
+
+    kind: ClassVar[str] = "unflag_negatives"
+    class_name: str
+    patch_ids: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"unflag {count(self.patch_ids, 'negative')} of {self.class_name}"
+
+    def apply(self, curation: Curation) -> Curation:
+        """Remove them, and reopen the class."""
+        roi_class = curation.roi_class(self.class_name)
+        negatives = removed(roi_class.negatives, self.patch_ids, "negatives")
+        changed = replace(roi_class, negatives=negatives, is_accepted=False)
+        return curation.with_class(self.class_name, changed).released()
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptClass(Action):
+    """Approve what is suggested for a class: that is, its peaks above the threshold that are not negatives."""
+
+    kind: ClassVar[str] = "accept_class"
+    class_name: str
+    positives: tuple[Patch, ...]
+    """All of them: they replace those that were accepted before."""
+
+    def __str__(self) -> str:
+        return f"accept class {self.class_name} with {count(self.positives, 'positive')}"
+
+    def apply(self, curation: Curation) -> Curation:
+        """Accept it. Background in the places of positives is background no longer."""
+        roi_class = curation.roi_class(self.class_name)
+        if not roi_class.prototypes and not self.positives:
+            raise CurationError(f"class {self.class_name}: expected a prototype, got none: draw one before you accept")
+        check_patches(curation, self.positives)
+        check_apart(curation, self.positives, roi_class.negatives, "a negative of the class: look at it again")
+        cleared = replace(curation, background=without(curation, curation.background, self.positives))
+        return cleared.with_class(self.class_name, replace(roi_class, positives=self.positives, is_accepted=True))
+
+
+@dataclass(frozen=True, slots=True)
+class FlagNotBackground(Action):
+    """Say of patches suggested as background that they are not."""
+
+    kind: ClassVar[str] = "flag_not_background"
+    patches: tuple[Patch, ...]
+
+    def __str__(self) -> str:
+        return f"flag {count(self.patches, 'patch', 'es')} as not background"
+
+    def apply(self, curation: Curation) -> Curation:
+        """Add them, and reopen the background, which loses what lies in their places."""
+        check_some(self.patches)
+        check_patches(curation, self.patches, curation.not_background)
+        return replace(
+            curation,
+            not_background=curation.not_background + self.patches,
+            background=without(curation, curation.background, self.patches),
+            is_background_accepted=False,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class UnflagNotBackground(Action):
+    """Take flags of patches that are not background back."""
+
+    kind: ClassVar[str] = "unflag_not_background"
+    patch_ids: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"unflag {count(self.patch_ids, 'patch', 'es')} as not background"
+
+    def apply(self, curation: Curation) -> Curation:
+        """Remove them, and reopen the background."""
+        kept = removed(curation.not_background, self.patch_ids, "patches that are not background")
+        return replace(curation, not_background=kept, is_background_accepted=False).released()
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptBackground(Action):
+    """Approve patches as background."""
+
+    kind: ClassVar[str] = "accept_background"
+    patches: tuple[Patch, ...]
+    """All of them: they replace those that were accepted before."""
+
+    def __str__(self) -> str:
+        return f"accept the background with {count(self.patches, 'patch', 'es')}"
+
+    def apply(self, curation: Curation) -> Curation:
+        """Accept it."""
+        check_some(self.patches)
+        check_patches(curation, self.patches)
+        objects = [patch for each in curation.classes for patch in (*each.prototypes, *each.positives)]
+        check_apart(curation, self.patches, objects, "an object of a class: leave it out")
+        check_apart(curation, self.patches, curation.not_background, "flagged as not background: leave it out")
+        return replace(curation, background=self.patches, is_background_accepted=True)

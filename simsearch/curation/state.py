@@ -1,0 +1,171 @@
+"""The state of a curation, as values that never change (paper section 2.3).
+
+Two rules keep it free of contradictions. Marks that a person makes one by one (prototypes, negatives, patches that are
+not background) are never overruled: an action that says the opposite is refused. What is approved in bulk (positives,
+background) gives way to later marks.
+"""
+
+from __future__ import annotations
+
+import math
+import secrets
+from collections import defaultdict
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from simsearch.errors import CurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+BACKGROUND = "background"
+"""What is called so is no class."""
+
+_DECIMALS = 3  # of a position in pixels: decimals survive tables and polygons exactly, and finer is noise
+_STRIDE = 0.1  # of the patch width (paper section 2.3.1)
+_NEAR = 0.25  # of the patch's shorter side: peaks of different objects are at least twice as far apart
+
+
+@dataclass(frozen=True, slots=True)
+class Patch:
+    """A place in an image that somebody has judged."""
+
+    id: str
+    """Names the patch for as long as it is there, wherever it is moved."""
+    image: str
+    """Name of the image."""
+    y: float
+    """Row of the centre in level-0 pixels."""
+    x: float
+    """Column of the centre in level-0 pixels."""
+
+    def __str__(self) -> str:
+        return f"y {self.y:g} x {self.x:g} in {self.image}"
+
+    @classmethod
+    def at(cls, image: str, y: float, x: float) -> Patch:
+        """Make a new patch, its position rounded to 1/1000 px."""
+        return cls(secrets.token_hex(8), image, round(y, _DECIMALS), round(x, _DECIMALS))
+
+    def moved(self, y: float, x: float) -> Patch:
+        """Return the same patch elsewhere in its image."""
+        return replace(self, y=round(y, _DECIMALS), x=round(x, _DECIMALS))
+
+
+@dataclass(frozen=True, slots=True)
+class RoiClass:
+    """A class of regions of interest."""
+
+    name: str
+    """Unique in its curation."""
+    color: str
+    """``#`` and 6 hex digits."""
+    prototypes: tuple[Patch, ...] = ()
+    """What was drawn."""
+    positives: tuple[Patch, ...] = ()
+    """Suggestions that were accepted; prototypes not among them unless they were suggested."""
+    negatives: tuple[Patch, ...] = ()
+    """Suggestions that were flagged: they look like the class, and are not of it."""
+    similarity_threshold: float | None = None
+    """Suggestions are at least as similar; None while nobody has chosen."""
+    is_accepted: bool = False
+    """Whether the suggestions were accepted after the last change."""
+
+
+@dataclass(frozen=True, slots=True)
+class Curation:
+    """All that was said about a set of images."""
+
+    shapes: Mapping[str, tuple[int, int]]
+    """Height and width of each image at level 0; not to be changed."""
+    channel_names: tuple[str, ...]
+    """Channels of the images."""
+    displayed: tuple[str, ...] = ()
+    """Names of the images that are shown."""
+    channels: tuple[str, ...] = ()
+    """Names of the channels that are looked at."""
+    classes: tuple[RoiClass, ...] = ()
+    """In the order in which they were added."""
+    patch_shape: tuple[float, float] | None = None
+    """Height and width of all patches: those of the first prototype; None while there is no patch."""
+    background: tuple[Patch, ...] = ()
+    """Accepted background."""
+    not_background: tuple[Patch, ...] = ()
+    """Suggested as background and flagged."""
+    is_background_accepted: bool = False
+    """Whether the background was accepted after the last flag."""
+
+    @property
+    def stride(self) -> float | None:
+        """Distance between patches of the paper's sliding window in pixels (section 2.3.1)."""
+        return None if self.patch_shape is None else _STRIDE * self.patch_shape[1]
+
+    def roi_class(self, name: str) -> RoiClass:
+        """Find a class.
+
+        Raises
+        ------
+        CurationError
+            If there is none of that name.
+        """
+        for each in self.classes:
+            if each.name == name:
+                return each
+        known = ", ".join(each.name for each in self.classes) or "none yet"
+        raise CurationError(f"expected one of the classes ({known}), got {name!r}: add it, or correct the name")
+
+    def with_class(self, name: str, changed: RoiClass) -> Curation:
+        """Return the curation with one class in place of another."""
+        return replace(self, classes=tuple(changed if each.name == name else each for each in self.classes))
+
+    def patches(self) -> Iterator[Patch]:
+        """Iterate over all patches."""
+        for each in self.classes:
+            yield from (*each.prototypes, *each.positives, *each.negatives)
+        yield from (*self.background, *self.not_background)
+
+    def released(self) -> Curation:
+        """Return the curation with its patch shape free again if there is no patch left."""
+        return self if next(self.patches(), None) else replace(self, patch_shape=None)
+
+
+class Places:
+    """Patches by where they are, to find what was said about a place.
+
+    Parameters
+    ----------
+    patches : iterable of Patch
+        What to look among.
+    patch_shape : (float, float)
+        Height and width of patches in pixels.
+    """
+
+    def __init__(self, patches: Iterable[Patch], patch_shape: tuple[float, float]) -> None:
+        self._radius = _NEAR * min(patch_shape)
+        self._cells: dict[tuple[str, int, int], list[Patch]] = defaultdict(list)
+        for patch in patches:
+            self.add(patch)
+
+    def add(self, patch: Patch) -> None:
+        """Look among one more."""
+        self._cells[self._cell(patch)].append(patch)
+
+    def near(self, patch: Patch) -> Patch | None:
+        """Find a patch that marks the same object: nearer than a quarter of a patch's shorter side.
+
+        Examples
+        --------
+        >>> places = Places([Patch.at("a", 50, 50)], patch_shape=(48, 40))
+        >>> str(places.near(Patch.at("a", 56, 57))), places.near(Patch.at("a", 50, 60))
+        ('y 50 x 50 in a', None)
+        """
+        image, row, column = self._cell(patch)
+        for i in (row - 1, row, row + 1):
+            for j in (column - 1, column, column + 1):
+                for other in self._cells.get((image, i, j), ()):
+                    if math.hypot(other.y - patch.y, other.x - patch.x) < self._radius:
+                        return other
+        return None
+
+    def _cell(self, patch: Patch) -> tuple[str, int, int]:
+        return patch.image, math.floor(patch.y / self._radius), math.floor(patch.x / self._radius)

@@ -1,0 +1,165 @@
+"""What people have said about places in images, as CSV: one row a patch, with its class and its role."""
+
+from __future__ import annotations
+
+import csv
+import math
+import os
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, TextIO
+
+from simsearch.core.boxes import Box
+from simsearch.errors import AnnotationError
+from simsearch.io.tables import Row, read_table
+from simsearch.io.writing import store_errors
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+Role = Literal["prototype", "positive", "negative", "background"]
+ROLES: tuple[Role, ...] = ("prototype", "positive", "negative", "background")
+BACKGROUND = "background"
+"""Where the name of a class stands, it means none of them."""
+
+_COLUMNS = ("image", "class", "role", "y", "x", "height", "width")
+
+
+@dataclass(frozen=True, slots=True)
+class Annotation:
+    """A patch and what was said about it."""
+
+    box: Box
+    """Where it is; its class is ``background`` where the role is."""
+    role: Role
+    """What it is for its class."""
+    color: str | None = None
+    """Of the class, ``#`` and 6 lower-case hex digits, where known."""
+
+
+Reading = list[tuple[str, Annotation | AnnotationError]]
+"""What was found in a file, in its order: the place of each (``row 3``), and it or why it cannot be understood."""
+
+
+def read_annotations(path: Path) -> Reading:
+    """Read annotations; the errors of rows that make no sense are among them.
+
+    Parameters
+    ----------
+    path : Path
+        CSV with the columns image, class, role, y, x (centre), height, width, in level-0 pixels. The class of
+        background is empty or ``background``.
+
+    Raises
+    ------
+    SourceError
+        If the file cannot be read as text.
+    AnnotationError
+        If it is no table, or lacks a column.
+    """
+    header, rows = read_table(path)
+    missing = [column for column in _COLUMNS if column not in header]
+    if missing:
+        raise AnnotationError(
+            f"{path}: expected the columns {', '.join(_COLUMNS)}, got {', '.join(header)}: add {', '.join(missing)}"
+        )
+    return [(f"row {row.number}", _attempt(row)) for row in rows]
+
+
+def write_annotations(annotations: Iterable[Annotation], path: Path) -> int:
+    """Write annotations one after the other, and put the file in its place when it is complete.
+
+    Returns
+    -------
+    int
+        How many.
+
+    Raises
+    ------
+    StoreError
+        If it cannot be written.
+    """
+    n_rows = 0
+    with replacing(path) as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(_COLUMNS)
+        for each in annotations:
+            box = each.box
+            numbers = (plain_number(value) for value in (box.y, box.x, box.height, box.width))
+            writer.writerow((box.image, box.class_name, each.role, *numbers))
+            n_rows += 1
+    return n_rows
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[TextIO]:
+    """Write a text file beside its place, and move it there when it is complete.
+
+    Raises
+    ------
+    StoreError
+        If it cannot be written.
+    """
+    partial = path.with_name(f".{path.name}.partial")
+    with store_errors(str(path)):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with partial.open("w", encoding="utf-8", newline="") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
+
+
+def plain_number(value: float) -> int | float:
+    """Write whole numbers without a point.
+
+    Examples
+    --------
+    >>> plain_number(48.0), plain_number(10.5)
+    (48, 10.5)
+    """
+    return int(value) if float(value).is_integer() else float(value)
+
+
+def make_annotation(box: Box, role: str, color: str | None = None) -> Annotation:
+    """Check what was read of an annotation, as far as that needs no images.
+
+    Raises
+    ------
+    AnnotationError
+        If its numbers are no place, or the class and the role do not go together.
+    """
+    numbers = (box.y, box.x, box.height, box.width)
+    if not all(map(math.isfinite, numbers)) or box.height <= 0 or box.width <= 0:
+        raise AnnotationError(
+            f"expected y, x and a height and width above 0, got {', '.join(f'{value:g}' for value in numbers)}"
+        )
+    if role not in ROLES:
+        raise AnnotationError(f"expected a role out of {', '.join(ROLES)}, got {role!r}")
+    if (role == BACKGROUND) != (box.class_name.casefold() in {"", BACKGROUND}):
+        raise AnnotationError(
+            f"expected a class and a role that go together, got class {box.class_name!r} and role {role!r}: name the "
+            "class of all but background, which has none"
+        )
+    named = Box(box.image, box.class_name if role != BACKGROUND else BACKGROUND, *numbers)
+    return Annotation(named, role, color)
+
+
+def _attempt(row: Row) -> Annotation | AnnotationError:
+    try:
+        return _annotation(row)
+    except AnnotationError as error:
+        return error
+
+
+def _annotation(row: Row) -> Annotation:
+    try:
+        y, x, height, width = (float(row.values[column]) for column in _COLUMNS[3:])
+    except ValueError as error:
+        raise AnnotationError(f"expected numbers in y, x, height and width, got {error}") from error
+    box = Box(row.values["image"], row.values["class"], y, x, height, width)
+    return make_annotation(box, row.values["role"])

@@ -1,0 +1,293 @@
+"""A study: a folder that refers to images and keeps what people say about them.
+
+``study.json`` is written once: which images, which of them to begin with, which channels. All that is said later stands
+in ``curation.jsonl``. Nothing in the folder is a pixel, so it is small and can be copied.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from simsearch.curation.checks import check_choice
+from simsearch.curation.journal import Journal, Torn, create_journal, read_journal
+from simsearch.curation.state import Curation
+from simsearch.errors import ConfigError, CurationError, SourceError, StoreError
+from simsearch.io.curation_table import replacing
+from simsearch.io.plate import find_images
+from simsearch.workflows.image_set import ImageSet, channel_indices
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from simsearch.curation.history import History
+    from simsearch.io.image import ImageMeta, Selection
+
+STUDY_NAME, JOURNAL_NAME = "study.json", "curation.jsonl"
+_VERSION = 1  # of study.json
+
+
+@dataclass(frozen=True, slots=True)
+class StudyImage:
+    """An image that a study refers to."""
+
+    name: str
+    """As ImageMeta has it."""
+    path: str
+    """Path or URL of the image group."""
+    shape: tuple[int, int]
+    """Height and width at level 0 when the study was created."""
+
+
+@dataclass(frozen=True, slots=True)
+class StudyOptions:
+    """How to begin a study."""
+
+    channels: tuple[str, ...] | None = None
+    """Names or numbers of the channels to look at; all of them by default."""
+    display: int | tuple[str, ...] = 6
+    """How many images to display, chosen at random, or the names of the images."""
+    seed: int = 0
+    """Of the random choice."""
+    z: Selection = None
+    """Which z plane, or max for the maximum over all."""
+    t: Selection = None
+    """Which time point, or max for the maximum over all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """What ``study.json`` says."""
+
+    folder: Path
+    """Where the study is."""
+    images: tuple[StudyImage, ...]
+    """All of them, fields of plates one by one."""
+    channel_names: tuple[str, ...]
+    """Channels of the images."""
+    dtype: str
+    """Pixel type of the images."""
+    channels: tuple[str, ...]
+    """Those looked at in the beginning."""
+    displayed: tuple[str, ...]
+    """Names of the images displayed in the beginning."""
+    seed: int
+    """What they were chosen with."""
+    z: Selection
+    """What is read of the z axis."""
+    t: Selection
+    """What is read of the t axis."""
+    created: str
+    """When, in ISO 8601 with UTC."""
+
+    @property
+    def initial(self) -> Curation:
+        """The curation before anybody has said anything."""
+        shapes = {image.name: image.shape for image in self.images}
+        return Curation(shapes, self.channel_names, self.displayed, self.channels)
+
+    @property
+    def journal_path(self) -> Path:
+        """Where what people say is kept."""
+        return self.folder / JOURNAL_NAME
+
+
+def create_study(folder: Path, image_paths: Sequence[str | Path], options: StudyOptions) -> Study:
+    """Create a study in a folder.
+
+    Parameters
+    ----------
+    folder : Path
+        New, or without a study.
+    image_paths : sequence of str or Path
+        OME-Zarr images or plates, paths or URLs.
+    options : StudyOptions
+        How to begin.
+
+    Raises
+    ------
+    SourceError
+        If an image cannot be read, or they differ in channels or pixel type.
+    AnnotationError
+        If there is no such channel.
+    ConfigError
+        If there is no such image to display, or a z or t axis needs a choice.
+    StoreError
+        If there is a study, or the folder cannot be written.
+    """
+    if (folder / STUDY_NAME).exists():
+        raise StoreError(f"{folder}: expected a folder without a study, got one with {STUDY_NAME}: name another")
+    images = list(ImageSet(find_images(image_paths, z=options.z, t=options.t), skip_errors=False))
+    first = images[0]
+    study = Study(
+        folder=folder,
+        images=tuple(StudyImage(image.name, image.path, image.shape) for image in images),
+        channel_names=first.channel_names,
+        dtype=first.dtype,
+        channels=tuple(first.channel_names[index] for index in channel_indices(first, options.channels)),
+        displayed=_displayed([image.name for image in images], options),
+        seed=options.seed,
+        z=options.z,
+        t=options.t,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+    _check_names(study)
+    _write(study)
+    return study
+
+
+def open_study(folder: Path) -> Study:
+    """Read what a study refers to; no image is opened.
+
+    Raises
+    ------
+    StoreError
+        If there is no study, it is damaged, or of a newer simsearch.
+    """
+    path = folder / STUDY_NAME
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if content["version"] != _VERSION:
+            raise StoreError(
+                f"{path}: expected version {_VERSION} of a study, got {content['version']!r}: use a newer simsearch"
+            )
+        return _parsed(folder, content)
+    except FileNotFoundError as error:
+        raise StoreError(f"{folder}: expected a study, got no {STUDY_NAME}: `simsearch study create` it") from error
+    except StoreError:
+        raise
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise StoreError(
+            f"{path}: expected the description of a study, got {type(error).__name__}: {error}: restore it from a copy"
+        ) from error
+
+
+def read_curation(study: Study) -> tuple[History, Torn | None]:
+    """Read what was said so far, whoever else writes.
+
+    Raises
+    ------
+    StoreError
+        If it cannot be read, or is damaged.
+    """
+    return read_journal(study.journal_path, study.initial)
+
+
+def open_curation(study: Study) -> Journal:
+    """Open what was said so far to say more; one at a time can.
+
+    Raises
+    ------
+    StoreError
+        If another has it open, it cannot be read or written, or is damaged.
+    """
+    return Journal(study.journal_path, study.initial)
+
+
+def study_images(study: Study, names: Sequence[str] | None = None) -> list[ImageMeta]:
+    """Describe images of a study for those who read pixels.
+
+    Parameters
+    ----------
+    study : Study
+        The study.
+    names : sequence of str, optional
+        Which, in this order; all of them by default.
+
+    Raises
+    ------
+    SourceError
+        If one cannot be read, or is not what it was when the study was created.
+    """
+    known = {image.name: image for image in study.images}
+    wanted = [known[name] for name in (known if names is None else names)]
+    found = find_images([image.path for image in wanted], z=study.z, t=study.t)
+    for image, meta in zip(wanted, found, strict=True):
+        if (meta.shape, meta.channel_names, meta.dtype) != (image.shape, study.channel_names, study.dtype):
+            raise SourceError(
+                f"{image.path}: expected {image.shape} px of {study.dtype} with the channels "
+                f"{', '.join(study.channel_names)}, as when the study was created, got {meta.shape} px of {meta.dtype} "
+                f"with {', '.join(meta.channel_names)}: put the image back, or create another study"
+            )
+    return found
+
+
+def _displayed(names: Sequence[str], options: StudyOptions) -> tuple[str, ...]:
+    """Choose images, in their order in the study."""
+    if isinstance(options.display, int):
+        if options.display < 1:
+            raise ConfigError(f"expected at least one image to display, got {options.display}: show some")
+        chosen = np.random.default_rng(options.seed).permutation(len(names))[: options.display]
+        return tuple(names[i] for i in sorted(chosen))
+    try:
+        check_choice(options.display, names, "image")
+    except CurationError as error:
+        raise ConfigError(f"images to display: {error}") from error
+    return options.display
+
+
+def _check_names(study: Study) -> None:
+    try:
+        check_choice(study.channels, study.channel_names, "channel")
+    except CurationError as error:
+        raise ConfigError(str(error)) from error
+    if len(set(study.channel_names)) != len(study.channel_names):
+        raise SourceError(
+            f"{study.images[0].path}: expected channels of different names, got {', '.join(study.channel_names)}: "
+            "convert the images again with --channel-names"
+        )
+
+
+def _write(study: Study) -> None:
+    """Write a new study: there is one as soon as its description is complete."""
+    content: dict[str, Any] = {"format": "simsearch-study", "version": _VERSION, "simsearch": version("simsearch")}
+    content |= asdict(study)
+    del content["folder"]
+    try:
+        study.folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(f"{study.folder}: expected a folder, got {error.strerror}: check the path") from error
+    create_journal(study.journal_path)
+    with replacing(study.folder / STUDY_NAME) as file:
+        json.dump(content, file, indent=1)
+    descriptor = os.open(study.folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _parsed(folder: Path, content: dict[str, Any]) -> Study:
+    def texts(name: str) -> tuple[str, ...]:
+        return tuple(str(each) for each in content[name])
+
+    return Study(
+        folder=folder,
+        images=tuple(
+            StudyImage(str(each["name"]), str(each["path"]), (int(each["shape"][0]), int(each["shape"][1])))
+            for each in content["images"]
+        ),
+        channel_names=texts("channel_names"),
+        dtype=str(content["dtype"]),
+        channels=texts("channels"),
+        displayed=texts("displayed"),
+        seed=int(content["seed"]),
+        z=_selection(content["z"]),
+        t=_selection(content["t"]),
+        created=str(content["created"]),
+    )
+
+
+def _selection(value: object) -> Selection:
+    if value is None or value == "max":
+        return "max" if value else None
+    if not isinstance(value, int):
+        raise TypeError(f"a choice of a plane is no {value!r}")
+    return value
