@@ -31,6 +31,7 @@ from simsearch.nn.extractor import (
     vectors,
 )
 from simsearch.nn.similarity import Query, make_query, similarity_maps
+from simsearch.nn.trunk import fused
 from simsearch.nn.trunk_file import read_trunk, trunk_from_bytes
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ class Score:
 def run(data: Path, trunk: str, methods: tuple[str, ...]) -> list[Score]:
     """Judge methods with a trunk on all classes."""
     train, test = read_split(data / "bccd", "train"), read_split(data / "bccd", "test")[:N_IMAGES]
-    network = trunk_from_bytes(read_trunk(trunk), 3).to(memory_format=torch.channels_last)
+    network = fused(trunk_from_bytes(read_trunk(trunk), 3)).to(memory_format=torch.channels_last)
     with torch.inference_mode():
         return [_score(network, name, method, train, test) for name in PATCHES for method in methods]
 

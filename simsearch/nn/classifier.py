@@ -39,7 +39,7 @@ def classifier_extractor(kind: str, patch_shape: tuple[int, int]) -> Extractor:
     if min(patch_shape) < LAYER_STRIDES[3]:
         raise ConfigError(f"expected patches of at least {LAYER_STRIDES[3]} px, got {patch_shape}: draw larger boxes")
     if kind == "dense":
-        return Extractor("template", patch_shape, layers=(2, 3), is_centred=False)
+        return Extractor("template", patch_shape, layers=(2, 3), is_centred=False, is_exact=False)
     if kind == "patchwise":
         return Extractor("patchwise", patch_shape, layers=(3,), is_centred=False)
     raise ConfigError(f"expected a kind of model among {', '.join(KINDS)}, got {kind!r}")
@@ -90,7 +90,8 @@ class PatchClassifier(nn.Module):
             h, w = (-(-side // LAYER_STRIDES[3]) for side in self.extractor.patch_shape)
             return patch_features(self.trunk, crops, gaussian((h, w)).to(crops))[:, :, None, None]
         stride = int(self.extractor.grid.stride)
-        features = dense_features(self.trunk, crops, stride=stride, layers=self.extractor.layers)
+        layers, is_exact = self.extractor.layers, self.extractor.is_exact
+        features = dense_features(self.trunk, crops, stride=stride, layers=layers, is_exact=is_exact)
         (kh, kw), (h, w) = self.extractor.block_shape, self.input_shape
         top, left = h // 2 // stride - kh // 2, w // 2 // stride - kw // 2
         return features[:, :, top : top + kh, left : left + kw]

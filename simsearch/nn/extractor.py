@@ -45,6 +45,8 @@ class Extractor:
     """Layers of the trunk whose features are concatenated."""
     is_centred: bool
     """Whether the mean vector of the images is subtracted before vectors are compared."""
+    is_exact: bool = True
+    """Whether layer3 is computed at every position of the grid, or interpolated between its own positions."""
 
     @property
     def grid(self) -> FeatureGrid:
@@ -75,7 +77,8 @@ class Extractor:
         if self.method == "patchwise":
             return max(self.patch_shape) // 2 + 1
         pooling = _DENSE_STRIDE * (max(self.covered_shape) // 2) if self.method == "pooled" else 0
-        return RECEPTIVE_FIELDS[max(self.layers)] // 2 + pooling
+        between = 0 if self.is_exact else LAYER_STRIDES[max(self.layers)]
+        return RECEPTIVE_FIELDS[max(self.layers)] // 2 + pooling + between
 
 
 def make_extractor(method: str, patch_shape: tuple[int, int]) -> Extractor:
@@ -89,7 +92,7 @@ def make_extractor(method: str, patch_shape: tuple[int, int]) -> Extractor:
     if min(patch_shape) < LAYER_STRIDES[3]:
         raise ConfigError(f"expected patches of at least {LAYER_STRIDES[3]} px, got {patch_shape}: draw larger boxes")
     if method == "template":
-        return Extractor("template", patch_shape, layers=(2, 3), is_centred=True)
+        return Extractor("template", patch_shape, layers=(2, 3), is_centred=True, is_exact=False)
     if method == "pooled":
         return Extractor("pooled", patch_shape, layers=(3,), is_centred=False)
     if method == "patchwise":
@@ -146,7 +149,7 @@ def vectors(trunk: Trunk, pixels: torch.Tensor, extractor: Extractor, window: Re
     """
     if extractor.method == "patchwise":
         return _patch_vectors(trunk, pixels, extractor, window, region)
-    features = dense_features(trunk, pixels[None], stride=_DENSE_STRIDE, layers=extractor.layers)
+    features = _dense(trunk, pixels[None], extractor)
     features = _pool(features, extractor.covered_shape) if extractor.method == "pooled" else features
     top, left = window.y0 - region.y0 // _DENSE_STRIDE, window.x0 - region.x0 // _DENSE_STRIDE
     h, w = window.shape
@@ -193,12 +196,16 @@ def _block(trunk: Trunk, pixels: torch.Tensor, extractor: Extractor, *, is_on_it
         return patch_features(trunk, patch, window)[0, :, None, None]
     padding = -pixels.shape[-1] % ALIGNMENT  # far from the middle: no vector of the block sees it
     pixels = functional.pad(pixels[None], (0, padding, 0, padding), mode="replicate")
-    features = dense_features(trunk, pixels, stride=_DENSE_STRIDE, layers=extractor.layers)
+    features = _dense(trunk, pixels, extractor)
     if extractor.method == "pooled":
         features = _pool(features, _oriented(extractor.covered_shape, is_on_its_side))
     kh, kw = _oriented(extractor.block_shape, is_on_its_side)
     top, left = middle // _DENSE_STRIDE - kh // 2, middle // _DENSE_STRIDE - kw // 2
     return features[0, :, top : top + kh, left : left + kw]
+
+
+def _dense(trunk: Trunk, images: torch.Tensor, extractor: Extractor) -> torch.Tensor:
+    return dense_features(trunk, images, stride=_DENSE_STRIDE, layers=extractor.layers, is_exact=extractor.is_exact)
 
 
 def _oriented(shape: tuple[int, int], is_on_its_side: bool) -> tuple[int, int]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 import torchvision
 from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -83,6 +84,29 @@ class Trunk(nn.Module):
         return features
 
 
+def fused(trunk: Trunk) -> Trunk:
+    """Fold the BatchNorms of a trunk into its convolutions: the same function in fewer passes over memory.
+
+    Parameters
+    ----------
+    trunk : Trunk
+        In evaluation mode; it is changed, and can no longer be trained or saved.
+
+    Returns
+    -------
+    Trunk
+        The same object.
+    """
+    _fold(trunk, "conv1", "bn1")
+    for layer in (trunk.layer1, trunk.layer2, trunk.layer3):
+        for block in layer:
+            _fold(block, "conv1", "bn1")
+            _fold(block, "conv2", "bn2")
+            if block.downsample is not None:
+                _fold(block.downsample, "0", "1")
+    return trunk
+
+
 def adapt_input_planes(conv1_weight: torch.Tensor, n_channels: int) -> torch.Tensor:
     """Fit the first convolution of an RGB trunk to another number of channels.
 
@@ -113,6 +137,14 @@ def adapt_input_planes(conv1_weight: torch.Tensor, n_channels: int) -> torch.Ten
         return conv1_weight.sum(dim=1, keepdim=True)
     repeats = -(-n_channels // 3)
     return conv1_weight.repeat(1, repeats, 1, 1)[:, :n_channels] * (3 / n_channels)
+
+
+def _fold(parent: nn.Module, conv: str, norm: str) -> None:
+    convolution, batch_norm = parent.get_submodule(conv), parent.get_submodule(norm)
+    assert isinstance(convolution, nn.Conv2d)
+    assert isinstance(batch_norm, nn.BatchNorm2d)
+    setattr(parent, conv, fuse_conv_bn_eval(convolution, batch_norm))
+    setattr(parent, norm, nn.Identity())
 
 
 def _per_channel(rgb: Sequence[float], n_channels: int) -> torch.Tensor:

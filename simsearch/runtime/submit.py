@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from asyncio import CancelledError
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -94,7 +95,8 @@ def run_tasks(
                 observe(TaskDone(step, str(task)))
             yield outcome
     finally:
-        client.cancel(list(in_flight))
+        if client.status == "running":  # it may be gone where a generator was left behind
+            client.cancel(list(in_flight))
     observe(StepEnded(step, time.perf_counter() - begin))
 
 
@@ -107,10 +109,11 @@ def _run(function: Callable[[Task], Result], task: Task) -> Result | SimSearchEr
 
 
 def _outcome(task: Task, future: Future[Any]) -> Done[Task, Any] | Failed[Task]:
-    if future.status != "finished":
-        cause = future.exception() if future.status == "error" else future.status
+    # Whatever the status: a result that was lost with its worker is computed again, and waited for.
+    try:
+        result = future.result()
+    except (Exception, CancelledError) as cause:  # noqa: BLE001  whatever a task may raise
         return Failed(task, TaskError(f"{task}: expected a result, got {type(cause).__name__}: {cause}"))
-    result = future.result()
     if isinstance(result, SimSearchError):
         return Failed(task, result)
     return Done(task, result)

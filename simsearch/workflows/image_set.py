@@ -75,11 +75,13 @@ def channel_indices(image: ImageMeta, names: Sequence[str] | None) -> tuple[int,
     Raises
     ------
     AnnotationError
-        If there is no such channel.
+        If there is no such channel, or none is named.
     """
     if names is None:
         return tuple(range(image.n_channels))
     known = list(image.channel_names)
+    if not names:
+        raise AnnotationError(f"{image.name}: expected a channel out of {', '.join(known)}, got none: name one")
     numbers = [str(index) for index in range(image.n_channels)]
     found = []
     for name in names:

@@ -222,7 +222,7 @@ def _merged_counts(pieces: Sequence[_Piece]) -> list[NDArray[np.int64]]:
     """Add up the counts of an image's pieces, for each channel."""
     merged = []
     for channel in zip(*(piece.counts for piece in pieces), strict=True):
-        size = 1 + max(int(bins[-1]) for bins, _ in channel)
+        size = 1 + max(int(bins[-1]) for bins, _ in channel if bins.size)  # a tile may have no value near a percentile
         total = np.zeros(-(-size // N_BINS) * N_BINS, np.int64)
         for bins, counts in channel:
             total[bins] += counts

@@ -214,17 +214,19 @@ def _map_template(view: View, group: Group, setting: Setting) -> ImageTemplate:
     """Describe a similarity map: its grid lies over the image in the image's own units."""
     step = view.extractor.grid.stride * view.image.downsampling
     first = to_level0(0.0, view.image.downsampling)
-    n_classes = len(group.classes)
+    meta, n_classes = view.image.meta, len(group.classes)
+    units = (1.0, 1.0) if meta.pixel_size_um else meta.spacing  # what a pixel measures where nobody named the unit
+    y, x = (first + origin / spacing for origin, spacing in zip(meta.origin, meta.spacing, strict=True))
     return ImageTemplate(
         n_channels=n_classes,
         shape=view.grid_shape,
         dtype="float32",
         channel_names=group.classes,
         channel_colors=tuple(CLASS_COLORS[i % len(CLASS_COLORS)].removeprefix("#") for i in range(n_classes)),
-        pixel_size_um=view.image.meta.pixel_size_um,
+        pixel_size_um=meta.pixel_size_um,
         windows=(Window(start=0.0, end=1.0, min=-1.0, max=1.0),) * n_classes,
-        scale=(step, step),
-        translation=(first, first),
+        scale=(step * units[0], step * units[1]),
+        translation=(y * units[0], x * units[1]),
         chunk=_tile(setting),
         shard=_tile(setting),
         n_levels=1,

@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from simsearch.errors import ShapeError
+from simsearch.nn.features import gaussian
+from simsearch.nn.similarity import (
+    Query,
+    make_query,
+    mean_vector,
+    query_from_bytes,
+    query_to_bytes,
+    similarity_maps,
+)
+
+D = 6
+Block = NDArray[np.float64]
+
+
+def weighted_cosine(first: Block, second: Block) -> float:
+    weights = gaussian(first.shape[1:]).numpy().astype(float)
+    products = lengths = other_lengths = 0.0
+    for y, x in np.ndindex(*first.shape[1:]):
+        products += weights[y, x] * first[:, y, x] @ second[:, y, x]
+        lengths += weights[y, x] * first[:, y, x] @ first[:, y, x]
+        other_lengths += weights[y, x] * second[:, y, x] @ second[:, y, x]
+    return products / np.sqrt(lengths * other_lengths) if lengths * other_lengths > 0 else 0.0
+
+
+def oracle(vectors: Block, blocks: list[list[Block]], centre: Block) -> Block:
+    margin = max(max(block.shape[1:]) for class_blocks in blocks for block in class_blocks) // 2
+    height, width = (side - 2 * margin for side in vectors.shape[1:])
+    maps = np.zeros((len(blocks), height, width))
+    for c, y, x in np.ndindex(*maps.shape):
+        cosines = []
+        for block in blocks[c]:
+            kh, kw = block.shape[1:]
+            top, left = y + margin - kh // 2, x + margin - kw // 2
+            around = vectors[:, top : top + kh, left : left + kw]
+            cosines.append(weighted_cosine(around - centre[:, None, None], block - centre[:, None, None]))
+        maps[c, y, x] = max(cosines)
+    return maps
+
+
+def drawn(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize("is_centred", [False, True])
+def test_similarity_equals_the_loop_written_weighted_cosine(is_centred: bool) -> None:
+    blocks = [
+        [drawn(D, 3, 5, seed=1), drawn(D, 5, 3, seed=2), drawn(D, 3, 5, seed=3)],
+        [drawn(D, 1, 1, seed=4)],
+        [drawn(D, 7, 1, seed=5), drawn(D, 3, 3, seed=6)],
+    ]
+    vectors = drawn(D, 17, 15) + 1
+    centre = vectors.mean(dim=(1, 2)) if is_centred else torch.zeros(D)
+    query = make_query(blocks, centre)
+    assert query.margin == 3
+    expected = oracle(
+        vectors.double().numpy(),
+        [[block.double().numpy() for block in class_blocks] for class_blocks in blocks],
+        centre.double().numpy(),
+    )
+    np.testing.assert_allclose(similarity_maps(vectors, query).numpy(), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (3, 3), (3, 7)])
+def test_a_prototype_is_similar_to_itself_and_to_nothing_more(shape: tuple[int, int]) -> None:
+    vectors, margin = drawn(D, 21, 21), max(shape) // 2
+    h, w = shape
+    block = vectors[:, 10 - h // 2 : 11 + h // 2, 8 - w // 2 : 9 + w // 2]
+    query = make_query([[block]], vectors.mean(dim=(1, 2)))
+    (similarity,) = similarity_maps(vectors, query)
+    assert similarity[10 - margin, 8 - margin].item() == pytest.approx(1, abs=1e-6)
+    assert similarity.max() == similarity[10 - margin, 8 - margin]
+
+
+def test_brighter_and_dimmer_copies_are_as_similar() -> None:
+    block = drawn(D, 3, 3)
+    query = make_query([[block]], torch.zeros(D))
+    torch.testing.assert_close(similarity_maps(block * 7, query), torch.ones(1, 1, 1))
+    torch.testing.assert_close(similarity_maps(-block, query), -torch.ones(1, 1, 1))
+
+
+def test_zero_vectors_are_similar_to_nothing() -> None:
+    query = make_query([[drawn(D, 3, 3)], [torch.zeros(D, 1, 1)]], torch.zeros(D))
+    vectors = torch.cat([torch.zeros(D, 5, 5), drawn(D, 5, 5)], dim=2)
+    maps = similarity_maps(vectors, query)
+    assert maps.isfinite().all()
+    assert (maps[0, :, :3] == 0).all()
+    assert (maps[1] == 0).all()
+
+
+def test_vectors_of_another_length_are_refused() -> None:
+    with pytest.raises(ShapeError, match=f"length {D} with a margin of 1"):
+        similarity_maps(drawn(D + 1, 9, 9), make_query([[drawn(D, 3, 3)]], torch.zeros(D)))
+
+
+def test_vectors_that_are_all_margin_are_refused() -> None:
+    with pytest.raises(ShapeError, match="margin of 2"):
+        similarity_maps(drawn(D, 4, 9), make_query([[drawn(D, 5, 5)]], torch.zeros(D)))
+
+
+def test_a_query_survives_as_bytes() -> None:
+    blocks = [[drawn(D, 3, 5, seed=c), drawn(D, 5, 3, seed=c), drawn(D, 3, 5, seed=-c)] for c in range(12)]
+    query = make_query(blocks, drawn(D))
+    again = query_from_bytes(query_to_bytes(query))
+    assert torch.equal(again.centre, query.centre)
+    assert [len(groups) for groups in again.blocks] == [2] * 12
+    for got, expected in zip(again.blocks, query.blocks, strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(got, expected, strict=True))
+    assert query_to_bytes(again) == query_to_bytes(query)
+
+
+def test_the_margin_is_that_of_the_largest_block() -> None:
+    query = Query(torch.zeros(D), ((torch.zeros(1, D, 3, 9),), (torch.zeros(1, D, 5, 5),)))
+    assert query.margin == 4
+
+
+def test_merged_mean_vectors_are_that_of_the_whole() -> None:
+    vectors = drawn(D, 100) * 1e3
+    pieces = [(piece.sum(dim=1), piece.shape[1]) for piece in vectors.split([50, 1, 49], dim=1)]
+    torch.testing.assert_close(mean_vector(pieces), vectors.mean(dim=1), rtol=1e-5, atol=1e-3)

@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import os
+import socket
+
+import pytest
+from distributed import Client, LocalCluster
+
+from simsearch.errors import ClusterError, ConfigError
+from simsearch.runtime import cluster as module
+from simsearch.runtime.cluster import open_cluster, worker_shape
+
+GIB = 2**30
+
+
+@pytest.mark.parametrize("address", ["", "cloud", "local:0", "local:-1", "local:two", "threads:0", "local:1.5", "8786"])
+def test_an_unknown_kind_of_cluster_is_refused_with_the_choices(address: str) -> None:
+    with (
+        pytest.raises(ConfigError, match=r"expected local, local:N, threads, tcp://HOST:PORT .* got "),
+        open_cluster(address),
+    ):
+        pass
+
+
+@pytest.mark.parametrize("address", ["tcp://", "tcp://host-without-port", "ftp://127.0.0.1:21", "tls://127.0.0.1:8786"])
+def test_an_address_that_cannot_be_one_is_refused(address: str) -> None:
+    with pytest.raises(ClusterError, match=f"expected .* {address}, got "), open_cluster(address):
+        pass
+
+
+def test_a_cluster_that_does_not_answer_is_named_with_the_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_TIMEOUT_S", 0.5)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))  # bound but not listening: nobody else can answer there
+        address = f"tcp://127.0.0.1:{free.getsockname()[1]}"
+        with pytest.raises(ClusterError, match=rf"scheduler at {address}, got .*dask scheduler"), open_cluster(address):
+            pass
+
+
+def test_a_cluster_without_workers_is_refused() -> None:
+    with (
+        LocalCluster(n_workers=0, processes=False, protocol="tcp", dashboard_address=":0") as empty,
+        pytest.raises(ClusterError, match=rf"expected workers at {empty.scheduler_address}, got none: start some"),
+        open_cluster(empty.scheduler_address),
+    ):
+        pass
+
+
+@pytest.mark.cluster
+def test_a_running_cluster_is_used_and_left_running(processes: Client) -> None:
+    address = processes.cluster.scheduler_address
+    with open_cluster(address) as visitor:
+        assert len(visitor.nthreads()) == 2
+        assert visitor.submit(sum, [1, 2]).result() == 3
+    assert processes.submit(sum, [1, 3]).result() == 4
+
+
+@pytest.mark.cluster
+def test_local_workers_are_processes_that_share_the_cores(processes: Client) -> None:
+    n_cores = len(os.sched_getaffinity(0))
+    pids = processes.run(os.getpid)
+    assert len(set(pids.values()) | {os.getpid()}) == 3
+    assert set(processes.nthreads().values()) == {1}
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+        assert set(processes.run(os.environ.get, name).values()) == {str(max(1, n_cores // 2))}
+
+
+def test_threads_are_in_this_process(client: Client) -> None:
+    assert set(client.run(os.getpid).values()) == {os.getpid()}
+    assert sum(client.nthreads().values()) == len(os.sched_getaffinity(0))
+
+
+def test_what_was_started_is_stopped_and_two_may_run_at_once() -> None:
+    with open_cluster("threads:3") as first, open_cluster("threads:1") as second:
+        assert (sum(first.nthreads().values()), sum(second.nthreads().values())) == (3, 1)
+    assert first.status == second.status == "closed"
+    assert first.cluster.status.name == "closed"
+
+
+@pytest.mark.parametrize(
+    ("n_cores", "gib", "n_workers", "expected"),
+    [
+        (8, 64, None, (8, 1)),
+        (8, 4, None, (2, 4)),
+        (2, 1, None, (1, 2)),  # at least one, however little memory there is
+        (96, 1000, None, (96, 1)),
+        (6, 8, None, (4, 1)),
+        (8, 64, 3, (3, 2)),
+        (2, 64, 5, (5, 1)),  # as many as asked for
+    ],
+)
+def test_processes_and_threads_fill_the_machine_and_no_more(
+    n_cores: int, gib: int, n_workers: int | None, expected: tuple[int, int]
+) -> None:
+    assert worker_shape(n_cores, gib * GIB, n_workers) == expected

@@ -1,0 +1,258 @@
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections import Counter
+from threading import Event as Gate
+from typing import TYPE_CHECKING
+
+import pytest
+
+from simsearch.errors import SourceError, TaskError
+from simsearch.runtime import open_cluster
+from simsearch.runtime.events import Event, StepEnded, StepStarted, TaskDone, TaskFailed
+from simsearch.runtime.submit import Done, Failed, run_tasks
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from distributed import Client
+
+calls: Counter[object] = Counter()
+gate = Gate()
+
+
+@pytest.fixture(autouse=True)
+def _start_afresh() -> None:
+    calls.clear()
+    gate.clear()
+
+
+def double(task: int) -> int:
+    return 2 * task
+
+
+def refuse(task: str) -> None:
+    calls[task] += 1
+    raise SourceError(f"{task}: expected an image, got none: scan it again")
+
+
+def hiccup(task: int) -> int:
+    """Fail twice, then work, as a network file system may."""
+    calls[task] += 1
+    if calls[task] <= 2:
+        raise ConnectionResetError("stale handle")
+    return task
+
+
+def fail(task: int) -> None:
+    calls[task] += 1
+    raise KeyError("a bug")
+
+
+def fail_if_odd(task: int) -> int:
+    if task % 2:
+        raise SourceError(f"{task} is odd")
+    return task
+
+
+def wait_at_gate(task: int) -> int:
+    calls[task] += 1
+    if task:
+        gate.wait(60)
+    return task
+
+
+def wait_until_nothing_waits(client: Client) -> None:
+    """Wait until the scheduler and the worker hold no task that has not begun."""
+    (worker,) = client.cluster.workers.values()
+    for _ in range(6000):
+        if not client.cluster.scheduler.queued and not worker.state.ready:
+            return
+        time.sleep(0.01)
+    raise AssertionError("tasks are still waiting")
+
+
+def n_threads(client: Client) -> int:
+    return sum(client.nthreads().values())
+
+
+def test_each_task_gives_one_result(client: Client) -> None:
+    outcomes = list(run_tasks(client, double, list(range(50)), step="double"))
+    assert all(isinstance(outcome, Done) for outcome in outcomes)
+    assert sorted((o.task, o.result) for o in outcomes) == [(i, 2 * i) for i in range(50)]
+
+
+def test_equal_tasks_are_all_run(client: Client) -> None:
+    assert [o.result for o in run_tasks(client, double, [3, 3, 3], step="double")] == [6, 6, 6]
+
+
+def test_no_task_is_no_trouble(client: Client) -> None:
+    events: list[Event] = []
+    assert list(run_tasks(client, double, [], step="nothing", observe=events.append)) == []
+    assert [type(event) for event in events] == [StepStarted, StepEnded]
+
+
+def test_only_a_window_of_tasks_is_in_flight(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    n_submitted, submit = 0, client.submit
+
+    def counted(*args: object, **options: object) -> object:
+        nonlocal n_submitted
+        n_submitted += 1
+        return submit(*args, **options)
+
+    monkeypatch.setattr(client, "submit", counted)
+    window = max(4, 3 * n_threads(client))
+    outstanding = []
+    for n_yielded, _ in enumerate(run_tasks(client, double, list(range(10 * window)), step="many")):
+        outstanding.append(n_submitted - n_yielded)
+    assert n_submitted == 10 * window
+    assert max(outstanding) == window + 1  # the one that has just come back was replaced already
+
+
+def test_no_task_is_submitted_before_a_result_is_asked_for(client: Client) -> None:
+    outcomes = run_tasks(client, wait_at_gate, [0], step="lazy")
+    assert not calls
+    assert [outcome.task for outcome in outcomes] == [0]
+
+
+def test_a_users_error_is_not_retried(client: Client) -> None:
+    (outcome,) = run_tasks(client, refuse, ["a.tif"], step="read")
+    assert calls == {"a.tif": 1}
+    assert isinstance(outcome, Failed)
+    assert type(outcome.error) is SourceError
+    assert str(outcome.error) == "a.tif: expected an image, got none: scan it again"
+
+
+def test_what_is_transient_is_retried(client: Client) -> None:
+    outcomes = list(run_tasks(client, hiccup, [1, 2], step="read"))
+    assert sorted(outcome.result for outcome in outcomes) == [1, 2]
+    assert calls == {1: 3, 2: 3}
+
+
+def test_what_fails_each_time_is_named_with_its_cause(client: Client) -> None:
+    (outcome,) = run_tasks(client, fail, [7], step="read")
+    assert calls == {7: 3}
+    assert isinstance(outcome.error, TaskError)
+    assert str(outcome.error) == "7: expected a result, got KeyError: 'a bug'"
+
+
+def test_a_failure_stays_apart(client: Client) -> None:
+    outcomes = list(run_tasks(client, fail_if_odd, list(range(20)), step="read"))
+    assert sorted(o.task for o in outcomes if isinstance(o, Failed)) == list(range(1, 20, 2))
+    assert sorted(o.result for o in outcomes if isinstance(o, Done)) == list(range(0, 20, 2))
+
+
+def test_events_tell_the_story_in_order(client: Client) -> None:
+    events: list[Event] = []
+    list(run_tasks(client, fail_if_odd, list(range(6)), step="read", observe=events.append))
+    assert events[0] == StepStarted("read", 6)
+    assert {e.task for e in events if isinstance(e, TaskDone)} == {"0", "2", "4"}
+    assert {(e.task, e.message) for e in events if isinstance(e, TaskFailed)} == {
+        ("1", "1 is odd"),
+        ("3", "3 is odd"),
+        ("5", "5 is odd"),
+    }
+    assert isinstance(events[-1], StepEnded)
+    assert events[-1].seconds > 0
+    assert {e.step for e in events} == {"read"}
+    assert len(events) == 8
+
+
+def test_an_event_comes_before_its_outcome(client: Client) -> None:
+    events: list[Event] = []
+    for n, outcome in enumerate(run_tasks(client, double, list(range(9)), step="x", observe=events.append), start=1):
+        assert len(events) == n + 1
+        assert events[-1] == TaskDone("x", str(outcome.task))
+
+
+def test_closing_cancels_what_has_not_begun(client: Client) -> None:
+    outcomes = run_tasks(client, wait_at_gate, list(range(100)), step="wait")
+    assert next(outcomes).task == 0
+    outcomes.close()
+    wait_until_nothing_waits(client)
+    gate.set()
+    # What is submitted later is run later: once it has come back, nothing before it is left.
+    assert [outcome.result for outcome in run_tasks(client, double, [4], step="probe")] == [8]
+    assert len(calls) <= 1 + n_threads(client)
+
+
+def test_an_error_of_the_caller_cancels_too(client: Client) -> None:
+    def consume() -> None:
+        for _ in run_tasks(client, wait_at_gate, list(range(100)), step="wait"):
+            raise ValueError("enough")
+
+    with pytest.raises(ValueError, match="enough") as caught:
+        consume()
+    del caught  # its traceback holds the generator
+    wait_until_nothing_waits(client)
+    gate.set()
+    assert [outcome.result for outcome in run_tasks(client, double, [4], step="probe")] == [8]
+    assert len(calls) <= 1 + n_threads(client)
+
+
+def test_tasks_left_behind_when_the_cluster_goes_are_no_trouble() -> None:
+    with open_cluster("threads:1") as gone:
+        outcomes = run_tasks(gone, double, list(range(50)), step="left")
+        next(outcomes)
+    outcomes.close()
+
+
+@pytest.mark.cluster
+def test_a_killed_worker_loses_no_task(processes: Client, tmp_path: Path) -> None:
+    flag = tmp_path / "killed"
+
+    def work(task: int) -> tuple[int, int]:  # inside, so that it travels by value
+        time.sleep(0.02)
+        if task == 5 and not flag.exists():
+            flag.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return task, os.getpid()
+
+    outcomes = list(run_tasks(processes, work, list(range(40)), step="work"))
+    processes.wait_for_workers(2)
+    assert flag.exists()
+    assert sorted(outcome.result[0] for outcome in outcomes) == list(range(40))
+
+
+@pytest.mark.cluster
+def test_results_that_a_killed_worker_held_are_computed_again_even_beside_another_client(processes: Client) -> None:
+    def work(task: int) -> tuple[int, int]:
+        return task, os.getpid()
+
+    def are_in_memory() -> bool:
+        return all(task.state == "memory" for task in list(processes.cluster.scheduler.tasks.values()))
+
+    with open_cluster("threads:1"):  # from here on Dask's default client, which has another event loop
+        outcomes = run_tasks(processes, work, list(range(30)), step="work")
+        first = next(outcomes)
+        while not are_in_memory():
+            time.sleep(0.01)
+        os.kill(first.result[1], signal.SIGKILL)
+        found = [first.result[0], *(outcome.result[0] for outcome in outcomes)]
+    processes.wait_for_workers(2)
+    assert sorted(found) == list(range(30))
+
+
+@pytest.mark.cluster
+def test_a_task_that_kills_its_workers_is_named_and_others_are_done(
+    processes: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processes.cluster.scheduler, "allowed_failures", 0)
+
+    def work(task: int) -> int:
+        if task == 3:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return task
+
+    # One at a time beside the bad one: what ran beside a killer is no suspect here.
+    outcomes = list(run_tasks(processes, work, [3], step="work"))
+    outcomes += run_tasks(processes, work, [0, 1, 2], step="work")
+    processes.wait_for_workers(2)
+    (failed,) = [outcome for outcome in outcomes if isinstance(outcome, Failed)]
+    assert failed.task == 3
+    assert isinstance(failed.error, TaskError)
+    assert str(failed.error).startswith("3: expected a result, got KilledWorker: ")
+    assert "\n" not in str(failed.error)
+    assert sorted(outcome.result for outcome in outcomes if isinstance(outcome, Done)) == [0, 1, 2]

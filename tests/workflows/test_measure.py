@@ -1,0 +1,215 @@
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from simsearch.errors import AnnotationError, ConfigError, SourceError
+from simsearch.io.pyramid import halved
+from simsearch.runtime.events import Event, StepStarted
+from simsearch.workflows import measure as module
+from simsearch.workflows.image_set import ImageSet
+from simsearch.workflows.measure import Measurement, measure, read_ranges, write_measurement
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from distributed import Client
+    from numpy.typing import NDArray
+
+    from simsearch.io.image import ImageMeta
+
+    SaveImage = Callable[..., ImageMeta]
+    Pixels = NDArray[Any]
+
+
+@pytest.fixture(autouse=True)
+def _small_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_TILE", 50)
+
+
+def drawn(dtype: str, shape: tuple[int, ...], seed: int) -> Pixels:
+    """Draw channels that go together, over most of the range of the type."""
+    rng = np.random.default_rng(seed)
+    common = rng.gamma(2.0, size=shape[1:])
+    pixels = np.stack([common + rng.gamma(1.0 + c, size=shape[1:]) for c in range(shape[0])])
+    if dtype == "float32":
+        return (pixels * 10 ** rng.uniform(-3, 3) - 3).astype(dtype)
+    limits = np.iinfo(dtype)
+    return (pixels / pixels.max() * (float(limits.max) - limits.min) + limits.min).astype(dtype)
+
+
+def on_whole_arrays(images: Sequence[Pixels]) -> tuple[Pixels, list[tuple[float, float]], Pixels]:
+    """Do what section 2.2 of the paper says with numpy."""
+    table = np.array([[np.percentile(channel.astype(float), [5, 95]) for channel in image] for image in images])
+    ranges = [
+        (float(np.percentile(table[:, c, 0], 0.5)), float(np.percentile(table[:, c, 1], 99.5)))
+        for c in range(table.shape[1])
+    ]
+    correlation = np.mean([np.corrcoef(image.reshape(len(image), -1).astype(float)) for image in images], axis=0)
+    return table, ranges, correlation
+
+
+def check(got: Measurement, images: Sequence[Pixels]) -> None:
+    table, ranges, correlation = on_whole_arrays(images)
+    np.testing.assert_array_equal(got.percentiles, table)
+    assert got.ranges == tuple(ranges)
+    np.testing.assert_allclose(got.correlation, correlation, atol=1e-9)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", "uint32", "float32"])
+@pytest.mark.parametrize("n_images", [1, 3])
+def test_a_measurement_equals_that_of_whole_arrays(
+    client: Client, save_image: SaveImage, tmp_path: Path, dtype: str, n_images: int
+) -> None:
+    shapes = [(2, 130, 97), (2, 40, 201), (2, 7, 7)][:n_images]
+    images = [drawn(dtype, shape, seed) for seed, shape in enumerate(shapes)]
+    metas = [save_image(tmp_path / f"i{k}.ome.zarr", image) for k, image in enumerate(images)]
+    got = measure(client, ImageSet(metas, skip_errors=False))
+    check(got, images)
+    assert got.images == ("i0", "i1", "i2")[:n_images]
+    assert got.channel_names == ("c0", "c1")
+    assert got.failures == ()
+
+
+def test_an_image_of_one_pixel_is_measured(client: Client, save_image: SaveImage, tmp_path: Path) -> None:
+    meta = save_image(tmp_path / "i.ome.zarr", np.full((1, 1, 1), 0.1, np.float32))
+    assert measure(client, ImageSet([meta], skip_errors=False)).ranges == ((float(np.float32(0.1)),) * 2,)
+
+
+@pytest.mark.cluster
+def test_the_measurement_does_not_depend_on_workers(
+    client: Client, processes: Client, save_image: SaveImage, tmp_path: Path
+) -> None:
+    metas = [save_image(tmp_path / f"{k}.ome.zarr", drawn("float32", (3, 140, 120), k)) for k in range(2)]
+    first, second = (measure(cluster, ImageSet(metas, skip_errors=False)) for cluster in (client, processes))
+    np.testing.assert_array_equal(first.percentiles, second.percentiles)
+    np.testing.assert_array_equal(first.correlation, second.correlation)
+    assert first.ranges == second.ranges
+
+
+def test_the_measurement_does_not_depend_on_tiles(
+    client: Client, save_image: SaveImage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    meta = save_image(tmp_path / "i.ome.zarr", drawn("uint16", (2, 140, 120), 0))
+    first = measure(client, ImageSet([meta], skip_errors=False))
+    monkeypatch.setattr(module, "_TILE", 1000)
+    second = measure(client, ImageSet([meta], skip_errors=False))
+    np.testing.assert_array_equal(first.percentiles, second.percentiles)
+    np.testing.assert_allclose(first.correlation, second.correlation)
+
+
+def test_a_downsampled_image_is_measured_as_it_is_seen(client: Client, save_image: SaveImage, tmp_path: Path) -> None:
+    pixels = drawn("uint16", (2, 131, 96), 0)
+    meta = save_image(tmp_path / "i.ome.zarr", pixels)
+    got = measure(client, ImageSet([meta], skip_errors=False), downsampling=4)
+    assert got.downsampling == 4
+    check(got, [halved(halved(pixels))])
+
+
+@pytest.mark.parametrize(("dtype", "steps"), [("uint16", 1), ("float32", 2)])
+def test_16_bits_take_one_pass_and_32_take_two(
+    client: Client, save_image: SaveImage, tmp_path: Path, dtype: str, steps: int
+) -> None:
+    events: list[Event] = []
+    meta = save_image(tmp_path / "i.ome.zarr", drawn(dtype, (1, 120, 60), 0))
+    measure(client, ImageSet([meta], skip_errors=False), observe=events.append)
+    started = [event for event in events if isinstance(event, StepStarted)]
+    assert [event.n_tasks for event in started] == [6] * steps
+
+
+def with_nan(pixels: Pixels) -> Pixels:
+    pixels[1, 110, 30] = np.nan
+    return pixels
+
+
+def test_an_image_with_nan_is_named_with_its_tile(client: Client, save_image: SaveImage, tmp_path: Path) -> None:
+    pixels = with_nan(drawn("float32", (2, 130, 97), 0))
+    metas = [save_image(tmp_path / "good.ome.zarr", pixels[:, :50]), save_image(tmp_path / "holes.ome.zarr", pixels)]
+    with pytest.raises(SourceError, match="holes y 100:130 x 0:50: expected finite intensities, got NaN"):
+        measure(client, ImageSet(metas, skip_errors=False))
+
+
+def test_an_image_with_nan_can_be_left_out(client: Client, save_image: SaveImage, tmp_path: Path) -> None:
+    images = [drawn("float32", (2, 130, 97), seed) for seed in range(3)]
+    metas = [save_image(tmp_path / f"good{k}.ome.zarr", image) for k, image in enumerate(images)]
+    holes = save_image(tmp_path / "holes.ome.zarr", with_nan(images[0].copy()))
+    searched = ImageSet([metas[0], holes, *metas[1:]], skip_errors=True)
+    got = measure(client, searched)
+    check(got, images)
+    assert got.images == ("good0", "good1", "good2")
+    ((name, message),) = got.failures
+    assert name == "holes"
+    assert message.startswith("holes y 100:130 x 0:50: expected finite intensities")
+    assert [image.name for image in searched] == ["good0", "good1", "good2"]
+
+
+def test_without_any_image_left_there_is_no_measurement(client: Client, save_image: SaveImage, tmp_path: Path) -> None:
+    holes = save_image(tmp_path / "holes.ome.zarr", with_nan(drawn("float32", (2, 130, 97), 0)))
+    with pytest.raises(SourceError, match="expected at least one image that can be read, got none; the last: holes"):
+        measure(client, ImageSet([holes], skip_errors=True))
+
+
+def test_a_damaged_image_is_named(client: Client, save_image: SaveImage, tmp_path: Path) -> None:
+    meta = save_image(tmp_path / "torn.ome.zarr", drawn("uint8", (2, 130, 97), 0))
+    (chunk,) = (tmp_path / "torn.ome.zarr" / "0" / "c").rglob("0/0/0")
+    chunk.write_bytes(chunk.read_bytes()[:100])
+    with pytest.raises(OSError, match=r"^torn: expected pixels at level 0, .* is damaged or cannot be reached"):
+        measure(client, ImageSet([meta], skip_errors=False))
+
+
+@pytest.mark.parametrize(
+    ("other", "got"),
+    [(np.zeros((2, 9, 9), np.uint16), "2 of uint16"), (np.zeros((1, 9, 9), np.uint8), "1 of uint8")],
+    ids=["types", "channels"],
+)
+def test_images_of_two_kinds_are_refused_and_both_named(
+    save_image: SaveImage, tmp_path: Path, other: Pixels, got: str
+) -> None:
+    first = save_image(tmp_path / "first.ome.zarr", np.zeros((2, 9, 9), np.uint8))
+    second = save_image(tmp_path / "second.ome.zarr", other)
+    with pytest.raises(SourceError, match=f"second.ome.zarr: expected 2 channels of uint8 as in .*first.*, got {got}"):
+        ImageSet([first, second], skip_errors=False)
+
+
+def test_two_images_of_one_name_are_refused(save_image: SaveImage, tmp_path: Path) -> None:
+    metas = [save_image(tmp_path / folder / "a.ome.zarr", np.zeros((1, 9, 9), np.uint8)) for folder in ("x", "y")]
+    with pytest.raises(ConfigError, match="got a twice: rename one"):
+        ImageSet(metas, skip_errors=False)
+
+
+def test_no_image_is_refused() -> None:
+    with pytest.raises(SourceError, match="at least one image, got none"):
+        ImageSet([], skip_errors=True)
+
+
+def test_pixels_of_64_bits_are_refused(client: Client, save_image: SaveImage, tmp_path: Path) -> None:
+    meta = save_image(tmp_path / "i.ome.zarr", np.zeros((1, 9, 9)))
+    with pytest.raises(ConfigError, match="got float64: convert the image first"):
+        measure(client, ImageSet([meta], skip_errors=False))
+
+
+def test_ranges_survive_as_json(client: Client, save_image: SaveImage, tmp_path: Path) -> None:
+    pixels = drawn("float32", (3, 60, 60), 0)
+    pixels[1] = 7.0
+    meta = save_image(tmp_path / "i.ome.zarr", pixels)
+    got = measure(client, ImageSet([meta], skip_errors=False))
+    write_measurement(got, tmp_path / "measure.json")
+    assert read_ranges(tmp_path / "measure.json") == dict(zip(("c0", "c1", "c2"), got.ranges, strict=True))
+    written = json.loads((tmp_path / "measure.json").read_text())
+    assert written["downsampling"] == 1
+    assert [image["name"] for image in written["images"]] == ["i"]
+    assert written["images"][0]["percentiles"]["c1"] == [7.0, 7.0]
+    assert written["correlation"][0][1] is None  # a constant channel correlates with nothing
+    assert written["correlation"][0][2] == pytest.approx(got.correlation[0, 2], abs=1e-6)
+
+
+@pytest.mark.parametrize("text", ["", "low,high\n", "[]", "{}", '{"channels": [{"name": "c0"}]}', '{"channels": 3}'])
+def test_json_of_something_else_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "other.json"
+    path.write_text(text)
+    with pytest.raises(AnnotationError, match=r"other.json: expected JSON written by `simsearch measure`.*again"):
+        read_ranges(path)
