@@ -18,7 +18,7 @@ from simsearch.nn.trunk import Trunk, adapt_input_planes
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-BUNDLED_SHA256 = "e65a7a7c2499fbe88b045d0ebbd18411be64e509bc020c25361c4a819e7e4d8d"
+BUNDLED_SHA256 = "aea28165fef2612649a34200141d96d410726e99cadd73fc08a9e2d03e14ec25"
 """Identity of the trunk that ships with simsearch; its model card is beside it."""
 
 State = dict[str, torch.Tensor]

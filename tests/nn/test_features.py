@@ -72,6 +72,29 @@ def test_positions_in_between_are_the_trunks_own_of_the_shifted_image(
     torch.testing.assert_close(dense[..., 8, 144 // stride], shifted[..., 8, 9], rtol=1e-3, atol=1e-5)
 
 
+@pytest.mark.parametrize("stride", [8, 4])
+def test_interpolated_features_lie_between_those_of_the_layers_own_grid(
+    trunk: Trunk, rng: torch.Generator, stride: int
+) -> None:
+    images = torch.rand(1, 3, 64, 96, generator=rng)
+    own, every = trunk(images), 16 // stride
+    got = dense_features(trunk, images, stride=stride, layers=(3,), is_exact=False)
+    assert got.shape[-2:] == (64 // stride, 96 // stride)
+    for i, j in np.ndindex(*got.shape[-2:]):
+        # Beyond the last of its own positions, the last is repeated.
+        y, x = min(i / every, own.shape[2] - 1), min(j / every, own.shape[3] - 1)
+        expected = torch.zeros(256)
+        for v, u in np.ndindex(*own.shape[-2:]):
+            expected += max(0, 1 - abs(y - v)) * max(0, 1 - abs(x - u)) * own[0, :, v, u]
+        torch.testing.assert_close(got[0, :, i, j], expected / expected.norm(), rtol=1e-3, atol=1e-5)
+
+
+def test_a_layer_that_is_on_the_grid_already_is_not_interpolated(trunk: Trunk, rng: torch.Generator) -> None:
+    images = torch.rand(1, 3, 64, 64, generator=rng)
+    exact, other = (dense_features(trunk, images, stride=8, layers=(2,), is_exact=e) for e in (True, False))
+    torch.testing.assert_close(exact, other)
+
+
 def test_each_layers_vectors_have_unit_length(trunk: Trunk, rng: torch.Generator) -> None:
     vectors = dense_features(trunk, torch.rand(1, 3, 32, 32, generator=rng), layers=(2, 3))
     torch.testing.assert_close(vectors[:, :128].norm(dim=1), torch.ones(1, 4, 4))

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 
-from simsearch.nn.trunk import LAYER_DIMS, LAYER_STRIDES, RECEPTIVE_FIELDS, adapt_input_planes
+from simsearch.nn.features import dense_features
+from simsearch.nn.trunk import LAYER_DIMS, LAYER_STRIDES, RECEPTIVE_FIELDS, adapt_input_planes, fused
 from simsearch.nn.trunk_file import read_trunk, trunk_from_bytes
 
 if TYPE_CHECKING:
@@ -30,6 +31,19 @@ def test_the_trunk_equals_torchvisions_resnet_up_to_layer3(
 ) -> None:
     images = torch.rand(2, 3, *shape, generator=rng)
     torch.testing.assert_close(trunk(images), upto_layer3(images))
+
+
+@pytest.mark.parametrize("n_channels", [1, 3])
+def test_a_fused_trunk_is_the_same_function(
+    trunk_of: Callable[[int], Trunk], rng: torch.Generator, n_channels: int
+) -> None:
+    images = torch.rand(1, n_channels, 80, 96, generator=rng)
+    plain, fast = trunk_of(n_channels), fused(trunk_of(n_channels))
+    assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in fast.modules())
+    torch.testing.assert_close(fast(images), plain(images), rtol=1e-3, atol=1e-4)
+    for stride in (8, 4):
+        expected = dense_features(plain, images, stride=stride)
+        torch.testing.assert_close(dense_features(fast, images, stride=stride), expected, rtol=1e-3, atol=1e-5)
 
 
 def test_layers_have_the_dims_and_strides_that_are_promised(trunk: Trunk, rng: torch.Generator) -> None:

@@ -132,7 +132,7 @@ class Bench:
 def bench(client: Client, save_image: SaveImage, tmp_path_factory: pytest.TempPathFactory) -> Bench:
     """Search an image, 0.5 micrometres a pixel, with the trunk that ships."""
     folder = tmp_path_factory.mktemp("bench")
-    places = scattered(1, fixed=[(128, 200), (64, 128)])
+    places = scattered(1, fixed=[(128, 208), (64, 128)])
     image = save_image(folder / "scene.ome.zarr", scene(1, places), pixel_size_um=(0.5, 0.25))
     boxes = save_boxes(folder / "boxes.csv", [("scene", "F", *places[0], 48, 48)])
     events: list[Event] = []
@@ -157,7 +157,7 @@ def test_planted_objects_are_found_wherever_and_however_they_lie(
 
 def test_the_prototype_itself_is_found_at_its_place(bench: Bench) -> None:
     (best,) = most_similar(read_peaks(bench.folder), 1)
-    assert best["similarity"] == pytest.approx(1, abs=1e-4)  # it lies on a position of the grid
+    assert best["similarity"] == pytest.approx(1, abs=1e-4)  # it lies on a position of layer3's own grid
     assert distances([best], [bench.places[0]])[0] < 2
 
 
@@ -379,7 +379,7 @@ def test_rotations_share_a_prototype_and_non_square_patches_are_turned(
     image = save_image(tmp_path / "bars.ome.zarr", (1000 + 600 * pixels).clip(0).astype(np.uint16)[None])
     boxes = save_boxes(tmp_path / "boxes.csv", [("bars", "bar", *places[0], 32, 64)])
     search(client, [image], boxes, tmp_path / "out", SearchOptions(measurement=ranges, save_maps=False))
-    assert max(distances(most_similar(read_peaks(tmp_path / "out"), 4), places)) < 4
+    assert max(distances(most_similar(read_peaks(tmp_path / "out"), 4), places)) < 6  # a bar is alike along itself
 
 
 def test_a_plate_is_searched_well_by_well(client: Client, save_image: SaveImage, tmp_path: Path, ranges: Path) -> None:
