@@ -8,9 +8,9 @@ import numpy as np
 import skimage.data
 
 from simsearch.io.colors import RGB_COLORS, RGB_NAMES
-from simsearch.io.plate import find_images
 from simsearch.io.writing import ImageTemplate, create_image, finish_image, write_region
 from simsearch.runtime import open_cluster
+from simsearch.workflows.image_set import find_image_set
 from simsearch.workflows.search import SearchOptions, SearchReport, search
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def template_against_patchwise(scratch: Path, trunk: str, side: int = 1024) -> d
             seconds = []
             for _ in range(2):  # the first loads torch and the trunk
                 options = SearchOptions(method=method, trunk=trunk, save_maps=False, overwrite=True)
-                report = search(client, find_images([image]), boxes, scratch / "out", options)
+                report = search(client, find_image_set([image]), boxes, scratch / "out", options)
                 seconds.append(report.seconds["search"])
                 if method == "patchwise":
                     break  # minutes; what loading adds is nothing beside it
@@ -48,7 +48,7 @@ def one_worker_against_two(scratch: Path, trunk: str, side: int = 4096) -> dict[
             reports: list[SearchReport] = []
             for _ in range(2):
                 options = SearchOptions(trunk=trunk, overwrite=True)
-                reports.append(search(client, find_images([image]), boxes, scratch / "out", options))
+                reports.append(search(client, find_image_set([image]), boxes, scratch / "out", options))
             found[n_workers] = min(report.seconds["search"] for report in reports)
     return found
 

@@ -12,10 +12,10 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from simsearch.io import find_images
 from simsearch.io.peak_table import read_peaks
 from simsearch.runtime import open_cluster
 from simsearch.workflows.convert import ConvertOptions, convert
+from simsearch.workflows.image_set import find_image_set
 from simsearch.workflows.search import SearchOptions, search
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def main() -> None:
     with open_cluster() as client:
         convert(client, [options.source], plate, ConvertOptions(plate_pattern=options.plate_pattern, overwrite=True))
         chosen = SearchOptions(overwrite=True)
-        report = search(client, find_images([plate]), options.boxes, options.out / "results", chosen)
+        report = search(client, find_image_set([plate]), options.boxes, options.out / "results", chosen)
     counts = count_by_well(read_peaks(report.folder / "peaks.parquet"), dict(report.suggested_thresholds))
     for (well, class_name), count in sorted(counts.items()):
         print(f"{well}\t{class_name}\t{count}")

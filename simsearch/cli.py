@@ -97,13 +97,12 @@ def measure(
 ) -> None:
     """Measure the intensity ranges and the channel correlation of IMAGES (OME-Zarr images or plates)."""
     from simsearch.console import show_measurement, show_progress
-    from simsearch.io.plate import find_images
     from simsearch.runtime.cluster import open_cluster
-    from simsearch.workflows.image_set import ImageSet
+    from simsearch.workflows.image_set import find_image_set
     from simsearch.workflows.measure import measure as run
     from simsearch.workflows.measure import write_measurement
 
-    found = ImageSet(find_images(images, z=z, t=t), skip_errors=skip_errors)
+    found = find_image_set(images, z=z, t=t, skip_errors=skip_errors)
     with open_cluster(cluster) as client, show_progress() as observe:
         measurement = run(client, found, downsampling=downsampling, observe=observe)
     show_measurement(measurement)
@@ -140,17 +139,19 @@ def search(
     out: Path,
     z: Selection,
     t: Selection,
+    *,
+    skip_errors: bool,
     cluster: str,
     **options: Any,  # noqa: ANN401  as many types as SearchOptions has fields
 ) -> None:
     """Search IMAGES (OME-Zarr images or plates) for what looks like the boxes in a CSV file."""
     from simsearch.console import show_progress, show_search
-    from simsearch.io.plate import find_images
     from simsearch.runtime.cluster import open_cluster
+    from simsearch.workflows.image_set import find_image_set
     from simsearch.workflows.search import SearchOptions
     from simsearch.workflows.search import search as run
 
-    found = find_images(images, z=z, t=t)
+    found = find_image_set(images, z=z, t=t, skip_errors=skip_errors)
     with open_cluster(cluster) as client, show_progress() as observe:
         report = run(client, found, prototypes, out, SearchOptions(**options), observe=observe)
     show_search(report)

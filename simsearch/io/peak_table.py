@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
+    from simsearch.io.image import ImageMeta
+
 _PIXEL = {"unit": "pixel at level 0"}
 _MICROMETER = {"unit": "micrometer"}
 
@@ -34,19 +36,19 @@ PEAK_SCHEMA = pa.schema(
 """Columns of a table of peaks; y and x are pixel centres."""
 
 
-def write_peaks(peaks: Iterable[Peak], pixel_sizes_um: Mapping[str, tuple[float, float] | None], folder: Path) -> None:
+def write_peaks(peaks: Iterable[Peak], images: Mapping[str, ImageMeta], folder: Path) -> None:
     """Write peaks as ``peaks.parquet`` and ``peaks.csv``, sorted by image, class and descending similarity.
 
     Parameters
     ----------
     peaks : iterable of Peak
         What to write.
-    pixel_sizes_um : mapping of str to (float, float) or None
-        Height and width of a level-0 pixel of each image in micrometres, where known.
+    images : mapping of str to ImageMeta
+        The images by name: where in micrometres their pixels lie, as far as it is known.
     folder : Path
         Where to write.
     """
-    table = pa.Table.from_pylist([_row(peak, pixel_sizes_um[peak.image]) for peak in peaks], schema=PEAK_SCHEMA)
+    table = pa.Table.from_pylist([_row(peak, images[peak.image]) for peak in peaks], schema=PEAK_SCHEMA)
     keys = ("image", "class", "similarity", "y", "x")
     table = table.sort_by([(key, "descending" if key == "similarity" else "ascending") for key in keys])
     pyarrow.parquet.write_table(table, folder / "peaks.parquet")
@@ -71,14 +73,15 @@ def read_peaks(path: Path) -> list[Peak]:
     ]
 
 
-def _row(peak: Peak, size_um: tuple[float, float] | None) -> dict[str, object]:
+def _row(peak: Peak, image: ImageMeta) -> dict[str, object]:
+    size_um = image.pixel_size_um
     return {
         "image": peak.image,
         "class": peak.class_name,
         "y": peak.y,
         "x": peak.x,
-        "y_um": peak.y * size_um[0] if size_um else None,
-        "x_um": peak.x * size_um[1] if size_um else None,
+        "y_um": image.origin[0] + peak.y * size_um[0] if size_um else None,
+        "x_um": image.origin[1] + peak.x * size_um[1] if size_um else None,
         "height": peak.patch_shape[0],
         "width": peak.patch_shape[1],
         "similarity": peak.similarity,

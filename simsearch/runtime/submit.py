@@ -14,7 +14,7 @@ from simsearch.errors import SimSearchError, TaskError
 from simsearch.runtime.events import Observer, StepEnded, StepStarted, TaskDone, TaskFailed, ignore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Sequence
 
     from distributed import Client, Future
 
@@ -48,7 +48,7 @@ def run_tasks(
     *,
     step: str,
     observe: Observer = ignore,
-) -> Iterator[Done[Task, Result] | Failed[Task]]:
+) -> Generator[Done[Task, Result] | Failed[Task]]:
     """Run a function over tasks on a cluster and yield what comes back, in the order of completion.
 
     Parameters

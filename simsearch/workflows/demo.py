@@ -16,11 +16,10 @@ from simsearch.core.metrics import match, precision_recall
 from simsearch.core.peaks import strongest
 from simsearch.core.synthetic import CYTOPLASM, NO_GFP, NUCLEUS, CellField, cell_field, hill
 from simsearch.io.peak_table import read_peaks
-from simsearch.io.plate import find_images
 from simsearch.io.writing import store_errors
 from simsearch.runtime.events import Observer, ignore
 from simsearch.workflows.convert import ConvertOptions, convert
-from simsearch.workflows.image_set import ImageSet
+from simsearch.workflows.image_set import find_image_set
 from simsearch.workflows.measure import Measurement, measure, write_measurement
 from simsearch.workflows.provenance import Timings
 from simsearch.workflows.search import SearchOptions, SearchReport, search
@@ -120,7 +119,9 @@ def _search_tissue(client: Client, folder: Path, trunk: str, observe: Observer) 
         side = _NUCLEUS_PATCH
         _write_boxes(boxes, (Box("tissue", c, y, x, side, side) for c, spots in _NUCLEI.items() for y, x in spots))
     convert(client, [source], image, ConvertOptions(), observe)
-    return search(client, find_images([image]), boxes, folder / "results", SearchOptions(trunk=trunk), observe=observe)
+    return search(
+        client, find_image_set([image]), boxes, folder / "results", SearchOptions(trunk=trunk), observe=observe
+    )
 
 
 def _draw_plate(rng: np.random.Generator) -> dict[str, CellField]:
@@ -146,8 +147,8 @@ def _search_plate(
         pixel_size_um=(_PIXEL_SIZE_UM, _PIXEL_SIZE_UM),
     )
     convert(client, [folder / "source"], folder / "plate.ome.zarr", options, observe)
-    images = find_images([folder / "plate.ome.zarr"])
-    measurement = measure(client, ImageSet(images, skip_errors=False), observe=observe)
+    images = find_image_set([folder / "plate.ome.zarr"])
+    measurement = measure(client, images, observe=observe)
     write_measurement(measurement, folder / "measure.json")
     chosen = SearchOptions(trunk=trunk, measurement=folder / "measure.json")
     return measurement, search(client, images, folder / "boxes.csv", folder / "results", chosen, observe=observe)

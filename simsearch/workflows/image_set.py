@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from contextlib import closing
+from typing import TYPE_CHECKING, TypeVar
 
 from simsearch.errors import AnnotationError, ConfigError, SimSearchError, SourceError
+from simsearch.io.image import describe_image
+from simsearch.io.plate import find_images, image_locations
+from simsearch.io.stores import as_location
+from simsearch.runtime.submit import Failed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterator, Sequence
+    from pathlib import Path
 
-    from simsearch.io.image import ImageMeta
+    from simsearch.io.image import ImageMeta, Selection
+    from simsearch.runtime.submit import Done
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
 
 
 class ImageSet:
@@ -18,23 +28,32 @@ class ImageSet:
     Parameters
     ----------
     images : sequence of ImageMeta
-        At least one, all with the same number of channels and the same pixel type.
+        At least one. Those with another number of channels or another pixel type than the first fail.
     skip_errors : bool
-        Whether images that fail are left out.
+        Whether images that fail are left out; otherwise the first to fail ends the run.
+    failures : sequence of (str, str)
+        Names of images that have failed before, and why.
 
     Raises
     ------
     SourceError
-        If there is no image, or two are of different kinds.
+        If there is no image, or one is of another kind than the first.
     ConfigError
         If two have the same name.
     """
 
-    def __init__(self, images: Sequence[ImageMeta], *, skip_errors: bool) -> None:
-        _check_uniform(images)
+    def __init__(
+        self, images: Sequence[ImageMeta], *, skip_errors: bool = False, failures: Sequence[tuple[str, str]] = ()
+    ) -> None:
+        if not images:
+            raise SourceError("expected at least one image, got none: name OME-Zarr images or plates")
         self._images = {image.name: image for image in images}
         self._skip_errors = skip_errors
-        self._failures: dict[str, str] = {}
+        self._failures = dict(failures)
+        _check_names(images)
+        for image in images[1:]:
+            if (image.n_channels, image.dtype) != (images[0].n_channels, images[0].dtype):
+                self.leave_out(image.name, _other_kind(image, images[0]))
 
     def __iter__(self) -> Iterator[ImageMeta]:
         """Iterate over the images that have not failed."""
@@ -68,6 +87,70 @@ class ImageSet:
         if not self._images:
             raise SourceError(f"expected at least one image that can be read, got none; the last: {error}") from error
 
+    def results(
+        self, outcomes: Generator[Done[Task, Result] | Failed[Task]], name: Callable[[Task], str]
+    ) -> Iterator[tuple[Task, Result]]:
+        """Take the results of tasks; a task that fails leaves its image out.
+
+        Parameters
+        ----------
+        outcomes : generator of Done or Failed
+            What `run_tasks` yields. It is closed at the end, whatever happens, so that nothing runs on.
+        name : callable
+            Tells the name of a task's image.
+
+        Yields
+        ------
+        (task, result)
+        """
+        with closing(outcomes):
+            for outcome in outcomes:
+                if isinstance(outcome, Failed):
+                    self.leave_out(name(outcome.task), outcome.error)
+                else:
+                    yield outcome.task, outcome.result
+
+
+def find_image_set(
+    paths: Sequence[str | Path], *, z: Selection = None, t: Selection = None, skip_errors: bool = False
+) -> ImageSet:
+    """Describe images and plates, as a set.
+
+    Parameters
+    ----------
+    paths : sequence of str or Path
+        OME-Zarr images and plates, paths or URLs.
+    z, t : int, "max" or None
+        Plane and time point, or the maximum over them.
+    skip_errors : bool
+        Whether images that cannot be described, and others that fail later, are left out.
+
+    Raises
+    ------
+    SourceError
+        If one is not there or is no OME-Zarr, or none is left.
+    ConfigError
+        If a z or t axis needs a choice.
+    """
+    if not skip_errors:
+        return ImageSet(find_images(paths, z=z, t=t))
+    images: list[ImageMeta] = []
+    failures: list[tuple[str, str]] = []
+    for path in paths:
+        try:
+            locations = image_locations(as_location(path))
+        except SimSearchError as error:
+            failures.append((str(path), str(error)))
+            continue
+        for location in locations:
+            try:
+                images.append(describe_image(location, z=z, t=t))
+            except SimSearchError as error:
+                failures.append((location, str(error)))
+    if not images:
+        raise SourceError(f"expected at least one image that can be read, got none; the last: {failures[-1][1]}")
+    return ImageSet(images, skip_errors=True, failures=failures)
+
 
 def channel_indices(image: ImageMeta, names: Sequence[str] | None) -> tuple[int, ...]:
     """Find channels by their names, or by their numbers from 0.
@@ -91,16 +174,16 @@ def channel_indices(image: ImageMeta, names: Sequence[str] | None) -> tuple[int,
     return tuple(found)
 
 
-def _check_uniform(images: Sequence[ImageMeta]) -> None:
-    if not images:
-        raise SourceError("expected at least one image, got none: name OME-Zarr images or plates")
-    first, names = images[0], set()
+def _check_names(images: Sequence[ImageMeta]) -> None:
+    seen: set[str] = set()
     for image in images:
-        if (image.n_channels, image.dtype) != (first.n_channels, first.dtype):
-            raise SourceError(
-                f"{image.path}: expected {first.n_channels} channels of {first.dtype} as in {first.path}, got "
-                f"{image.n_channels} of {image.dtype}: treat the two kinds of images apart"
-            )
-        if image.name in names:
+        if image.name in seen:
             raise ConfigError(f"{image.path}: expected images of different names, got {image.name} twice: rename one")
-        names.add(image.name)
+        seen.add(image.name)
+
+
+def _other_kind(image: ImageMeta, first: ImageMeta) -> SourceError:
+    return SourceError(
+        f"{image.path}: expected {first.n_channels} channels of {first.dtype} as in {first.path}, got "
+        f"{image.n_channels} of {image.dtype}: treat the two kinds of images apart"
+    )

@@ -27,7 +27,7 @@ from simsearch.errors import AnnotationError, SourceError
 from simsearch.io.scaled import ScaledImage, read_scaled, scaled
 from simsearch.io.writing import store_errors
 from simsearch.runtime.events import Observer, ignore
-from simsearch.runtime.submit import Failed, run_tasks
+from simsearch.runtime.submit import run_tasks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -186,19 +186,15 @@ def _whole_images(
     client: Client, tiles: Sequence[_Tile], step: str, images: ImageSet, observe: Observer
 ) -> Iterator[tuple[str, list[_Piece]]]:
     """Yield the pieces of each image as soon as all have come, in the order of its tiles."""
-    n_missing = Counter(tile.image.meta.name for tile in tiles)
+    n_tiles = Counter(tile.image.meta.name for tile in tiles)
     opened: dict[str, dict[Region, _Piece]] = defaultdict(dict)
-    for outcome in run_tasks(client, _count_tile, tiles, step=step, observe=observe):
-        name = outcome.task.image.meta.name
-        n_missing[name] -= 1
-        if isinstance(outcome, Failed):
-            images.leave_out(name, outcome.error)
-        else:
-            opened[name][outcome.task.region] = outcome.result
-        if not n_missing[name]:
-            pieces = opened.pop(name, {})
-            if name in images:
-                yield name, [pieces[region] for region in sorted(pieces)]
+    outcomes = run_tasks(client, _count_tile, tiles, step=step, observe=observe)
+    for tile, piece in images.results(outcomes, lambda tile: tile.image.meta.name):
+        name = tile.image.meta.name
+        opened[name][tile.region] = piece
+        if len(opened[name]) == n_tiles[name]:
+            pieces = opened.pop(name)
+            yield name, [pieces[region] for region in sorted(pieces)]
 
 
 def _count_tile(tile: _Tile) -> _Piece:

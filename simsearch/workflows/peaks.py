@@ -13,7 +13,7 @@ from simsearch.core.boxes import Box, patch_shapes
 from simsearch.core.feature_grid import from_level0, to_level0, working_downsampling
 from simsearch.core.peaks import Peak
 from simsearch.core.tiles import tile_cores
-from simsearch.errors import AnnotationError
+from simsearch.errors import AnnotationError, SourceError
 from simsearch.io.overlay import CLASS_COLORS
 from simsearch.io.scaled import scaled
 from simsearch.io.writing import ImageTemplate, Window, create_image, finish_image
@@ -28,7 +28,7 @@ from simsearch.runtime.search_tasks import (
     search_tile,
     sum_vectors,
 )
-from simsearch.runtime.submit import Failed, run_tasks
+from simsearch.runtime.submit import run_tasks
 from simsearch.runtime.worker import lent
 
 if TYPE_CHECKING:
@@ -124,17 +124,18 @@ def find_group_peaks(client: Client, images: ImageSet, group: Group, setting: Se
     found: dict[str, list[NDArray[np.float64]]] = {image.name: [] for image in images}
     with lent(client, query_to_bytes(make_query(blocks, centre))) as query:
         tasks = [task for image in images for task in _search_tasks(image, group, setting, query)]
-        for outcome in run_tasks(client, search_tile, tasks, step="search", observe=observe):
-            name = outcome.task.view.image.meta.name
-            if isinstance(outcome, Failed):
-                images.leave_out(name, outcome.error)
-            else:
-                found[name].append(outcome.result)
+        outcomes = run_tasks(client, search_tile, tasks, step="search", observe=observe)
+        for task, table in images.results(outcomes, _name):
+            found[_name(task)].append(table)
     if setting.maps:
         for image in images:
             template = _map_template(_view(image, group, setting), group, setting)
             finish_image(_map_path(setting.maps, image, group), template)
     return list(chain.from_iterable(_peaks(image, found[image.name], group, setting) for image in images))
+
+
+def _name(task: PrototypeTask | VectorTask | SearchTask) -> str:
+    return task.view.image.meta.name
 
 
 def _view(image: ImageMeta, group: Group, setting: Setting) -> View:
@@ -157,11 +158,9 @@ def _prototype_blocks(
         if box.image in images
     ]
     found: dict[int, list[torch.Tensor]] = {}
-    for outcome in run_tasks(client, compute_blocks, tasks, step="prototypes", observe=observe):
-        if isinstance(outcome, Failed):
-            images.leave_out(outcome.task.view.image.meta.name, outcome.error)
-        else:
-            found[outcome.task.index] = [torch.from_numpy(block) for block in outcome.result]
+    outcomes = run_tasks(client, compute_blocks, tasks, step="prototypes", observe=observe)
+    for task, turned in images.results(outcomes, _name):
+        found[task.index] = [torch.from_numpy(block) for block in turned]
     blocks: dict[str, list[torch.Tensor]] = {name: [] for name in group.classes}
     for index in sorted(found):
         blocks[group.boxes[index].class_name] += found[index]
@@ -181,12 +180,11 @@ def _centre(client: Client, images: ImageSet, group: Group, setting: Setting, ob
     # Evenly over all windows, so that the sample does not depend on chance.
     tasks = [tasks[i] for i in sorted({int(i) for i in np.linspace(0, len(tasks) - 1, _N_SAMPLES)})]
     sums = {}
-    for outcome in run_tasks(client, sum_vectors, tasks, step="mean vector", observe=observe):
-        if isinstance(outcome, Failed):
-            images.leave_out(outcome.task.view.image.meta.name, outcome.error)
-        else:
-            vector, count = outcome.result
-            sums[str(outcome.task)] = (torch.from_numpy(vector), count)
+    outcomes = run_tasks(client, sum_vectors, tasks, step="mean vector", observe=observe)
+    for task, (vector, count) in images.results(outcomes, _name):
+        sums[str(task)] = (torch.from_numpy(vector), count)
+    if not sums:
+        raise SourceError("expected images whose features can be sampled, got none: see what was left out")
     return mean_vector(sums[name] for name in sorted(sums))
 
 

@@ -21,7 +21,7 @@ from simsearch.nn.extractor import make_extractor
 from simsearch.nn.trunk_file import read_trunk
 from simsearch.runtime.events import Observer, ignore
 from simsearch.runtime.overlay_tasks import OverlayTask, draw
-from simsearch.runtime.submit import Failed, run_tasks
+from simsearch.runtime.submit import run_tasks
 from simsearch.runtime.worker import broadcast
 from simsearch.workflows.image_set import ImageSet, channel_indices
 from simsearch.workflows.measure import measure, read_ranges, write_measurement
@@ -33,8 +33,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from simsearch.core.peaks import Peak
-    from simsearch.io.image import ImageMeta
     from simsearch.runtime import Client
+
+
+_RESULTS = ("run.json", "peaks.parquet", "peaks.csv", "measure.json", "similarity", "overlays")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +57,6 @@ class SearchOptions:
     """Grid positions along a side of a tile; by default what takes a CPU a few seconds."""
     save_maps: bool = True
     """Whether similarity maps are written."""
-    skip_errors: bool = False
-    """Leave out images that cannot be read instead of stopping at the first."""
     overwrite: bool = False
     """Replace the results of an earlier search."""
 
@@ -68,7 +68,7 @@ class SearchReport:
     folder: Path
     """Where the results are."""
     n_images: int
-    """Number of images searched."""
+    """Number of images images."""
     n_peaks: Mapping[str, int]
     """Number of peaks of each class."""
     n_suggested: Mapping[str, int]
@@ -83,7 +83,7 @@ class SearchReport:
 
 def search(
     client: Client,
-    images: Sequence[ImageMeta],
+    images: ImageSet,
     boxes: Path,
     folder: Path,
     options: SearchOptions,
@@ -96,8 +96,8 @@ def search(
     ----------
     client : distributed.Client
         The cluster.
-    images : sequence of ImageMeta
-        Where to search; the boxes lie in some of them.
+    images : ImageSet
+        Where to search; the boxes lie in some of them. Images that fail are left out of it, or end the search.
     boxes : Path
         CSV with image, class, y, x, height, width.
     folder : Path
@@ -126,8 +126,7 @@ def search(
         If the folder cannot be written, or holds results already.
     """
     timings, folder = Timings(observe), folder.absolute()
-    searched = ImageSet(images, skip_errors=options.skip_errors)
-    drawn = read_boxes(boxes, searched.shapes)
+    drawn = read_boxes(boxes, images.shapes)
     groups = group_boxes(drawn)
     for group in groups:
         make_extractor(options.method, group.working_shape)  # refuses what cannot be searched before anything is done
@@ -135,49 +134,49 @@ def search(
     _prepare(folder, overwrite=options.overwrite)
     setting = Setting(
         method=options.method,
-        channels=channel_indices(images[0], options.channels),
-        ranges=_ranges(client, searched, groups, options, folder, timings),
+        channels=channel_indices(next(iter(images)), options.channels),
+        ranges=_ranges(client, images, groups, options, folder, timings),
         trunk=broadcast(client, trunk),
         floor=options.floor,
         tile=options.tile,
         maps=folder / "similarity" if options.save_maps else None,
     )
-    found = [peak for group in groups for peak in find_group_peaks(client, searched, group, setting, timings)]
-    peaks = [peak for peak in found if peak.image in searched]
+    found = [peak for group in groups for peak in find_group_peaks(client, images, group, setting, timings)]
+    peaks = [peak for peak in found if peak.image in images]
     classes = tuple(patch_shapes(drawn))
     thresholds = {
         name: _suggested_threshold(peaks, [box for box in drawn if box.class_name == name]) for name in classes
     }
     with store_errors(str(folder)):
-        write_peaks(peaks, {image.name: image.pixel_size_um for image in searched}, folder)
-    _draw_overlays(client, searched, peaks, thresholds, setting, folder, timings)
+        write_peaks(peaks, {image.name: image for image in images}, folder)
+    _draw_overlays(client, images, peaks, thresholds, setting, folder, timings)
     report = SearchReport(
         folder=folder,
-        n_images=len(searched),
+        n_images=len(images),
         n_peaks={name: sum(p.class_name == name for p in peaks) for name in classes},
         n_suggested={name: sum(_is_shown(p, thresholds) for p in peaks if p.class_name == name) for name in classes},
         suggested_thresholds=thresholds,
-        failures=searched.failures,
+        failures=images.failures,
         seconds=timings.seconds,
     )
-    _write_run(folder, options, groups, searched, setting, report)
+    _write_run(folder, options, groups, images, setting, report)
     return report
 
 
 def _prepare(folder: Path, *, overwrite: bool) -> None:
-    if (folder / "run.json").exists() and not overwrite:
-        raise StoreError(f"{folder}: expected a new folder, got the results of a run: add --overwrite or name another")
+    there = [name for name in _RESULTS if (folder / name).exists()]
+    if there and not overwrite:
+        raise StoreError(f"{folder}: expected a new folder, got {there[0]} in it: add --overwrite or name another")
     with store_errors(str(folder)):
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "run.json").unlink(missing_ok=True)
-        for name in ("similarity", "overlays"):
-            shutil.rmtree(folder / name, ignore_errors=True)
+        for name in there:
+            shutil.rmtree(folder / name) if (folder / name).is_dir() else (folder / name).unlink()
 
 
 def _ranges(
     client: Client, images: ImageSet, groups: Sequence[Group], options: SearchOptions, folder: Path, observe: Observer
 ) -> tuple[Range, ...]:
-    """Take the intensity ranges of the channels from a file, or measure them at the finest scale that is searched."""
+    """Take the intensity ranges of the channels from a file, or measure them at the finest scale that is images."""
     first = next(iter(images))
     names = [first.channel_names[c] for c in channel_indices(first, options.channels)]
     if options.measurement:
@@ -242,9 +241,9 @@ def _draw_overlays(
         )
         for image in images
     ]
-    for outcome in run_tasks(client, draw, tasks, step="overlays", observe=observe):
-        if isinstance(outcome, Failed):
-            images.leave_out(outcome.task.image.name, outcome.error)
+    outcomes = run_tasks(client, draw, tasks, step="overlays", observe=observe)
+    for _ in images.results(outcomes, lambda task: task.image.name):
+        pass  # each has written its own file
 
 
 def _write_run(

@@ -124,7 +124,7 @@ def create_study(folder: Path, image_paths: Sequence[str | Path], options: Study
     """
     if (folder / STUDY_NAME).exists():
         raise StoreError(f"{folder}: expected a folder without a study, got one with {STUDY_NAME}: name another")
-    images = list(ImageSet(find_images(image_paths, z=options.z, t=options.t), skip_errors=False))
+    images = list(ImageSet(find_images(image_paths, z=options.z, t=options.t)))
     first = images[0]
     study = Study(
         folder=folder,

@@ -68,7 +68,7 @@ def test_a_measurement_equals_that_of_whole_arrays(
     shapes = [(2, 130, 97), (2, 40, 201), (2, 7, 7)][:n_images]
     images = [drawn(dtype, shape, seed) for seed, shape in enumerate(shapes)]
     metas = [save_image(tmp_path / f"i{k}.ome.zarr", image) for k, image in enumerate(images)]
-    got = measure(client, ImageSet(metas, skip_errors=False))
+    got = measure(client, ImageSet(metas))
     check(got, images)
     assert got.images == ("i0", "i1", "i2")[:n_images]
     assert got.channel_names == ("c0", "c1")
@@ -77,7 +77,7 @@ def test_a_measurement_equals_that_of_whole_arrays(
 
 def test_an_image_of_one_pixel_is_measured(client: Client, save_image: SaveImage, tmp_path: Path) -> None:
     meta = save_image(tmp_path / "i.ome.zarr", np.full((1, 1, 1), 0.1, np.float32))
-    assert measure(client, ImageSet([meta], skip_errors=False)).ranges == ((float(np.float32(0.1)),) * 2,)
+    assert measure(client, ImageSet([meta])).ranges == ((float(np.float32(0.1)),) * 2,)
 
 
 @pytest.mark.cluster
@@ -85,7 +85,7 @@ def test_the_measurement_does_not_depend_on_workers(
     client: Client, processes: Client, save_image: SaveImage, tmp_path: Path
 ) -> None:
     metas = [save_image(tmp_path / f"{k}.ome.zarr", drawn("float32", (3, 140, 120), k)) for k in range(2)]
-    first, second = (measure(cluster, ImageSet(metas, skip_errors=False)) for cluster in (client, processes))
+    first, second = (measure(cluster, ImageSet(metas)) for cluster in (client, processes))
     np.testing.assert_array_equal(first.percentiles, second.percentiles)
     np.testing.assert_array_equal(first.correlation, second.correlation)
     assert first.ranges == second.ranges
@@ -95,9 +95,9 @@ def test_the_measurement_does_not_depend_on_tiles(
     client: Client, save_image: SaveImage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     meta = save_image(tmp_path / "i.ome.zarr", drawn("uint16", (2, 140, 120), 0))
-    first = measure(client, ImageSet([meta], skip_errors=False))
+    first = measure(client, ImageSet([meta]))
     monkeypatch.setattr(module, "_TILE", 1000)
-    second = measure(client, ImageSet([meta], skip_errors=False))
+    second = measure(client, ImageSet([meta]))
     np.testing.assert_array_equal(first.percentiles, second.percentiles)
     np.testing.assert_allclose(first.correlation, second.correlation)
 
@@ -105,7 +105,7 @@ def test_the_measurement_does_not_depend_on_tiles(
 def test_a_downsampled_image_is_measured_as_it_is_seen(client: Client, save_image: SaveImage, tmp_path: Path) -> None:
     pixels = drawn("uint16", (2, 131, 96), 0)
     meta = save_image(tmp_path / "i.ome.zarr", pixels)
-    got = measure(client, ImageSet([meta], skip_errors=False), downsampling=4)
+    got = measure(client, ImageSet([meta]), downsampling=4)
     assert got.downsampling == 4
     check(got, [halved(halved(pixels))])
 
@@ -116,7 +116,7 @@ def test_16_bits_take_one_pass_and_32_take_two(
 ) -> None:
     events: list[Event] = []
     meta = save_image(tmp_path / "i.ome.zarr", drawn(dtype, (1, 120, 60), 0))
-    measure(client, ImageSet([meta], skip_errors=False), observe=events.append)
+    measure(client, ImageSet([meta]), observe=events.append)
     started = [event for event in events if isinstance(event, StepStarted)]
     assert [event.n_tasks for event in started] == [6] * steps
 
@@ -130,7 +130,7 @@ def test_an_image_with_nan_is_named_with_its_tile(client: Client, save_image: Sa
     pixels = with_nan(drawn("float32", (2, 130, 97), 0))
     metas = [save_image(tmp_path / "good.ome.zarr", pixels[:, :50]), save_image(tmp_path / "holes.ome.zarr", pixels)]
     with pytest.raises(SourceError, match="holes y 100:130 x 0:50: expected finite intensities, got NaN"):
-        measure(client, ImageSet(metas, skip_errors=False))
+        measure(client, ImageSet(metas))
 
 
 def test_an_image_with_nan_can_be_left_out(client: Client, save_image: SaveImage, tmp_path: Path) -> None:
@@ -158,7 +158,7 @@ def test_a_damaged_image_is_named(client: Client, save_image: SaveImage, tmp_pat
     (chunk,) = (tmp_path / "torn.ome.zarr" / "0" / "c").rglob("0/0/0")
     chunk.write_bytes(chunk.read_bytes()[:100])
     with pytest.raises(OSError, match=r"^torn: expected pixels at level 0, .* is damaged or cannot be reached"):
-        measure(client, ImageSet([meta], skip_errors=False))
+        measure(client, ImageSet([meta]))
 
 
 @pytest.mark.parametrize(
@@ -172,13 +172,13 @@ def test_images_of_two_kinds_are_refused_and_both_named(
     first = save_image(tmp_path / "first.ome.zarr", np.zeros((2, 9, 9), np.uint8))
     second = save_image(tmp_path / "second.ome.zarr", other)
     with pytest.raises(SourceError, match=f"second.ome.zarr: expected 2 channels of uint8 as in .*first.*, got {got}"):
-        ImageSet([first, second], skip_errors=False)
+        ImageSet([first, second])
 
 
 def test_two_images_of_one_name_are_refused(save_image: SaveImage, tmp_path: Path) -> None:
     metas = [save_image(tmp_path / folder / "a.ome.zarr", np.zeros((1, 9, 9), np.uint8)) for folder in ("x", "y")]
     with pytest.raises(ConfigError, match="got a twice: rename one"):
-        ImageSet(metas, skip_errors=False)
+        ImageSet(metas)
 
 
 def test_no_image_is_refused() -> None:
@@ -189,14 +189,14 @@ def test_no_image_is_refused() -> None:
 def test_pixels_of_64_bits_are_refused(client: Client, save_image: SaveImage, tmp_path: Path) -> None:
     meta = save_image(tmp_path / "i.ome.zarr", np.zeros((1, 9, 9)))
     with pytest.raises(ConfigError, match="got float64: convert the image first"):
-        measure(client, ImageSet([meta], skip_errors=False))
+        measure(client, ImageSet([meta]))
 
 
 def test_ranges_survive_as_json(client: Client, save_image: SaveImage, tmp_path: Path) -> None:
     pixels = drawn("float32", (3, 60, 60), 0)
     pixels[1] = 7.0
     meta = save_image(tmp_path / "i.ome.zarr", pixels)
-    got = measure(client, ImageSet([meta], skip_errors=False))
+    got = measure(client, ImageSet([meta]))
     write_measurement(got, tmp_path / "measure.json")
     assert read_ranges(tmp_path / "measure.json") == dict(zip(("c0", "c1", "c2"), got.ranges, strict=True))
     written = json.loads((tmp_path / "measure.json").read_text())

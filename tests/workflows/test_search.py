@@ -136,7 +136,7 @@ def bench(client: Client, save_image: SaveImage, tmp_path_factory: pytest.TempPa
     image = save_image(folder / "scene.ome.zarr", scene(1, places), pixel_size_um=(0.5, 0.25))
     boxes = save_boxes(folder / "boxes.csv", [("scene", "F", *places[0], 48, 48)])
     events: list[Event] = []
-    report = search(client, [image], boxes, folder / "out", SearchOptions(tile=16), observe=events.append)
+    report = search(client, ImageSet([image]), boxes, folder / "out", SearchOptions(tile=16), observe=events.append)
     return Bench(image, places, boxes, folder / "out", report, events)
 
 
@@ -148,7 +148,7 @@ def test_planted_objects_are_found_wherever_and_however_they_lie(
     places = scattered(seed, fixed=[(128, 128), (128, 200), (61, 256)])
     image = save_image(tmp_path / "scene.ome.zarr", scene(seed, places))
     boxes = save_boxes(tmp_path / "boxes.csv", [("scene", "F", *places[3], 48, 48)])
-    search(client, [image], boxes, tmp_path / "out", SearchOptions(tile=16, save_maps=False))
+    search(client, ImageSet([image]), boxes, tmp_path / "out", SearchOptions(tile=16, save_maps=False))
     rows = most_similar(read_peaks(tmp_path / "out"), len(places) + 1)
     assert max(distances(rows[:-1], places)) < 3  # of 8 px between positions
     assert np.median(distances(rows[:-1], places)) < 1.5
@@ -162,14 +162,16 @@ def test_the_prototype_itself_is_found_at_its_place(bench: Bench) -> None:
 
 
 def test_pooled_vectors_find_objects_too(client: Client, bench: Bench, tmp_path: Path) -> None:
-    search(client, [bench.image], bench.boxes, tmp_path / "out", SearchOptions(method="pooled", save_maps=False))
+    search(
+        client, ImageSet([bench.image]), bench.boxes, tmp_path / "out", SearchOptions(method="pooled", save_maps=False)
+    )
     rows = most_similar(read_peaks(tmp_path / "out"), 5)
     assert all(min(np.hypot(row["y"] - y, row["x"] - x) for y, x in bench.places) < 12 for row in rows)
 
 
 @pytest.mark.parametrize("tile", [11, 32, 128])
 def test_peaks_do_not_depend_on_tiles(client: Client, bench: Bench, tmp_path: Path, tile: int) -> None:
-    search(client, [bench.image], bench.boxes, tmp_path / "out", SearchOptions(tile=tile, save_maps=False))
+    search(client, ImageSet([bench.image]), bench.boxes, tmp_path / "out", SearchOptions(tile=tile, save_maps=False))
     check_same(read_peaks(tmp_path / "out"), read_peaks(bench.folder))
 
 
@@ -182,7 +184,7 @@ def test_the_papers_method_finds_objects_and_does_not_depend_on_tiles(
     found = []
     for tile in (8, 10, 64):
         options = SearchOptions(method="patchwise", tile=tile, measurement=ranges, save_maps=tile == 8)
-        search(client, [image], boxes, tmp_path / str(tile), options)
+        search(client, ImageSet([image]), boxes, tmp_path / str(tile), options)
         found.append(read_peaks(tmp_path / str(tile)))
     check_same(found[0], found[2])
     check_same(found[1], found[2])
@@ -194,10 +196,10 @@ def test_the_papers_method_finds_objects_and_does_not_depend_on_tiles(
 @pytest.mark.cluster
 def test_peaks_do_not_depend_on_workers(processes: Client, bench: Bench, tmp_path: Path) -> None:
     options = SearchOptions(tile=16, save_maps=False)
-    search(processes, [bench.image], bench.boxes, tmp_path / "two", options)
+    search(processes, ImageSet([bench.image]), bench.boxes, tmp_path / "two", options)
     processes.cluster.scale(1)
     try:
-        search(processes, [bench.image], bench.boxes, tmp_path / "one", options)
+        search(processes, ImageSet([bench.image]), bench.boxes, tmp_path / "one", options)
     finally:
         processes.cluster.scale(2)
         processes.wait_for_workers(2)
@@ -240,7 +242,7 @@ def test_the_map_of_an_image_that_lies_elsewhere_lies_there_too(
         scale=(1.0, 1.0) if pixel_size_um else (3.0, 3.0),
     )
     boxes = save_boxes(tmp_path / "boxes.csv", [("far", "F", y, x, 48, 48)])
-    search(client, [image], boxes, tmp_path / "out", SearchOptions(measurement=ranges))
+    search(client, ImageSet([image]), boxes, tmp_path / "out", SearchOptions(measurement=ranges))
     found = open_image(tmp_path / "out" / "similarity" / "far" / "48x48.ome.zarr")[0]
     original = open_image(image)
     best = place_of_maximum(found)
@@ -306,7 +308,7 @@ def test_the_overlay_shows_the_image_and_a_legend(bench: Bench) -> None:
 
 
 def test_low_peaks_are_left_out(client: Client, bench: Bench, tmp_path: Path) -> None:
-    search(client, [bench.image], bench.boxes, tmp_path / "out", SearchOptions(floor=0.3, save_maps=False))
+    search(client, ImageSet([bench.image]), bench.boxes, tmp_path / "out", SearchOptions(floor=0.3, save_maps=False))
     expected = [row for row in read_peaks(bench.folder) if row["similarity"] >= 0.3]
     check_same(read_peaks(tmp_path / "out"), expected)
     assert not (tmp_path / "out" / "similarity").exists()
@@ -318,10 +320,10 @@ def test_results_are_not_overwritten_unasked(client: Client, bench: Bench, tmp_p
     (folder / "run.json").write_text("{}")
     (folder / "overlays").mkdir()
     (folder / "overlays" / "old.png").touch()
-    with pytest.raises(StoreError, match=f"{folder}: expected a new folder, got the results of a run: add --overwrite"):
-        search(client, [bench.image], bench.boxes, folder, SearchOptions())
+    with pytest.raises(StoreError, match=f"{folder}: expected a new folder, got run.json in it: add --overwrite"):
+        search(client, ImageSet([bench.image]), bench.boxes, folder, SearchOptions())
     assert (folder / "overlays" / "old.png").exists()
-    search(client, [bench.image], bench.boxes, folder, SearchOptions(overwrite=True, save_maps=False))
+    search(client, ImageSet([bench.image]), bench.boxes, folder, SearchOptions(overwrite=True, save_maps=False))
     assert not (folder / "overlays" / "old.png").exists()
     assert json.loads((folder / "run.json").read_text())["workflow"] == "search"
 
@@ -329,7 +331,7 @@ def test_results_are_not_overwritten_unasked(client: Client, bench: Bench, tmp_p
 def test_a_folder_that_is_a_file_is_refused(client: Client, bench: Bench, tmp_path: Path) -> None:
     (tmp_path / "out").touch()
     with pytest.raises(StoreError, match=r"out: expected to write, got .*check the path"):
-        search(client, [bench.image], bench.boxes, tmp_path / "out", SearchOptions())
+        search(client, ImageSet([bench.image]), bench.boxes, tmp_path / "out", SearchOptions())
 
 
 def test_classes_of_two_sizes_are_each_found_at_their_scale(
@@ -340,7 +342,7 @@ def test_classes_of_two_sizes_are_each_found_at_their_scale(
     image = save_image(tmp_path / "scene.ome.zarr", pixels.clip(0, 65535).astype(np.uint16))
     rows = [("scene", "small", *small[0], 48, 48), ("scene", "large", *large[0], 96, 100)]
     boxes = save_boxes(tmp_path / "boxes.csv", rows)
-    report = search(client, [image], boxes, tmp_path / "out", SearchOptions(measurement=ranges))
+    report = search(client, ImageSet([image]), boxes, tmp_path / "out", SearchOptions(measurement=ranges))
     assert list(report.n_peaks) == ["small", "large"]
     found = read_peaks(tmp_path / "out")
     assert max(distances(most_similar(found, 3, **{"class": "small"}), small)) < 3
@@ -360,7 +362,13 @@ def test_an_image_without_a_pyramid_gives_the_same(
         image = save_image(tmp_path / str(n_levels) / "a.ome.zarr", scene(7, places, size=2), n_levels=n_levels)
         assert len(image.levels) == n_levels
         boxes = save_boxes(tmp_path / "boxes.csv", [("a", "F", *places[0], 96, 96)])
-        search(client, [image], boxes, tmp_path / f"out{n_levels}", SearchOptions(measurement=ranges, save_maps=False))
+        search(
+            client,
+            ImageSet([image]),
+            boxes,
+            tmp_path / f"out{n_levels}",
+            SearchOptions(measurement=ranges, save_maps=False),
+        )
         found.append(read_peaks(tmp_path / f"out{n_levels}"))
     check_same(*found)
     assert max(distances(most_similar(found[0], 2), places)) < 6
@@ -378,7 +386,7 @@ def test_rotations_share_a_prototype_and_non_square_patches_are_turned(
         pixels[y - 30 : y + 31, x - 30 : x + 31] += np.rot90(bar, turns)
     image = save_image(tmp_path / "bars.ome.zarr", (1000 + 600 * pixels).clip(0).astype(np.uint16)[None])
     boxes = save_boxes(tmp_path / "boxes.csv", [("bars", "bar", *places[0], 32, 64)])
-    search(client, [image], boxes, tmp_path / "out", SearchOptions(measurement=ranges, save_maps=False))
+    search(client, ImageSet([image]), boxes, tmp_path / "out", SearchOptions(measurement=ranges, save_maps=False))
     assert max(distances(most_similar(read_peaks(tmp_path / "out"), 4), places)) < 6  # a bar is alike along itself
 
 
@@ -392,7 +400,7 @@ def test_a_plate_is_searched_well_by_well(client: Client, save_image: SaveImage,
     images = find_images([plate])
     assert [image.name for image in images] == ["P1/B/03/0", "P1/C/04/0"]
     boxes = save_boxes(tmp_path / "boxes.csv", [("P1/B/03/0", "F", 60, 80, 48, 48)])
-    report = search(client, images, boxes, tmp_path / "out", SearchOptions(measurement=ranges))
+    report = search(client, ImageSet(images), boxes, tmp_path / "out", SearchOptions(measurement=ranges))
     assert report.n_images == 2
     rows = read_peaks(tmp_path / "out")
     for path, objects in places.items():
@@ -411,25 +419,25 @@ def test_only_the_channels_asked_for_are_looked_at(
     )
     for name in ("GFP", "1"):
         options = SearchOptions(channels=(name,), save_maps=False)
-        search(client, [image], bench.boxes, tmp_path / name, options)
+        search(client, ImageSet([image]), bench.boxes, tmp_path / name, options)
         check_same(read_peaks(tmp_path / name), read_peaks(bench.folder))
     with pytest.raises(AnnotationError, match="scene: expected channels out of DNA, GFP, actin, got 'RFP'"):
-        search(client, [image], bench.boxes, tmp_path / "out", SearchOptions(channels=("RFP",)))
+        search(client, ImageSet([image]), bench.boxes, tmp_path / "out", SearchOptions(channels=("RFP",)))
     with pytest.raises(SimSearchError, match=r"expected .* channel"):
-        search(client, [image], bench.boxes, tmp_path / "none", SearchOptions(channels=()))
+        search(client, ImageSet([image]), bench.boxes, tmp_path / "none", SearchOptions(channels=()))
 
 
 def test_a_measurement_from_a_file_is_used(client: Client, bench: Bench, tmp_path: Path) -> None:
     path = tmp_path / "measure.json"
-    measured = measure(client, ImageSet([bench.image], skip_errors=False))
+    measured = measure(client, ImageSet([bench.image]))
     write_measurement(measured, path)
     options = SearchOptions(measurement=path, save_maps=False)
-    report = search(client, [bench.image], bench.boxes, tmp_path / "same", options)
+    report = search(client, ImageSet([bench.image]), bench.boxes, tmp_path / "same", options)
     assert "measure" not in report.seconds
     check_same(read_peaks(tmp_path / "same"), read_peaks(bench.folder))
     ((low, high),) = measured.ranges
     write_measurement(replace(measured, ranges=((low, high + 2000),)), path)
-    search(client, [bench.image], bench.boxes, tmp_path / "other", options)
+    search(client, ImageSet([bench.image]), bench.boxes, tmp_path / "other", options)
     assert read_peaks(tmp_path / "other")[0]["similarity"] != read_peaks(tmp_path / "same")[0]["similarity"]
 
 
@@ -437,7 +445,7 @@ def test_a_measurement_of_other_channels_is_refused(client: Client, bench: Bench
     path = tmp_path / "measure.json"
     path.write_text('{"channels": [{"name": "RFP", "low": 0, "high": 1}]}')
     with pytest.raises(ConfigError, match=r"measure\.json: expected a range for channel c0, got RFP"):
-        search(client, [bench.image], bench.boxes, tmp_path / "out", SearchOptions(measurement=path))
+        search(client, ImageSet([bench.image]), bench.boxes, tmp_path / "out", SearchOptions(measurement=path))
 
 
 def test_a_constant_channel_is_refused_by_name(client: Client, save_image: SaveImage, tmp_path: Path) -> None:
@@ -445,12 +453,14 @@ def test_a_constant_channel_is_refused_by_name(client: Client, save_image: SaveI
     image = save_image(tmp_path / "a.ome.zarr", pixels, channel_names=("GFP", "empty"))
     boxes = save_boxes(tmp_path / "boxes.csv", [("a", "F", 60, 60, 48, 48)])
     with pytest.raises(ConfigError, match="channel empty: expected intensities that vary, got 7"):
-        search(client, [image], boxes, tmp_path / "out", SearchOptions())
+        search(client, ImageSet([image]), boxes, tmp_path / "out", SearchOptions())
 
 
 def test_a_trunk_that_is_not_there_leaves_no_folder(client: Client, bench: Bench, tmp_path: Path) -> None:
     with pytest.raises(TrunkError, match="got no such file: check --trunk"):
-        search(client, [bench.image], bench.boxes, tmp_path / "out", SearchOptions(trunk="missing.safetensors"))
+        search(
+            client, ImageSet([bench.image]), bench.boxes, tmp_path / "out", SearchOptions(trunk="missing.safetensors")
+        )
     assert not (tmp_path / "out").exists()
 
 
@@ -467,7 +477,7 @@ def test_a_damaged_image_ends_the_search_by_its_name(
     client: Client, bench: Bench, torn: ImageMeta, tmp_path: Path
 ) -> None:
     with pytest.raises(StoreError, match=r"^torn: expected pixels at level 0, .*torn\.ome\.zarr is damaged"):
-        search(client, [bench.image, torn], bench.boxes, tmp_path / "out", SearchOptions())
+        search(client, ImageSet([bench.image, torn]), bench.boxes, tmp_path / "out", SearchOptions())
     assert not (tmp_path / "out" / "run.json").exists()
 
 
@@ -477,8 +487,8 @@ def test_a_damaged_image_can_be_left_out(
 ) -> None:
     # Where the range is known, the damage shows as late as in the search itself.
     measurement = bench.folder / "measure.json" if measured_before else None
-    options = SearchOptions(skip_errors=True, measurement=measurement)
-    report = search(client, [torn, bench.image], bench.boxes, tmp_path / "out", options)
+    options = SearchOptions(measurement=measurement)
+    report = search(client, ImageSet([torn, bench.image], skip_errors=True), bench.boxes, tmp_path / "out", options)
     ((name, message),) = report.failures
     assert name == "torn"
     assert message.startswith("torn: expected pixels at level 0")
@@ -498,7 +508,7 @@ def test_without_a_prototype_left_a_class_is_named(
 ) -> None:
     boxes = save_boxes(tmp_path / "boxes.csv", [("torn", "lost", 60, 60, 48, 48)])
     with pytest.raises(AnnotationError, match="class lost: expected a prototype in an image that can be read"):
-        search(client, [bench.image, torn], boxes, tmp_path / "out", SearchOptions(skip_errors=True))
+        search(client, ImageSet([bench.image, torn], skip_errors=True), boxes, tmp_path / "out", SearchOptions())
 
 
 @pytest.mark.parametrize(
@@ -522,7 +532,7 @@ def test_a_wrong_box_is_named_by_file_and_row(
     boxes = tmp_path / "boxes.csv"
     boxes.write_text(f"image,class,y,x,height,width\nscene,F,60,60,48,48\n{row}\n")
     with pytest.raises(AnnotationError, match=rf"{boxes}, row 3: .*{message}"):
-        search(client, [bench.image], boxes, tmp_path / "out", SearchOptions())
+        search(client, ImageSet([bench.image]), boxes, tmp_path / "out", SearchOptions())
     assert not (tmp_path / "out").exists()
 
 
@@ -538,7 +548,7 @@ def test_a_table_without_boxes_is_named(client: Client, bench: Bench, tmp_path: 
     boxes = tmp_path / "boxes.csv"
     boxes.write_text(text)
     with pytest.raises(AnnotationError, match=f"{boxes}: expected .*{message}"):
-        search(client, [bench.image], boxes, tmp_path / "out", SearchOptions())
+        search(client, ImageSet([bench.image]), boxes, tmp_path / "out", SearchOptions())
 
 
 def test_a_box_that_is_too_small_is_refused_before_anything_is_done(
@@ -546,5 +556,5 @@ def test_a_box_that_is_too_small_is_refused_before_anything_is_done(
 ) -> None:
     boxes = save_boxes(tmp_path / "boxes.csv", [("scene", "F", 60, 60, 12, 40)])
     with pytest.raises(ConfigError, match="at least 16 px"):
-        search(client, [bench.image], boxes, tmp_path / "out", SearchOptions())
+        search(client, ImageSet([bench.image]), boxes, tmp_path / "out", SearchOptions())
     assert not (tmp_path / "out").exists()
