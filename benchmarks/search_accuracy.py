@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 PATCHES = {"RBC": 96, "WBC": 192, "Platelets": 48}
 """Side of the square patch of each class in level-0 pixels."""
-N_PROTOTYPES, N_DRAWS, N_IMAGES = 5, 5, 12
+N_PROTOTYPES, N_DRAWS = 5, 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class Score:
 
 def run(data: Path, trunk: str, methods: tuple[str, ...]) -> list[Score]:
     """Judge methods with a trunk on all classes."""
-    train, test = read_split(data / "bccd", "train"), read_split(data / "bccd", "test")[:N_IMAGES]
+    train, test = read_split(data / "bccd", "train"), read_split(data / "bccd", "test")
     network = fused(trunk_from_bytes(read_trunk(trunk), 3)).to(memory_format=torch.channels_last)
     with torch.inference_mode():
         return [_score(network, name, method, train, test) for name in PATCHES for method in methods]
