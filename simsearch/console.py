@@ -105,10 +105,10 @@ def show_measurement(measurement: Measurement) -> None:
 def show_search(report: SearchReport) -> None:
     """Print what a search has found."""
     table = Table(title=f"Peaks of similarity in {report.n_images} images")
-    for heading in ("class", "peaks", "suggested threshold", "peaks above it"):
+    for heading in ("class", "peaks", "suggested threshold", "objects"):
         table.add_column(heading, justify="left" if heading == "class" else "right")
     for name, n_peaks in report.n_peaks.items():
-        table.add_row(name, str(n_peaks), f"{report.suggested_thresholds[name]:.2f}", str(report.n_suggested[name]))
+        table.add_row(name, str(n_peaks), f"{report.suggested_thresholds[name]:.2f}", str(report.n_objects[name]))
     _out.print(table)
     _out.print(f"Tables, similarity maps and overlays: {report.folder}", soft_wrap=True)
 

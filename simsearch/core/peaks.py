@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,8 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from numpy.typing import NDArray
 
 
@@ -113,6 +116,35 @@ def strongest(points: NDArray[np.floating], scores: NDArray[np.floating], distan
     array([False,  True,  True])
     """
     is_kept = np.zeros(len(points), bool)
+    cells = np.floor(points / distance).astype(int)
+    kept: dict[tuple[int, int], list[int]] = defaultdict(list)  # by cell: only neighbours can be nearer
     for i in np.argsort(-scores, kind="stable"):
-        is_kept[i] = np.all(np.hypot(*(points[is_kept] - points[i]).T) >= distance)
+        y, x = cells[i]
+        near = [j for dy in (-1, 0, 1) for dx in (-1, 0, 1) for j in kept.get((y + dy, x + dx), ())]
+        if np.all(np.hypot(*(points[near] - points[i]).T) >= distance):
+            is_kept[i] = True
+            kept[y, x].append(i)
     return is_kept
+
+
+def objects(peaks: Sequence[Peak], thresholds: Mapping[str, float]) -> list[Peak]:
+    """Take peaks as objects: those similar enough, and at each place that of the most similar class.
+
+    Parameters
+    ----------
+    peaks : sequence of Peak
+        Of any images and classes.
+    thresholds : mapping of str to float
+        Lowest similarity of an object of each class.
+    """
+    by_image: dict[str, list[Peak]] = defaultdict(list)
+    for peak in peaks:
+        if peak.similarity >= thresholds[peak.class_name]:
+            by_image[peak.image].append(peak)
+    found = []
+    for here in by_image.values():
+        points = np.array([(peak.y, peak.x) for peak in here])
+        distance = min(min(peak.patch_shape) for peak in here) / 2
+        is_kept = strongest(points, np.array([peak.similarity for peak in here]), distance)
+        found += [peak for peak, keep in zip(here, is_kept, strict=True) if keep]
+    return found

@@ -13,7 +13,7 @@ from PIL import Image
 
 from simsearch.core.boxes import Box
 from simsearch.core.metrics import match, precision_recall
-from simsearch.core.peaks import strongest
+from simsearch.core.peaks import objects
 from simsearch.core.synthetic import CYTOPLASM, NO_GFP, NUCLEUS, CellField, cell_field, hill
 from simsearch.io.peak_table import read_peaks
 from simsearch.io.writing import store_errors
@@ -207,12 +207,8 @@ def _dose_response(
     for column, dose in enumerate(DOSES_NM, start=1):
         wells = [f"{row}/{column:02d}" for row in _ROWS]
         drawn = [cell.class_name for well in wells for cell in fields[well].cells]
-        found = []
-        for well in wells:
-            here = [p for p in peaks if p.image == f"plate/{well}/0" and p.similarity >= thresholds[p.class_name]]
-            points = np.array([(p.y, p.x) for p in here]).reshape(-1, 2)
-            is_kept = strongest(points, np.array([p.similarity for p in here]), distance=_CELL_PATCH / 2)
-            found += [p.class_name for p, keep in zip(here, is_kept, strict=True) if keep]
+        images = {f"plate/{well}/0" for well in wells}
+        found = [p.class_name for p in objects([p for p in peaks if p.image in images], thresholds)]
         response.append((dose, _nuclear_fraction(drawn), _nuclear_fraction(found)))
     return response
 

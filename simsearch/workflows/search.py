@@ -12,6 +12,7 @@ from skimage.filters import threshold_otsu
 
 from simsearch.core.boxes import Box, patch_shapes
 from simsearch.core.intensity import Range, check_ranges
+from simsearch.core.peaks import Peak, objects
 from simsearch.errors import ConfigError, StoreError
 from simsearch.io.box_table import read_boxes
 from simsearch.io.overlay import Drawing, Mark
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from simsearch.core.peaks import Peak
     from simsearch.runtime import Client
 
 
@@ -71,8 +71,8 @@ class SearchReport:
     """Number of images images."""
     n_peaks: Mapping[str, int]
     """Number of peaks of each class."""
-    n_suggested: Mapping[str, int]
-    """Number of them at least as similar as the suggested threshold."""
+    n_objects: Mapping[str, int]
+    """Number of them in the overlays: above the suggested thresholds, each place as its most similar class."""
     suggested_thresholds: Mapping[str, float]
     """Similarity that splits the peaks of each class best into two groups (Otsu): where to start looking."""
     failures: tuple[tuple[str, str], ...]
@@ -149,12 +149,13 @@ def search(
     }
     with store_errors(str(folder)):
         write_peaks(peaks, {image.name: image for image in images}, folder)
-    _draw_overlays(client, images, peaks, thresholds, setting, folder, timings)
+    shown = objects(peaks, thresholds)
+    _draw_overlays(client, images, shown, classes, setting, folder, timings)
     report = SearchReport(
         folder=folder,
         n_images=len(images),
         n_peaks={name: sum(p.class_name == name for p in peaks) for name in classes},
-        n_suggested={name: sum(_is_shown(p, thresholds) for p in peaks if p.class_name == name) for name in classes},
+        n_objects={name: sum(p.class_name == name for p in shown) for name in classes},
         suggested_thresholds=thresholds,
         failures=images.failures,
         seconds=timings.seconds,
@@ -213,24 +214,18 @@ def _is_at(peak: Peak, box: Box) -> bool:
     return peak.image == box.image and math.hypot(peak.y - box.y, peak.x - box.x) < min(box.height, box.width) / 2
 
 
-def _is_shown(peak: Peak, thresholds: Mapping[str, float]) -> bool:
-    return peak.similarity >= thresholds[peak.class_name]
-
-
 def _draw_overlays(
     client: Client,
     images: ImageSet,
-    peaks: Sequence[Peak],
-    thresholds: Mapping[str, float],
+    shown: Sequence[Peak],
+    classes: tuple[str, ...],
     setting: Setting,
     folder: Path,
     observe: Observer,
 ) -> None:
-    classes = tuple(thresholds)
     marks: dict[str, list[Mark]] = {image.name: [] for image in images}
-    for peak in peaks:
-        if _is_shown(peak, thresholds):
-            marks[peak.image].append(Mark(classes.index(peak.class_name), peak.y, peak.x, *peak.patch_shape))
+    for peak in shown:
+        marks[peak.image].append(Mark(classes.index(peak.class_name), peak.y, peak.x, *peak.patch_shape))
     tasks = [
         OverlayTask(
             image,

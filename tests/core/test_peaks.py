@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 from numpy.typing import NDArray
 
-from simsearch.core.peaks import find_peaks
+from simsearch.core.peaks import Peak, find_peaks, objects, strongest
 from simsearch.core.tiles import tile_cores
 
 Floats = NDArray[np.float64]
@@ -98,3 +98,25 @@ def test_no_peak_lies_below_the_floor() -> None:
     values[2, 2], values[6, 6] = 0.6, 0.4
     assert find_peaks(surrounded(values, 2), 2, floor=0.5)[:, 2].tolist() == [0.6]
     assert find_peaks(surrounded(values, 2), 2, floor=0.7).shape == (0, 3)
+
+
+def test_the_strongest_are_those_that_a_comparison_of_all_pairs_keeps() -> None:
+    rng = np.random.default_rng(4)
+    points, scores = rng.uniform(-50, 50, (300, 2)), rng.choice(np.linspace(0, 1, 40), 300)
+
+    kept: list[int] = []
+    for i in sorted(range(300), key=lambda i: -scores[i]):
+        if all(np.hypot(*(points[i] - points[j])) >= 9 for j in kept):
+            kept.append(i)
+
+    assert sorted(kept) == np.flatnonzero(strongest(points, scores, distance=9.0)).tolist()
+
+
+def test_an_object_is_of_the_class_that_it_is_most_similar_to() -> None:
+    def peak(image: str, class_name: str, x: float, similarity: float) -> Peak:
+        return Peak(image, class_name, 5.0, x, (40.0, 20.0), similarity)
+
+    a, b = peak("1", "a", 10, 0.8), peak("1", "b", 12, 0.9)
+    far, low, other_image = peak("1", "a", 30, 0.5), peak("1", "b", 90, 0.3), peak("2", "a", 12, 0.6)
+
+    assert objects([a, b, far, low, other_image], {"a": 0.4, "b": 0.4}) == [b, far, other_image]

@@ -25,7 +25,7 @@ def test_the_demo_finds_the_cells_and_the_response_to_the_dose(client: Client, t
     doses, drawn, found = np.array(report.nuclear_fractions).T
     assert tuple(doses) == DOSES_NM
     assert np.corrcoef(drawn, found)[0, 1] > 0.95
-    assert report.tissue.n_suggested["stromal nucleus"] > 15
+    assert report.tissue.n_objects["stromal nucleus"] > 15
     assert len(find_images([tmp_path / "demo/plate/plate.ome.zarr"])) == 12
     overlay = np.asarray(Image.open(tmp_path / "demo/plate/results/overlays/plate/A/01/0.png"))
     assert overlay.shape == (542, 512, 3)

@@ -290,8 +290,8 @@ def test_the_report_counts_what_was_found(bench: Bench) -> None:
     threshold = bench.report.suggested_thresholds["F"]
     assert bench.report.n_images == 1
     assert bench.report.n_peaks == {"F": len(rows)}
-    assert bench.report.n_suggested == {"F": sum(row["similarity"] >= threshold for row in rows)}
-    assert len(bench.places) <= bench.report.n_suggested["F"] <= len(bench.places) + 2  # the rest is far behind
+    assert bench.report.n_objects == {"F": sum(row["similarity"] >= threshold for row in rows)}
+    assert len(bench.places) <= bench.report.n_objects["F"] <= len(bench.places) + 2  # the rest is far behind
 
 
 def test_steps_are_told_as_they_end(bench: Bench) -> None:
