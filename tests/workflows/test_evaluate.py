@@ -12,6 +12,7 @@ from PIL import Image
 from simsearch.core.metrics import best_f1, bootstrap_interval, precision_recall
 from simsearch.core.peaks import Peak
 from simsearch.errors import AnnotationError
+from simsearch.io.image import ImageMeta, Level
 from simsearch.io.peak_table import write_peaks
 from simsearch.workflows.evaluate import evaluate
 
@@ -19,8 +20,24 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+def meta_of(name: str) -> ImageMeta:
+    return ImageMeta(
+        path=f"{name}.ome.zarr",
+        name=name,
+        n_channels=1,
+        channel_names=("c",),
+        channel_colors=("FFFFFF",),
+        dtype="uint8",
+        levels=(Level("0", (512, 512), (1.0, 1.0)),),
+        pixel_size_um=None,
+        spacing=(1.0, 1.0),
+        origin=(0.0, 0.0),
+        axes="cyx",
+    )
+
+
 def save(tmp_path: Path, peaks: list[Peak], truth: str) -> tuple[Path, Path]:
-    write_peaks(peaks, {peak.image: None for peak in peaks}, tmp_path)
+    write_peaks(peaks, {peak.image: meta_of(peak.image) for peak in peaks}, tmp_path)
     (tmp_path / "truth.csv").write_text("image,class,y,x\n" + truth)
     return tmp_path / "peaks.parquet", tmp_path / "truth.csv"
 
