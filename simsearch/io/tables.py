@@ -5,8 +5,12 @@ from __future__ import annotations
 import csv
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from simsearch.errors import AnnotationError, SourceError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,8 +22,15 @@ class Row:
     values: dict[str, str]
 
 
-def read_table(path: str | Path) -> tuple[list[str], list[Row]]:
+def read_table(path: str | Path, required: Sequence[str] = ()) -> tuple[list[str], list[Row]]:
     """Read a CSV file with a header.
+
+    Parameters
+    ----------
+    path : str or Path
+        With commas, semicolons or tabs.
+    required : sequence of str
+        Columns that it must have; others may follow.
 
     Returns
     -------
@@ -31,7 +42,8 @@ def read_table(path: str | Path) -> tuple[list[str], list[Row]]:
     SourceError
         If it cannot be read as text.
     AnnotationError
-        If it has no rows, a column has no name or the name of another, or a row has more values than the header.
+        If it has no rows, a required column is missing, a column has no name or the name of another, or a row has more
+        values than the header.
     """
     try:
         text = Path(path).read_text(encoding="utf-8-sig")
@@ -42,6 +54,11 @@ def read_table(path: str | Path) -> tuple[list[str], list[Row]]:
     reader = csv.reader(lines, delimiter=delimiter)
     header = [name.strip() for name in next(reader, [])]
     _check_header(header, path)
+    missing = [column for column in required if column not in header]
+    if missing:
+        raise AnnotationError(
+            f"{path}: expected the columns {', '.join(required)}, got {', '.join(header)}: add {', '.join(missing)}"
+        )
     rows = []
     for values in reader:
         if not any(value.strip() for value in values):
