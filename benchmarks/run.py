@@ -19,23 +19,23 @@ _SHARED = Path(os.environ.get("SIMSEARCH_DATA", Path(__file__).parents[2] / "sha
 _METHODS = ("template", "pooled", "patchwise")
 
 
-def accuracy(scratch: Path, trunks: list[str]) -> None:
+def accuracy(scratch: Path, options: argparse.Namespace) -> None:
     """Print average precision and cost on BCCD."""
     if not _SHARED.is_dir():
         print(f"accuracy: left out, no BCCD in {_SHARED} (set SIMSEARCH_DATA)")
         return
-    for trunk in trunks:
-        print(f"\nBCCD test images, 5 prototypes, 5 draws, trunk {Path(trunk).name}")
+    for trunk in options.trunk:
+        print(f"\nBCCD test images, 5 prototypes, {options.draws} draws, trunk {Path(trunk).name}")
         print("| class | method | average precision | s / megapixel |\n| --- | --- | --- | --- |")
-        for score in search_accuracy.run(_SHARED, trunk, _METHODS):
+        for score in search_accuracy.run(_SHARED, trunk, options.method, options.of_class, options.draws):
             mean, spread = np.mean(score.average_precisions), np.std(score.average_precisions)
             cost = f"{score.seconds_per_megapixel:.2f}"
             print(f"| {score.class_name} | {score.method} | {mean:.3f} +- {spread:.3f} | {cost} |", flush=True)
 
 
-def speed(scratch: Path, trunks: list[str]) -> None:
+def speed(scratch: Path, options: argparse.Namespace) -> None:
     """Print the cost of a search on a cluster."""
-    seconds = search_speed.template_against_patchwise(scratch, trunks[0])
+    seconds = search_speed.template_against_patchwise(scratch, options.trunk[0])
     ratio = seconds["patchwise"] / seconds["template"]
     print("\nSearch of 1,024 x 1,024 px with 48 px patches, one worker")
     print("| method | s / megapixel |\n| --- | --- |")
@@ -44,16 +44,16 @@ def speed(scratch: Path, trunks: list[str]) -> None:
     print(f"template is {ratio:.0f} times faster")
 
 
-def workers(scratch: Path, trunks: list[str]) -> None:
+def workers(scratch: Path, options: argparse.Namespace) -> None:
     """Print how a search scales."""
-    seconds = search_speed.one_worker_against_two(scratch, trunks[0])
+    seconds = search_speed.one_worker_against_two(scratch, options.trunk[0])
     print("\nSearch of 4,096 x 4,096 px, one thread a worker\n| workers | s |\n| --- | --- |")
     for n_workers, value in seconds.items():
         print(f"| {n_workers} | {value:.1f} |")
     print(f"two workers are {seconds[1] / seconds[2]:.2f} times faster")
 
 
-def convert(scratch: Path, trunks: list[str]) -> None:
+def convert(scratch: Path, options: argparse.Namespace) -> None:
     """Print the speed and memory of a conversion."""
     speeds = conversion.megabytes_per_second(scratch)
     print("\nConversion of an 8,192 x 8,192 px RGB TIFF\n| way | MB / s |\n| --- | --- |")
@@ -72,13 +72,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", default=list(_BENCHMARKS), help=", ".join(_BENCHMARKS))
     parser.add_argument("--trunk", action="append", help="bundled, imagenet or a file; several for accuracy")
+    parser.add_argument("--method", action="append", help="for accuracy; several")
+    parser.add_argument("--of-class", action="append", help="for accuracy: RBC, WBC, Platelets; several")
+    parser.add_argument("--draws", type=int, default=5, help="for accuracy: how often prototypes are drawn")
     options = parser.parse_args()
+    options.trunk = options.trunk or ["bundled"]
+    options.method, options.of_class = options.method or _METHODS, options.of_class or tuple(search_accuracy.PATCHES)
     scratch = Path(__file__).parent / "scratch"
     scratch.mkdir(exist_ok=True)
     cpu = next((line.split(":")[1].strip() for line in _cpu_lines() if line.startswith("model name")), "unknown CPU")
     print(f"{date.today()}, {cpu}, {os.cpu_count()} cores, Python {platform.python_version()}")
     for name in options.names:
-        _BENCHMARKS[name](scratch, options.trunk or ["bundled"])
+        _BENCHMARKS[name](scratch, options)
 
 
 def _cpu_lines() -> list[str]:
