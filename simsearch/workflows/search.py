@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from simsearch.runtime import Client
 
 
+_LOWEST_PERCENT = 5  # of peaks, that a suggested threshold does not look at
 _RESULTS = ("run.json", "peaks.parquet", "peaks.csv", "measure.json", "similarity", "overlays")
 
 
@@ -198,16 +199,19 @@ def _ranges(
 def _suggested_threshold(peaks: Sequence[Peak], boxes: Sequence[Box]) -> float:
     """Split the similarities of a class into two groups; with nothing to split, keep all.
 
-    The peaks at the prototypes themselves say nothing about other objects, and are left out.
+    The peaks at the prototypes themselves say nothing about other objects, and are left out; so are the lowest, since
+    a few peaks on empty ground would be a group of their own.
     """
-    similarities = [
-        peak.similarity
-        for peak in peaks
-        if peak.class_name == boxes[0].class_name and not any(_is_at(peak, box) for box in boxes)
-    ]
-    if len(set(similarities)) < 2:
-        return 0.0
-    return round(float(threshold_otsu(np.array(similarities))), 3)
+    similarities = np.array(
+        [
+            peak.similarity
+            for peak in peaks
+            if peak.class_name == boxes[0].class_name and not any(_is_at(peak, box) for box in boxes)
+        ]
+    )
+    if len(similarities):
+        similarities = similarities[similarities >= np.percentile(similarities, _LOWEST_PERCENT)]
+    return round(float(threshold_otsu(similarities)), 3) if len(np.unique(similarities)) > 1 else 0.0
 
 
 def _is_at(peak: Peak, box: Box) -> bool:
