@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from simsearch.errors import SourceError, TaskError
-from simsearch.runtime import open_cluster
+from simsearch.runtime import open_cluster, submit
 from simsearch.runtime.events import Event, StepEnded, StepStarted, TaskDone, TaskFailed
 from simsearch.runtime.submit import Done, Failed, run_tasks
 
@@ -167,7 +167,9 @@ def test_an_event_comes_before_its_outcome(client: Client) -> None:
         assert events[-1] == TaskDone("x", str(outcome.task))
 
 
-def test_closing_cancels_what_has_not_begun(client: Client) -> None:
+def test_closing_cancels_what_has_not_begun(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    # So wide that it shows even where a worker begins one more task before it hears of the end.
+    monkeypatch.setattr(submit, "_window", lambda client: 60)
     outcomes = run_tasks(client, wait_at_gate, list(range(100)), step="wait")
     assert next(outcomes).task == 0
     outcomes.close()
@@ -175,10 +177,12 @@ def test_closing_cancels_what_has_not_begun(client: Client) -> None:
     gate.set()
     # What is submitted later is run later: once it has come back, nothing before it is left.
     assert [outcome.result for outcome in run_tasks(client, double, [4], step="probe")] == [8]
-    assert len(calls) <= 1 + n_threads(client)
+    assert len(calls) < 30
 
 
-def test_an_error_of_the_caller_cancels_too(client: Client) -> None:
+def test_an_error_of_the_caller_cancels_too(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(submit, "_window", lambda client: 60)
+
     def consume() -> None:
         for _ in run_tasks(client, wait_at_gate, list(range(100)), step="wait"):
             raise ValueError("enough")
@@ -189,7 +193,7 @@ def test_an_error_of_the_caller_cancels_too(client: Client) -> None:
     wait_until_nothing_waits(client)
     gate.set()
     assert [outcome.result for outcome in run_tasks(client, double, [4], step="probe")] == [8]
-    assert len(calls) <= 1 + n_threads(client)
+    assert len(calls) < 30
 
 
 def test_tasks_left_behind_when_the_cluster_goes_are_no_trouble() -> None:
