@@ -27,7 +27,7 @@ _TILE = 512
 
 
 def megabytes_per_second(scratch: Path, side: int = 8192) -> dict[str, float]:
-    """Return the level-0 megabytes per second of both ways, on the same warm cluster."""
+    """Return the level-0 megabytes per second: simsearch on warm processes, plain dask on as many threads."""
     source = write_slide(scratch / f"slide{side}.tif", side)
     megabytes = 3 * side**2 / 1e6
     with open_cluster("local") as client:

@@ -25,9 +25,12 @@ def accuracy(scratch: Path, options: argparse.Namespace) -> None:
         print(f"accuracy: left out, no BCCD in {_SHARED} (set SIMSEARCH_DATA)")
         return
     for trunk in options.trunk:
-        print(f"\nBCCD test images, 5 prototypes, {options.draws} draws, trunk {Path(trunk).name}")
+        images = f"{options.train} training" if options.train else "72 test"
+        print(f"\nBCCD, {images} images, 5 prototypes, {options.draws} draws, trunk {Path(trunk).name}")
         print("| class | method | average precision | s / megapixel |\n| --- | --- | --- | --- |")
-        for score in search_accuracy.run(_SHARED, trunk, options.method, options.of_class, options.draws):
+        for score in search_accuracy.run(
+            _SHARED, trunk, options.method, options.of_class, options.draws, options.train
+        ):
             mean, spread = np.mean(score.average_precisions), np.std(score.average_precisions)
             cost = f"{score.seconds_per_megapixel:.2f}"
             print(f"| {score.class_name} | {score.method} | {mean:.3f} +- {spread:.3f} | {cost} |", flush=True)
@@ -74,6 +77,7 @@ def main() -> None:
     parser.add_argument("--trunk", action="append", help="bundled, imagenet or a file; several for accuracy")
     parser.add_argument("--method", action="append", help="for accuracy; several")
     parser.add_argument("--of-class", action="append", help="for accuracy: RBC, WBC, Platelets; several")
+    parser.add_argument("--train", type=int, default=0, help="for accuracy: judge on so many training images instead")
     parser.add_argument("--draws", type=int, default=5, help="for accuracy: how often prototypes are drawn")
     options = parser.parse_args()
     options.trunk = options.trunk or ["bundled"]

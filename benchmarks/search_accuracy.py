@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -59,14 +59,25 @@ class Score:
     """Of the searched scale: features once, similarity once a draw."""
 
 
-def run(data: Path, trunk: str, methods: Sequence[str], classes: Sequence[str], n_draws: int) -> Iterator[Score]:
-    """Judge methods with a trunk on classes, one after the other: patchwise takes minutes."""
-    train, test = read_split(data / "bccd", "train"), read_split(data / "bccd", "test")
+EXACT = "template-exact"
+"""The template method with layer3 computed at every position instead of interpolated."""
+
+
+def run(data: Path, trunk: str, methods: Sequence[str], classes: Sequence[str], n_draws: int, n_train: int = 0
+        ) -> Iterator[Score]:  # fmt: skip
+    """Judge methods with a trunk on classes, one after the other: patchwise takes minutes.
+
+    With `n_train`, on so many images of the training split, and prototypes from its others: to choose by.
+    """
+    train = read_split(data / "bccd", "train")
+    if n_train:
+        random.Random(2).shuffle(train)
+    train, judged = (train[n_train:], train[:n_train]) if n_train else (train, read_split(data / "bccd", "test"))
     network = fused(trunk_from_bytes(read_trunk(trunk), 3)).to(memory_format=torch.channels_last)
     for name in classes:
         for method in methods:
             with torch.inference_mode():
-                score = _score(network, name, method, (train, test), n_draws)
+                score = _score(network, name, method, (train, judged), n_draws)
             yield score
 
 
@@ -74,7 +85,8 @@ def _score(trunk: Trunk, class_name: str, method: str, splits: tuple[list[Smear]
     train, test = splits
     downsampling = working_downsampling((PATCHES[class_name],) * 2)
     side = PATCHES[class_name] // downsampling
-    extractor = make_extractor(method, (side, side))
+    extractor = make_extractor("template" if method == EXACT else method, (side, side))
+    extractor = replace(extractor, is_exact=extractor.is_exact or method == EXACT)
     ranges = _ranges(test)
     images = [_view(smear, ranges, downsampling) for smear in test]
     begin = time.perf_counter()
