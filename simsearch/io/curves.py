@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from simsearch.io.overlay import CLASS_COLORS
+from simsearch.io.overlay import paper_color
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,14 +31,8 @@ def draw_curves(curves: Mapping[str, PrecisionRecall], path: Path) -> None:
     axes = figure.subplots()
     for index, (name, curve) in enumerate(curves.items()):
         label = f"{name}: {curve.average_precision:.3f}"
-        axes.step(curve.recall, curve.precision, where="post", label=label, color=_ink(index), linewidth=2)
+        axes.step(curve.recall, curve.precision, where="post", label=label, color=paper_color(index), linewidth=2)
     axes.set(xlabel="recall", ylabel="precision", xlim=(0, 1.01), ylim=(0, 1.03))
     axes.grid(alpha=0.3)
     axes.legend(title="average precision", loc="lower left")
     figure.savefig(path, dpi=120)
-
-
-def _ink(index: int) -> str:
-    """Return a class's colour; white is none on paper."""
-    color = CLASS_COLORS[index % len(CLASS_COLORS)]
-    return "#444444" if color == "#FFFFFF" else color

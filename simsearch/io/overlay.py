@@ -48,6 +48,12 @@ class Drawing:
     """The boxes."""
 
 
+def paper_color(index: int) -> str:
+    """Return the colour of a class on paper, where white is none."""
+    color = CLASS_COLORS[index % len(CLASS_COLORS)]
+    return "#444444" if color == "#FFFFFF" else color
+
+
 def compose(pixels: NDArray[np.floating], colors: Sequence[str]) -> NDArray[np.uint8]:
     """Add up channels in their colours.
 
