@@ -29,7 +29,7 @@ from simsearch.nn.extractor import (
     prototype_region,
     vectors,
 )
-from simsearch.nn.similarity import Query, make_query, similarity_maps
+from simsearch.nn.similarity import Query, make_query, prototype_maps, similarity_maps
 from simsearch.nn.trunk import fused
 from simsearch.nn.trunk_file import read_trunk, trunk_from_bytes
 
@@ -156,7 +156,7 @@ def _is_whole(box: Box) -> bool:
 
 def _peaks(maps: torch.Tensor, query: Query, extractor: Extractor, shape: tuple[int, int]) -> NDArray[np.float64]:
     radius = max(1, round(extractor.patch_shape[0] / 2 / extractor.grid.stride))
-    values = np.pad(similarity_maps(maps, query)[0].numpy(), radius, constant_values=-np.inf)
+    values = np.pad(similarity_maps(prototype_maps(maps, query))[0].numpy(), radius, constant_values=-np.inf)
     return find_peaks(values, radius, floor=-1.0)
 
 

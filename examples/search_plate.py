@@ -25,9 +25,7 @@ if TYPE_CHECKING:
 def count_by_well(peaks: list[Peak], thresholds: dict[str, float]) -> Counter[tuple[str, str]]:
     """Count the peaks above each class's similarity threshold by well and class."""
     return Counter(
-        (peak.image.rsplit("/", 1)[0], peak.class_name)
-        for peak in peaks
-        if peak.similarity >= thresholds[peak.class_name]
+        (peak.image.rsplit("/", 1)[0], peak.class_name) for peak in peaks if peak.score >= thresholds[peak.class_name]
     )
 
 

@@ -159,12 +159,82 @@ def search(
 
 
 @main.command()
+@click.argument("folder", metavar="DIR", type=FOLDER)
+@click.option(
+    "--kind",
+    type=click.Choice(["dense", "patchwise"]),
+    default="dense",
+    show_default=True,
+    help="What model; patchwise is the paper's, and slow on images.",
+)
+@click.option("--selflearn/--no-selflearn", default=True, show_default=True, help="Learn from images not displayed.")
+@click.option("--negatives/--no-negatives", default=True, show_default=True, help="Learn from flagged negatives.")
+@click.option("--paper", is_flag=True, help="Train as long as the paper, without averaging of weights.")
+@click.option("--averaging/--no-averaging", default=True, show_default=True, help="Average weights over steps.")
+@click.option("--noisy", "n_noisy", default=1000, show_default=True, help="At most so many noisy patches; 0 for all.")
+@click.option("--background", "n_background", default=5, show_default=True, help="Noisy background, of each kind.")
+@click.option("--seed", default=0, show_default=True, help="Of all randomness.")
+@cluster_option
+def train(
+    folder: Path,
+    cluster: str,
+    **options: Any,  # noqa: ANN401  as many types as TrainOptions has fields
+) -> None:
+    """Train a model on what was curated in the study in DIR; it goes on where it was if it was stopped."""
+    from simsearch.console import show_progress, show_training
+    from simsearch.runtime.cluster import open_cluster
+    from simsearch.workflows.study import open_study, read_curation
+    from simsearch.workflows.train import TrainOptions, train_study
+
+    opened = open_study(folder)
+    with open_cluster(cluster) as client, show_progress() as observe:
+        report = train_study(client, opened, read_curation(opened)[0].state, TrainOptions(**options), observe=observe)
+    show_training(report)
+
+
+@main.command()
+@click.argument("model", type=FILE)
+@click.argument("images", nargs=-1, required=True)
+@click.option("--out", type=FOLDER, required=True, help="Folder for results.")
+@click.option("--floor", default=0.05, show_default=True, help="Keep no detections of lower confidence.")
+@click.option("--tile", type=click.IntRange(min=8), help="Positions of the feature grid along a side of a tile.")
+@z_option
+@t_option
+@skip_errors_option
+@overwrite_option
+@cluster_option
+def detect(
+    model: Path,
+    images: Sequence[str],
+    out: Path,
+    z: Selection,
+    t: Selection,
+    *,
+    skip_errors: bool,
+    cluster: str,
+    **options: Any,  # noqa: ANN401  as many types as DetectOptions has fields
+) -> None:
+    """Run MODEL (of `simsearch train`) over IMAGES (OME-Zarr images or plates)."""
+    from simsearch.console import show_detections, show_progress
+    from simsearch.runtime.cluster import open_cluster
+    from simsearch.workflows.detect import DetectOptions
+    from simsearch.workflows.detect import detect as run
+    from simsearch.workflows.image_set import find_image_set
+
+    found = find_image_set(images, z=z, t=t, skip_errors=skip_errors)
+    with open_cluster(cluster) as client, show_progress() as observe:
+        report = run(client, found, model, out, DetectOptions(**options), observe=observe)
+    show_detections(report)
+    end(report.failures)
+
+
+@main.command()
 @click.argument("peaks", type=FILE)
 @click.option("--truth", type=FILE, required=True, help="CSV: image, class, y, x.")
 @click.option("--out", type=FOLDER, required=True, help="Folder for results.")
 @click.option("--distance", type=click.FloatRange(min=0, min_open=True), help="A peak finds what is nearer, in pixels.")
 def evaluate(peaks: Path, truth: Path, out: Path, distance: float | None) -> None:
-    """Compare PEAKS (peaks.parquet) with where objects really are: precision, recall, average precision."""
+    """Compare PEAKS (peaks.parquet or detections.parquet) with where objects really are: precision and recall."""
     from simsearch.console import show_scores
     from simsearch.workflows.evaluate import evaluate as run
 

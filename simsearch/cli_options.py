@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,6 +50,23 @@ def split(ctx: click.Context, param: click.Parameter, value: str | None) -> tupl
     return None if value is None else tuple(name.strip() for name in value.split(",") if name.strip())
 
 
+def user_name() -> str:
+    """Name who gives a command."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # in a container, a user may have no name
+        return "unknown"
+
+
+def _values(ctx: click.Context, param: click.Parameter, value: Sequence[str]) -> dict[str, float]:
+    """Read NAME=VALUE, several times."""
+    pairs = [each.rpartition("=") for each in value]
+    wrong = next((each for each, (name, _, _) in zip(value, pairs, strict=True) if not name), None)
+    if wrong is not None:
+        raise click.BadParameter(f"expected NAME=VALUE, got {wrong!r}", ctx, param)
+    return {name: float(click.FLOAT(number, param, ctx)) for name, _, number in pairs}
+
+
 def _selection(ctx: click.Context, param: click.Parameter, value: str | None) -> Selection:
     if value is None or value == "max":
         return "max" if value else None
@@ -56,6 +74,15 @@ def _selection(ctx: click.Context, param: click.Parameter, value: str | None) ->
     return number
 
 
+user_option = click.option("--user", default=lambda: user_name(), show_default="you", help="Who says so.")
+threshold_option = click.option(
+    "--threshold",
+    "similarity_thresholds",
+    multiple=True,
+    metavar="CLASS=VALUE",
+    callback=_values,
+    help="Similarity threshold of a class; repeat for others.",
+)
 z_option = click.option(
     "--z", metavar="INDEX|max", callback=_selection, help="Which z plane, or max for the maximum over all."
 )

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-import getpass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from simsearch.cli_options import FOLDER, split, t_option, z_option
+from simsearch.cli_options import (
+    FILE,
+    FOLDER,
+    cluster_option,
+    split,
+    t_option,
+    threshold_option,
+    trunk_option,
+    user_option,
+    z_option,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,6 +45,8 @@ def study() -> None:
     help="How many images to display, chosen at random, or their names, with commas.",
 )
 @click.option("--seed", default=0, show_default=True, help="Of the random choice.")
+@trunk_option
+@click.option("--measure", "measurement", type=FILE, help="Intensity ranges from `simsearch measure --out`.")
 @z_option
 @t_option
 def create(
@@ -66,12 +77,38 @@ def show(folder: Path) -> None:
         click.echo(f"Note: {torn}")
 
 
+@study.command()
+@click.argument("folder", metavar="DIR", type=FOLDER)
+@threshold_option
+@click.option("--accept", is_flag=True, help="Accept what is suggested: all classes with prototypes, easy background.")
+@click.option("--difficult", is_flag=True, help="Suggest difficult background too, in which there may be objects.")
+@click.option("--out", "table", type=click.Path(path_type=Path), help="CSV for suggestions: edit it and import it.")
+@click.option("--background", "n_background", default=5, show_default=True, help="So many of each kind in an image.")
+@user_option
+@cluster_option
+def suggest(folder: Path, cluster: str, user: str, **options: Any) -> None:  # noqa: ANN401  as many types as CurateOptions has fields
+    """Find what looks like the prototypes on the displayed images of the study in DIR, and what may be background.
+
+    Classes without a similarity threshold get a suggested one, which is kept with --accept. Features are computed the
+    first time and kept in DIR/cache; it can be deleted at any time.
+    """
+    from simsearch.console import show_progress, show_suggestions
+    from simsearch.runtime.cluster import open_cluster
+    from simsearch.workflows.curate import CurateOptions, curate
+    from simsearch.workflows.study import open_study
+
+    opened = open_study(folder)
+    with open_cluster(cluster) as client, show_progress() as observe:
+        report = curate(client, opened, user, CurateOptions(**options), observe=observe)
+    show_suggestions(report, folder)
+
+
 @study.command("import")
 @click.argument("folder", metavar="DIR", type=FOLDER)
 @click.argument("file", type=click.Path(exists=True, path_type=Path))
 @click.option("--image", help="Name of the image that a GeoJSON file is about, if it does not say.")
 @click.option("--fit", is_flag=True, help="Take only the centres of boxes that are larger or smaller than patches.")
-@click.option("--user", default=lambda: _user_name(), show_default="you", help="Who says so.")
+@user_option
 def import_(folder: Path, file: Path, *, image: str | None, fit: bool, user: str) -> None:
     """Add what FILE says to the study in DIR.
 
@@ -103,10 +140,3 @@ def export(folder: Path, destination: Path, *, overwrite: bool) -> None:
 
     n_patches, n_files = export_annotations(open_study(folder), destination, overwrite=overwrite)
     click.echo(f"Exported: {n_patches} patches in {n_files} file{'' if n_files == 1 else 's'}: {destination}")
-
-
-def _user_name() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # in a container, a user may have no name
-        return "unknown"

@@ -22,6 +22,7 @@ from rich.text import Text
 from simsearch.core.metrics import best_f1
 from simsearch.curation.checks import count
 from simsearch.runtime.events import Event, Observer, StepEnded, StepStarted, TaskDone, TaskFailed
+from simsearch.training.epochs import EpochDone
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -29,11 +30,14 @@ if TYPE_CHECKING:
 
     from simsearch.curation.history import History
     from simsearch.workflows.convert import Report
+    from simsearch.workflows.curate import CurateReport
     from simsearch.workflows.demo import DemoReport
+    from simsearch.workflows.detect import DetectReport
     from simsearch.workflows.evaluate import ClassScore
     from simsearch.workflows.measure import Measurement
     from simsearch.workflows.search import SearchReport
     from simsearch.workflows.study import Study
+    from simsearch.workflows.train import TrainReport
 
 _NEXT = """
 Look at   {folder}/tissue/results/overlays/tissue.png
@@ -69,7 +73,7 @@ def show_progress() -> Iterator[Observer]:
         Takes the events of the workflow.
     """
     columns = (
-        TextColumn("{task.description:<14}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
+        TextColumn("{task.description:<24}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
         TextColumn("eta"), TimeRemainingColumn(),
     )  # fmt: skip
     bars: dict[str, TaskID] = {}
@@ -83,6 +87,10 @@ def show_progress() -> Iterator[Observer]:
                     progress.advance(bars[step])
                 case StepEnded(step):
                     progress.stop_task(bars[step])
+                case EpochDone(stage, epoch, n_epochs, loss):
+                    if stage not in bars:
+                        bars[stage] = progress.add_task(stage, total=n_epochs)
+                    progress.update(bars[stage], completed=epoch, description=f"{stage}, loss {loss:.3f}")
 
         yield observe
 
@@ -111,6 +119,46 @@ def show_search(report: SearchReport) -> None:
         table.add_row(name, str(n_peaks), f"{report.suggested_thresholds[name]:.2f}", str(report.n_objects[name]))
     _out.print(table)
     _out.print(f"Tables, similarity maps and overlays: {report.folder}", soft_wrap=True)
+
+
+def show_suggestions(report: CurateReport, folder: Path) -> None:
+    """Print what a study suggests."""
+    table = Table("class", "peaks", "similarity threshold", "suggested", title="On the displayed images")
+    for each in report.classes:
+        note = "" if each.is_chosen else " (suggested)"
+        table.add_row(
+            each.class_name, str(each.n_peaks), f"{each.similarity_threshold:.3f}{note}", str(each.n_suggested)
+        )
+    _out.print(table)
+    _out.print(f"Background: {report.n_difficult} difficult and {report.n_easy} easy patches")
+    if report.is_accepted:
+        _out.print(f"Accepted. Next: simsearch train {folder}", soft_wrap=True)
+    else:
+        _out.print("Nothing was accepted: choose with --threshold CLASS=VALUE, then add --accept", soft_wrap=True)
+
+
+def show_training(report: TrainReport) -> None:
+    """Print what was trained."""
+    classes = list(dict.fromkeys(name for counts in report.n_patches.values() for name in counts))
+    table = Table("patches", *classes, title="Trained on")
+    for role, counts in report.n_patches.items():
+        table.add_row(role, *(str(counts.get(name, 0)) for name in classes))
+    _out.print(table)
+    stages = Table("stage", "epochs", "first loss", "last loss")
+    for stage, losses in report.losses.items():
+        stages.add_row(stage, str(len(losses)), f"{losses[0]:.3f}", f"{losses[-1]:.3f}")
+    _out.print(stages)
+    _out.print(f"Model {report.sha256[:16]}: {report.model}", soft_wrap=True)
+    _out.print(f"Its card: {report.model.parent / 'README.md'}", soft_wrap=True)
+
+
+def show_detections(report: DetectReport) -> None:
+    """Print what a model has found."""
+    table = Table("class", "confidence threshold", "objects", title=f"Detections in {report.n_images} images")
+    for name, n_objects in report.n_objects.items():
+        table.add_row(name, f"{report.confidence_thresholds[name]:g}", str(n_objects))
+    _out.print(table)
+    _out.print(f"Tables: {report.folder}", soft_wrap=True)
 
 
 def show_conversion(report: Report) -> None:

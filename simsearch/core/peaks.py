@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Peak:
-    """A place that looks like a class's prototypes, in level-0 pixels."""
+    """A place that looks like a class, in level-0 pixels."""
 
     image: str
     """Name of the image."""
@@ -29,8 +29,8 @@ class Peak:
     """Column of the centre."""
     patch_shape: tuple[float, float]
     """Height and width of the class's patches."""
-    similarity: float
-    """Similarity on the feature grid, in [-1, 1]."""
+    score: float
+    """Height of the map there: similarity in [-1, 1], or a model's confidence in [0, 1]."""
 
 
 def find_peaks(values: NDArray[np.floating], radius: int, floor: float) -> NDArray[np.float64]:
@@ -128,23 +128,23 @@ def strongest(points: NDArray[np.floating], scores: NDArray[np.floating], distan
 
 
 def objects(peaks: Sequence[Peak], thresholds: Mapping[str, float]) -> list[Peak]:
-    """Take peaks as objects: those similar enough, and at each place that of the most similar class.
+    """Take peaks as objects: those with a high enough score, and at each place that of the best class.
 
     Parameters
     ----------
     peaks : sequence of Peak
         Of any images and classes.
     thresholds : mapping of str to float
-        Lowest similarity of an object of each class.
+        Lowest score of an object of each class.
     """
     by_image: dict[str, list[Peak]] = defaultdict(list)
     for peak in peaks:
-        if peak.similarity >= thresholds[peak.class_name]:
+        if peak.score >= thresholds[peak.class_name]:
             by_image[peak.image].append(peak)
     found = []
     for here in by_image.values():
         points = np.array([(peak.y, peak.x) for peak in here])
         distance = min(min(peak.patch_shape) for peak in here) / 2
-        is_kept = strongest(points, np.array([peak.similarity for peak in here]), distance)
+        is_kept = strongest(points, np.array([peak.score for peak in here]), distance)
         found += [peak for peak, keep in zip(here, is_kept, strict=True) if keep]
     return found

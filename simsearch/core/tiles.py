@@ -38,6 +38,10 @@ class Region:
         """Return the region with a margin on all four sides."""
         return Region(self.y0 - margin, self.y1 + margin, self.x0 - margin, self.x1 + margin)
 
+    def shifted(self, offset: int) -> Region:
+        """Return the region moved by the same offset along y and x."""
+        return Region(self.y0 + offset, self.y1 + offset, self.x0 + offset, self.x1 + offset)
+
     def clipped(self, shape: tuple[int, int]) -> Region:
         """Return the part of the region inside an image of the given height and width; it may be empty."""
         y0, x0 = min(max(self.y0, 0), shape[0]), min(max(self.x0, 0), shape[1])

@@ -136,6 +136,25 @@ class SetSimilarityThreshold(Action):
 
 
 @dataclass(frozen=True, slots=True)
+class SetConfidenceThreshold(Action):
+    """Choose how confident of a class a model must be (paper section 2.5)."""
+
+    kind: ClassVar[str] = "set_confidence_threshold"
+    class_name: str
+    confidence_threshold: float
+
+    def __str__(self) -> str:
+        return f"set the confidence threshold of {self.class_name} to {self.confidence_threshold:g}"
+
+    def apply(self, curation: Curation) -> Curation:
+        """Set it; what was accepted stays so."""
+        if not 0 <= self.confidence_threshold <= 1:
+            raise CurationError(f"expected a confidence threshold from 0 to 1, got {self.confidence_threshold:g}")
+        changed = replace(curation.roi_class(self.class_name), confidence_threshold=self.confidence_threshold)
+        return curation.with_class(self.class_name, changed)
+
+
+@dataclass(frozen=True, slots=True)
 class ChooseImages(Action):
     """Choose which images are displayed."""
 

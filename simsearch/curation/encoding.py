@@ -16,6 +16,7 @@ from simsearch.curation.actions import (
     RecolorClass,
     RemoveClass,
     RenameClass,
+    SetConfidenceThreshold,
     SetSimilarityThreshold,
 )
 from simsearch.curation.history import Entry, Redo, Undo
@@ -37,9 +38,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 _CHANGES: tuple[type[Action], ...] = (
-    AddClass, RenameClass, RecolorClass, RemoveClass, SetSimilarityThreshold, AddPrototypes, MovePrototype,
-    RemovePrototype, FlagNegatives, UnflagNegatives, AcceptClass, FlagNotBackground, UnflagNotBackground,
-    AcceptBackground, ChooseImages, ChooseChannels, Batch,
+    AddClass, RenameClass, RecolorClass, RemoveClass, SetSimilarityThreshold, SetConfidenceThreshold,
+    AddPrototypes, MovePrototype, RemovePrototype, FlagNegatives, UnflagNegatives, AcceptClass, FlagNotBackground,
+    UnflagNotBackground, AcceptBackground, ChooseImages, ChooseChannels, Batch,
 )  # fmt: skip
 
 # Any: a type checker cannot know the fields of each.

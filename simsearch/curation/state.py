@@ -68,6 +68,8 @@ class RoiClass:
     """Suggestions that were flagged: they look like the class, and are not of it."""
     similarity_threshold: float | None = None
     """Suggestions are at least as similar; None while nobody has chosen."""
+    confidence_threshold: float | None = None
+    """Detections have at least this confidence; None while nobody has chosen."""
     is_accepted: bool = False
     """Whether the suggestions were accepted after the last change."""
 

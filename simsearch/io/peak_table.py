@@ -1,8 +1,8 @@
-"""Peaks of similarity as Parquet and CSV."""
+"""Peaks of similarity, and detections of a model, as Parquet and CSV."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import pyarrow as pa
 import pyarrow.csv
@@ -20,24 +20,30 @@ if TYPE_CHECKING:
 _PIXEL = {"unit": "pixel at level 0"}
 _MICROMETER = {"unit": "micrometer"}
 
-PEAK_SCHEMA = pa.schema(
-    [
-        pa.field("image", pa.string()),
-        pa.field("class", pa.string()),
-        pa.field("y", pa.float64(), metadata=_PIXEL),
-        pa.field("x", pa.float64(), metadata=_PIXEL),
-        pa.field("y_um", pa.float64(), metadata=_MICROMETER),
-        pa.field("x_um", pa.float64(), metadata=_MICROMETER),
-        pa.field("height", pa.float64(), metadata=_PIXEL),
-        pa.field("width", pa.float64(), metadata=_PIXEL),
-        pa.field("similarity", pa.float64()),
-    ]
-)
-"""Columns of a table of peaks; y and x are pixel centres."""
+Score = Literal["similarity", "confidence"]
 
 
-def write_peaks(peaks: Iterable[Peak], images: Mapping[str, ImageMeta], folder: Path) -> None:
-    """Write peaks as ``peaks.parquet`` and ``peaks.csv``, sorted by image, class and descending similarity.
+def peak_schema(score: Score) -> pa.Schema:
+    """Return the columns of a table of peaks; y and x are pixel centres."""
+    return pa.schema(
+        [
+            pa.field("image", pa.string()),
+            pa.field("class", pa.string()),
+            pa.field("y", pa.float64(), metadata=_PIXEL),
+            pa.field("x", pa.float64(), metadata=_PIXEL),
+            pa.field("y_um", pa.float64(), metadata=_MICROMETER),
+            pa.field("x_um", pa.float64(), metadata=_MICROMETER),
+            pa.field("height", pa.float64(), metadata=_PIXEL),
+            pa.field("width", pa.float64(), metadata=_PIXEL),
+            pa.field(score, pa.float64()),
+        ]
+    )
+
+
+def write_peaks(
+    peaks: Iterable[Peak], images: Mapping[str, ImageMeta], folder: Path, *, score: Score = "similarity"
+) -> None:
+    """Write peaks as Parquet and CSV, sorted by image, class and descending score.
 
     Parameters
     ----------
@@ -46,17 +52,21 @@ def write_peaks(peaks: Iterable[Peak], images: Mapping[str, ImageMeta], folder: 
     images : mapping of str to ImageMeta
         The images by name: where in micrometres their pixels lie, as far as it is known.
     folder : Path
-        Where to write.
+        Gets ``peaks.parquet`` and ``peaks.csv``, or ``detections.parquet`` and ``detections.csv`` of a model.
+    score : str
+        What the score is: similarity, or a model's confidence.
     """
-    table = pa.Table.from_pylist([_row(peak, images[peak.image]) for peak in peaks], schema=PEAK_SCHEMA)
-    keys = ("image", "class", "similarity", "y", "x")
-    table = table.sort_by([(key, "descending" if key == "similarity" else "ascending") for key in keys])
-    pyarrow.parquet.write_table(table, folder / "peaks.parquet")
-    pyarrow.csv.write_csv(table, folder / "peaks.csv")
+    rows = [_row(peak, images[peak.image]) | {score: peak.score} for peak in peaks]
+    table = pa.Table.from_pylist(rows, schema=peak_schema(score))
+    keys = ("image", "class", score, "y", "x")
+    table = table.sort_by([(key, "descending" if key == score else "ascending") for key in keys])
+    name = "peaks" if score == "similarity" else "detections"
+    pyarrow.parquet.write_table(table, folder / f"{name}.parquet")
+    pyarrow.csv.write_csv(table, folder / f"{name}.csv")
 
 
 def read_peaks(path: Path) -> list[Peak]:
-    """Read peaks from a Parquet table.
+    """Read peaks or detections from a Parquet table.
 
     Raises
     ------
@@ -64,12 +74,12 @@ def read_peaks(path: Path) -> list[Peak]:
         If the file is no such table.
     """
     try:
-        rows = pyarrow.parquet.read_table(path, schema=PEAK_SCHEMA).to_pylist()
+        score: Score = "confidence" if "confidence" in pyarrow.parquet.read_schema(path).names else "similarity"
+        rows = pyarrow.parquet.read_table(path, schema=peak_schema(score)).to_pylist()
     except (OSError, pa.ArrowException) as error:
         raise AnnotationError(f"{path}: expected a Parquet table of peaks, got {error}: search again") from error
     return [
-        Peak(row["image"], row["class"], row["y"], row["x"], (row["height"], row["width"]), row["similarity"])
-        for row in rows
+        Peak(row["image"], row["class"], row["y"], row["x"], (row["height"], row["width"]), row[score]) for row in rows
     ]
 
 
@@ -84,5 +94,4 @@ def _row(peak: Peak, image: ImageMeta) -> dict[str, object]:
         "x_um": image.origin[1] + peak.x * size_um[1] if size_um else None,
         "height": peak.patch_shape[0],
         "width": peak.patch_shape[1],
-        "similarity": peak.similarity,
     }

@@ -83,6 +83,14 @@ def open_group(path: str) -> zarr.Group:
         raise SourceError(f"{path}: expected an OME-Zarr, got {type(error).__name__}: {error}: {remedy}") from error
 
 
+def written_at(path: str) -> int | None:
+    """Tell when the metadata of a group on this machine were written, in nanoseconds; None for URLs."""
+    if is_remote(path):
+        return None
+    times = [file.stat().st_mtime_ns for name in ("zarr.json", ".zattrs") if (file := Path(path) / name).exists()]
+    return max(times, default=None)
+
+
 def check_ranges(path: str, arrays: Sequence[zarr.Array[Any]]) -> None:
     """Check that a server can serve parts of files, without which shards are useless.
 

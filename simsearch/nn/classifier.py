@@ -109,8 +109,10 @@ class PatchClassifier(nn.Module):
         logits: torch.Tensor = self.head(blocks)[:, :, 0, 0]
         return logits
 
-    def probability_maps(self, vectors: torch.Tensor) -> torch.Tensor:
-        """Return how probable each class is at each position of a feature grid (section 2.5).
+    def log_odds_maps(self, vectors: torch.Tensor) -> torch.Tensor:
+        """Return how probable each class is at each position of a feature grid, against all others (section 2.5).
+
+        The log odds have their maxima where the softmax has them, and do not saturate where it is all but 1.
 
         Parameters
         ----------
@@ -120,5 +122,8 @@ class PatchClassifier(nn.Module):
         Returns
         -------
         (classes, H, W) tensor
+            Their logistic function is the softmax.
         """
-        return torch.softmax(self.head(vectors[None])[0], dim=0)
+        logits: torch.Tensor = self.head(vectors[None])[0]
+        others = torch.stack([torch.cat([logits[:c], logits[c + 1 :]]).logsumexp(dim=0) for c in range(len(logits))])
+        return logits - others

@@ -51,8 +51,8 @@ def make_query(blocks: Sequence[Sequence[torch.Tensor]], centre: torch.Tensor) -
     return Query(centre, tuple(groups))
 
 
-def similarity_maps(vectors: torch.Tensor, query: Query) -> torch.Tensor:
-    """Find how similar each position is to the most similar prototype of each class.
+def prototype_maps(vectors: torch.Tensor, query: Query) -> tuple[torch.Tensor, ...]:
+    """Find how similar each position is to each prototype.
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ def similarity_maps(vectors: torch.Tensor, query: Query) -> torch.Tensor:
 
     Returns
     -------
-    (classes, H, W) tensor
+    for each class, (P, H, W) tensor
         Weighted cosine in [-1, 1] of the vectors around a position with a prototype's block: both are seen as one
         long vector, in which each position counts by a Gaussian window. Zero vectors are similar to nothing: 0.
 
@@ -78,9 +78,22 @@ def similarity_maps(vectors: torch.Tensor, query: Query) -> torch.Tensor:
         raise ShapeError(f"expected vectors of length {len(query.centre)} with a margin of {margin}, got {(d, h, w)}")
     centred = (vectors - query.centre[:, None, None])[None]
     energy = centred.square().sum(dim=1, keepdim=True)
-    return torch.stack(
-        [_highest(_cosines(centred, energy, group, margin) for group in class_blocks) for class_blocks in query.blocks]
+    return tuple(
+        torch.cat([_cosines(centred, energy, group, margin) for group in class_blocks]) for class_blocks in query.blocks
     )
+
+
+def similarity_maps(maps: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Return the (classes, H, W) similarity to the most similar prototype of each class, of `prototype_maps`."""
+    return torch.stack([class_maps.amax(dim=0) for class_maps in maps])
+
+
+def mean_similarity(maps: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Return the (H, W) mean similarity to all prototypes of all classes, of `prototype_maps`.
+
+    The paper sums (algorithm 1), which gives the same order.
+    """
+    return torch.cat(list(maps)).mean(dim=0)
 
 
 def mean_vector(sums: Iterable[tuple[torch.Tensor, int]]) -> torch.Tensor:
@@ -117,15 +130,11 @@ def _unit(blocks: torch.Tensor) -> torch.Tensor:
 
 
 def _cosines(centred: torch.Tensor, energy: torch.Tensor, blocks: torch.Tensor, margin: int) -> torch.Tensor:
-    """Return the highest cosine with any of (P, D, kh, kw) blocks, as (H, W)."""
+    """Return the cosines with (P, D, kh, kw) blocks, as (P, H, W)."""
     kh, kw = blocks.shape[-2:]
     window = gaussian((kh, kw)).to(blocks)
     products = functional.conv2d(centred, blocks * window)
     lengths = functional.conv2d(energy, window[None, None]).clamp_min(0).sqrt()
-    cosines = (products / lengths.clamp_min(_EPSILON)).amax(dim=1)[0]
+    cosines = (products / lengths.clamp_min(_EPSILON))[0]
     dy, dx = margin - kh // 2, margin - kw // 2
-    return cosines[dy : cosines.shape[0] - dy, dx : cosines.shape[1] - dx].clamp(-1, 1)
-
-
-def _highest(maps: Iterable[torch.Tensor]) -> torch.Tensor:
-    return torch.stack(list(maps)).amax(dim=0)
+    return cosines[:, dy : cosines.shape[1] - dy, dx : cosines.shape[2] - dx].clamp(-1, 1)

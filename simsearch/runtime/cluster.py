@@ -73,8 +73,10 @@ def _local(address: str) -> LocalCluster:
             n_workers=1, threads_per_worker=int(count or n_cores), processes=False, scheduler_kwargs=_SCHEDULER
         )
     n_workers, n_threads = worker_shape(n_cores, psutil.virtual_memory().total, int(count or 0) or None)
-    # One task at a time in a process, and its libraries share the cores: neither idle nor oversubscribed.
-    environment = {"OMP_NUM_THREADS": str(n_threads), "MKL_NUM_THREADS": str(n_threads)}
+    # One task at a time in a process, and its libraries share the cores: neither idle nor oversubscribed. Threads that
+    # wait do not spin: where cores are shared after all, spinning ones keep those from work that they wait for.
+    threads = str(n_threads)
+    environment = {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, "OMP_WAIT_POLICY": "PASSIVE"}
     return LocalCluster(n_workers=n_workers, threads_per_worker=1, scheduler_kwargs=_SCHEDULER, env=environment)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from simsearch.training.epochs import EpochDone
+
 
 @dataclass(frozen=True, slots=True)
 class StepStarted:
@@ -48,7 +50,7 @@ class StepEnded:
     """How long it took."""
 
 
-Event = StepStarted | TaskDone | TaskFailed | StepEnded
+Event = StepStarted | TaskDone | TaskFailed | StepEnded | EpochDone
 Observer = Callable[[Event], None]
 
 

@@ -1,16 +1,21 @@
-"""Trunks and queries on workers: made once in a process from the bytes that were broadcast."""
+"""Trunks, models and queries on workers: made once in a process from the bytes that were broadcast."""
 
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import torch
 
 from simsearch.nn.device import pick_device
+from simsearch.nn.model_file import model_from_bytes
 from simsearch.nn.similarity import Query, query_from_bytes
 from simsearch.nn.trunk import Trunk, fused
 from simsearch.nn.trunk_file import trunk_from_bytes
 from simsearch.runtime.worker import fetch
+
+if TYPE_CHECKING:
+    from simsearch.nn.classifier import PatchClassifier
 
 
 @lru_cache(maxsize=2)
@@ -18,6 +23,14 @@ def trunk_on_worker(digest: str, n_channels: int) -> Trunk:
     """Return the broadcast trunk of a digest on this worker's device."""
     trunk = fused(trunk_from_bytes(fetch(digest), n_channels)).to(pick_device())
     return trunk.to(memory_format=torch.channels_last)  # twice as fast on CPUs, and what GPUs want in bfloat16
+
+
+@lru_cache(maxsize=2)
+def model_on_worker(digest: str) -> PatchClassifier:
+    """Return the broadcast model of a digest on this worker's device, ready for inference."""
+    model, _ = model_from_bytes(fetch(digest))
+    model.trunk = fused(model.trunk)
+    return model.to(pick_device()).to(memory_format=torch.channels_last)
 
 
 @lru_cache(maxsize=2)

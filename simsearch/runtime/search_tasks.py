@@ -8,40 +8,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from simsearch.core.intensity import Range, rescale
-from simsearch.core.peaks import find_peaks
-from simsearch.core.tiles import Region, pad_to
-from simsearch.io.scaled import ScaledImage, read_scaled
+from simsearch.io.feature_store import read_blocks, write_blocks, write_features
 from simsearch.io.writing import write_region
-from simsearch.nn.device import fast_inference, pick_device
-from simsearch.nn.extractor import Extractor, needed_region, prototype_blocks, prototype_region, vectors
-from simsearch.nn.similarity import similarity_maps
+from simsearch.nn.device import fast_inference
+from simsearch.nn.extractor import prototype_blocks, prototype_region
+from simsearch.nn.similarity import mean_similarity, prototype_maps, similarity_maps
 from simsearch.runtime.models import query_on_worker, trunk_on_worker
+from simsearch.runtime.views import View, framed_maps, peak_table, read_pixels, window_name, window_vectors
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-
-@dataclass(frozen=True, slots=True)
-class View:
-    """An image as the trunk sees it."""
-
-    image: ScaledImage
-    """The image at the downsampling of the search."""
-    channels: tuple[int, ...]
-    """Which of its channels."""
-    ranges: tuple[Range, ...]
-    """For each of them the intensities that become 0 and 1."""
-    extractor: Extractor
-    """How vectors are computed."""
-    trunk: str
-    """Digest of the broadcast trunk."""
-
-    @property
-    def grid_shape(self) -> tuple[int, int]:
-        """How many positions of the feature grid lie in the image along y and x."""
-        height, width = self.image.shape
-        return self.extractor.grid.size(height), self.extractor.grid.size(width)
+    from simsearch.core.tiles import Region
+    from simsearch.nn.trunk import Trunk
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +34,8 @@ class PrototypeTask:
     """Row of its centre in pixels of the searched scale."""
     x: float
     """Column of its centre."""
+    kept: str | None = None
+    """File that keeps its blocks."""
 
     def __str__(self) -> str:
         return f"{self.view.image.meta.name} prototype {self.index + 1}"
@@ -68,7 +49,21 @@ class VectorTask:
     window: Region
 
     def __str__(self) -> str:
-        return _name(self.view, self.window)
+        return window_name(self.view, self.window)
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureTask:
+    """Compute a tile of a feature map."""
+
+    view: View
+    window: Region
+    """Of the feature grid, its margin included."""
+    path: str
+    """The feature map."""
+
+    def __str__(self) -> str:
+        return window_name(self.view, self.window)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,28 +74,37 @@ class SearchTask:
     window: Region
     query: str
     """Digest of the broadcast query."""
-    radius: int
-    """A peak is the highest within this many grid steps."""
     floor: float
     """Lower similarities are no peaks."""
-    map_path: str | None
+    map_path: str | None = None
     """OME-Zarr image that the similarity is written to."""
 
     def __str__(self) -> str:
-        return _name(self.view, self.window)
+        return window_name(self.view, self.window)
 
 
 def compute_blocks(task: PrototypeTask) -> list[NDArray[np.float32]]:
     """Return the (D, kh, kw) blocks of a prototype and its three rotations."""
+    if task.kept and (blocks := read_blocks(task.kept)):
+        return blocks
     region = prototype_region(task.view.extractor, task.y, task.x)
-    pixels, trunk = _pixels(task.view, region), trunk_on_worker(task.view.trunk, len(task.view.channels))
+    pixels, trunk = read_pixels(task.view, region), _trunk(task.view)
     with fast_inference(pixels.device):
-        return [block.float().cpu().numpy() for block in prototype_blocks(trunk, pixels, task.view.extractor)]
+        blocks = [block.float().cpu().numpy() for block in prototype_blocks(trunk, pixels, task.view.extractor)]
+    if task.kept:
+        write_blocks(task.kept, blocks)
+    return blocks
+
+
+def store_features(task: FeatureTask) -> None:
+    """Write a tile of a feature map."""
+    region = task.window.shifted(task.view.margin)
+    write_features(task.path, region, window_vectors(_trunk(task.view), task.view, task.window).half().cpu().numpy())
 
 
 def sum_vectors(task: VectorTask) -> tuple[NDArray[np.float32], int]:
     """Return the (D,) sum of the vectors in a window, and how many they are."""
-    found = _vectors(task.view, task.window)
+    found = window_vectors(_trunk(task.view), task.view, task.window)
     return found.sum(dim=(1, 2)).cpu().numpy(), found[0].numel()
 
 
@@ -112,46 +116,37 @@ def search_tile(task: SearchTask) -> NDArray[np.float64]:
     (N, 4) array
         Index of the class, y and x in grid steps from the image's first pixel, similarity.
     """
-    query = query_on_worker(task.query)
-    grown = task.window.grown(task.radius)
-    inside = grown.clipped(task.view.grid_shape)
-    found = _vectors(task.view, inside.grown(query.margin))
-    with torch.inference_mode():
-        maps = _framed(similarity_maps(found, query).cpu().numpy(), inside, grown)
+    maps = framed_maps(_trunk(task.view), task.view, task.window, lambda found: similarity_maps(_compared(task, found)))
     if task.map_path is not None:
-        core = slice(task.radius, -task.radius)
+        core = slice(task.view.peak_radius, -task.view.peak_radius)
         write_region(task.map_path, 0, task.window, maps[:, core, core])
-    peaks = [find_peaks(values, task.radius, task.floor) for values in maps]
-    classes = np.repeat(np.arange(len(peaks)), [len(p) for p in peaks])
-    table = np.column_stack([classes, np.concatenate(peaks)])
-    table[:, 1:3] += (task.window.y0, task.window.x0)
-    return table
+    return peak_table(maps, task.view, task.window, task.floor)
 
 
-def _name(view: View, window: Region) -> str:
-    step = view.extractor.grid.stride * view.image.downsampling
-    y0, y1, x0, x1 = (round(step * edge) for edge in (window.y0, window.y1, window.x0, window.x1))
-    return f"{view.image.meta.name} y {y0}:{y1} x {x0}:{x1}"
+def find_candidates(task: SearchTask) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Return the peaks in a window, and what may be background (algorithm 1).
+
+    Returns
+    -------
+    peaks, highest, lowest : (N, 4) arrays
+        Index of the class, y and x in grid steps from the image's first pixel, similarity. Highest and lowest are the
+        local maxima and minima of the mean similarity to all prototypes; they have no class, and index 0.
+    """
+
+    def similarity_and_mean(found: torch.Tensor) -> torch.Tensor:
+        maps = _compared(task, found)
+        return torch.cat([similarity_maps(maps), mean_similarity(maps)[None]])
+
+    *maps, mean = framed_maps(_trunk(task.view), task.view, task.window, similarity_and_mean)
+    highest = peak_table(mean[None], task.view, task.window, -np.inf)
+    lowest = peak_table(np.where(np.isfinite(mean), -mean, mean)[None], task.view, task.window, -np.inf)
+    lowest[:, 3] *= -1
+    return peak_table(np.stack(maps), task.view, task.window, task.floor), highest, lowest
 
 
-def _vectors(view: View, window: Region) -> torch.Tensor:
-    region = needed_region(view.extractor, window, view.image.shape)
-    pixels, trunk = _pixels(view, region), trunk_on_worker(view.trunk, len(view.channels))
-    with fast_inference(pixels.device):
-        return vectors(trunk, pixels, view.extractor, window, region).float()
+def _compared(task: SearchTask, found: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    return prototype_maps(found, query_on_worker(task.query))
 
 
-def _pixels(view: View, region: Region) -> torch.Tensor:
-    """Read (C, H, W) intensities in [0, 1], border pixels replicated to where there is no image."""
-    shape = view.image.shape
-    inside = rescale(read_scaled(view.image, region.clipped(shape), view.channels), view.ranges)
-    padded = np.ascontiguousarray(pad_to(inside, region, shape))
-    return torch.from_numpy(padded).to(pick_device()).contiguous()
-
-
-def _framed(maps: NDArray[np.float32], inside: Region, grown: Region) -> NDArray[np.float32]:
-    """Surround the positions inside the image by others that no peak is compared with."""
-    framed = np.full((len(maps), *grown.shape), -np.inf, np.float32)
-    top, left = inside.y0 - grown.y0, inside.x0 - grown.x0
-    framed[:, top : top + inside.shape[0], left : left + inside.shape[1]] = maps
-    return framed
+def _trunk(view: View) -> Trunk:
+    return trunk_on_worker(view.trunk, len(view.channels))

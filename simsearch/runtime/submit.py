@@ -22,6 +22,7 @@ Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 _RETRIES = 2  # cures what is transient: a lost worker, a network file system that hiccups
+_POLL_S = 0.1
 _WINDOW_PER_THREAD = 3  # enough to keep a worker busy, few enough that an archive fits in the scheduler
 
 
@@ -98,6 +99,38 @@ def run_tasks(
         if client.status == "running":  # it may be gone where a generator was left behind
             client.cancel(list(in_flight))
     observe(StepEnded(step, time.perf_counter() - begin))
+
+
+def run_one(
+    client: Client, function: Callable[[Task], Result], task: Task, *, meanwhile: Callable[[], None] = lambda: None
+) -> Result:
+    """Run a function over one long task, and wait for it.
+
+    Parameters
+    ----------
+    client : distributed.Client
+        The cluster.
+    function : callable
+        As for `run_tasks`.
+    task
+        A small value.
+    meanwhile : callable
+        Called a few times a second while the task runs, and once when it has ended.
+
+    Raises
+    ------
+    SimSearchError
+        If the task fails for good.
+    """
+    future = client.submit(_run, function, task, pure=False, retries=_RETRIES)
+    while not future.done():
+        meanwhile()
+        time.sleep(_POLL_S)
+    meanwhile()
+    outcome: Done[Task, Result] | Failed[Task] = _outcome(task, future)
+    if isinstance(outcome, Failed):
+        raise outcome.error
+    return outcome.result
 
 
 def _run(function: Callable[[Task], Result], task: Task) -> Result | SimSearchError:

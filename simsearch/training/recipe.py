@@ -19,6 +19,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from simsearch.errors import ConfigError
 from simsearch.nn.augment import apply_each, self_supervised_view, supervised_view
 from simsearch.nn.losses import self_supervised_loss, supervised_loss
+from simsearch.training.epochs import EpochDone
 from simsearch.training.patches import LabelledPatches, TrainingPatches, oversampled
 
 if TYPE_CHECKING:
@@ -43,6 +44,8 @@ class Schedule:
     """What it is multiplied with."""
     rate: float = 1e-3
     """Learning rate of Adam."""
+    n_patches: int | None = None
+    """Patches drawn in an epoch; by default as many as there are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,20 +69,6 @@ class TrainingConfig:
     0 takes the last weights, as the paper does."""
     seed: int = 0
     """Source of all randomness."""
-
-
-@dataclass(frozen=True, slots=True)
-class EpochDone:
-    """An epoch of a stage is over."""
-
-    stage: str
-    """noisy, clean or classifier."""
-    epoch: int
-    """How many epochs are done."""
-    n_epochs: int
-    """How many there will be."""
-    loss: float
-    """Mean over its steps."""
 
 
 Checkpoint = dict[str, Any]
@@ -208,7 +197,7 @@ def _noisy_losses(
     view = self_supervised_view(model.input_shape)
 
     def losses(generator: torch.Generator) -> Iterator[torch.Tensor]:
-        for batch in _batches(patches, config.noisy.batch, generator):
+        for batch in _batches(patches, config.noisy, generator):
             views = [projector(model.embed(model.blocks(apply_each(view, batch.crops)))) for _ in range(2)]
             yield self_supervised_loss(views[0], views[1], config.noisy_temperature)
 
@@ -225,7 +214,7 @@ def _clean_losses(
         return projected
 
     def losses(generator: torch.Generator) -> Iterator[torch.Tensor]:
-        for batch in _batches(patches.clean, config.clean.batch, generator):
+        for batch in _batches(patches.clean, config.clean, generator):
             # Two views of each, so that no class is without a positive.
             projections, labels = project(batch.crops.repeat(2, 1, 1, 1)), batch.labels.repeat(2)
             if config.use_negatives and len(patches.negatives):
@@ -243,7 +232,7 @@ def _classifier_losses(model: PatchClassifier, patches: LabelledPatches, config:
     view = supervised_view(model.input_shape)
 
     def losses(generator: torch.Generator) -> Iterator[torch.Tensor]:
-        for batch in _batches(patches, config.classifier.batch, generator):
+        for batch in _batches(patches, config.classifier, generator):
             with torch.no_grad():
                 blocks = model.blocks(apply_each(view, batch.crops))
             yield functional.cross_entropy(model.logits(blocks), batch.labels)
@@ -251,10 +240,10 @@ def _classifier_losses(model: PatchClassifier, patches: LabelledPatches, config:
     return losses
 
 
-def _batches(patches: LabelledPatches, size: int, generator: torch.Generator) -> Iterator[LabelledPatches]:
-    """Yield as many patches as there are, all classes equally likely, in batches of nearly the same size."""
-    order = oversampled(patches.labels, max(len(patches), 2), generator)
-    for indices in order.tensor_split(-(-len(order) // size)):
+def _batches(patches: LabelledPatches, schedule: Schedule, generator: torch.Generator) -> Iterator[LabelledPatches]:
+    """Yield the patches of an epoch, all classes equally likely, in batches of nearly the same size."""
+    order = oversampled(patches.labels, max(schedule.n_patches or len(patches), 2), generator)
+    for indices in order.tensor_split(-(-len(order) // schedule.batch)):
         yield patches.drawn(indices)
 
 

@@ -192,7 +192,7 @@ def _average_precision(peaks: Sequence[Peak], fields: Mapping[str, CellField], c
     for well, field in fields.items():
         found = [p for p in peaks if p.image == f"plate/{well}/0" and p.class_name == class_name]
         truth = np.array([(c.y, c.x) for c in field.cells if c.class_name == class_name]).reshape(-1, 2)
-        scores.append(np.array([p.similarity for p in found]))
+        scores.append(np.array([p.score for p in found]))
         points = np.array([(p.y, p.x) for p in found]).reshape(-1, 2)
         hits.append(match(points, scores[-1], truth, distance=0.3 * _CELL_PATCH))
         n_cells += len(truth)

@@ -107,7 +107,7 @@ def _score(
     for image in images:
         here = [peak for peak in found if peak.image == image]
         centres = [(o.y, o.x) for o in objects if (o.image, o.class_name) == (image, class_name)]
-        scores.append(np.array([peak.similarity for peak in here]))
+        scores.append(np.array([peak.score for peak in here]))
         points = np.array([(peak.y, peak.x) for peak in here]).reshape(-1, 2)
         hits.append(match(points, scores[-1], np.array(centres).reshape(-1, 2), limit))
         n_objects.append(len(centres))

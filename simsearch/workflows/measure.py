@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from simsearch.core.channels import Moments, correlation, mean_correlation, moments
-from simsearch.core.intensity import IMAGE_PERCENTILES, Range, pool_range
+from simsearch.core.intensity import IMAGE_PERCENTILES, Range, check_ranges, pool_range
 from simsearch.core.percentiles import (
     N_BINS,
     count_lower,
@@ -23,7 +23,7 @@ from simsearch.core.percentiles import (
     values_of,
 )
 from simsearch.core.tiles import Region, tile_cores
-from simsearch.errors import AnnotationError, SourceError
+from simsearch.errors import AnnotationError, ConfigError, SourceError
 from simsearch.io.scaled import ScaledImage, read_scaled, scaled
 from simsearch.io.writing import store_errors
 from simsearch.runtime.events import Observer, ignore
@@ -165,21 +165,29 @@ def write_measurement(measurement: Measurement, path: Path) -> None:
         path.write_text(json.dumps(content, indent=1))
 
 
-def read_ranges(path: Path) -> dict[str, Range]:
-    """Read the intensity range of each channel from what `write_measurement` wrote.
+def read_ranges(path: Path, channels: Sequence[str]) -> tuple[Range, ...]:
+    """Read the intensity ranges of channels from what `write_measurement` wrote.
 
     Raises
     ------
     AnnotationError
         If the file is something else.
+    ConfigError
+        If a channel is not in it, or constant.
     """
     try:
-        channels = json.loads(path.read_text())["channels"]
-        return {channel["name"]: (float(channel["low"]), float(channel["high"])) for channel in channels}
+        content = json.loads(path.read_text())["channels"]
+        known = {channel["name"]: (float(channel["low"]), float(channel["high"])) for channel in content}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise AnnotationError(
             f"{path}: expected JSON written by `simsearch measure`, got {type(error).__name__}: {error}: measure again"
         ) from error
+    missing = [name for name in channels if name not in known]
+    if missing:
+        raise ConfigError(f"{path}: expected a range for channel {missing[0]}, got {', '.join(known)}: measure again")
+    ranges = tuple(known[name] for name in channels)
+    check_ranges(ranges, channels)
+    return ranges
 
 
 def _whole_images(

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-from skimage.filters import threshold_otsu
-
-from simsearch.core.boxes import Box, patch_shapes
-from simsearch.core.intensity import Range, check_ranges
+from simsearch.core.boxes import patch_shapes
 from simsearch.core.peaks import Peak, objects
-from simsearch.errors import ConfigError, StoreError
+from simsearch.errors import StoreError
 from simsearch.io.box_table import read_boxes
 from simsearch.io.overlay import Drawing, Mark
 from simsearch.io.peak_table import write_peaks
@@ -26,17 +21,18 @@ from simsearch.runtime.submit import run_tasks
 from simsearch.runtime.worker import broadcast
 from simsearch.workflows.image_set import ImageSet, channel_indices
 from simsearch.workflows.measure import measure, read_ranges, write_measurement
-from simsearch.workflows.peaks import Group, Setting, find_group_peaks, group_boxes
+from simsearch.workflows.peaks import find_group_peaks, suggested_threshold
 from simsearch.workflows.provenance import Timings, write_run
+from simsearch.workflows.query import Group, Setting, group_boxes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from simsearch.core.intensity import Range
     from simsearch.runtime import Client
 
 
-_LOWEST_PERCENT = 5  # of peaks, that a suggested threshold does not look at
 _RESULTS = ("run.json", "peaks.parquet", "peaks.csv", "measure.json", "similarity", "overlays")
 
 
@@ -146,7 +142,7 @@ def search(
     peaks = [peak for peak in found if peak.image in images]
     classes = tuple(patch_shapes(drawn))
     thresholds = {
-        name: _suggested_threshold(peaks, [box for box in drawn if box.class_name == name]) for name in classes
+        name: suggested_threshold(peaks, [box for box in drawn if box.class_name == name]) for name in classes
     }
     with store_errors(str(folder)):
         write_peaks(peaks, {image.name: image for image in images}, folder)
@@ -182,40 +178,11 @@ def _ranges(
     first = next(iter(images))
     names = [first.channel_names[c] for c in channel_indices(first, options.channels)]
     if options.measurement:
-        known = read_ranges(options.measurement)
-    else:
-        downsampling = min(group.downsampling for group in groups)
-        measurement = measure(client, images, downsampling=downsampling, observe=observe)
-        write_measurement(measurement, folder / "measure.json")
-        known = dict(zip(measurement.channel_names, measurement.ranges, strict=True))
-    missing = [name for name in names if name not in known]
-    if missing:
-        raise ConfigError(f"{options.measurement}: expected a range for channel {missing[0]}, got {', '.join(known)}")
-    ranges = tuple(known[name] for name in names)
-    check_ranges(ranges, names)
-    return ranges
-
-
-def _suggested_threshold(peaks: Sequence[Peak], boxes: Sequence[Box]) -> float:
-    """Split the similarities of a class into two groups; with nothing to split, keep all.
-
-    The peaks at the prototypes themselves say nothing about other objects, and are left out; so are the lowest, since
-    a few peaks on empty ground would be a group of their own.
-    """
-    similarities = np.array(
-        [
-            peak.similarity
-            for peak in peaks
-            if peak.class_name == boxes[0].class_name and not any(_is_at(peak, box) for box in boxes)
-        ]
-    )
-    if len(similarities):
-        similarities = similarities[similarities >= np.percentile(similarities, _LOWEST_PERCENT)]
-    return round(float(threshold_otsu(similarities)), 3) if len(np.unique(similarities)) > 1 else 0.0
-
-
-def _is_at(peak: Peak, box: Box) -> bool:
-    return peak.image == box.image and math.hypot(peak.y - box.y, peak.x - box.x) < min(box.height, box.width) / 2
+        return read_ranges(options.measurement, names)
+    downsampling = min(group.downsampling for group in groups)
+    measurement = measure(client, images, downsampling=downsampling, observe=observe)
+    write_measurement(measurement, folder / "measure.json")
+    return read_ranges(folder / "measure.json", names)
 
 
 def _draw_overlays(

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,15 +24,16 @@ from simsearch.errors import ConfigError, CurationError, SourceError, StoreError
 from simsearch.io.curation_table import replacing
 from simsearch.io.plate import find_images
 from simsearch.workflows.image_set import ImageSet, channel_indices
+from simsearch.workflows.measure import read_ranges
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from simsearch.curation.history import History
     from simsearch.io.image import ImageMeta, Selection
 
 STUDY_NAME, JOURNAL_NAME = "study.json", "curation.jsonl"
+MEASURE_NAME, CACHE_NAME, MODELS_NAME = "measure.json", "cache", "models"
 _VERSION = 1  # of study.json
 
 
@@ -56,6 +59,10 @@ class StudyOptions:
     """How many images to display, chosen at random, or the names of the images."""
     seed: int = 0
     """Of the random choice."""
+    trunk: str = "bundled"
+    """What sees: bundled, imagenet or a file."""
+    measurement: Path | None = None
+    """JSON of `simsearch measure` with the intensity ranges; by default they are measured when they are needed."""
     z: Selection = None
     """Which z plane, or max for the maximum over all."""
     t: Selection = None
@@ -80,6 +87,8 @@ class Study:
     """Names of the images displayed in the beginning."""
     seed: int
     """What they were chosen with."""
+    trunk: str
+    """What sees: bundled, imagenet or an absolute path."""
     z: Selection
     """What is read of the z axis."""
     t: Selection
@@ -134,12 +143,17 @@ def create_study(folder: Path, image_paths: Sequence[str | Path], options: Study
         channels=tuple(first.channel_names[index] for index in channel_indices(first, options.channels)),
         displayed=_displayed([image.name for image in images], options),
         seed=options.seed,
+        trunk=_trunk_name(options.trunk),
         z=options.z,
         t=options.t,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
     _check_names(study)
+    if options.measurement:
+        read_ranges(options.measurement, study.channels)  # refuses what does not fit before there is a study
     _write(study)
+    if options.measurement:
+        shutil.copyfile(options.measurement, folder / MEASURE_NAME)
     return study
 
 
@@ -219,6 +233,10 @@ def study_images(study: Study, names: Sequence[str] | None = None) -> list[Image
     return found
 
 
+def _trunk_name(trunk: str) -> str:
+    return trunk if trunk in ("bundled", "imagenet") else str(Path(trunk).absolute())
+
+
 def _displayed(names: Sequence[str], options: StudyOptions) -> tuple[str, ...]:
     """Choose images, in their order in the study."""
     if isinstance(options.display, int):
@@ -279,6 +297,7 @@ def _parsed(folder: Path, content: dict[str, Any]) -> Study:
         channels=texts("channels"),
         displayed=texts("displayed"),
         seed=int(content["seed"]),
+        trunk=str(content.get("trunk", "bundled")),
         z=_selection(content["z"]),
         t=_selection(content["t"]),
         created=str(content["created"]),

@@ -58,6 +58,7 @@ def test_names_and_versions_are_frozen() -> None:
         "recolor_class": [1, "class_name", "color"],
         "remove_class": [1, "class_name"],
         "set_similarity_threshold": [1, "class_name", "similarity_threshold"],
+        "set_confidence_threshold": [1, "class_name", "confidence_threshold"],
         "add_prototypes": [1, "class_name", "patches", "patch_shape"],
         "move_prototype": [1, "class_name", "patch_id", "y", "x"],
         "remove_prototype": [1, "class_name", "patch_id"],

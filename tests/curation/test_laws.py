@@ -23,6 +23,7 @@ from simsearch.curation.actions import (
     RecolorClass,
     RemoveClass,
     RenameClass,
+    SetConfidenceThreshold,
     SetSimilarityThreshold,
     apply,
 )
@@ -58,6 +59,7 @@ simple: st.SearchStrategy[Action] = st.one_of(
     st.builds(RecolorClass, names, colors),
     st.builds(RemoveClass, names),
     st.builds(SetSimilarityThreshold, names, st.sampled_from([0.25, 0.5])),
+    st.builds(SetConfidenceThreshold, names, st.sampled_from([0.25, 0.5])),
     st.builds(AddPrototypes, names, several, shapes),
     st.builds(MovePrototype, names, ids, places, places),
     st.builds(RemovePrototype, names, ids),

@@ -113,7 +113,7 @@ def test_probabilities_over_vectors_are_those_of_single_blocks(kind: str) -> Non
     vectors = torch.randn(model.extractor.dim, kh + 2, kw + 3)
 
     with torch.no_grad():
-        maps = model.probability_maps(vectors)
+        maps = torch.sigmoid(model.log_odds_maps(vectors))
         block = model.logits(vectors[None, :, 1 : 1 + kh, 2 : 2 + kw]).softmax(dim=1)[0]
 
     assert maps.shape == (2, 3, 4)

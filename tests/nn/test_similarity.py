@@ -11,6 +11,7 @@ from simsearch.nn.similarity import (
     Query,
     make_query,
     mean_vector,
+    prototype_maps,
     query_from_bytes,
     query_to_bytes,
     similarity_maps,
@@ -65,7 +66,7 @@ def test_similarity_equals_the_loop_written_weighted_cosine(is_centred: bool) ->
         [[block.double().numpy() for block in class_blocks] for class_blocks in blocks],
         centre.double().numpy(),
     )
-    np.testing.assert_allclose(similarity_maps(vectors, query).numpy(), expected, atol=1e-5)
+    np.testing.assert_allclose(similarity_maps(prototype_maps(vectors, query)).numpy(), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (3, 3), (3, 7)])
@@ -74,7 +75,7 @@ def test_a_prototype_is_similar_to_itself_and_to_nothing_more(shape: tuple[int, 
     h, w = shape
     block = vectors[:, 10 - h // 2 : 11 + h // 2, 8 - w // 2 : 9 + w // 2]
     query = make_query([[block]], vectors.mean(dim=(1, 2)))
-    (similarity,) = similarity_maps(vectors, query)
+    (similarity,) = similarity_maps(prototype_maps(vectors, query))
     assert similarity[10 - margin, 8 - margin].item() == pytest.approx(1, abs=1e-6)
     assert similarity.max() == similarity[10 - margin, 8 - margin]
 
@@ -82,14 +83,14 @@ def test_a_prototype_is_similar_to_itself_and_to_nothing_more(shape: tuple[int, 
 def test_brighter_and_dimmer_copies_are_as_similar() -> None:
     block = drawn(D, 3, 3)
     query = make_query([[block]], torch.zeros(D))
-    torch.testing.assert_close(similarity_maps(block * 7, query), torch.ones(1, 1, 1))
-    torch.testing.assert_close(similarity_maps(-block, query), -torch.ones(1, 1, 1))
+    torch.testing.assert_close(similarity_maps(prototype_maps(block * 7, query)), torch.ones(1, 1, 1))
+    torch.testing.assert_close(similarity_maps(prototype_maps(-block, query)), -torch.ones(1, 1, 1))
 
 
 def test_zero_vectors_are_similar_to_nothing() -> None:
     query = make_query([[drawn(D, 3, 3)], [torch.zeros(D, 1, 1)]], torch.zeros(D))
     vectors = torch.cat([torch.zeros(D, 5, 5), drawn(D, 5, 5)], dim=2)
-    maps = similarity_maps(vectors, query)
+    maps = similarity_maps(prototype_maps(vectors, query))
     assert maps.isfinite().all()
     assert (maps[0, :, :3] == 0).all()
     assert (maps[1] == 0).all()
@@ -97,12 +98,12 @@ def test_zero_vectors_are_similar_to_nothing() -> None:
 
 def test_vectors_of_another_length_are_refused() -> None:
     with pytest.raises(ShapeError, match=f"length {D} with a margin of 1"):
-        similarity_maps(drawn(D + 1, 9, 9), make_query([[drawn(D, 3, 3)]], torch.zeros(D)))
+        prototype_maps(drawn(D + 1, 9, 9), make_query([[drawn(D, 3, 3)]], torch.zeros(D)))
 
 
 def test_vectors_that_are_all_margin_are_refused() -> None:
     with pytest.raises(ShapeError, match="margin of 2"):
-        similarity_maps(drawn(D, 4, 9), make_query([[drawn(D, 5, 5)]], torch.zeros(D)))
+        prototype_maps(drawn(D, 4, 9), make_query([[drawn(D, 5, 5)]], torch.zeros(D)))
 
 
 def test_a_query_survives_as_bytes() -> None:

@@ -15,10 +15,12 @@ from simsearch.nn.augment import crop_side
 from simsearch.nn.classifier import PatchClassifier, classifier_extractor
 from simsearch.nn.trunk_file import read_trunk, trunk_from_bytes
 from simsearch.training.patches import LabelledPatches, TrainingPatches, oversampled
-from simsearch.training.recipe import EpochDone, Schedule, TrainingConfig, train
+from simsearch.training.recipe import Schedule, TrainingConfig, train
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from simsearch.training.epochs import EpochDone
 
 PATCH = (32, 32)
 CLASSES = (CYTOPLASM, NUCLEUS, NO_GFP)

@@ -198,7 +198,7 @@ def test_ranges_survive_as_json(client: Client, save_image: SaveImage, tmp_path:
     meta = save_image(tmp_path / "i.ome.zarr", pixels)
     got = measure(client, ImageSet([meta]))
     write_measurement(got, tmp_path / "measure.json")
-    assert read_ranges(tmp_path / "measure.json") == dict(zip(("c0", "c1", "c2"), got.ranges, strict=True))
+    assert read_ranges(tmp_path / "measure.json", ("c0", "c2")) == (got.ranges[0], got.ranges[2])
     written = json.loads((tmp_path / "measure.json").read_text())
     assert written["downsampling"] == 1
     assert [image["name"] for image in written["images"]] == ["i"]
@@ -212,4 +212,4 @@ def test_json_of_something_else_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "other.json"
     path.write_text(text)
     with pytest.raises(AnnotationError, match=r"other.json: expected JSON written by `simsearch measure`.*again"):
-        read_ranges(path)
+        read_ranges(path, ("c0",))

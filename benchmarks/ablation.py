@@ -1,0 +1,291 @@
+"""The paper's ablation (section 3.3) on BCCD, with a simulated user who drives the real curation and training.
+
+    python benchmarks/ablation.py run --classes Platelets --experiments 2 --repeats 2
+    python benchmarks/ablation.py table
+
+Each class is a study of its own, since a study has one patch shape: RBC 96 px, WBC 192 px, Platelets 48 px. An
+experiment is a draw of displayed images and prototypes from the training split; a repeat is another seed of training.
+`run` appends a line to ``results.jsonl`` for each model and leaves out those that are there, so it can be stopped at
+any time; several can run side by side (``--part 1/2`` and ``--part 2/2``). Models are judged on the test split; choices
+were made on the validation split (``--judge val``).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import sys
+import time
+from collections import defaultdict
+from dataclasses import asdict, dataclass, replace
+from itertools import product
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # a script of the repository, not of the installed package
+
+from benchmarks.bccd import Smear, read_split
+from simsearch.core.boxes import Box
+from simsearch.curation.actions import AddClass
+from simsearch.curation.marks import AcceptBackground, AcceptClass, AddPrototypes
+from simsearch.curation.state import Patch
+from simsearch.curation.suggestions import background_patches, marked_patches
+from simsearch.io.truth_table import TrueObject
+from simsearch.runtime import open_cluster
+from simsearch.workflows.convert import ConvertOptions, convert
+from simsearch.workflows.detect import DetectOptions, detect
+from simsearch.workflows.evaluate import evaluate
+from simsearch.workflows.image_set import find_image_set
+from simsearch.workflows.measure import measure, write_measurement
+from simsearch.workflows.simulated_user import Behaviour, simulate_curation
+from simsearch.workflows.study import (
+    CACHE_NAME,
+    Study,
+    StudyOptions,
+    create_study,
+    open_curation,
+    open_study,
+    read_curation,
+)
+from simsearch.workflows.suggest import find_suggestions
+from simsearch.workflows.train import TrainOptions, train_study
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from simsearch.runtime import Client
+
+_DATA = Path(os.environ.get("SIMSEARCH_DATA", Path(__file__).parents[2] / "shared/data"))
+_SCRATCH = Path(__file__).parent / "scratch" / "ablation"
+PATCHES = {"RBC": 96, "WBC": 192, "Platelets": 48}
+"""Side of the square patch of each class in level-0 pixels."""
+STRATEGIES = {"Pos": (False, False), "Pos+Neg": (True, False), "Pos+Selflearn": (False, True),
+              "Pos+Neg+Selflearn": (True, True)}  # fmt: skip
+"""Whether negatives and noisy patches are learned from."""
+SUPERVISED = "full supervision"
+"""Pos with all objects of the training split."""
+N_DISPLAYED = 8
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Cell:
+    """One model to train and judge."""
+
+    class_name: str
+    kind: str
+    strategy: str
+    n_prototypes: int
+    n_negatives: int
+    experiment: int
+    repeat: int
+    averaging: bool = True
+    display: str = "random"
+
+    @property
+    def study_name(self) -> str:
+        """Name of its study: strategies and repeats share one."""
+        if self.strategy == SUPERVISED:
+            return f"{self.class_name}-supervised"
+        return f"{self.class_name}-P{self.n_prototypes}-N{self.n_negatives}-{self.display}-{self.experiment}"
+
+
+def main() -> None:
+    """Run or print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=["run", "table"])
+    parser.add_argument("--classes", nargs="+", default=list(PATCHES))
+    parser.add_argument("--kinds", nargs="+", default=["dense", "patchwise"])
+    parser.add_argument("--prototypes", nargs="+", type=int, default=[5, 10], help="P")
+    parser.add_argument("--negatives", nargs="+", type=int, default=[0, 5], help="N")
+    parser.add_argument("--strategies", nargs="+", default=[*STRATEGIES, SUPERVISED])
+    parser.add_argument("--experiments", type=int, default=20)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--no-averaging", action="store_true", help="end with the last weights, as the paper does")
+    parser.add_argument("--display", nargs="+", default=["random"], help="how displayed images are chosen")
+    parser.add_argument("--judge", default="test", choices=["test", "val"])
+    parser.add_argument("--images", type=int, default=0, help="judge on so many of its images; all by default")
+    parser.add_argument("--noisy", type=int, default=1000, help="at most so many noisy patches")
+    parser.add_argument("--part", default="1/1")
+    parser.add_argument("--results", type=Path, default=_SCRATCH / "results.jsonl")
+    options = parser.parse_args()
+    run(options) if options.what == "run" else table(options)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Train and judge what has not been."""
+    done = {line["cell"] for line in _lines(options.results)}
+    part, n_parts = map(int, options.part.split("/"))
+    with open_cluster("threads:1") as client:
+        prepare(client)
+        for index, cell in enumerate(cells(options)):
+            if index % n_parts != part - 1 or repr(cell) in done:
+                continue
+            begin = time.perf_counter()
+            result = judge(client, cell, options)
+            line = {"cell": repr(cell), **asdict(cell), **result, "seconds": round(time.perf_counter() - begin, 1)}
+            with options.results.open("a") as file:
+                file.write(json.dumps(line) + "\n")
+            print(json.dumps(line), flush=True)
+
+
+def cells(options: argparse.Namespace) -> Iterator[Cell]:
+    """Enumerate models: all of the first experiment before the second, so that a part is a smaller ablation."""
+    grid = product(range(options.experiments), range(options.repeats), options.classes, options.kinds)
+    for experiment, repeat, class_name, kind in grid:
+        for display, p, n, strategy in product(
+            options.display, options.prototypes, options.negatives, options.strategies
+        ):
+            cell = Cell(class_name, kind, strategy, p, n, experiment, repeat, not options.no_averaging, display)
+            if strategy == SUPERVISED:
+                if (p, n, display) == (options.prototypes[0], options.negatives[0], options.display[0]):
+                    # Its training data are always the same: its experiments are repeats.
+                    repeat_of_all = experiment * options.repeats + repeat
+                    yield replace(cell, n_prototypes=0, n_negatives=0, experiment=0, repeat=repeat_of_all)
+            elif n > 0 or not STRATEGIES[strategy][0]:  # without negatives there is nothing to learn from them
+                yield cell
+
+
+def prepare(client: Client) -> None:
+    """Convert the images of all splits, and measure those of the training split."""
+    for split in ("train", "val", "test"):
+        folder = _SCRATCH / split
+        names = [smear.name for smear in read_split(_DATA / "bccd", split)]
+        if not (folder / f"{names[-1]}.ome.zarr").exists():
+            sources = [_DATA / "bccd/JPEGImages" / f"{name}.jpg" for name in names]
+            convert(client, sources, folder, ConvertOptions(overwrite=True))
+    path = _SCRATCH / "measure.json"
+    if not path.exists():
+        write_measurement(measure(client, find_image_set(_images("train"))), path)
+
+
+def judge(client: Client, cell: Cell, options: argparse.Namespace) -> dict[str, object]:
+    """Curate, train and detect; return the average precision and what it was trained on."""
+    study = _study(client, cell)
+    curation = read_curation(study)[0].state
+    uses_negatives, selflearn = STRATEGIES.get(cell.strategy, (False, False))
+    chosen = TrainOptions(kind=cell.kind, negatives=uses_negatives, selflearn=selflearn, averaging=cell.averaging,
+                          n_noisy=options.noisy, seed=cell.repeat)  # fmt: skip
+    report = train_study(client, study, curation, chosen)
+    seconds = time.perf_counter()
+    folder = report.model.parent / "results"
+    images = find_image_set(_images(options.judge)[: options.images or None])
+    detect(client, images, report.model, folder, DetectOptions(floor=1e-4, overwrite=True))
+    seconds = time.perf_counter() - seconds
+    names = {image.name for image in images}
+    objects = [o for o in _truth(options.judge, cell.class_name) if o.image in names]
+    _write_truth(objects, folder / "truth.csv")
+    (score,) = evaluate(folder / "detections.parquet", folder / "truth.csv", folder)
+    roi_class = curation.classes[0]
+    return {
+        "average_precision": score.average_precision,
+        "n_clean": sum(report.n_patches["clean"].values()),
+        "n_positives": len(roi_class.positives),
+        "n_noisy": sum(report.n_patches["noisy"].values()),
+        "similarity_threshold": roi_class.similarity_threshold,
+        "detect_seconds": round(seconds, 2),
+        "judged_on": f"{len(images)} {options.judge}",
+        "noisy_limit": options.noisy,
+    }
+
+
+def _study(client: Client, cell: Cell) -> Study:
+    """Create and curate the study of a cell, or open it."""
+    folder = _SCRATCH / "studies" / cell.study_name
+    if (folder / "curated").exists():
+        return open_study(folder)
+    smears = read_split(_DATA / "bccd", "train")
+    displayed = tuple(smear.name for smear in smears) if cell.strategy == SUPERVISED else _displayed(cell, smears)
+    chosen = StudyOptions(display=displayed, measurement=_SCRATCH / "measure.json")
+    study = create_study(folder, _images("train"), chosen)
+    cache = _SCRATCH / "cache"  # of all studies: features depend on neither displayed images nor prototypes
+    cache.mkdir(exist_ok=True)
+    (folder / CACHE_NAME).symlink_to(cache.absolute())
+    truth = _truth("train", cell.class_name)
+    if cell.strategy == SUPERVISED:
+        _accept_truth(client, study, truth, cell.class_name)
+    else:
+        shape = (PATCHES[cell.class_name],) * 2
+        behaviour = Behaviour((cell.class_name,), shape, cell.n_prototypes, cell.n_negatives, seed=cell.experiment)
+        simulate_curation(client, study, truth, behaviour)
+    (folder / "curated").touch()
+    return study
+
+
+def _displayed(cell: Cell, smears: Sequence[Smear]) -> tuple[str, ...]:
+    """Choose images at random, until there are enough objects for ten prototypes on them."""
+    rng = random.Random(cell.experiment)
+    while True:
+        chosen = rng.sample(list(smears), N_DISPLAYED)
+        if sum(_is_whole(box, cell.class_name) for smear in chosen for box in smear.boxes) >= 10:
+            return tuple(smear.name for smear in chosen)
+
+
+def _is_whole(box: Box, class_name: str) -> bool:
+    side = PATCHES[class_name]
+    return box.class_name == class_name and Box(box.image, class_name, box.y, box.x, side, side).is_inside((480, 640))
+
+
+def _accept_truth(client: Client, study: Study, truth: Sequence[TrueObject], class_name: str) -> None:
+    """Curate as somebody would who has marked all objects."""
+    shape = (float(PATCHES[class_name]),) * 2
+    patches = [Patch.at(o.image, o.y, o.x) for o in {(o.image, o.y, o.x): o for o in truth}.values()]
+    whole = [p for p in patches if Box(p.image, class_name, p.y, p.x, *shape).is_inside((480, 640))]
+    with open_curation(study) as journal:
+        journal.append("truth", AddClass(class_name, "#e69f00"))
+        journal.append("truth", AddPrototypes(class_name, tuple(random.Random(0).sample(whole, 5)), shape))
+        journal.append("truth", AcceptClass(class_name, tuple(patches)))
+        found = find_suggestions(client, study, journal.state)
+        marked = marked_patches(journal.state)
+        difficult, easy = background_patches(journal.state, found.highest, found.lowest, marked, 5)
+        journal.append("truth", AcceptBackground((*difficult, *easy)))
+
+
+def _images(split: str) -> list[Path]:
+    return [_SCRATCH / split / f"{smear.name}.ome.zarr" for smear in read_split(_DATA / "bccd", split)]
+
+
+def _truth(split: str, class_name: str) -> list[TrueObject]:
+    return [
+        TrueObject(smear.name, class_name, box.y, box.x)
+        for smear in read_split(_DATA / "bccd", split)
+        for box in smear.boxes
+        if box.class_name == class_name
+    ]
+
+
+def _write_truth(objects: Sequence[TrueObject], path: Path) -> None:
+    rows = "".join(f"{o.image},{o.class_name},{o.y},{o.x}\n" for o in objects)
+    path.write_text(f"image,class,y,x\n{rows}")
+
+
+def table(options: argparse.Namespace) -> None:
+    """Print means, and standard deviations between experiments and between repeats."""
+    groups: dict[tuple[str, ...], dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for line in _lines(options.results):
+        what = line["strategy"] if line["averaging"] else f"{line['strategy']}, last weights"
+        what += "" if line["display"] == "random" else f", {line['display']}"
+        key = (line["class_name"], f"P{line['n_prototypes']} N{line['n_negatives']}", what, line["kind"])
+        groups[key][line["experiment"]].append(line["average_precision"])
+    print("| class | curated | trained with | kind | AP | std between experiments | between repeats | models |")
+    print("| --- | --- | --- | --- | --- | --- | --- | --- |")
+    for (class_name, curated, what, kind), experiments in sorted(groups.items()):
+        means = [np.mean(values) for values in experiments.values()]
+        repeats = [np.std(values, ddof=1) for values in experiments.values() if len(values) > 1]
+        between = f"{np.std(means, ddof=1):.3f}" if len(means) > 1 else "-"
+        within = f"{np.mean(repeats):.3f}" if repeats else "-"
+        n_models = sum(map(len, experiments.values()))
+        print(
+            f"| {class_name} | {curated} | {what} | {kind} | {np.mean(means):.3f} | {between} | {within} | {n_models} |"
+        )
+
+
+def _lines(path: Path) -> list[dict[str, object]]:
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,152 @@
+"""Curation without a screen: thresholds are set, and what they suggest is accepted."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from simsearch.core.boxes import Box
+from simsearch.core.peaks import objects
+from simsearch.curation.actions import Action, Batch, SetSimilarityThreshold
+from simsearch.curation.marks import AcceptBackground, AcceptClass
+from simsearch.curation.state import BACKGROUND
+from simsearch.curation.suggestions import background_patches, marked_patches, suggested_patches
+from simsearch.io.curation_table import Annotation, write_annotations
+from simsearch.runtime.events import Observer, ignore
+from simsearch.workflows.peaks import Candidates, suggested_threshold
+from simsearch.workflows.study import open_curation
+from simsearch.workflows.suggest import N_BACKGROUND, find_suggestions, study_group
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from simsearch.curation.state import Curation
+    from simsearch.runtime import Client
+    from simsearch.workflows.query import Group
+    from simsearch.workflows.study import Study
+
+
+@dataclass(frozen=True, slots=True)
+class CurateOptions:
+    """What to do with suggestions."""
+
+    similarity_thresholds: Mapping[str, float] = field(default_factory=dict)
+    """To set, by class; those of other classes stay as they are."""
+    accept: bool = False
+    """Whether to accept all classes with prototypes and the background. A class without a threshold gets the suggested
+    one; a place that is suggested for several classes is accepted for the most similar."""
+    difficult: bool = False
+    """Whether to suggest difficult background too, in which there may be objects."""
+    n_background: int = N_BACKGROUND
+    """How many patches of most and of least similarity are suggested as background in an image."""
+    table: Path | None = None
+    """CSV that gets the suggestions, to be looked at, edited and imported."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClassSuggestions:
+    """What is suggested for a class."""
+
+    class_name: str
+    """Name of the class."""
+    n_peaks: int
+    """Peaks on displayed images, whatever their similarity."""
+    similarity_threshold: float
+    """As chosen, or as suggested."""
+    is_chosen: bool
+    """Whether somebody has chosen it."""
+    n_suggested: int
+    """Peaks that reach it, are not negatives, and are not more like another class."""
+
+
+@dataclass(frozen=True, slots=True)
+class CurateReport:
+    """What is suggested on the displayed images of a study."""
+
+    classes: tuple[ClassSuggestions, ...]
+    """Those with prototypes."""
+    n_difficult: int
+    """Patches suggested as difficult background."""
+    n_easy: int
+    """Patches suggested as easy background."""
+    is_accepted: bool
+    """Whether all of it was accepted."""
+
+
+def curate(
+    client: Client, study: Study, user: str, options: CurateOptions, *, observe: Observer = ignore
+) -> CurateReport:
+    """Set similarity thresholds, count what they suggest, and accept it if asked to.
+
+    Parameters
+    ----------
+    client : distributed.Client
+        The cluster.
+    study : Study
+        The study, which nobody else has open.
+    user : str
+        Who says so.
+    options : CurateOptions
+        What to do.
+    observe : callable
+        Gets the events.
+
+    Raises
+    ------
+    CurationError
+        If there is no such class, or none with a prototype.
+    SourceError, StoreError
+        If an image cannot be read, or the study cannot be written or is open elsewhere.
+    """
+    with open_curation(study) as journal:
+        for name, value in options.similarity_thresholds.items():
+            journal.append(user, SetSimilarityThreshold(name, value))
+        group = study_group(journal.state)
+        found = find_suggestions(client, study, journal.state, observe=observe)
+        classes, actions = _acceptance_of_classes(journal.state, group, found)
+        accepted = Batch("accept what is suggested", tuple(actions)).apply(journal.state)
+        marked = marked_patches(accepted)
+        hard, easy = background_patches(accepted, found.highest, found.lowest, marked, options.n_background)
+        background = (*hard, *easy) if options.difficult else tuple(easy)
+        if background:
+            actions.append(AcceptBackground(background))
+        if options.table:
+            write_annotations(_suggestions(actions, group), options.table)
+        if options.accept:
+            journal.append(user, Batch("accept what is suggested", tuple(actions)))
+    return CurateReport(tuple(classes), len(hard), len(easy), options.accept)
+
+
+def _suggestions(actions: Sequence[Action], group: Group) -> Iterator[Annotation]:
+    """List what actions would accept."""
+    for action in actions:
+        if isinstance(action, AcceptClass):
+            for patch in action.positives:
+                yield Annotation(Box(patch.image, action.class_name, patch.y, patch.x, *group.patch_shape), "positive")
+        elif isinstance(action, AcceptBackground):
+            for patch in action.patches:
+                yield Annotation(Box(patch.image, BACKGROUND, patch.y, patch.x, *group.patch_shape), "background")
+
+
+def _acceptance_of_classes(
+    curation: Curation, group: Group, found: Candidates
+) -> tuple[list[ClassSuggestions], list[Action]]:
+    """Count what is suggested for each class, and make the actions that accept it, each place for one class."""
+    chosen = {name: curation.roi_class(name).similarity_threshold for name in group.classes}
+    missing = {
+        name: suggested_threshold(found.peaks, [box for box in group.boxes if box.class_name == name])
+        for name, least in chosen.items()
+        if least is None
+    }
+    thresholds = {name: missing[name] if least is None else least for name, least in chosen.items()}
+    actions: list[Action] = [SetSimilarityThreshold(name, least) for name, least in missing.items()]
+    curation = Batch("", tuple(actions)).apply(curation)
+    n_peaks, best = Counter(peak.class_name for peak in found.peaks), objects(found.peaks, thresholds)
+    counts = []
+    for name, least in thresholds.items():
+        patches = suggested_patches(curation, name, best)
+        actions.append(AcceptClass(name, tuple(patches)))
+        counts.append(ClassSuggestions(name, n_peaks[name], least, chosen[name] is not None, len(patches)))
+    return counts, actions

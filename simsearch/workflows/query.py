@@ -1,0 +1,229 @@
+"""From boxes to a query: the prototypes' blocks, and the mean vector that is subtracted before they are compared."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import torch
+
+from simsearch.core.boxes import Box, patch_shapes
+from simsearch.core.feature_grid import from_level0, working_downsampling
+from simsearch.core.tiles import tile_cores
+from simsearch.errors import AnnotationError, SourceError
+from simsearch.io.feature_store import has_features
+from simsearch.io.scaled import scaled
+from simsearch.io.stores import written_at
+from simsearch.nn.extractor import Extractor, make_extractor
+from simsearch.nn.similarity import Query, make_query, mean_vector
+from simsearch.runtime.search_tasks import PrototypeTask, VectorTask, compute_blocks, sum_vectors
+from simsearch.runtime.submit import run_tasks
+from simsearch.runtime.views import View
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from simsearch.core.intensity import Range
+    from simsearch.io.image import ImageMeta
+    from simsearch.runtime import Client
+    from simsearch.runtime.events import Observer
+    from simsearch.workflows.image_set import ImageSet
+
+# Grid positions along a side of a tile: seconds of work for a CPU, and wide beside the margin that is computed twice.
+_TILE = {"template": 128, "pooled": 128, "patchwise": 96}
+_SAMPLE_TILE, _N_SAMPLES = 32, 24  # windows that the mean vector is computed from, spread over all images
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Classes whose patches have the same shape: one pass over the images serves them all."""
+
+    patch_shape: tuple[float, float]
+    """Height and width in level-0 pixels."""
+    classes: tuple[str, ...]
+    """Names of the classes."""
+    boxes: tuple[Box, ...]
+    """Prototypes of these classes."""
+
+    @property
+    def downsampling(self) -> int:
+        """Level-0 pixels per pixel that is searched."""
+        return working_downsampling(self.patch_shape)
+
+    @property
+    def working_shape(self) -> tuple[int, int]:
+        """Height and width of a patch in pixels that are searched."""
+        height, width = (round(side / self.downsampling) for side in self.patch_shape)
+        return height, width
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """How images are looked at."""
+
+    method: str
+    """template, pooled or patchwise."""
+    channels: tuple[int, ...]
+    """Which channels."""
+    ranges: tuple[Range, ...]
+    """For each of them the intensities that become 0 and 1."""
+    trunk: str
+    """Digest of the broadcast trunk."""
+    floor: float
+    """Peaks of lower similarity are not kept."""
+    tile: int | None = None
+    """Grid positions along a side of a tile."""
+    maps: Path | None = None
+    """Folder for similarity maps."""
+    cache: Path | None = None
+    """Folder with feature maps and prototypes' blocks of earlier runs."""
+
+    @property
+    def tile_size(self) -> int:
+        """Grid positions along a side of a tile."""
+        return self.tile or _TILE[self.method]
+
+
+class OfImage(Protocol):
+    """A task that works on one image."""
+
+    @property
+    def view(self) -> View:
+        """How it sees the image."""
+
+
+def group_boxes(boxes: Sequence[Box]) -> list[Group]:
+    """Group boxes by the patch shape of their class."""
+    shapes = patch_shapes(boxes)
+    return [
+        Group(
+            shape,
+            tuple(name for name in shapes if shapes[name] == shape),
+            tuple(box for box in boxes if shapes[box.class_name] == shape),
+        )
+        for shape in dict.fromkeys(shapes.values())
+    ]
+
+
+def image_name(task: OfImage) -> str:
+    """Name the image of a task."""
+    return task.view.image.meta.name
+
+
+def view_of(image: ImageMeta, group: Group, setting: Setting) -> View:
+    """Tell how an image is seen, and where its features are if they were computed before."""
+    extractor = make_extractor(setting.method, group.working_shape)
+    view = View(scaled(image, group.downsampling), setting.channels, setting.ranges, extractor, setting.trunk)
+    path = feature_path(view, setting.cache) if setting.cache else None
+    return replace(view, features=path if path and has_features(path) else None)
+
+
+def feature_key(view: View) -> dict[str, Any]:
+    """Tell all that the features of an image depend on, as JSON can hold it."""
+    image = view.image.meta
+    return {
+        "image": image.path,
+        "written": [image.stamp, written_at(image.path)],
+        "planes": [image.z, image.t],
+        "downsampling": view.image.downsampling,
+        "channels": list(view.channels),
+        "ranges": [list(limits) for limits in view.ranges],
+        "trunk": view.trunk,
+        "extractor": _features_of(view.extractor),
+    }
+
+
+def feature_path(view: View, cache: Path) -> str:
+    """Tell where the feature map of an image is kept."""
+    return str(cache / f"{_digest(feature_key(view))}.zarr")
+
+
+def find_query(
+    client: Client, drawn_on: ImageSet, sampled: ImageSet, group: Group, setting: Setting, observe: Observer
+) -> Query:
+    """Compute what prototypes look like.
+
+    Images that fail are left out, or end the run.
+
+    Parameters
+    ----------
+    client : distributed.Client
+        The cluster.
+    drawn_on : ImageSet
+        Prototypes lie in some of these.
+    sampled : ImageSet
+        The mean vector is that of a sample of these.
+    group : Group
+        Classes and their prototypes.
+    setting : Setting
+        How images are looked at.
+    observe : callable
+        Gets the events.
+
+    Raises
+    ------
+    AnnotationError
+        If no prototype of a class is left.
+    """
+    blocks = _prototype_blocks(client, drawn_on, group, setting, observe)
+    return make_query(blocks, _centre(client, sampled, group, setting, observe))
+
+
+def _features_of(extractor: Extractor) -> dict[str, Any]:
+    """Leave out of an extractor what its features do not depend on: of patches, dense ones know only the margin."""
+    key = {"method": extractor.method, "layers": extractor.layers, "is_exact": extractor.is_exact}
+    return key | {"patch": extractor.block_shape if extractor.method == "template" else extractor.patch_shape}
+
+
+def _digest(key: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:24]
+
+
+def _prototype_blocks(
+    client: Client, images: ImageSet, group: Group, setting: Setting, observe: Observer
+) -> list[list[torch.Tensor]]:
+    """Return for each class the blocks of its prototypes, in the order of their boxes."""
+    tasks = [
+        _prototype_task(view_of(images[box.image], group, setting), index, box, setting)
+        for index, box in enumerate(group.boxes)
+        if box.image in images
+    ]
+    found: dict[int, list[torch.Tensor]] = {}
+    outcomes = run_tasks(client, compute_blocks, tasks, step="prototypes", observe=observe)
+    for task, turned in images.results(outcomes, image_name):
+        found[task.index] = [torch.from_numpy(block) for block in turned]
+    blocks: dict[str, list[torch.Tensor]] = {name: [] for name in group.classes}
+    for index in sorted(found):
+        blocks[group.boxes[index].class_name] += found[index]
+    for name, class_blocks in blocks.items():
+        if not class_blocks:
+            raise AnnotationError(f"class {name}: expected a prototype in an image that can be read, got none")
+    return list(blocks.values())
+
+
+def _prototype_task(view: View, index: int, box: Box, setting: Setting) -> PrototypeTask:
+    y, x = (from_level0(centre, view.image.downsampling) for centre in (box.y, box.x))
+    key = feature_key(view) | {"patch": view.extractor.patch_shape, "y": y, "x": x}
+    return PrototypeTask(view, index, y, x, str(setting.cache / f"{_digest(key)}.npz") if setting.cache else None)
+
+
+def _centre(client: Client, images: ImageSet, group: Group, setting: Setting, observe: Observer) -> torch.Tensor:
+    """Return the mean vector of a sample of the images, or zeros where the method has none."""
+    extractor = make_extractor(setting.method, group.working_shape)
+    if not extractor.is_centred:
+        return torch.zeros(extractor.dim)
+    views = [view_of(image, group, setting) for image in images]
+    tasks = [VectorTask(view, window) for view in views for window in tile_cores(view.grid_shape, _SAMPLE_TILE)]
+    # Evenly over all windows, so that the sample does not depend on chance.
+    tasks = [tasks[i] for i in sorted({int(i) for i in np.linspace(0, len(tasks) - 1, _N_SAMPLES)})]
+    sums = {}
+    outcomes = run_tasks(client, sum_vectors, tasks, step="mean vector", observe=observe)
+    for task, (vector, count) in images.results(outcomes, image_name):
+        sums[str(task)] = (torch.from_numpy(vector), count)
+    if not sums:
+        raise SourceError("expected images whose features can be sampled, got none: see what was left out")
+    return mean_vector(sums[name] for name in sorted(sums))

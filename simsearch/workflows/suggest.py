@@ -1,0 +1,179 @@
+"""What a study suggests: patches like the prototypes on displayed images, and training patches from all others."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from simsearch.core.boxes import Box
+from simsearch.core.peaks import Peak, objects
+from simsearch.curation.state import BACKGROUND, Patch
+from simsearch.curation.suggestions import background_patches
+from simsearch.errors import CurationError
+from simsearch.nn.trunk_file import read_trunk
+from simsearch.runtime.events import Observer, ignore
+from simsearch.runtime.worker import broadcast
+from simsearch.workflows.features import keep_features
+from simsearch.workflows.image_set import ImageSet
+from simsearch.workflows.measure import measure, read_ranges, write_measurement
+from simsearch.workflows.peaks import Candidates, find_group_candidates
+from simsearch.workflows.query import Group, Setting, find_query
+from simsearch.workflows.study import CACHE_NAME, MEASURE_NAME, study_images
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from simsearch.curation.state import Curation
+    from simsearch.nn.similarity import Query
+    from simsearch.runtime import Client
+    from simsearch.workflows.study import Study
+
+N_BACKGROUND = 5
+"""How many patches of most and of least similarity are suggested as background in an image (paper algorithm 1)."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Sight:
+    """How a study looks at images."""
+
+    group: Group
+    setting: Setting
+    query: Query
+
+
+def find_suggestions(client: Client, study: Study, curation: Curation, *, observe: Observer = ignore) -> Candidates:
+    """Find all peaks of similarity on the displayed images of a study, whatever the thresholds.
+
+    `suggested_patches` and `background_patches` choose among them. Features are computed the first time and kept in
+    the study's folder: as long as images, channels and the patch shape stay the same, no pixel is read again but those
+    around new prototypes.
+
+    Parameters
+    ----------
+    client : distributed.Client
+        The cluster, whose workers can read the images and write the study's folder.
+    study : Study
+        The study.
+    curation : Curation
+        What was said in it.
+    observe : callable
+        Gets the events.
+
+    Raises
+    ------
+    CurationError
+        If no class has a prototype.
+    SourceError, StoreError
+        If an image cannot be read, or the folder not written.
+    """
+    sight = _look(client, study, curation, observe)
+    displayed = ImageSet(study_images(study, curation.displayed))
+    return find_group_candidates(client, displayed, sight.group, sight.setting, sight.query, observe)
+
+
+def find_noisy(
+    client: Client, study: Study, curation: Curation, *, n_background: int = N_BACKGROUND, observe: Observer = ignore
+) -> list[Peak]:
+    """Find training patches on the images that are not displayed, which nobody checks (paper section 2.3.3).
+
+    Parameters
+    ----------
+    client : distributed.Client
+        The cluster.
+    study : Study
+        The study.
+    curation : Curation
+        What was said in it; each class with prototypes has a similarity threshold.
+    n_background : int
+        How many patches of most and of least similarity are taken as background from an image.
+    observe : callable
+        Gets the events.
+
+    Returns
+    -------
+    list of Peak
+        At each place of the most similar class, or background; the same for any number of workers. Empty if all images
+        are displayed.
+
+    Raises
+    ------
+    CurationError
+        If no class has a prototype, or one has no similarity threshold.
+    SourceError, StoreError
+        If an image cannot be read, or the folder not written.
+    """
+    others = [name for name in curation.shapes if name not in set(curation.displayed)]
+    thresholds = {each.name: _similarity_threshold(each.name, curation) for each in curation.classes if each.prototypes}
+    if not others:
+        return []
+    sight = _look(client, study, curation, observe)
+    images = ImageSet(study_images(study, others))
+    found = find_group_candidates(client, images, sight.group, sight.setting, sight.query, observe)
+    similar = objects(found.peaks, thresholds)
+    marked = [Patch.at(peak.image, peak.y, peak.x) for peak in similar]
+    difficult, easy = background_patches(curation, found.highest, found.lowest, marked, n_background)
+    shape = sight.group.patch_shape
+    return similar + [Peak(p.image, BACKGROUND, p.y, p.x, shape, 0.0) for p in (*difficult, *easy)]
+
+
+def study_group(curation: Curation) -> Group:
+    """Return the classes of a curation that have prototypes.
+
+    Raises
+    ------
+    CurationError
+        If there is none.
+    """
+    classes = [each for each in curation.classes if each.prototypes]
+    if not classes or curation.patch_shape is None:
+        raise CurationError("expected a class with a prototype, got none: draw one, or import boxes")
+    shape = curation.patch_shape
+    boxes = [Box(p.image, each.name, p.y, p.x, *shape) for each in classes for p in each.prototypes]
+    return Group(shape, tuple(each.name for each in classes), tuple(boxes))
+
+
+def study_setting(client: Client, study: Study, curation: Curation, observe: Observer = ignore) -> Setting:
+    """Tell how a study looks at images; its trunk is sent to the workers.
+
+    Intensity ranges are measured over all its images the first time, and kept in ``measure.json``.
+
+    Raises
+    ------
+    CurationError
+        If no class has a prototype.
+    ConfigError
+        If a channel has no range, or is constant.
+    SourceError, StoreError, TrunkError
+        If an image or the trunk cannot be read.
+    """
+    measured, group = study.folder / MEASURE_NAME, study_group(curation)
+    if not measured.exists():
+        images = ImageSet(study_images(study))
+        write_measurement(measure(client, images, downsampling=group.downsampling, observe=observe), measured)
+    return Setting(
+        method="template",
+        channels=tuple(study.channel_names.index(name) for name in curation.channels),
+        ranges=read_ranges(measured, curation.channels),
+        trunk=broadcast(client, read_trunk(study.trunk)),
+        floor=0.0,
+        cache=(study.folder / CACHE_NAME).absolute(),
+    )
+
+
+def _look(client: Client, study: Study, curation: Curation, observe: Observer) -> _Sight:
+    group, setting = study_group(curation), study_setting(client, study, curation, observe)
+    displayed = ImageSet(study_images(study, curation.displayed))
+    keep_features(client, displayed, group, setting, observe)
+    drawn_on = ImageSet(study_images(study, _in_order(curation, {box.image for box in group.boxes})))
+    return _Sight(group, setting, find_query(client, drawn_on, displayed, group, setting, observe))
+
+
+def _similarity_threshold(name: str, curation: Curation) -> float:
+    least = curation.roi_class(name).similarity_threshold
+    if least is None:
+        raise CurationError(f"class {name}: expected a similarity threshold, got none: choose one first")
+    return least
+
+
+def _in_order(curation: Curation, names: set[str]) -> Sequence[str]:
+    return [name for name in curation.shapes if name in names]

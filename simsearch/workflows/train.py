@@ -1,0 +1,338 @@
+"""From a curated study to a model (paper sections 2.3.3 and 2.4)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from dataclasses import asdict, dataclass, replace
+from itertools import cycle
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from simsearch.core.feature_grid import from_level0
+from simsearch.curation.state import BACKGROUND, Curation, Patch, Places, RoiClass
+from simsearch.errors import CurationError
+from simsearch.io.model_card import draw_losses, write_card
+from simsearch.io.peak_table import read_peaks, write_peaks
+from simsearch.io.scaled import scaled
+from simsearch.io.writing import store_errors
+from simsearch.nn.classifier import classifier_extractor
+from simsearch.nn.model_file import ModelHeader
+from simsearch.runtime.events import Observer, ignore
+from simsearch.runtime.train_tasks import CHECKPOINT_NAME, Place, TrainTask, read_progress, run_training
+from simsearch.runtime.views import View
+from simsearch.training.recipe import Schedule, TrainingConfig
+from simsearch.workflows.provenance import write_run
+from simsearch.workflows.study import MODELS_NAME, study_images
+from simsearch.workflows.suggest import N_BACKGROUND, find_noisy, study_group, study_setting
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    from simsearch.core.peaks import Peak
+    from simsearch.io.image import ImageMeta
+    from simsearch.runtime import Client
+    from simsearch.workflows.query import Group, Setting
+    from simsearch.workflows.study import Study
+
+MODEL_NAME, NOISY_NAME = "model.safetensors", "noisy"
+_CONFIDENCE = 0.5  # of a detection, where nobody has chosen
+
+BRIEF = TrainingConfig(
+    noisy=Schedule(10, 128, decay_every=5, decay=0.1),
+    clean=Schedule(15, 32, decay_every=10, decay=0.1, n_patches=256),
+    classifier=Schedule(15, 32, decay_every=10, decay=0.1, n_patches=256),
+)
+"""About as many steps as the paper takes with few clean patches, and a tenth of its passes over noisy ones."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainOptions:
+    """How to train."""
+
+    kind: str = "dense"
+    """dense or patchwise."""
+    selflearn: bool = True
+    """Whether patches of images that are not displayed are learned from (+Selflearn)."""
+    negatives: bool = True
+    """Whether negatives are learned from (+Neg)."""
+    paper: bool = False
+    """Whether to train as long as the paper, and without averaging of weights."""
+    averaging: bool = True
+    """Whether the weights of the last steps are averaged, where the paper takes the last."""
+    n_noisy: int = 1000
+    """At most so many noisy patches, as many of each class as there are; 0 for all."""
+    n_background: int = N_BACKGROUND
+    """Noisy background: so many of the most and of the least similar patches in each image."""
+    seed: int = 0
+    """Source of all randomness."""
+
+    @property
+    def config(self) -> TrainingConfig:
+        """The schedule of training."""
+        config = TrainingConfig() if self.paper else BRIEF
+        averaging = config.averaging if self.averaging and not self.paper else 0.0
+        return replace(config, averaging=averaging, use_negatives=self.negatives, seed=self.seed)
+
+
+@dataclass(frozen=True, slots=True)
+class TrainReport:
+    """What was trained."""
+
+    model: Path
+    """The model file; beside it its card, pictures, and the noisy patches."""
+    sha256: str
+    """Identity of the model."""
+    n_patches: Mapping[str, Mapping[str, int]]
+    """Number of patches by role and class."""
+    losses: Mapping[str, tuple[float, ...]]
+    """Loss of each epoch of each stage."""
+
+
+def train_study(
+    client: Client, study: Study, curation: Curation, options: TrainOptions, *, observe: Observer = ignore
+) -> TrainReport:
+    """Train a model on what was curated.
+
+    A training that was killed or cancelled goes on after its last epoch when it is started again with the same curation
+    and options; one that is complete is not done again.
+
+    Parameters
+    ----------
+    client : distributed.Client
+        The cluster; one of its workers trains. Workers can read the images and write the study's folder.
+    study : Study
+        Gets a folder in ``models``.
+    curation : Curation
+        What was said in it, with background.
+    options : TrainOptions
+        How to train.
+    observe : callable
+        Gets the events; each epoch is one.
+
+    Returns
+    -------
+    TrainReport
+        The same study, curation, options and machine give the same bytes.
+
+    Raises
+    ------
+    CurationError
+        If something needed was not said yet.
+    ConfigError
+        If there is no such kind of model, or patches are too small for it.
+    TaskError
+        If it was cancelled.
+    SourceError, StoreError, TrunkError
+        If an image or the trunk cannot be read, or the folder cannot be written.
+    """
+    classes, group = _classes(curation), study_group(curation)
+    classifier_extractor(options.kind, group.working_shape)  # refuses what cannot be trained before anything is done
+    setting = study_setting(client, study, curation, observe)
+    folder = study.folder.absolute() / MODELS_NAME / _identity(study, curation, setting, options)
+    images = {image.name: image for image in study_images(study)}
+    with store_errors(str(folder)):
+        folder.mkdir(parents=True, exist_ok=True)
+        noisy = _noisy(client, study, curation, options, folder, images, observe) if options.selflearn else []
+        header = _header(study, curation, classes, group, setting, options, next(iter(images.values())))
+        task = _task(curation, header, noisy, images, setting, options.config, folder)
+        if not (folder / MODEL_NAME).exists():
+            partial = folder / f"{MODEL_NAME}.partial"
+            partial.write_bytes(run_training(client, task, observe))
+            partial.replace(folder / MODEL_NAME)
+        report = _report(folder, task)
+        _describe(report, task, options)
+        (folder / CHECKPOINT_NAME).unlink(missing_ok=True)
+    return report
+
+
+def _classes(curation: Curation) -> list[RoiClass]:
+    """Return the classes that a model can learn."""
+    classes = [each for each in curation.classes if each.prototypes or each.positives]
+    if not classes:
+        raise CurationError("expected a class with a prototype, got none: draw one, or import boxes")
+    if not curation.background:
+        raise CurationError(
+            "expected accepted background, got none: accept what is suggested (`simsearch study suggest --accept`)"
+        )
+    return classes
+
+
+def _identity(study: Study, curation: Curation, setting: Setting, options: TrainOptions) -> str:
+    """Name a training by all that it depends on."""
+
+    def places(patches: Iterable[Patch]) -> list[tuple[str, float, float]]:
+        return [(patch.image, patch.y, patch.x) for patch in patches]
+
+    said = [
+        (c.name, places(c.prototypes), places(c.positives), places(c.negatives), c.similarity_threshold)
+        for c in curation.classes
+    ]
+    content = {
+        "images": [image.path for image in study.images],
+        "displayed": curation.displayed,
+        "patch": curation.patch_shape,
+        "classes": said,
+        "background": places(curation.background),
+        "channels": curation.channels,
+        "ranges": setting.ranges,
+        "trunk": setting.trunk,
+        "options": asdict(options),
+        "config": asdict(options.config),
+    }
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _noisy(
+    client: Client,
+    study: Study,
+    curation: Curation,
+    options: TrainOptions,
+    folder: Path,
+    images: Mapping[str, ImageMeta],
+    observe: Observer,
+) -> list[Peak]:
+    """Find noisy patches, or take those that an earlier run of the same training found."""
+    kept = folder / NOISY_NAME
+    if not kept.exists():
+        found = find_noisy(client, study, curation, n_background=options.n_background, observe=observe)
+        partial = folder / f"{NOISY_NAME}.partial"
+        partial.mkdir(exist_ok=True)
+        write_peaks(_balanced(found, options.n_noisy, options.seed), images, partial)
+        partial.rename(kept)
+    return read_peaks(kept / "peaks.parquet")
+
+
+def _balanced(peaks: Sequence[Peak], n: int, seed: int) -> list[Peak]:
+    """Choose n peaks at random, of each class as many as there are up to the same number; all if n is 0."""
+    if n == 0 or len(peaks) <= n:
+        return list(peaks)
+    rng = np.random.default_rng(seed)
+    shuffled = [peaks[i] for i in rng.permutation(len(peaks))]
+    by_class = {
+        name: [p for p in shuffled if p.class_name == name] for name in dict.fromkeys(p.class_name for p in peaks)
+    }
+    chosen: list[Peak] = []
+    for name in cycle(by_class):
+        if len(chosen) == n:
+            break
+        if by_class[name]:
+            chosen.append(by_class[name].pop())
+    return chosen
+
+
+def _header(
+    study: Study,
+    curation: Curation,
+    classes: Sequence[RoiClass],
+    group: Group,
+    setting: Setting,
+    options: TrainOptions,
+    image: ImageMeta,
+) -> ModelHeader:
+    chosen = [each.confidence_threshold for each in classes]
+    return ModelHeader(
+        kind=options.kind,
+        classes=(BACKGROUND, *(each.name for each in classes)),
+        patch_shape=group.patch_shape,
+        downsampling=group.downsampling,
+        channels=curation.channels,
+        ranges=setting.ranges,
+        dtype=study.dtype,
+        pixel_size_um=image.pixel_size_um,
+        confidence_thresholds=tuple(_CONFIDENCE if value is None else value for value in chosen),
+        trunk=setting.trunk,
+        training={},
+    )
+
+
+def _task(
+    curation: Curation,
+    header: ModelHeader,
+    noisy: Sequence[Peak],
+    images: Mapping[str, ImageMeta],
+    setting: Setting,
+    config: TrainingConfig,
+    folder: Path,
+) -> TrainTask:
+    names = [*{p.image for p in curation.patches()}, *{peak.image for peak in noisy}]
+    indices = {name: index for index, name in enumerate(sorted(set(names)))}
+
+    def place(at: Patch | Peak, label: int) -> Place:
+        y, x = from_level0(at.y, header.downsampling), from_level0(at.x, header.downsampling)
+        return Place(indices[at.image], y, x, label)
+
+    clean = [place(patch, 0) for patch in curation.background]
+    negatives = []
+    for label, name in enumerate(header.classes[1:], start=1):
+        roi_class = curation.roi_class(name)
+        clean += [place(patch, label) for patch in _objects(roi_class, header.patch_shape)]
+        negatives += [place(patch, label) for patch in roi_class.negatives]
+    extractor = classifier_extractor(header.kind, header.working_shape)
+    return TrainTask(
+        views=tuple(
+            View(scaled(images[name], header.downsampling), setting.channels, setting.ranges, extractor, setting.trunk)
+            for name in indices
+        ),
+        clean=tuple(clean),
+        negatives=tuple(negatives),
+        noisy=tuple(place(peak, header.classes.index(peak.class_name)) for peak in noisy),
+        header=header,
+        config=config,
+        folder=str(folder),
+    )
+
+
+def _objects(roi_class: RoiClass, patch_shape: tuple[float, float]) -> list[Patch]:
+    """List prototypes and positives; what was drawn and suggested too is one object."""
+    drawn = Places(roi_class.prototypes, patch_shape)
+    return [*roi_class.prototypes, *(patch for patch in roi_class.positives if drawn.near(patch) is None)]
+
+
+def _report(folder: Path, task: TrainTask) -> TrainReport:
+    def counted(places: Sequence[Place]) -> dict[str, int]:
+        counts = Counter(place.label for place in places)
+        return {name: counts[label] for label, name in enumerate(task.header.classes) if counts[label]}
+
+    losses: dict[str, tuple[float, ...]] = {}
+    for event in read_progress(folder):
+        losses[event.stage] = (*losses.get(event.stage, ()), event.loss)
+    path = folder / MODEL_NAME
+    return TrainReport(
+        model=path,
+        sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+        n_patches={"clean": counted(task.clean), "negative": counted(task.negatives), "noisy": counted(task.noisy)},
+        losses=losses,
+    )
+
+
+def _describe(report: TrainReport, task: TrainTask, options: TrainOptions) -> None:
+    header, folder = task.header, report.model.parent
+    draw_losses(report.losses, folder / "losses.png")
+    height, width = header.patch_shape
+    ranges = zip(header.channels, header.ranges, strict=True)
+    facts = {
+        "kind": header.kind,
+        "classes": ", ".join(header.classes),
+        "patch": f"{height:g} x {width:g} px at full resolution, seen at 1 / {header.downsampling}",
+        "channels": ", ".join(f"{name} ({low:g} to {high:g})" for name, (low, high) in ranges),
+        "pixels": f"{header.dtype}, {_size(header.pixel_size_um)}",
+        "confidence thresholds": ", ".join(f"{value:g}" for value in header.confidence_thresholds),
+        "began with trunk": header.trunk,
+        "sha256": report.sha256,
+        **{f"{role} patches": _counts(counts) for role, counts in report.n_patches.items()},
+        **{f"{stage} stage": f"{len(values)} epochs, loss {values[-1]:.3f}" for stage, values in report.losses.items()},
+    }
+    write_card(facts, folder / "README.md")
+    write_run(folder / "run.json", "train", {"options": options, "config": task.config, "report": report})
+
+
+def _size(pixel_size_um: tuple[float, float] | None) -> str:
+    return "of unknown size" if pixel_size_um is None else f"{pixel_size_um[0]:g} x {pixel_size_um[1]:g} um"
+
+
+def _counts(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{n} {name}" for name, n in counts.items()) or "none"
