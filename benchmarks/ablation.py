@@ -38,6 +38,7 @@ from simsearch.io.truth_table import TrueObject
 from simsearch.runtime import open_cluster
 from simsearch.workflows.convert import ConvertOptions, convert
 from simsearch.workflows.detect import DetectOptions, detect
+from simsearch.workflows.diverse import DiverseOptions, choose_diverse
 from simsearch.workflows.evaluate import evaluate
 from simsearch.workflows.image_set import find_image_set
 from simsearch.workflows.measure import measure, write_measurement
@@ -84,6 +85,7 @@ class Cell:
     repeat: int
     averaging: bool = True
     display: str = "random"
+    beside: bool = True
 
     @property
     def study_name(self) -> str:
@@ -105,6 +107,7 @@ def main() -> None:
     parser.add_argument("--experiments", type=int, default=20)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--no-averaging", action="store_true", help="end with the last weights, as the paper does")
+    parser.add_argument("--no-beside", action="store_true", help="learn no background beside objects, as the paper")
     parser.add_argument("--display", nargs="+", default=["random"], help="how displayed images are chosen")
     parser.add_argument("--judge", default="test", choices=["test", "val"])
     parser.add_argument("--images", type=int, default=0, help="judge on so many of its images; all by default")
@@ -139,7 +142,18 @@ def cells(options: argparse.Namespace) -> Iterator[Cell]:
         for display, p, n, strategy in product(
             options.display, options.prototypes, options.negatives, options.strategies
         ):
-            cell = Cell(class_name, kind, strategy, p, n, experiment, repeat, not options.no_averaging, display)
+            cell = Cell(
+                class_name,
+                kind,
+                strategy,
+                p,
+                n,
+                experiment,
+                repeat,
+                not options.no_averaging,
+                display,
+                not options.no_beside,
+            )
             if strategy == SUPERVISED:
                 if (p, n, display) == (options.prototypes[0], options.negatives[0], options.display[0]):
                     # Its training data are always the same: its experiments are repeats.
@@ -167,8 +181,15 @@ def judge(client: Client, cell: Cell, options: argparse.Namespace) -> dict[str, 
     study = _study(client, cell)
     curation = read_curation(study)[0].state
     uses_negatives, selflearn = STRATEGIES.get(cell.strategy, (False, False))
-    chosen = TrainOptions(kind=cell.kind, negatives=uses_negatives, selflearn=selflearn, averaging=cell.averaging,
-                          n_noisy=options.noisy, seed=cell.repeat)  # fmt: skip
+    chosen = TrainOptions(
+        kind=cell.kind,
+        negatives=uses_negatives,
+        selflearn=selflearn,
+        averaging=cell.averaging,
+        beside=cell.beside,
+        n_noisy=options.noisy,
+        seed=cell.repeat,
+    )
     report = train_study(client, study, curation, chosen)
     seconds = time.perf_counter()
     folder = report.model.parent / "results"
@@ -198,7 +219,12 @@ def _study(client: Client, cell: Cell) -> Study:
     if (folder / "curated").exists():
         return open_study(folder)
     smears = read_split(_DATA / "bccd", "train")
-    displayed = tuple(smear.name for smear in smears) if cell.strategy == SUPERVISED else _displayed(cell, smears)
+    if cell.strategy == SUPERVISED:
+        displayed = tuple(smear.name for smear in smears)
+    elif cell.display == "diverse":
+        displayed = choose_diverse(client, find_image_set(_images("train")), DiverseOptions(N_DISPLAYED))
+    else:
+        displayed = _displayed(cell, smears)
     chosen = StudyOptions(display=displayed, measurement=_SCRATCH / "measure.json")
     study = create_study(folder, _images("train"), chosen)
     cache = _SCRATCH / "cache"  # of all studies: features depend on neither displayed images nor prototypes
@@ -267,6 +293,7 @@ def table(options: argparse.Namespace) -> None:
     groups: dict[tuple[str, ...], dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
     for line in _lines(options.results):
         what = line["strategy"] if line["averaging"] else f"{line['strategy']}, last weights"
+        what += "" if line["beside"] else ", not beside"
         what += "" if line["display"] == "random" else f", {line['display']}"
         key = (line["class_name"], f"P{line['n_prototypes']} N{line['n_negatives']}", what, line["kind"])
         groups[key][line["experiment"]].append(line["average_precision"])

@@ -3,7 +3,7 @@
     python examples/translocation.py BBBC013_FOLDER OUT
 
 The folder has the plate's images, platemap.csv, and cells_piximi.csv with labelled cells of four wells. A simulated
-user picks five prototypes of each class among these and flags five negatives; what has no label, it accepts.
+user picks five prototypes of each class among these, flags five negatives and accepts what is labelled so.
 """
 
 from __future__ import annotations

@@ -169,6 +169,7 @@ def search(
 )
 @click.option("--selflearn/--no-selflearn", default=True, show_default=True, help="Learn from images not displayed.")
 @click.option("--negatives/--no-negatives", default=True, show_default=True, help="Learn from flagged negatives.")
+@click.option("--beside/--no-beside", default=True, show_default=True, help="Learn places beside objects as none.")
 @click.option("--paper", is_flag=True, help="Train as long as the paper, without averaging of weights.")
 @click.option("--averaging/--no-averaging", default=True, show_default=True, help="Average weights over steps.")
 @click.option("--noisy", "n_noisy", default=1000, show_default=True, help="At most so many noisy patches; 0 for all.")

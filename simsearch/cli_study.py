@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,8 @@ from simsearch.cli_options import (
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from simsearch.workflows.study import StudyOptions
 
 
 def _number_or_names(ctx: click.Context, param: click.Parameter, value: str) -> int | tuple[str, ...]:
@@ -44,22 +47,30 @@ def study() -> None:
     callback=_number_or_names,
     help="How many images to display, chosen at random, or their names, with commas.",
 )
+@click.option("--diverse", is_flag=True, help="Choose images that show what all have, instead of at random.")
 @click.option("--seed", default=0, show_default=True, help="Of the random choice.")
 @trunk_option
 @click.option("--measure", "measurement", type=FILE, help="Intensity ranges from `simsearch measure --out`.")
 @z_option
 @t_option
+@cluster_option
 def create(
     folder: Path,
     images: Sequence[str],
     more_images: Sequence[str],
+    *,
+    diverse: bool,
+    cluster: str,
     **options: Any,  # noqa: ANN401  as many types as StudyOptions has fields
 ) -> None:
     """Create a study of images in DIR."""
     from simsearch.console import show_study
     from simsearch.workflows.study import StudyOptions, create_study, read_curation
 
-    made = create_study(folder, [*images, *more_images], StudyOptions(**options))
+    paths, chosen = [*images, *more_images], StudyOptions(**options)
+    if diverse:
+        chosen = replace(chosen, display=_diverse(paths, chosen, cluster))
+    made = create_study(folder, paths, chosen)
     show_study(made, read_curation(made)[0])
 
 
@@ -140,3 +151,17 @@ def export(folder: Path, destination: Path, *, overwrite: bool) -> None:
 
     n_patches, n_files = export_annotations(open_study(folder), destination, overwrite=overwrite)
     click.echo(f"Exported: {n_patches} patches in {n_files} file{'' if n_files == 1 else 's'}: {destination}")
+
+
+def _diverse(paths: Sequence[str], options: StudyOptions, cluster: str) -> tuple[str, ...]:
+    from simsearch.console import show_progress
+    from simsearch.runtime.cluster import open_cluster
+    from simsearch.workflows.diverse import DiverseOptions, choose_diverse
+    from simsearch.workflows.image_set import find_image_set
+
+    if not isinstance(options.display, int):
+        raise click.UsageError("--diverse chooses images: give --display their number")
+    chosen = DiverseOptions(options.display, options.channels, options.trunk, options.seed)
+    found = find_image_set(paths, z=options.z, t=options.t)
+    with open_cluster(cluster) as client, show_progress() as observe:
+        return choose_diverse(client, found, chosen, observe=observe)

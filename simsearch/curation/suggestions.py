@@ -6,6 +6,8 @@ nothing.
 
 from __future__ import annotations
 
+import math
+import random
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from simsearch.core.peaks import Peak
+
+_TRIES = 8  # directions to look for a free place in
 
 
 def suggested_patches(curation: Curation, class_name: str, peaks: Iterable[Peak]) -> list[Patch]:
@@ -92,6 +96,39 @@ def background_patches(
     return difficult, _first_in_each_image(curation, free, boxes, n)
 
 
+def beside_objects(curation: Curation, seed: int) -> list[Patch]:
+    """Choose places half a patch beside objects, where no other marked object is.
+
+    Parameters
+    ----------
+    curation : Curation
+        What was said.
+    seed : int
+        Of the directions.
+
+    Returns
+    -------
+    list of Patch
+        One for each object where there is room for it in the image.
+    """
+    if curation.patch_shape is None:
+        return []
+    objects = [patch for each in curation.classes for patch in (*each.prototypes, *each.positives)]
+    known = Places((*objects, *curation.not_background), curation.patch_shape)
+    rng, (height, width) = random.Random(seed), curation.patch_shape
+    chosen = []
+    for patch in objects:
+        for _ in range(_TRIES):
+            angle = rng.uniform(0, 2 * math.pi)
+            beside = Patch.at(
+                patch.image, patch.y + height / 2 * math.sin(angle), patch.x + width / 2 * math.cos(angle)
+            )
+            if _is_within(beside, curation.shapes[patch.image], (1, 1)) and known.near(beside) is None:
+                chosen.append(beside)
+                break
+    return chosen
+
+
 class _Boxes:
     """Patches with their whole extent."""
 
@@ -111,15 +148,16 @@ def _first_in_each_image(curation: Curation, peaks: Sequence[Peak], boxes: _Boxe
     chosen: dict[str, list[Patch]] = defaultdict(list)
     for peak in peaks:
         here = chosen[peak.image]
-        if len(here) < n and _is_inside(curation, peak) and not boxes.contain(peak):
+        fits = _is_within(peak, curation.shapes[peak.image], peak.patch_shape)
+        if len(here) < n and fits and not boxes.contain(peak):
             here.append(Patch.at(peak.image, peak.y, peak.x))
     return [patch for here in chosen.values() for patch in here]
 
 
-def _is_inside(curation: Curation, peak: Peak) -> bool:
+def _is_within(at: Patch | Peak, shape: tuple[int, int], patch_shape: tuple[float, float]) -> bool:
     """Tell whether a patch lies in its image, along each axis on which it could."""
-    pairs = zip((peak.y, peak.x), peak.patch_shape, curation.shapes[peak.image], strict=True)
-    return all(side <= length or (side - 1) / 2 <= centre <= length - (side + 1) / 2 for centre, side, length in pairs)
+    axes = zip((at.y, at.x), patch_shape, shape, strict=True)
+    return all(side > length or (side - 1) / 2 <= centre <= length - (side + 1) / 2 for centre, side, length in axes)
 
 
 def _descending(peak: Peak) -> tuple[float, str, float, float]:

@@ -7,12 +7,15 @@ All who compute the same one write the same values, so they may meet.
 from __future__ import annotations
 
 import os
+import zipfile
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import zarr
+from zarr.errors import ContainsArrayError
 
 from simsearch.errors import StoreError
 from simsearch.io.writing import store_errors
@@ -52,7 +55,7 @@ def create_features(path: str, shape: tuple[int, int, int], tile: int, key: Mapp
         If the folder cannot be written.
     """
     location, chunks = _partial(path), (shape[0], min(tile, shape[1]), min(tile, shape[2]))
-    with store_errors(path):
+    with store_errors(path), suppress(ContainsArrayError, FileExistsError):  # another writer creates it just now
         if not (Path(location) / "zarr.json").exists():
             # Not compressed: half floats of features shrink by a few percent, and reading is what a person waits for.
             zarr.create_array(
@@ -75,8 +78,13 @@ def write_features(path: str, region: Region, features: NDArray[np.float16]) -> 
         If it cannot be written.
     """
     with store_errors(path):
-        if not has_features(path):
+        if has_features(path):
+            return
+        try:
             zarr.open_array(_partial(path), mode="r+")[(slice(None), *region.slices)] = features
+        except OSError:
+            if not has_features(path):  # else another writer has finished it just now
+                raise
 
 
 def finish_features(path: str) -> None:
@@ -88,8 +96,11 @@ def finish_features(path: str) -> None:
         If the folder cannot be written.
     """
     with store_errors(path):
-        if not has_features(path):
+        try:
             Path(_partial(path)).rename(path)
+        except OSError:
+            if not has_features(path):  # else another writer has finished it
+                raise
 
 
 def read_features(path: str, region: Region) -> NDArray[np.float16]:
@@ -117,17 +128,19 @@ def write_blocks(path: str, blocks: Sequence[NDArray[np.float32]]) -> None:
         If the file cannot be written.
     """
     partial = Path(f"{path}.{os.getpid()}.partial")
-    with store_errors(path), partial.open("wb") as file:
-        np.savez(file, *blocks)
+    with store_errors(path):
+        with partial.open("wb") as file:
+            np.savez(file, *blocks)
         partial.replace(path)
 
 
 def read_blocks(path: str) -> list[NDArray[np.float32]] | None:
     """Read what `write_blocks` kept; None if there is nothing that can be read."""
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return [file[name] for name in file.files]
-    except (OSError, ValueError, EOFError):
+        # Opened here: NumPy leaves a file open in which it finds no archive.
+        with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as blocks:
+            return [blocks[name] for name in blocks.files]
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile):
         return None
 
 

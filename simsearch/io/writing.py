@@ -20,7 +20,7 @@ from ome_zarr.writer import write_multiscales_metadata
 from zarr.codecs import BloscCodec, BloscShuffle
 
 from simsearch.core.tiles import Region, tile_cores
-from simsearch.errors import ConfigError, ShapeError, StoreError
+from simsearch.errors import ConfigError, ShapeError, SimSearchError, StoreError
 from simsearch.io.colors import RGB_NAMES
 from simsearch.io.pyramid import level_shapes
 from simsearch.io.stores import is_remote
@@ -234,7 +234,7 @@ def store_errors(location: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if isinstance(error, StoreError):
+        if isinstance(error, SimSearchError):  # an image that cannot be read is no trouble of this folder
             raise
         full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
         remedy = "free some space" if full else "check the path and the permissions"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from simsearch.core.tiles import Region
 from simsearch.io.feature_store import read_blocks, write_blocks, write_features
 from simsearch.io.writing import write_region
 from simsearch.nn.device import fast_inference
@@ -19,7 +20,6 @@ from simsearch.runtime.views import View, framed_maps, peak_table, read_pixels, 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from simsearch.core.tiles import Region
     from simsearch.nn.trunk import Trunk
 
 
@@ -50,6 +50,18 @@ class VectorTask:
 
     def __str__(self) -> str:
         return window_name(self.view, self.window)
+
+
+@dataclass(frozen=True, slots=True)
+class SampleTask:
+    """Sample the vectors of an image that fits in memory."""
+
+    view: View
+    n: int
+    """How many at most, in a grid over the image."""
+
+    def __str__(self) -> str:
+        return self.view.image.meta.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +106,16 @@ def compute_blocks(task: PrototypeTask) -> list[NDArray[np.float32]]:
     if task.kept:
         write_blocks(task.kept, blocks)
     return blocks
+
+
+def sample_vectors(task: SampleTask) -> NDArray[np.float32]:
+    """Return (n, D) vectors, evenly out of those of an image."""
+    height, width = task.view.grid_shape
+    found = window_vectors(_trunk(task.view), task.view, Region(0, height, 0, width)).cpu().numpy()
+    n_rows = int(np.clip(round((task.n * height / width) ** 0.5), 1, min(height, task.n)))
+    rows, columns = _evenly(height, n_rows), _evenly(width, min(width, task.n // n_rows))
+    sampled: NDArray[np.float32] = found[:, rows[:, None], columns].reshape(len(found), -1).T
+    return sampled
 
 
 def store_features(task: FeatureTask) -> None:
@@ -150,3 +172,7 @@ def _compared(task: SearchTask, found: torch.Tensor) -> tuple[torch.Tensor, ...]
 
 def _trunk(view: View) -> Trunk:
     return trunk_on_worker(view.trunk, len(view.channels))
+
+
+def _evenly(length: int, n: int) -> NDArray[np.intp]:
+    return ((np.arange(n) + 0.5) * length / n).astype(np.intp)

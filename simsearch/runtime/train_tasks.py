@@ -68,6 +68,8 @@ class TrainTask:
     """What a person has flagged as not of the class of its label."""
     noisy: tuple[Place, ...]
     """What nobody has checked."""
+    beside: tuple[Place, ...]
+    """Background beside objects."""
     header: ModelHeader
     """What the model is for; how it was trained is added."""
     config: TrainingConfig
@@ -205,7 +207,8 @@ def _read_patches(task: TrainTask, side: int, device: torch.device) -> TrainingP
         empty = torch.empty(0, len(task.header.channels), side, side, device=device)
         return LabelledPatches(torch.stack(crops) if crops else empty, labels)
 
-    return TrainingPatches(read(task.clean), read(task.negatives), read(task.noisy))
+    beside = read(task.beside) if task.beside else None
+    return TrainingPatches(read(task.clean), read(task.negatives), read(task.noisy), beside)
 
 
 def _crop(view: View, place: Place, side: int) -> torch.Tensor:

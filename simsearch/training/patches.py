@@ -41,6 +41,8 @@ class TrainingPatches:
     """Patches flagged as not belonging to the class that their label names; may be empty."""
     noisy: LabelledPatches
     """Patches found in images that were not displayed, labelled by the class that found them; may be empty."""
+    beside: LabelledPatches | None = None
+    """Background beside objects, from which the classifier learns where their middles are."""
 
 
 def oversampled(labels: torch.Tensor, n_drawn: int, generator: torch.Generator) -> torch.Tensor:

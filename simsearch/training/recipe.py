@@ -139,7 +139,14 @@ def _stages(
     if len(patches.noisy) > 1:
         yield _Stage("noisy", config.noisy, contrastive, _noisy_losses(model, projector, patches.noisy, config))
     yield _Stage("clean", config.clean, contrastive, _clean_losses(model, projector, patches, config))
-    yield _Stage("classifier", config.classifier, model.head, _classifier_losses(model, patches.clean, config))
+    yield _Stage("classifier", config.classifier, model.head, _classifier_losses(model, _with_beside(patches), config))
+
+
+def _with_beside(patches: TrainingPatches) -> LabelledPatches:
+    clean, beside = patches.clean, patches.beside
+    if beside is None:
+        return clean
+    return LabelledPatches(torch.cat([clean.crops, beside.crops]), torch.cat([clean.labels, beside.labels]))
 
 
 def _run(

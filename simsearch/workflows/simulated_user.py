@@ -50,8 +50,19 @@ class Behaviour:
     """How many wrong suggestions are let in, and flagged, for each class (N)."""
     n_background: int = N_BACKGROUND
     """How many patches of most and of least similarity are looked at in an image."""
+    is_truth_complete: bool = True
+    """Whether the truth names all objects on displayed images. Otherwise a suggestion where it names none is neither
+    flagged nor accepted, and only easy background is accepted."""
+    distance: float | None = None
+    """A suggestion nearer than this to an object is that object, in level-0 pixels; by default three strides of the
+    paper (section 3.3)."""
     seed: int = 0
     """Source of all randomness."""
+
+    @property
+    def reach(self) -> float:
+        """The distance, whichever way it was given."""
+        return self.distance or _PAPER_DISTANCE * self.patch_shape[1]
 
 
 def simulate_curation(
@@ -66,7 +77,7 @@ def simulate_curation(
     study : Study
         A new study.
     truth : sequence of TrueObject
-        All objects on its displayed images.
+        Objects on its displayed images.
     behaviour : Behaviour
         How the person works.
     observe : callable
@@ -114,36 +125,40 @@ def _prototypes(
 def _judge_class(
     journal: Journal, name: str, found: Candidates, shown: Sequence[TrueObject], behaviour: Behaviour
 ) -> None:
-    """Lower the threshold until the last wrong suggestion that is tolerated shows, flag those, accept the rest."""
+    """Lower the threshold until the last wrong suggestion that is tolerated shows, flag those, accept the right."""
     peaks = sorted((p for p in found.peaks if p.class_name == name), key=lambda p: -p.score)
-    distance = _PAPER_DISTANCE * behaviour.patch_shape[1]
+    right: list[Peak] = []
     wrong: list[Peak] = []
     lowest = 1.0
     for peak in peaks:
-        if _is_wrong(peak, shown, behaviour.classes, distance):
-            if len(wrong) == behaviour.n_negatives:
-                break
-            wrong.append(peak)
+        verdict = _is_right(peak, shown, behaviour)
+        if verdict is False and len(wrong) == behaviour.n_negatives:
+            break
         lowest = peak.score
+        if verdict is not None:
+            (right if verdict else wrong).append(peak)
     journal.append(_USER, SetSimilarityThreshold(name, lowest))
     if wrong:
-        flagged = tuple(Patch.at(peak.image, peak.y, peak.x) for peak in wrong)
-        journal.append(_USER, FlagNegatives(name, flagged))
-    journal.append(_USER, AcceptClass(name, tuple(suggested_patches(journal.state, name, peaks))))
+        journal.append(_USER, FlagNegatives(name, tuple(Patch.at(p.image, p.y, p.x) for p in wrong)))
+    journal.append(_USER, AcceptClass(name, tuple(suggested_patches(journal.state, name, right))))
 
 
-def _is_wrong(peak: Peak, shown: Sequence[TrueObject], classes: Sequence[str], distance: float) -> bool:
-    """Tell whether a suggestion is known to be none of its class."""
-    near = [o for o in shown if o.image == peak.image and math.hypot(o.y - peak.y, o.x - peak.x) < distance]
-    if any(o.class_name == peak.class_name for o in near):
-        return False
-    return not near or any(o.class_name in classes for o in near)
+def _is_right(peak: Peak, shown: Sequence[TrueObject], behaviour: Behaviour) -> bool | None:
+    """Tell whether a suggestion is of its class, as far as the truth says."""
+    here = (o for o in shown if o.image == peak.image)
+    near = {o.class_name for o in here if math.hypot(o.y - peak.y, o.x - peak.x) < behaviour.reach}
+    if peak.class_name in near:
+        return True
+    is_known = not near.isdisjoint(behaviour.classes) or (not near and behaviour.is_truth_complete)
+    return False if is_known else None
 
 
 def _judge_background(journal: Journal, found: Candidates, shown: Sequence[TrueObject], behaviour: Behaviour) -> None:
     state = journal.state
-    presented = background_patches(state, found.highest, found.lowest, marked_patches(state), behaviour.n_background)
-    patches = [patch for group in presented for patch in group]
+    difficult, easy = background_patches(
+        state, found.highest, found.lowest, marked_patches(state), behaviour.n_background
+    )
+    patches = [*difficult, *easy] if behaviour.is_truth_complete else easy
     objects = [patch for patch in patches if _holds_object(patch, shown, behaviour.patch_shape)]
     if objects:
         journal.append(_USER, FlagNotBackground(tuple(objects)))

@@ -13,6 +13,7 @@ import numpy as np
 
 from simsearch.core.feature_grid import from_level0
 from simsearch.curation.state import BACKGROUND, Curation, Patch, Places, RoiClass
+from simsearch.curation.suggestions import beside_objects
 from simsearch.errors import CurationError
 from simsearch.io.model_card import draw_losses, write_card
 from simsearch.io.peak_table import read_peaks, write_peaks
@@ -63,6 +64,8 @@ class TrainOptions:
     """Whether to train as long as the paper, and without averaging of weights."""
     averaging: bool = True
     """Whether the weights of the last steps are averaged, where the paper takes the last."""
+    beside: bool = True
+    """Whether the classifier learns too that half a patch beside an object is none, which the paper's does not."""
     n_noisy: int = 1000
     """At most so many noisy patches, as many of each class as there are; 0 for all."""
     n_background: int = N_BACKGROUND
@@ -138,7 +141,7 @@ def train_study(
         folder.mkdir(parents=True, exist_ok=True)
         noisy = _noisy(client, study, curation, options, folder, images, observe) if options.selflearn else []
         header = _header(study, curation, classes, group, setting, options, next(iter(images.values())))
-        task = _task(curation, header, noisy, images, setting, options.config, folder)
+        task = _task(curation, header, noisy, images, setting, options, folder)
         if not (folder / MODEL_NAME).exists():
             partial = folder / f"{MODEL_NAME}.partial"
             partial.write_bytes(run_training(client, task, observe))
@@ -255,7 +258,7 @@ def _task(
     noisy: Sequence[Peak],
     images: Mapping[str, ImageMeta],
     setting: Setting,
-    config: TrainingConfig,
+    options: TrainOptions,
     folder: Path,
 ) -> TrainTask:
     names = [*{p.image for p in curation.patches()}, *{peak.image for peak in noisy}]
@@ -271,6 +274,7 @@ def _task(
         roi_class = curation.roi_class(name)
         clean += [place(patch, label) for patch in _objects(roi_class, header.patch_shape)]
         negatives += [place(patch, label) for patch in roi_class.negatives]
+    beside = beside_objects(curation, options.seed) if options.beside and not options.paper else []
     extractor = classifier_extractor(header.kind, header.working_shape)
     return TrainTask(
         views=tuple(
@@ -280,8 +284,9 @@ def _task(
         clean=tuple(clean),
         negatives=tuple(negatives),
         noisy=tuple(place(peak, header.classes.index(peak.class_name)) for peak in noisy),
+        beside=tuple(place(patch, 0) for patch in beside),
         header=header,
-        config=config,
+        config=options.config,
         folder=str(folder),
     )
 
