@@ -6,7 +6,7 @@
 Each class is a study of its own, since a study has one patch shape: RBC 96 px, WBC 192 px, Platelets 48 px. An
 experiment is a draw of displayed images and prototypes from the training split; a repeat is another seed of training.
 `run` appends a line to ``results.jsonl`` for each model and leaves out those that are there, so it can be stopped at
-any time; several can run side by side (``--part 1/2`` and ``--part 2/2``). Models are judged on the test split; choices
+any time; experiments can run side by side (``--part 1/2`` and ``--part 2/2``). Models are judged on the test split; choices
 were made on the validation split (``--judge val``).
 """
 
@@ -124,8 +124,8 @@ def run(options: argparse.Namespace) -> None:
     part, n_parts = map(int, options.part.split("/"))
     with open_cluster("threads:1") as client:
         prepare(client)
-        for index, cell in enumerate(cells(options)):
-            if index % n_parts != part - 1 or repr(cell) in done:
+        for cell in cells(options):
+            if cell.experiment % n_parts != part - 1 or repr(cell) in done:
                 continue
             begin = time.perf_counter()
             result = judge(client, cell, options)
