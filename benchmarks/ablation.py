@@ -6,8 +6,8 @@
 Each class is a study of its own, since a study has one patch shape: RBC 96 px, WBC 192 px, Platelets 48 px. An
 experiment is a draw of displayed images and prototypes from the training split; a repeat is another seed of training.
 `run` appends a line to ``results.jsonl`` for each model and leaves out those that are there, so it can be stopped at
-any time; experiments can run side by side (``--part 1/2`` and ``--part 2/2``). Models are judged on the test split; choices
-were made on the validation split (``--judge val``).
+any time; experiments can run side by side (``--part 1/2`` and ``--part 2/2``). Models are judged on the test split;
+choices were made on the validation split (``--judge val``).
 """
 
 from __future__ import annotations

@@ -79,11 +79,11 @@ def create(
 def show(folder: Path) -> None:
     """Show what was said in the study in DIR."""
     from simsearch.console import show_study
-    from simsearch.workflows.study import open_study, read_curation
+    from simsearch.workflows.study import open_study, read_curation, study_models
 
     opened = open_study(folder)
     history, torn = read_curation(opened)
-    show_study(opened, history)
+    show_study(opened, history, study_models(opened))
     if torn:
         click.echo(f"Note: {torn}")
 

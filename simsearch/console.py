@@ -194,7 +194,7 @@ def show_demo(report: DemoReport) -> None:
 
 def show_scores(scores: Sequence[ClassScore], folder: Path) -> None:
     """Print how well each class was found."""
-    table = Table("class", "objects", "average precision", "95 % interval", "best F1", "at similarity")
+    table = Table("class", "objects", "average precision", "95 % interval", "best F1", "at score")
     for score in scores:
         f1, threshold = best_f1(score.curve)
         low, high = score.interval
@@ -211,8 +211,8 @@ def show_scores(scores: Sequence[ClassScore], folder: Path) -> None:
     _out.print(f"Scores and curves: {folder}", soft_wrap=True)
 
 
-def show_study(study: Study, history: History) -> None:
-    """Print what was said in a study."""
+def show_study(study: Study, history: History, models: Sequence[Path] = ()) -> None:
+    """Print what was said in a study, and what was trained on it."""
     table = Table(title=Text(f"Study {study.folder}"))
     for heading in ("class", "prototypes", "positives", "negatives", "similarity threshold", "accepted"):
         table.add_column(heading, justify="left" if heading == "class" else "right")
@@ -224,6 +224,8 @@ def show_study(study: Study, history: History) -> None:
     _out.print(table)
     for label, value in _study_summary(study, history).items():
         _out.print(f"{label:<11}{value}", markup=False, soft_wrap=True)
+    for model in models:
+        _out.print(f"{'model':<11}{model}", markup=False, soft_wrap=True)
 
 
 def _study_summary(study: Study, history: History) -> dict[str, str]:

@@ -6,6 +6,7 @@ import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import dask
 import psutil
 from distributed import Client, LocalCluster, Security
 
@@ -16,6 +17,12 @@ if TYPE_CHECKING:
 
 _WORKER_BYTES = 2 * 2**30  # what a worker with a trunk and its largest tile needs
 _TIMEOUT_S = 10
+# Dask lets workers give memory back at once, which turns off that glibc learns how large tensors are: each would be mapped
+# anew, page by page, for every layer. This tells it.
+_ALLOCATOR = {
+    "distributed.nanny.pre-spawn-environ.MALLOC_MMAP_THRESHOLD_": 2**30,
+    "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": 2**28,
+}
 _SCHEDULER = {"dashboard": False, "dashboard_address": "127.0.0.1:0"}  # else two runs at once quarrel about port 8787
 
 
@@ -77,7 +84,8 @@ def _local(address: str) -> LocalCluster:
     # wait do not spin: where cores are shared after all, spinning ones keep those from work that they wait for.
     threads = str(n_threads)
     environment = {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, "OMP_WAIT_POLICY": "PASSIVE"}
-    return LocalCluster(n_workers=n_workers, threads_per_worker=1, scheduler_kwargs=_SCHEDULER, env=environment)
+    with dask.config.set(_ALLOCATOR):
+        return LocalCluster(n_workers=n_workers, threads_per_worker=1, scheduler_kwargs=_SCHEDULER, env=environment)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from simsearch.core.boxes import Box
 from simsearch.core.peaks import objects
 from simsearch.curation.actions import Action, Batch, SetSimilarityThreshold
 from simsearch.curation.marks import AcceptBackground, AcceptClass
-from simsearch.curation.state import BACKGROUND
+from simsearch.curation.state import BACKGROUND, Patch, Places
 from simsearch.curation.suggestions import background_patches, marked_patches, suggested_patches
 from simsearch.io.curation_table import Annotation, write_annotations
 from simsearch.runtime.events import Observer, ignore
@@ -143,7 +143,10 @@ def _acceptance_of_classes(
     thresholds = {name: missing[name] if least is None else least for name, least in chosen.items()}
     actions: list[Action] = [SetSimilarityThreshold(name, least) for name, least in missing.items()]
     curation = Batch("", tuple(actions)).apply(curation)
-    n_peaks, best = Counter(peak.class_name for peak in found.peaks), objects(found.peaks, thresholds)
+    flagged = {name: Places(curation.roi_class(name).negatives, group.patch_shape) for name in group.classes}
+    # What was flagged for one class may be of another, that is less similar there.
+    allowed = [p for p in found.peaks if flagged[p.class_name].near(Patch.at(p.image, p.y, p.x)) is None]
+    n_peaks, best = Counter(peak.class_name for peak in found.peaks), objects(allowed, thresholds)
     counts = []
     for name, least in thresholds.items():
         patches = suggested_patches(curation, name, best)

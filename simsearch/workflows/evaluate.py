@@ -55,7 +55,7 @@ def evaluate(peaks: Path, truth: Path, folder: Path, *, distance: float | None =
     Parameters
     ----------
     peaks : Path
-        ``peaks.parquet`` of a search.
+        ``peaks.parquet`` of a search, or ``detections.parquet`` of a model.
     truth : Path
         CSV with image, class, y, x. Images that it does not name are not judged.
     folder : Path
@@ -120,14 +120,14 @@ def _write(scores: Sequence[ClassScore], folder: Path) -> None:
     with (folder / "scores.csv").open("w", newline="") as file:
         rows = csv.writer(file)
         rows.writerow(
-            ("class", "objects", "found", "distance", "average_precision", "low", "high", "best_f1", "at_similarity")
+            ("class", "objects", "found", "distance", "average_precision", "low", "high", "best_f1", "at_score")
         )
         for score in scores:
             numbers = (score.distance, score.average_precision, *score.interval, *best_f1(score.curve))
             rows.writerow((score.class_name, score.n_objects, score.n_found, *(f"{number:.4f}" for number in numbers)))
     with (folder / "curves.csv").open("w", newline="") as file:
         rows = csv.writer(file)
-        rows.writerow(("class", "similarity", "precision", "recall"))
+        rows.writerow(("class", "score", "precision", "recall"))
         for score in scores:
             curve = score.curve
             for point in zip(curve.score, curve.precision, curve.recall, strict=True):

@@ -1,7 +1,8 @@
 """A study: a folder that refers to images and keeps what people say about them.
 
 ``study.json`` is written once: which images, which of them to begin with, which channels. All that is said later stands
-in ``curation.jsonl``. Nothing in the folder is a pixel, so it is small and can be copied.
+in ``curation.jsonl``, the intensity ranges in ``measure.json``, what was trained in ``models``. These are small and can
+be copied; ``cache`` holds features that can be computed again.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from simsearch.io.image import ImageMeta, Selection
 
 STUDY_NAME, JOURNAL_NAME = "study.json", "curation.jsonl"
-MEASURE_NAME, CACHE_NAME, MODELS_NAME = "measure.json", "cache", "models"
+MEASURE_NAME, CACHE_NAME, MODELS_NAME, MODEL_NAME = "measure.json", "cache", "models", "model.safetensors"
 _VERSION = 1  # of study.json
 
 
@@ -231,6 +232,12 @@ def study_images(study: Study, names: Sequence[str] | None = None) -> list[Image
                 f"with {', '.join(meta.channel_names)}: put the image back, or create another study"
             )
     return found
+
+
+def study_models(study: Study) -> list[Path]:
+    """List the models that were trained in a study, the oldest first."""
+    models = (study.folder / MODELS_NAME).glob(f"*/{MODEL_NAME}")
+    return sorted(models, key=lambda path: path.stat().st_mtime_ns)
 
 
 def _trunk_name(trunk: str) -> str:

@@ -26,7 +26,7 @@ from simsearch.runtime.train_tasks import CHECKPOINT_NAME, Place, TrainTask, rea
 from simsearch.runtime.views import View
 from simsearch.training.recipe import Schedule, TrainingConfig
 from simsearch.workflows.provenance import write_run
-from simsearch.workflows.study import MODELS_NAME, study_images
+from simsearch.workflows.study import MODEL_NAME, MODELS_NAME, study_images
 from simsearch.workflows.suggest import N_BACKGROUND, find_noisy, study_group, study_setting
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from simsearch.workflows.query import Group, Setting
     from simsearch.workflows.study import Study
 
-MODEL_NAME, NOISY_NAME = "model.safetensors", "noisy"
+NOISY_NAME = "noisy"
 _CONFIDENCE = 0.5  # of a detection, where nobody has chosen
 
 BRIEF = TrainingConfig(

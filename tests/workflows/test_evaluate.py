@@ -90,7 +90,7 @@ def test_scores_and_curves_are_written(tmp_path: Path) -> None:
         (row,) = csv.DictReader(file)
     assert (row["class"], row["objects"], row["average_precision"]) == ("cell", "2", "0.5000")
     with (tmp_path / "out/curves.csv").open() as file:
-        points = [(float(r["similarity"]), float(r["precision"]), float(r["recall"])) for r in csv.DictReader(file)]
+        points = [(float(r["score"]), float(r["precision"]), float(r["recall"])) for r in csv.DictReader(file)]
     assert points == [(0.9, 1.0, 0.5), (0.4, 0.5, 0.5)]
     assert np.asarray(Image.open(tmp_path / "out/curves.png").convert("L")).std() > 1
 
