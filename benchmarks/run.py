@@ -13,7 +13,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # a script of the repository, not of the installed package
 
-from benchmarks import conversion, search_accuracy, search_speed
+from benchmarks import conversion, detect_speed, search_accuracy, search_speed
 
 _SHARED = Path(os.environ.get("SIMSEARCH_DATA", Path(__file__).parents[2] / "shared/data"))
 _METHODS = ("template", "pooled", "patchwise")
@@ -47,6 +47,20 @@ def speed(scratch: Path, options: argparse.Namespace) -> None:
     print(f"template is {ratio:.0f} times faster")
 
 
+def detection(scratch: Path, options: argparse.Namespace) -> None:
+    """Print the cost of models."""
+    print(
+        "\nDetection with 48 px patches, s / megapixel\n| where | dense | patchwise | ratio |\n| --- | --- | --- | --- |"
+    )
+    places = {
+        "one Dask worker, 1,024 x 1,024 px": detect_speed.on_a_worker(scratch, options.trunk[0]),
+        "in process, 512 x 512 px": detect_speed.in_process(options.trunk[0]),
+    }
+    for place, seconds in places.items():
+        dense, patchwise = seconds["dense"], seconds["patchwise"]
+        print(f"| {place} | {dense:.2f} | {patchwise:.2f} | {patchwise / dense:.0f} |")
+
+
 def workers(scratch: Path, options: argparse.Namespace) -> None:
     """Print how a search scales."""
     seconds = search_speed.one_worker_against_two(scratch, options.trunk[0])
@@ -67,7 +81,7 @@ def convert(scratch: Path, options: argparse.Namespace) -> None:
         print(f"| {process} | {value:.0f} |")
 
 
-_BENCHMARKS = {"accuracy": accuracy, "speed": speed, "workers": workers, "convert": convert}
+_BENCHMARKS = {"accuracy": accuracy, "speed": speed, "detection": detection, "workers": workers, "convert": convert}
 
 
 def main() -> None:

@@ -23,7 +23,7 @@ _PATCH = 48
 
 def template_against_patchwise(scratch: Path, trunk: str, side: int = 1024) -> dict[str, float]:
     """Return the seconds per megapixel of the search step of both methods, on one worker, warmed up."""
-    image, boxes = _write_image(scratch, side)
+    image, boxes = write_tissue(scratch, side)
     found = {}
     with open_cluster("local:1") as client:
         for method in ("template", "patchwise"):
@@ -40,7 +40,7 @@ def template_against_patchwise(scratch: Path, trunk: str, side: int = 1024) -> d
 
 def one_worker_against_two(scratch: Path, trunk: str, side: int = 4096) -> dict[int, float]:
     """Return the seconds of the search step on one and two workers, warmed up."""
-    image, boxes = _write_image(scratch, side)
+    image, boxes = write_tissue(scratch, side)
     found = {}
     for n_workers in (1, 2):
         with open_cluster(f"local:{n_workers}") as client:
@@ -59,7 +59,7 @@ def _use_one_thread() -> None:
     torch.set_num_threads(1)  # so that one worker uses one core, and the second is not idle only by name
 
 
-def _write_image(scratch: Path, side: int) -> tuple[Path, Path]:
+def write_tissue(scratch: Path, side: int) -> tuple[Path, Path]:
     """Tile scikit-image's tissue image to a square, mirrored so that it has no seams."""
     path, boxes = scratch / f"tissue{side}.ome.zarr", scratch / f"tissue{side}.csv"
     boxes.write_text(

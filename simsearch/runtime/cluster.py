@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 _WORKER_BYTES = 2 * 2**30  # what a worker with a trunk and its largest tile needs
 _TIMEOUT_S = 10
-# Dask lets workers give memory back at once, which keeps glibc from learning how large tensors are: each would be mapped
-# anew, page by page. This tells it.
+# Dask lets workers give memory back at once, which keeps glibc from learning how large tensors are: each would be
+# mapped anew, page by page. This tells it.
 _ALLOCATOR = {
     "distributed.nanny.pre-spawn-environ.MALLOC_MMAP_THRESHOLD_": 2**30,
     "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": 2**28,
