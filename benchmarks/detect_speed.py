@@ -9,6 +9,7 @@ import torch
 
 from benchmarks.search_speed import write_tissue
 from simsearch.core.tiles import Region
+from simsearch.io.colors import RGB_NAMES
 from simsearch.nn.classifier import KINDS, Kind, PatchClassifier, classifier_extractor
 from simsearch.nn.extractor import needed_region, vectors
 from simsearch.nn.model_file import ModelHeader, model_to_bytes
@@ -77,7 +78,7 @@ def _model(kind: Kind, trunk: str) -> bytes:
         classes=("background", "a", "b", "c"),
         patch_shape=_PATCH,
         downsampling=1,
-        channels=("R", "G", "B"),
+        channels=RGB_NAMES,
         ranges=((0.0, 255.0),) * 3,
         dtype="uint8",
         pixel_size_um=None,

@@ -49,9 +49,8 @@ def speed(scratch: Path, options: argparse.Namespace) -> None:
 
 def detection(scratch: Path, options: argparse.Namespace) -> None:
     """Print the cost of models."""
-    print(
-        "\nDetection with 48 px patches, s / megapixel\n| where | dense | patchwise | ratio |\n| --- | --- | --- | --- |"
-    )
+    print("\nDetection with 48 px patches, s / megapixel")
+    print("| where | dense | patchwise | ratio |\n| --- | --- | --- | --- |")
     places = {
         "one Dask worker, 1,024 x 1,024 px": detect_speed.on_a_worker(scratch, options.trunk[0]),
         "in process, 512 x 512 px": detect_speed.in_process(options.trunk[0]),

@@ -10,6 +10,7 @@ from simsearch.nn.features import gaussian
 from simsearch.nn.similarity import (
     Query,
     make_query,
+    mean_similarity,
     mean_vector,
     prototype_maps,
     query_from_bytes,
@@ -31,18 +32,20 @@ def weighted_cosine(first: Block, second: Block) -> float:
     return products / np.sqrt(lengths * other_lengths) if lengths * other_lengths > 0 else 0.0
 
 
-def oracle(vectors: Block, blocks: list[list[Block]], centre: Block) -> Block:
+def prototype_oracle(vectors: Block, blocks: list[list[Block]], centre: Block) -> list[Block]:
+    """Compare every position with every prototype, those of a class by the shapes of their blocks."""
     margin = max(max(block.shape[1:]) for class_blocks in blocks for block in class_blocks) // 2
     height, width = (side - 2 * margin for side in vectors.shape[1:])
-    maps = np.zeros((len(blocks), height, width))
-    for c, y, x in np.ndindex(*maps.shape):
-        cosines = []
-        for block in blocks[c]:
-            kh, kw = block.shape[1:]
+    maps = []
+    for class_blocks in blocks:
+        ordered = sorted(class_blocks, key=lambda block: block.shape[1:])
+        found = np.zeros((len(ordered), height, width))
+        for p, y, x in np.ndindex(*found.shape):
+            kh, kw = ordered[p].shape[1:]
             top, left = y + margin - kh // 2, x + margin - kw // 2
             around = vectors[:, top : top + kh, left : left + kw]
-            cosines.append(weighted_cosine(around - centre[:, None, None], block - centre[:, None, None]))
-        maps[c, y, x] = max(cosines)
+            found[p, y, x] = weighted_cosine(around - centre[:, None, None], ordered[p] - centre[:, None, None])
+        maps.append(found)
     return maps
 
 
@@ -61,12 +64,36 @@ def test_similarity_equals_the_loop_written_weighted_cosine(is_centred: bool) ->
     centre = vectors.mean(dim=(1, 2)) if is_centred else torch.zeros(D)
     query = make_query(blocks, centre)
     assert query.margin == 3
-    expected = oracle(
+    expected = prototype_oracle(
         vectors.double().numpy(),
         [[block.double().numpy() for block in class_blocks] for class_blocks in blocks],
         centre.double().numpy(),
     )
-    np.testing.assert_allclose(similarity_maps(prototype_maps(vectors, query)).numpy(), expected, atol=1e-5)
+    maps = prototype_maps(vectors, query)
+    assert [tuple(found.shape) for found in maps] == [(3, 11, 9), (1, 11, 9), (2, 11, 9)]
+    for found, wanted in zip(maps, expected, strict=True):
+        np.testing.assert_allclose(found.numpy(), wanted, atol=1e-5)
+    highest = np.stack([wanted.max(axis=0) for wanted in expected])
+    np.testing.assert_allclose(similarity_maps(maps).numpy(), highest, atol=1e-5)
+    np.testing.assert_allclose(mean_similarity(maps).numpy(), paper_sum(expected) / 6, atol=1e-5)
+
+
+def paper_sum(maps: list[Block]) -> Block:
+    """Sum over the similarities to all prototypes, whatever their class (algorithm 1)."""
+    total = np.zeros(maps[0].shape[1:])
+    for class_maps in maps:
+        for prototype_map in class_maps:
+            total += prototype_map
+    return total
+
+
+def test_the_mean_similarity_puts_positions_in_the_papers_order() -> None:
+    # One class has far more prototypes than the other: means of classes would give another order.
+    maps = [drawn(1, 6, 7, seed=1).clamp(-1, 1), drawn(9, 6, 7, seed=2).clamp(-1, 1)]
+    order = np.argsort(paper_sum([found.double().numpy() for found in maps]), axis=None)
+    assert mean_similarity(maps).flatten().argsort().tolist() == order.tolist()
+    of_classes = torch.stack([found.mean(dim=0) for found in maps]).mean(dim=0)
+    assert of_classes.flatten().argsort().tolist() != order.tolist()
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (3, 3), (3, 7)])
