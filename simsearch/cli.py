@@ -12,6 +12,7 @@ from simsearch.cli_options import (
     FOLDER,
     ReportedGroup,
     cluster_option,
+    confidence_option,
     end,
     overwrite_option,
     skip_errors_option,
@@ -215,7 +216,7 @@ def detect(
     cluster: str,
     **options: Any,  # noqa: ANN401  as many types as DetectOptions has fields
 ) -> None:
-    """Run MODEL (of `simsearch train`) over IMAGES (OME-Zarr images or plates)."""
+    """Run MODEL (of `simsearch train`) over IMAGES (OME-Zarr images or plates); what was stopped goes on."""
     from simsearch.console import show_detections, show_progress
     from simsearch.runtime.cluster import open_cluster
     from simsearch.workflows.detect import DetectOptions
@@ -227,6 +228,17 @@ def detect(
         report = run(client, found, model, out, DetectOptions(**options), observe=observe)
     show_detections(report)
     end(report.failures)
+
+
+@main.command()
+@click.argument("results", type=FOLDER)
+@confidence_option
+def rethreshold(results: Path, confidence_thresholds: dict[str, float]) -> None:
+    """Choose other confidence thresholds for RESULTS of `simsearch detect`; no pixel is read."""
+    from simsearch.console import show_objects
+    from simsearch.workflows.objects import rethreshold as run
+
+    show_objects(run(results, confidence_thresholds))
 
 
 @main.command()

@@ -83,6 +83,14 @@ threshold_option = click.option(
     callback=_values,
     help="Similarity threshold of a class; repeat for others.",
 )
+confidence_option = click.option(
+    "--confidence",
+    "confidence_thresholds",
+    multiple=True,
+    metavar="CLASS=VALUE",
+    callback=_values,
+    help="Confidence threshold of a class; repeat for others.",
+)
 z_option = click.option(
     "--z", metavar="INDEX|max", callback=_selection, help="Which z plane, or max for the maximum over all."
 )

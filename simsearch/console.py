@@ -25,7 +25,7 @@ from simsearch.runtime.events import Event, Observer, StepEnded, StepStarted, Ta
 from simsearch.training.epochs import EpochDone
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from simsearch.curation.history import History
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from simsearch.workflows.detect import DetectReport
     from simsearch.workflows.evaluate import ClassScore
     from simsearch.workflows.measure import Measurement
+    from simsearch.workflows.objects import ObjectsReport
     from simsearch.workflows.search import SearchReport
     from simsearch.workflows.study import Study
     from simsearch.workflows.train import TrainReport
@@ -154,11 +155,23 @@ def show_training(report: TrainReport) -> None:
 
 def show_detections(report: DetectReport) -> None:
     """Print what a model has found."""
-    table = Table("class", "confidence threshold", "objects", title=f"Detections in {report.n_images} images")
-    for name, n_objects in report.n_objects.items():
-        table.add_row(name, f"{report.confidence_thresholds[name]:g}", str(n_objects))
+    before = f", {report.n_done_before} of {report.n_tiles} tiles done before" if report.n_done_before else ""
+    _out.print(f"{report.n_images} images{before}")
+    _show_counts(report.confidence_thresholds, report.n_objects, report.folder)
+
+
+def show_objects(report: ObjectsReport) -> None:
+    """Print what is above confidence thresholds."""
+    _show_counts(report.confidence_thresholds, report.n_objects, report.folder)
+
+
+def _show_counts(thresholds: Mapping[str, float], n_objects: Mapping[str, int], folder: Path) -> None:
+    table = Table("class", "confidence threshold", "objects", title="Detections")
+    for name, n in n_objects.items():
+        table.add_row(name, f"{thresholds[name]:g}", str(n))
     _out.print(table)
-    _out.print(f"Tables: {report.folder}", soft_wrap=True)
+    _out.print(f"Tables, GeoJSON for QuPath, reports of plates: {folder}", soft_wrap=True)
+    _out.print(f"Another threshold: simsearch rethreshold {folder} --confidence CLASS=VALUE", soft_wrap=True)
 
 
 def show_conversion(report: Report) -> None:

@@ -137,14 +137,20 @@ def objects(peaks: Sequence[Peak], thresholds: Mapping[str, float]) -> list[Peak
     thresholds : mapping of str to float
         Lowest score of an object of each class.
     """
-    by_image: dict[str, list[Peak]] = defaultdict(list)
-    for peak in peaks:
+    return [peaks[index] for index in object_indices(peaks, thresholds)]
+
+
+def object_indices(peaks: Sequence[Peak], thresholds: Mapping[str, float]) -> list[int]:
+    """Tell which peaks `objects` takes, image by image."""
+    by_image: dict[str, list[int]] = defaultdict(list)
+    for index, peak in enumerate(peaks):
         if peak.score >= thresholds[peak.class_name]:
-            by_image[peak.image].append(peak)
+            by_image[peak.image].append(index)
     found = []
-    for here in by_image.values():
+    for indices in by_image.values():
+        here = [peaks[index] for index in indices]
         points = np.array([(peak.y, peak.x) for peak in here])
         distance = min(min(peak.patch_shape) for peak in here) / 2
         is_kept = strongest(points, np.array([peak.score for peak in here]), distance)
-        found += [peak for peak, keep in zip(here, is_kept, strict=True) if keep]
+        found += [index for index, keep in zip(indices, is_kept, strict=True) if keep]
     return found

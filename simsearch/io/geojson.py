@@ -16,8 +16,10 @@ from simsearch.errors import AnnotationError, SourceError
 from simsearch.io.curation_table import BACKGROUND, Annotation, Reading, make_annotation, plain_number, replacing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
+
+    from simsearch.core.peaks import Peak
 
 _NAMESPACE = UUID("6f0c5b5e-2f64-4e0d-9d4c-5a1f0c3a7b11")
 _GREY = "#808080"
@@ -65,20 +67,44 @@ def write_features(annotations: Iterable[Annotation], path: Path) -> int:
     StoreError
         If it cannot be written.
     """
+    return _write((_feature(annotation) for annotation in annotations), path)
+
+
+def write_detections(detections: Iterable[Peak], colors: Mapping[str, str], path: Path) -> int:
+    """Write detections of one image as QuPath's detection objects, with their confidence as a measurement.
+
+    Parameters
+    ----------
+    detections : iterable of Peak
+        Written one after the other, however many there are.
+    colors : mapping of str to str
+        ``#`` and 6 hex digits for each class.
+    path : Path
+        Where to write.
+
+    Returns
+    -------
+    int
+        How many.
+
+    Raises
+    ------
+    StoreError
+        If it cannot be written.
+    """
+    return _write((_detection(peak, colors[peak.class_name]) for peak in detections), path)
+
+
+def _write(features: Iterable[dict[str, Any]], path: Path) -> int:
     n_features = 0
     with replacing(path) as file:
         file.write('{"type":"FeatureCollection","features":[')
-        for text in _texts(annotations):
+        for feature in features:
             file.write(",\n" if n_features else "\n")
-            file.write(text)
+            file.write(json.dumps(feature, allow_nan=False, separators=(",", ":")))
             n_features += 1
         file.write("\n]}\n")
     return n_features
-
-
-def _texts(annotations: Iterable[Annotation]) -> Iterator[str]:
-    for annotation in annotations:
-        yield json.dumps(_feature(annotation), allow_nan=False, separators=(",", ":"))
 
 
 def _feature(annotation: Annotation) -> dict[str, Any]:
@@ -94,6 +120,21 @@ def _feature(annotation: Annotation) -> dict[str, Any]:
             "name": name,
             "classification": {"name": box.class_name, "color": _rgb(annotation.color or _GREY)},
             "metadata": {"source": "simsearch", "image": box.image, "role": annotation.role},
+        },
+    }
+
+
+def _detection(peak: Peak, color: str) -> dict[str, Any]:
+    box = Box(peak.image, peak.class_name, peak.y, peak.x, *peak.patch_shape)
+    key = "|".join((peak.image, peak.class_name, "detection", f"{peak.y:.3f}", f"{peak.x:.3f}"))
+    return {
+        "type": "Feature",
+        "id": str(uuid5(_NAMESPACE, key)),
+        "geometry": {"type": "Polygon", "coordinates": [_ring(box)]},
+        "properties": {
+            "objectType": "detection",
+            "classification": {"name": peak.class_name, "color": _rgb(color)},
+            "measurements": {"confidence": peak.score},
         },
     }
 

@@ -11,6 +11,7 @@ from simsearch.errors import StoreError
 from simsearch.io.writing import store_errors
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 JOURNAL_NAME = ".simsearch-journal.jsonl"
@@ -42,7 +43,7 @@ class Journal:
                 begun = fingerprint, frozenset()
             folder.mkdir(parents=True, exist_ok=True)
             self._file = self._path.open("a+", encoding="utf-8")
-        _lock(self._file.fileno(), folder, self._file.close)
+        lock_file(self._file.fileno(), folder, self._file.close)
         self.done = begun[1]
         if self._file.tell() == 0:
             self._append({"fingerprint": fingerprint})
@@ -83,17 +84,23 @@ def _parsed(line: str) -> dict[str, str]:
 def _check_free(path: Path) -> None:
     if path.exists():
         with path.open("a") as file:
-            _lock(file.fileno(), path.parent, file.close)
+            lock_file(file.fileno(), path.parent, file.close)
 
 
-def _lock(descriptor: int, folder: Path, close: object) -> None:
+def lock_file(descriptor: int, folder: Path, close: Callable[[], object]) -> None:
+    """Lock an open file, where the file system can.
+
+    Raises
+    ------
+    StoreError
+        If another process has locked it; the file is closed before.
+    """
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
-        if callable(close):
-            close()
+        close()
         raise StoreError(
-            f"{folder}: expected to be the only one to write, got another conversion at work: wait for it, or stop it"
+            f"{folder}: expected to be the only one to write, got another command at work: wait for it, or stop it"
         ) from error
     except OSError:
         return  # a file system without locks

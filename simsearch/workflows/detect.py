@@ -2,36 +2,42 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from simsearch.core.peaks import Peak, objects
 from simsearch.core.tiles import tile_cores
-from simsearch.errors import ModelFileError, StoreError
-from simsearch.io.peak_table import write_peaks
+from simsearch.errors import ModelFileError
+from simsearch.io.peak_table import write_detections
+from simsearch.io.plate import is_plate
 from simsearch.io.scaled import scaled
+from simsearch.io.stores import written_at
+from simsearch.io.tile_log import TileLog
 from simsearch.io.writing import store_errors
 from simsearch.nn.classifier import classifier_extractor
 from simsearch.nn.model_file import ModelHeader, check_fits, model_from_bytes
 from simsearch.runtime.detect_tasks import DetectTask, detect_tile
 from simsearch.runtime.events import Observer, ignore
-from simsearch.runtime.submit import run_tasks
+from simsearch.runtime.submit import Failed, run_tasks
 from simsearch.runtime.views import View
 from simsearch.runtime.worker import lent
+from simsearch.workflows.objects import RUN_NAME, write_objects
 from simsearch.workflows.peaks import peaks_of
 from simsearch.workflows.provenance import Timings, write_run
-from simsearch.workflows.query import image_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from simsearch.core.peaks import Peak
     from simsearch.io.image import ImageMeta
     from simsearch.runtime import Client
     from simsearch.workflows.image_set import ImageSet
 
 _TILE = {"dense": 128, "patchwise": 96}  # grid positions along a side: seconds of work for a CPU
-_RESULTS = ("detections.parquet", "detections.csv", "run.json")
+_LOG_NAME = "tiles.jsonl"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +49,7 @@ class DetectOptions:
     tile: int | None = None
     """Grid positions along a side of a tile; by default what takes a CPU a few seconds."""
     overwrite: bool = False
-    """Replace the results of an earlier run."""
+    """Replace the results of another run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +60,16 @@ class DetectReport:
     """Where the results are."""
     n_images: int
     """Number of images."""
+    n_tiles: int
+    """Number of tiles."""
+    n_done_before: int
+    """How many of them an earlier run had done."""
     n_objects: Mapping[str, int]
     """Number of objects of each class: at their confidence thresholds, each place as its most probable class."""
     confidence_thresholds: Mapping[str, float]
-    """Of the model, for each class."""
+    """For each class."""
     failures: tuple[tuple[str, str], ...]
-    """Names of images that were left out, and why."""
+    """Names of images and tiles that were left out, and why."""
     seconds: Mapping[str, float]
     """How long each step took."""
 
@@ -69,16 +79,20 @@ def detect(
 ) -> DetectReport:
     """Run a model over images, and write what it finds.
 
+    A run that was killed goes on when it is started again: what tiles gave is kept in the folder. Tiles that failed
+    are tried again.
+
     Parameters
     ----------
     client : distributed.Client
         The cluster.
     images : ImageSet
-        Where to look. Images that fail, or that the model was not trained for, are left out of it, or end the run.
+        Where to look. If it skips errors, images that the model was not trained for are left out, and of others the
+        tiles that cannot be read; otherwise the first error ends the run.
     model : Path
         A model file of `train_study`.
     folder : Path
-        Gets detections.parquet, detections.csv and run.json.
+        Gets detections.parquet, detections.csv, objects.csv, geojson/, plates/ and run.json.
     options : DetectOptions
         How to detect.
     observe : callable
@@ -96,38 +110,80 @@ def detect(
     SourceError
         If an image cannot be read.
     StoreError
-        If the folder cannot be written, or holds results already.
+        If the folder cannot be written, or holds other results.
     """
     timings = Timings(observe)
     blob, header = _read_model(model)
     for image in images:
         _check(images, image, header)
-    there = [name for name in _RESULTS if (folder / name).exists()]
-    if there and not options.overwrite:
-        raise StoreError(f"{folder}: expected a new folder, got {there[0]} in it: add --overwrite or name another")
-    peaks: list[Peak] = []
-    with lent(client, blob) as digest:
-        tasks = [task for image in images for task in _tasks(image, header, digest, options)]
-        outcomes = run_tasks(client, detect_tile, tasks, step="detect", observe=timings)
-        for task, table in images.results(outcomes, image_name):
-            peaks += peaks_of(table, task.view, header.classes[1:], header.patch_shape)
-    peaks = [peak for peak in peaks if peak.image in images]
+    digest = hashlib.sha256(blob).hexdigest()
+    tasks = [task for image in images for task in _tasks(image, header, digest, options)]
+    with TileLog(folder / _LOG_NAME, _fingerprint(images, digest, options), overwrite=options.overwrite) as log:
+        missing = [task for task in tasks if str(task) not in log.done]
+        failures = _run(client, missing, blob, log, skip_errors=images.skips_errors, observe=timings)
+        peaks = [peak for task in tasks for peak in _found(task, log, header)]
     thresholds = dict(zip(header.classes[1:], header.confidence_thresholds, strict=True))
-    counted = objects(peaks, thresholds)
-    report = DetectReport(
-        folder=folder,
-        n_images=len(images),
-        n_objects={name: sum(peak.class_name == name for peak in counted) for name in header.classes[1:]},
-        confidence_thresholds=thresholds,
-        failures=images.failures,
-        seconds=timings.seconds,
-    )
     with store_errors(str(folder)):
-        folder.mkdir(parents=True, exist_ok=True)
-        write_peaks(peaks, {image.name: image for image in images}, folder, score="confidence")
-        content = {"options": options, "model": f"{model}@{digest[:16]}", "header": header, "report": report}
-        write_run(folder / "run.json", "detect", content | {"images": [image.path for image in images]})
+        write_detections(peaks, {image.name: image for image in images}, digest, folder)
+        plates = _plates(images)
+        written = write_objects(folder, thresholds, plates)
+        report = DetectReport(
+            folder=folder,
+            n_images=len(images),
+            n_tiles=len(tasks),
+            n_done_before=len(tasks) - len(missing),
+            n_objects=written.n_objects,
+            confidence_thresholds=thresholds,
+            failures=(*images.failures, *failures),
+            seconds=timings.seconds,
+        )
+        content = {"options": options, "model": f"{model}@{digest}", "header": header, "plates": plates}
+        content |= {"confidence_thresholds": thresholds, "images": [image.path for image in images], "report": report}
+        write_run(folder / RUN_NAME, "detect", content)
     return report
+
+
+def _run(
+    client: Client, tasks: Sequence[DetectTask], blob: bytes, log: TileLog, *, skip_errors: bool, observe: Observer
+) -> list[tuple[str, str]]:
+    """Do what is missing; return the tiles that failed, and why, or end with the first."""
+    failures: list[tuple[str, str]] = []
+    if not tasks:
+        return failures
+    with lent(client, blob), closing(run_tasks(client, detect_tile, tasks, step="detect", observe=observe)) as outcomes:
+        for outcome in outcomes:
+            if not isinstance(outcome, Failed):
+                log.add(str(outcome.task), outcome.result)
+            elif skip_errors:
+                failures.append((str(outcome.task), str(outcome.error)))
+            else:
+                raise outcome.error
+    return failures
+
+
+def _found(task: DetectTask, log: TileLog, header: ModelHeader) -> Iterator[Peak]:
+    rows = log.done.get(str(task))
+    if rows is not None:
+        yield from peaks_of(rows, task.view, header.classes[1:], header.patch_shape)
+
+
+def _fingerprint(images: ImageSet, model: str, options: DetectOptions) -> str:
+    """Hash all that results depend on."""
+    content = {
+        "model": model,
+        "floor": options.floor,
+        "tile": options.tile,
+        "images": [(image.path, image.stamp, written_at(image.path), image.z, image.t) for image in images],
+    }
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _plates(images: ImageSet) -> list[str]:
+    """List the plates that images are fields of."""
+    names = {
+        image.path.removesuffix("/" + "/".join(image.name.split("/")[1:])) for image in images if "/" in image.name
+    }
+    return [path for path in sorted(names) if is_plate(path)]
 
 
 def _read_model(path: Path) -> tuple[bytes, ModelHeader]:

@@ -74,6 +74,11 @@ class ImageSet:
         return {name: image.shape for name, image in self._images.items()}
 
     @property
+    def skips_errors(self) -> bool:
+        """Whether what fails is left out, instead of ending the run."""
+        return self._skip_errors
+
+    @property
     def failures(self) -> tuple[tuple[str, str], ...]:
         """Names of the images that were left out, and why."""
         return tuple(self._failures.items())

@@ -1,0 +1,122 @@
+"""What a plate says: a table of its wells, heat maps, and dose response where its plate map has doses."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from simsearch.core.dose_response import DoseResponse, fit_dose_response, z_prime
+from simsearch.errors import ConfigError
+from simsearch.io.dose_curves import DosePanel, draw_dose_response
+from simsearch.io.heat_maps import draw_heat_maps
+from simsearch.io.writing import store_errors
+from simsearch.workflows.plate_summary import WellSummary, write_well_table
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+POSITIVE, NEGATIVE, EMPTY = "positive_control", "negative_control", "empty"
+"""What the column ``role`` of a plate map says of wells."""
+_MIN_DOSES = 5
+_DRUG, _DOSE, _UNIT, _ROLE = "drug", "dose", "unit", "role"
+
+
+def write_plate_report(wells: Sequence[WellSummary], folder: Path) -> list[Path]:
+    """Write what the wells of one plate hold.
+
+    Parameters
+    ----------
+    wells : sequence of WellSummary
+        All wells of a plate. Dose response needs a column ``dose`` in its plate map; ``drug``, ``unit`` and ``role``
+        (positive_control, negative_control, empty) are used where they are.
+    folder : Path
+        Gets ``wells.csv`` and ``heat_maps.png``, and with at least five doses of a drug ``dose_response.csv`` and
+        ``dose_response.png``.
+
+    Returns
+    -------
+    list of Path
+        The files.
+
+    Raises
+    ------
+    StoreError
+        If the folder cannot be written.
+    """
+    classes = list(wells[0].counts)
+    files = [folder / "wells.csv", folder / "heat_maps.png"]
+    with store_errors(str(folder)):
+        folder.mkdir(parents=True, exist_ok=True)
+        write_well_table(wells, files[0])
+        shown = {f"fraction {name}": {well.well: well.fraction(name) for well in wells} for name in classes}
+        totals: dict[str, float] = {well.well: sum(well.counts.values()) for well in wells}
+        draw_heat_maps({**shown, "objects": totals}, wells[0].plate, files[1])
+        drugs = _drugs(wells)
+        if drugs:
+            panels = [_panel(drug, rows, classes) for drug, rows in drugs.items()]
+            files += [folder / "dose_response.csv", folder / "dose_response.png"]
+            _write_fits(drugs, panels, files[2])
+            draw_dose_response(panels, files[3])
+    return files
+
+
+def _drugs(wells: Sequence[WellSummary]) -> dict[str, list[WellSummary]]:
+    """Group wells by drug, as far as they have a dose and hold something; drugs of few doses are left out."""
+    drugs: dict[str, list[WellSummary]] = defaultdict(list)
+    for well in wells:
+        holds_some = any(well.counts.values()) and well.treatment.get(_ROLE) != EMPTY
+        if holds_some and isinstance(well.treatment.get(_DOSE), int | float):
+            drugs[str(well.treatment.get(_DRUG, ""))].append(well)
+    return {drug: rows for drug, rows in drugs.items() if len(set(_doses(rows))) >= _MIN_DOSES}
+
+
+def _doses(wells: Sequence[WellSummary]) -> NDArray[np.float64]:
+    return np.array([float(well.treatment[_DOSE]) for well in wells])
+
+
+def _fractions(wells: Sequence[WellSummary], name: str) -> NDArray[np.float64]:
+    return np.array([well.fraction(name) for well in wells])
+
+
+def _panel(drug: str, wells: Sequence[WellSummary], classes: Sequence[str]) -> DosePanel:
+    fractions = {name: _fractions(wells, name) for name in classes}
+    fits = {name: fit for name in classes if (fit := _fit(_doses(wells), fractions[name])) is not None}
+    determined = {name: fit for name, fit in fits.items() if math.isfinite(fit.ec50_interval[1])}
+    return DosePanel(drug, str(wells[0].treatment.get(_UNIT, "")), _doses(wells), fractions, determined)
+
+
+def _fit(doses: NDArray[np.float64], responses: NDArray[np.float64]) -> DoseResponse | None:
+    try:
+        return fit_dose_response(doses, responses)
+    except ConfigError:  # a class whose fraction is the same everywhere has no curve
+        return None
+
+
+def _write_fits(drugs: dict[str, list[WellSummary]], panels: Sequence[DosePanel], path: Path) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        rows = csv.writer(file)
+        rows.writerow(("drug", "class", "ec50", "low", "high", "unit", "bottom", "top", "slope", "z_prime"))
+        for (drug, wells), panel in zip(drugs.items(), panels, strict=True):
+            for name in panel.fractions:
+                fit = panel.fits.get(name)
+                curve = (fit.ec50, *fit.ec50_interval) if fit else ("", "", "")
+                shape = (fit.bottom, fit.top, fit.slope) if fit else ("", "", "")
+                rows.writerow((drug, name, *curve, panel.unit, *shape, _z_prime(wells, name)))
+
+
+def _z_prime(wells: Sequence[WellSummary], name: str) -> float | str:
+    """Return the Z'-factor of a class's fraction; empty without controls."""
+    positive, negative = (
+        _fractions([well for well in wells if well.treatment.get(_ROLE) == role], name) for role in (POSITIVE, NEGATIVE)
+    )
+    try:
+        return z_prime(positive, negative)
+    except ConfigError:
+        return ""
