@@ -170,7 +170,13 @@ def search(
 )
 @click.option("--selflearn/--no-selflearn", default=True, show_default=True, help="Learn from images not displayed.")
 @click.option("--negatives/--no-negatives", default=True, show_default=True, help="Learn from flagged negatives.")
-@click.option("--beside/--no-beside", default=True, show_default=True, help="Learn places beside objects as none.")
+@click.option(
+    "--objects/--areas",
+    "beside",
+    default=True,
+    show_default=True,
+    help="Whether classes are objects, beside which is background, or areas to `segment`.",
+)
 @click.option("--paper", is_flag=True, help="Train as long as the paper, without averaging of weights.")
 @click.option("--averaging/--no-averaging", default=True, show_default=True, help="Average weights over steps.")
 @click.option("--noisy", "n_noisy", default=1000, show_default=True, help="At most so many noisy patches; 0 for all.")
@@ -227,6 +233,45 @@ def detect(
     with open_cluster(cluster) as client, show_progress() as observe:
         report = run(client, found, model, out, DetectOptions(**options), observe=observe)
     show_detections(report)
+    end(report.failures)
+
+
+@main.command()
+@click.argument("model", type=FILE)
+@click.argument("images", nargs=-1, required=True)
+@click.option("--out", type=FOLDER, required=True, help="Folder for results.")
+@click.option("--tissue-mask/--no-tissue-mask", default=True, show_default=True, help="Leave glass out (RGB only).")
+@click.option(
+    "--beside-image/--in-results", default=True, show_default=True, help="Where labels are written, if they can be."
+)
+@click.option("--name", default="simsearch", show_default=True, help="Of the labels in an image.")
+@z_option
+@t_option
+@skip_errors_option
+@overwrite_option
+@cluster_option
+def segment(
+    model: Path,
+    images: Sequence[str],
+    out: Path,
+    z: Selection,
+    t: Selection,
+    *,
+    skip_errors: bool,
+    cluster: str,
+    **options: Any,  # noqa: ANN401  as many types as SegmentOptions has fields
+) -> None:
+    """Give each pixel of IMAGES a class with MODEL (of `simsearch train`), as OME-Zarr labels; measure areas."""
+    from simsearch.console import show_progress, show_segmentation
+    from simsearch.runtime.cluster import open_cluster
+    from simsearch.workflows.image_set import find_image_set
+    from simsearch.workflows.segment import SegmentOptions
+    from simsearch.workflows.segment import segment as run
+
+    found = find_image_set(images, z=z, t=t, skip_errors=skip_errors)
+    with open_cluster(cluster) as client, show_progress() as observe:
+        report = run(client, found, model, out, SegmentOptions(**options), observe=observe)
+    show_segmentation(report)
     end(report.failures)
 
 

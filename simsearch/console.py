@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from simsearch.workflows.measure import Measurement
     from simsearch.workflows.objects import ObjectsReport
     from simsearch.workflows.search import SearchReport
+    from simsearch.workflows.segment import SegmentReport
     from simsearch.workflows.study import Study
     from simsearch.workflows.train import TrainReport
 
@@ -158,6 +159,24 @@ def show_detections(report: DetectReport) -> None:
     before = f", {report.n_done_before} of {report.n_tiles} tiles done before" if report.n_done_before else ""
     _out.print(f"{report.n_images} images{before}")
     _show_counts(report.confidence_thresholds, report.n_objects, report.folder)
+
+
+def show_segmentation(report: SegmentReport) -> None:
+    """Print how much of each image is of which class."""
+    before = f", {report.n_done_before} of {report.n_tiles} tiles done before" if report.n_done_before else ""
+    classes = list(report.images[0].n_pixels) if report.images else []
+    table = Table(
+        "image", "tissue", *classes, "skipped", title=f"Areas, of tissue, in {len(report.images)} images{before}"
+    )
+    for each in report.images:
+        shares = [f"{n / each.n_tissue:.1%}" if each.n_tissue else "-" for n in each.n_pixels.values()]
+        skipped = f"{each.n_skipped / each.n_image:.0%}"
+        table.add_row(each.image, f"{each.n_tissue / each.n_image:.0%}", *shares, skipped)
+    _out.print(table)
+    _out.print(f"Labels: {report.images[0].labels if report.images else '-'}", soft_wrap=True)
+    _out.print(f"Areas, overlays, GeoJSON for QuPath: {report.folder}", soft_wrap=True)
+    for note in report.notes:
+        _out.print(f"Note: {note}", markup=False, soft_wrap=True)
 
 
 def show_objects(report: ObjectsReport) -> None:

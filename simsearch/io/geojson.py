@@ -11,6 +11,8 @@ import math
 from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID, uuid5
 
+from shapely.geometry import mapping
+
 from simsearch.core.boxes import Box
 from simsearch.errors import AnnotationError, SourceError
 from simsearch.io.curation_table import BACKGROUND, Annotation, Reading, make_annotation, plain_number, replacing
@@ -18,6 +20,8 @@ from simsearch.io.curation_table import BACKGROUND, Annotation, Reading, make_an
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
+
+    from shapely import Polygon
 
     from simsearch.core.peaks import Peak
 
@@ -95,6 +99,31 @@ def write_detections(detections: Iterable[Peak], colors: Mapping[str, str], path
     return _write((_detection(peak, colors[peak.class_name]) for peak in detections), path)
 
 
+def write_areas(areas: Iterable[tuple[str, Polygon]], colors: Mapping[str, str], path: Path) -> int:
+    """Write areas of one image as QuPath's annotations.
+
+    Parameters
+    ----------
+    areas : iterable of (str, shapely.Polygon)
+        Class and outline, in full-resolution pixels whose edges, not centres, are at whole numbers.
+    colors : mapping of str to str
+        ``#`` and 6 hex digits for each class.
+    path : Path
+        Where to write.
+
+    Returns
+    -------
+    int
+        How many.
+
+    Raises
+    ------
+    StoreError
+        If it cannot be written.
+    """
+    return _write((_area(name, polygon, colors[name]) for name, polygon in areas), path)
+
+
 def _write(features: Iterable[dict[str, Any]], path: Path) -> int:
     n_features = 0
     with replacing(path) as file:
@@ -135,6 +164,19 @@ def _detection(peak: Peak, color: str) -> dict[str, Any]:
             "objectType": "detection",
             "classification": {"name": peak.class_name, "color": _rgb(color)},
             "measurements": {"confidence": peak.score},
+        },
+    }
+
+
+def _area(name: str, polygon: Polygon, color: str) -> dict[str, Any]:
+    return {
+        "type": "Feature",
+        "id": str(uuid5(_NAMESPACE, f"area|{name}|{polygon.wkt}")),
+        "geometry": mapping(polygon),
+        "properties": {
+            "objectType": "annotation",
+            "classification": {"name": name, "color": _rgb(color)},
+            "metadata": {"source": "simsearch"},
         },
     }
 

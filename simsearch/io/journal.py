@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import shutil
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from simsearch.errors import StoreError
@@ -56,7 +57,8 @@ class Journal:
 
     def close(self) -> None:
         """Let others write the folder."""
-        self._file.close()
+        with suppress(OSError):  # what a full disk did not take was said when it was written
+            self._file.close()
 
     def _append(self, line: dict[str, str]) -> None:
         with store_errors(str(self._path)):

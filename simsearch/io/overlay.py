@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 CLASS_COLORS = ("#E69F00", "#56B4E9", "#CC79A7", "#F0E442", "#009E73", "#D55E00", "#0072B2", "#FFFFFF")
 
 _MAX_SIDE = 2048  # of an overlay, in pixels
+_TINT = 0.4  # how much of a pixel is its class's colour
 _BAR, _FONT_SIZE = 30, 17  # height of the legend and of its letters, in pixels
 
 
@@ -113,6 +114,48 @@ def draw_overlay(
     canvas.save(path)
 
 
+def draw_areas(
+    meta: ImageMeta,
+    channels: Sequence[int],
+    ranges: Sequence[Range],
+    labels: NDArray[np.uint8],
+    classes: Sequence[str],
+    path: Path,
+) -> None:
+    """Draw an image with its areas tinted, and a legend that tells their shares, as PNG.
+
+    Parameters
+    ----------
+    meta : ImageMeta
+        The image.
+    channels : sequence of int
+        Which channels to draw.
+    ranges : sequence of (float, float)
+        For each of them the intensities drawn darkest and brightest.
+    labels : (H, W) uint8 array
+        Index of the class of each pixel from 1 on, at any power of two of downsampling.
+    classes : sequence of str
+        Names of the classes.
+    path : Path
+        Where to write.
+    """
+    image = scaled(meta, 2 ** round(np.log2(max(meta.shape) / max(labels.shape))))
+    height, width = image.shape  # where a side is odd, labels have one more
+    pixels = rescale(read_scaled(image, Region(0, height, 0, width), channels), ranges)
+    tinted = compose(pixels, [meta.channel_colors[c] for c in channels]).astype(np.float32)
+    labels = labels[:height, :width]
+    for value in range(1, len(classes) + 1):
+        color = bytes.fromhex(CLASS_COLORS[(value - 1) % len(CLASS_COLORS)].removeprefix("#"))
+        is_here = labels == value
+        tinted[is_here] = (1 - _TINT) * tinted[is_here] + _TINT * np.array([*color])
+    canvas = Image.new("RGB", (width, height + _BAR), "black")
+    canvas.paste(Image.fromarray(np.rint(tinted).astype(np.uint8)), (0, 0))
+    shares = [f"{name} {(labels == value).mean():.0%}" for value, name in enumerate(classes, start=1)]
+    _draw_texts(ImageDraw.Draw(canvas), shares, top=height)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    canvas.save(path)
+
+
 def _draw_mark(draw: ImageDraw.ImageDraw, mark: Mark, downsampling: int, line: int) -> None:
     top, left = mark.y - mark.height / 2 + 0.5, mark.x - mark.width / 2 + 0.5
     box = [edge / downsampling for edge in (left, top, left + mark.width - 1, top + mark.height - 1)]
@@ -122,9 +165,14 @@ def _draw_mark(draw: ImageDraw.ImageDraw, mark: Mark, downsampling: int, line: i
 
 
 def _draw_legend(draw: ImageDraw.ImageDraw, drawing: Drawing, top: int) -> None:
+    counts = [sum(mark.class_index == index for mark in drawing.marks) for index in range(len(drawing.classes))]
+    _draw_texts(draw, [f"{name}: {count}" for name, count in zip(drawing.classes, counts, strict=True)], top)
+
+
+def _draw_texts(draw: ImageDraw.ImageDraw, texts: Sequence[str], top: int) -> None:
+    """Write what is to be known of each class, in its colour, one behind the other."""
     font = ImageFont.load_default(_FONT_SIZE)
     x = 10.0
-    for index, name in enumerate(drawing.classes):
-        text = f"{name}: {sum(mark.class_index == index for mark in drawing.marks)}"
+    for index, text in enumerate(texts):
         draw.text((x, top + 5), text, fill=CLASS_COLORS[index % len(CLASS_COLORS)], font=font)
         x += draw.textlength(text, font=font) + 24

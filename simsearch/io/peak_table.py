@@ -104,7 +104,7 @@ def write_detections(peaks: Sequence[Peak], images: Mapping[str, ImageMeta], mod
 
 def write_chosen_rows(source: Path, indices: Sequence[int], path: Path) -> None:
     """Write some rows of a Parquet table as CSV."""
-    pyarrow.csv.write_csv(pyarrow.parquet.read_table(source).take(indices), path)
+    pyarrow.csv.write_csv(pyarrow.parquet.read_table(source).take(pa.array(indices, pa.int64())), path)
 
 
 def _detection_table(peaks: Sequence[Peak], image: ImageMeta, model: str) -> pa.Table:
@@ -141,8 +141,12 @@ def read_peaks(path: Path) -> list[Peak]:
         If the file is no such table.
     """
     try:
-        score = "confidence" if "confidence" in pyarrow.parquet.read_schema(path).names else "similarity"
+        names = pyarrow.parquet.read_schema(path).names
+        score = "confidence" if "confidence" in names else "similarity"
         schema = DETECTION_SCHEMA if score == "confidence" else PEAK_SCHEMA
+        missing = [name for name in schema.names if name not in names]
+        if missing:  # they would be read as null
+            raise pa.ArrowInvalid(f"no column {', '.join(missing)}")
         rows = pyarrow.parquet.read_table(path, schema=schema).to_pylist()
     except (OSError, pa.ArrowException) as error:
         raise AnnotationError(f"{path}: expected a Parquet table of peaks, got {error}: search again") from error

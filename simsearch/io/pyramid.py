@@ -67,3 +67,14 @@ def halved(pixels: NDArray[Any]) -> NDArray[Any]:
     total += 1 + ((total >> 2) & 1)
     total >>= 2
     return total.astype(pixels.dtype)
+
+
+def nearest_halved(labels: NDArray[Any]) -> NDArray[Any]:
+    """Take every other pixel along y and x of (..., H, W) labels, of which no mean can be taken.
+
+    Examples
+    --------
+    >>> nearest_halved(np.array([[1, 2, 7], [2, 1, 8]], dtype=np.uint8))
+    array([[1, 7]], dtype=uint8)
+    """
+    return labels[..., ::2, ::2]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -51,22 +52,24 @@ class TileLog:
                         f"{path.parent}: expected results of the same model, images and options, got others: add "
                         "--overwrite or name another folder"
                     )
-                self._file.truncate(0)
                 lines = []
+            if not lines:  # nothing yet, or not even a first line that is whole
+                self._file.truncate(0)
         self.done: dict[str, NDArray[np.float64]] = {
-            line["tile"]: np.array(line["rows"], np.float64).reshape(-1, 4) for line in lines if "tile" in line
+            line["tile"]: np.array(line["rows"], np.float64) for line in lines if "tile" in line
         }
         """What was found, by the name of the tile."""
         self._append({} if lines else {"fingerprint": fingerprint})
 
-    def add(self, tile: str, rows: NDArray[np.float64]) -> None:
-        """Keep what was found in a tile: (N, 4) numbers."""
+    def add(self, tile: str, rows: NDArray[np.number]) -> None:
+        """Keep what was found in a tile: (N, columns) numbers."""
         self._append({"tile": tile, "rows": rows.tolist()})
-        self.done[tile] = rows
+        self.done[tile] = rows.astype(np.float64)
 
     def close(self) -> None:
         """Let others write it."""
-        self._file.close()
+        with suppress(OSError):  # what a full disk did not take was said when it was written
+            self._file.close()
 
     def __enter__(self) -> Self:
         return self

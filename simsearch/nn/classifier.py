@@ -109,10 +109,8 @@ class PatchClassifier(nn.Module):
         logits: torch.Tensor = self.head(blocks)[:, :, 0, 0]
         return logits
 
-    def log_odds_maps(self, vectors: torch.Tensor) -> torch.Tensor:
-        """Return how probable each class is at each position of a feature grid, against all others (section 2.5).
-
-        The log odds have their maxima where the softmax has them, and do not saturate where it is all but 1.
+    def probability_maps(self, vectors: torch.Tensor) -> torch.Tensor:
+        """Return how probable each class is at each position of a feature grid (section 2.5).
 
         Parameters
         ----------
@@ -122,8 +120,19 @@ class PatchClassifier(nn.Module):
         Returns
         -------
         (classes, H, W) tensor
-            Their logistic function is the softmax.
         """
-        logits: torch.Tensor = self.head(vectors[None])[0]
+        return torch.softmax(self._logit_maps(vectors), dim=0)
+
+    def log_odds_maps(self, vectors: torch.Tensor) -> torch.Tensor:
+        """Return the log odds of each class against all others, as `probability_maps` returns probabilities.
+
+        They have their maxima where the probabilities have them, and do not saturate where one is all but 1. Their
+        logistic function is the probability.
+        """
+        logits = self._logit_maps(vectors)
         others = torch.stack([torch.cat([logits[:c], logits[c + 1 :]]).logsumexp(dim=0) for c in range(len(logits))])
         return logits - others
+
+    def _logit_maps(self, vectors: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = self.head(vectors[None])[0]
+        return logits

@@ -153,7 +153,7 @@ def train_on_worker(task: TrainTask) -> bytes:
         log = _Log(folder, device)
         train(model, patches, task.config, observe=log.observe, keep=log.keep, checkpoint=log.checkpoint)
         training = {**asdict(task.config), "n_clean": len(patches.clean), "n_negatives": len(patches.negatives),
-                    "n_noisy": len(patches.noisy)}  # fmt: skip
+                    "n_noisy": len(patches.noisy), "n_beside": len(task.beside)}  # fmt: skip
         return model_to_bytes(model, replace(task.header, training=training))
 
 

@@ -9,20 +9,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from simsearch.core.tiles import tile_cores
-from simsearch.errors import ModelFileError
 from simsearch.io.peak_table import write_detections
 from simsearch.io.plate import is_plate
-from simsearch.io.scaled import scaled
 from simsearch.io.stores import written_at
 from simsearch.io.tile_log import TileLog
 from simsearch.io.writing import store_errors
-from simsearch.nn.classifier import classifier_extractor
-from simsearch.nn.model_file import ModelHeader, check_fits, model_from_bytes
 from simsearch.runtime.detect_tasks import DetectTask, detect_tile
 from simsearch.runtime.events import Observer, ignore
 from simsearch.runtime.submit import Failed, run_tasks
-from simsearch.runtime.views import View
 from simsearch.runtime.worker import lent
+from simsearch.workflows.models import check_images, model_view, read_model
 from simsearch.workflows.objects import RUN_NAME, write_objects
 from simsearch.workflows.peaks import peaks_of
 from simsearch.workflows.provenance import Timings, write_run
@@ -33,6 +29,7 @@ if TYPE_CHECKING:
 
     from simsearch.core.peaks import Peak
     from simsearch.io.image import ImageMeta
+    from simsearch.nn.model_file import ModelHeader
     from simsearch.runtime import Client
     from simsearch.workflows.image_set import ImageSet
 
@@ -113,9 +110,8 @@ def detect(
         If the folder cannot be written, or holds other results.
     """
     timings = Timings(observe)
-    blob, header = _read_model(model)
-    for image in images:
-        _check(images, image, header)
+    blob, header = read_model(model)
+    check_images(images, header)
     digest = hashlib.sha256(blob).hexdigest()
     tasks = [task for image in images for task in _tasks(image, header, digest, options)]
     with TileLog(folder / _LOG_NAME, _fingerprint(images, digest, options), overwrite=options.overwrite) as log:
@@ -164,7 +160,7 @@ def _run(
 def _found(task: DetectTask, log: TileLog, header: ModelHeader) -> Iterator[Peak]:
     rows = log.done.get(str(task))
     if rows is not None:
-        yield from peaks_of(rows, task.view, header.classes[1:], header.patch_shape)
+        yield from peaks_of(rows.reshape(-1, 4), task.view, header.classes[1:], header.patch_shape)
 
 
 def _fingerprint(images: ImageSet, model: str, options: DetectOptions) -> str:
@@ -186,28 +182,7 @@ def _plates(images: ImageSet) -> list[str]:
     return [path for path in sorted(names) if is_plate(path)]
 
 
-def _read_model(path: Path) -> tuple[bytes, ModelHeader]:
-    try:
-        blob = path.read_bytes()
-    except OSError as error:
-        raise ModelFileError(f"{path}: expected a model, got {error.strerror}: `simsearch train` makes one") from error
-    return blob, model_from_bytes(blob, str(path))[1]
-
-
-def _check(images: ImageSet, image: ImageMeta, header: ModelHeader) -> None:
-    try:
-        check_fits(header, image.name, image.channel_names, image.dtype, image.pixel_size_um)
-    except ModelFileError as error:
-        images.leave_out(image.name, error)
-
-
 def _tasks(image: ImageMeta, header: ModelHeader, digest: str, options: DetectOptions) -> Iterator[DetectTask]:
-    view = View(
-        image=scaled(image, header.downsampling),
-        channels=tuple(image.channel_names.index(name) for name in header.channels),
-        ranges=header.ranges,
-        extractor=classifier_extractor(header.kind, header.working_shape),
-        trunk=digest,
-    )
+    view = model_view(image, header, digest)
     for window in tile_cores(view.grid_shape, options.tile or _TILE[header.kind]):
         yield DetectTask(view, window, options.floor)

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from simsearch.workflows.plate_summary import WellSummary
+
 TABLE_NAME, RUN_NAME = "detections.parquet", "run.json"
 OBJECTS_NAME, GEOJSON_NAME, PLATES_NAME = "objects.csv", "geojson", "plates"
 
@@ -64,18 +66,23 @@ def write_objects(folder: Path, confidence_thresholds: Mapping[str, float], plat
     by_image: dict[str, list[Peak]] = defaultdict(list)
     for index in indices:
         by_image[peaks[index].image].append(peaks[index])
+    objects = [peak for here in by_image.values() for peak in here]
+    wells_of_plates = [_wells(objects, plate, confidence_thresholds) for plate in plates]  # if one is gone, all stays
     with store_errors(str(folder)):
         write_chosen_rows(folder / TABLE_NAME, indices, folder / OBJECTS_NAME)
-        shutil.rmtree(folder / GEOJSON_NAME, ignore_errors=True)
+        for stale in (GEOJSON_NAME, PLATES_NAME):
+            shutil.rmtree(folder / stale, ignore_errors=True)
         for name, here in by_image.items():
             write_geojson(here, colors, folder / GEOJSON_NAME / f"{name}.geojson")
-        for plate in plates:
-            prefix = f"{image_name(plate)}/"
-            own = [peak for name, here in by_image.items() if name.startswith(prefix) for peak in here]
-            wells = summarise_wells(own, plate, confidence_thresholds)
+        for wells in wells_of_plates:
             write_plate_report(wells, folder / PLATES_NAME / wells[0].plate)
     counts = {name: sum(peaks[i].class_name == name for i in indices) for name in confidence_thresholds}
     return ObjectsReport(folder, dict(confidence_thresholds), counts)
+
+
+def _wells(objects: Sequence[Peak], plate: str, confidence_thresholds: Mapping[str, float]) -> list[WellSummary]:
+    prefix = f"{image_name(plate)}/"
+    return summarise_wells([peak for peak in objects if peak.image.startswith(prefix)], plate, confidence_thresholds)
 
 
 def rethreshold(folder: Path, confidence_thresholds: Mapping[str, float]) -> ObjectsReport:

@@ -65,7 +65,8 @@ class TrainOptions:
     averaging: bool = True
     """Whether the weights of the last steps are averaged, where the paper takes the last."""
     beside: bool = True
-    """Whether the classifier learns too that half a patch beside an object is none, which the paper's does not."""
+    """Whether classes are objects: the classifier learns too that half a patch beside one is none, which the paper's
+    does not. Beside a patch of an area there is more of it: False for what will be segmented."""
     n_noisy: int = 1000
     """At most so many noisy patches, as many of each class as there are; 0 for all."""
     n_background: int = N_BACKGROUND
@@ -110,7 +111,7 @@ def train_study(
     study : Study
         Gets a folder in ``models``.
     curation : Curation
-        What was said in it, with background.
+        What was said in it, with background or a second class.
     options : TrainOptions
         How to train.
     observe : callable
@@ -157,9 +158,10 @@ def _classes(curation: Curation) -> list[RoiClass]:
     classes = [each for each in curation.classes if each.prototypes or each.positives]
     if not classes:
         raise CurationError("expected a class with a prototype, got none: draw one, or import boxes")
-    if not curation.background:
+    if not curation.background and len(classes) < 2:
         raise CurationError(
-            "expected accepted background, got none: accept what is suggested (`simsearch study suggest --accept`)"
+            "expected accepted background or a second class, got neither: accept what is suggested "
+            "(`simsearch study suggest --accept`)"
         )
     return classes
 

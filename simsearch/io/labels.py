@@ -1,0 +1,126 @@
+"""Segmentations as OME-Zarr labels: a class a pixel, with the names and colours of the classes."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import zarr
+from ome_zarr.writer import add_metadata, get_metadata
+
+from simsearch.io.ngff import ome_attributes
+from simsearch.io.pyramid import nearest_halved, region_below
+from simsearch.io.stores import is_remote, open_group
+from simsearch.io.writing import (
+    FORMATS,
+    ImageTemplate,
+    OmeVersion,
+    Window,
+    finish_image,
+    read_level,
+    store_errors,
+    write_region,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from simsearch.core.tiles import Region
+    from simsearch.io.image import ImageMeta
+
+_OPAQUE = 255
+
+
+def labels_template(image: ImageMeta, shard: int) -> ImageTemplate:
+    """Describe labels that lie on an image, in the version of OME-Zarr that the image has."""
+    units = (1.0, 1.0) if image.pixel_size_um else image.spacing  # what a pixel measures where nobody named the unit
+    y, x = (start / spacing * unit for start, spacing, unit in zip(image.origin, image.spacing, units, strict=True))
+    return ImageTemplate(
+        n_channels=1,
+        shape=image.shape,
+        dtype="uint8",
+        channel_names=("class",),
+        channel_colors=("FFFFFF",),
+        pixel_size_um=image.pixel_size_um,
+        windows=(Window(0.0, 255.0, 0.0, 255.0),),
+        scale=units,
+        translation=(y, x),
+        chunk=min(256, shard),
+        shard=shard,
+        ome_version=_version(image.path),
+    )
+
+
+def can_hold_labels(image: ImageMeta) -> bool:
+    """Tell whether labels can be written beside the pixels of an image."""
+    return not is_remote(image.path) and os.access(image.path, os.W_OK)
+
+
+def has_labels(path: Path) -> bool:
+    """Tell whether there are labels that are complete: their metadata come last."""
+    try:
+        return bool(get_metadata(zarr.open_group(path, mode="r")).get("multiscales"))
+    except (OSError, ValueError):
+        return False
+
+
+def write_level_from_below(path: str | Path, template: ImageTemplate, level: int, region: Region) -> None:
+    """Write a region of a level of labels: every other pixel of the level below.
+
+    Raises
+    ------
+    StoreError
+        If it cannot be written.
+    """
+    below = region_below(region, template.level_shapes[level - 1])
+    write_region(path, level, region, nearest_halved(read_level(path, level - 1, below, slice(None))))
+
+
+def finish_labels(
+    path: Path, template: ImageTemplate, classes: Sequence[str], colors: Sequence[str], provenance: Mapping[str, Any]
+) -> None:
+    """Write the metadata of labels, and list them in the group ``labels`` if they are in one.
+
+    Parameters
+    ----------
+    path : Path
+        The labels, with all their pixels.
+    template : ImageTemplate
+        What they are.
+    classes : sequence of str
+        Names of the values from 1 on.
+    colors : sequence of str
+        ``#`` and 6 hex digits for each of them.
+    provenance : mapping
+        What made them.
+
+    Raises
+    ------
+    StoreError
+        If the folder cannot be written.
+    """
+    fmt = FORMATS[template.ome_version]
+    finish_image(path, template, provenance)
+    label: dict[str, Any] = {
+        "version": template.ome_version,
+        "colors": [
+            {"label-value": value, "rgba": [*bytes.fromhex(color.removeprefix("#")), _OPAQUE]}
+            for value, color in enumerate(colors, start=1)
+        ],
+        "properties": [{"label-value": value, "class": name} for value, name in enumerate(classes, start=1)],
+    }
+    with store_errors(str(path)):
+        is_beside_image = path.parent.name == "labels"
+        if is_beside_image:
+            label["source"] = {"image": "../../"}
+            parent = zarr.open_group(path.parent, mode="a", zarr_format=fmt.zarr_format)
+            listed = get_metadata(parent).get("labels", [])
+            if path.name not in listed:
+                more = {} if template.ome_version == "0.4" else {"version": template.ome_version}
+                add_metadata(parent, {"labels": [*listed, path.name], **more}, fmt=fmt)
+        add_metadata(zarr.open_group(path, mode="r+"), {"image-label": label}, fmt=fmt)
+
+
+def _version(path: str) -> OmeVersion:
+    return "0.4" if ome_attributes(open_group(path), path)[1] == "0.4" else "0.5"

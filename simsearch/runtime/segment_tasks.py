@@ -1,0 +1,145 @@
+"""What workers do in a segmentation: each task labels whole shards of its own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from simsearch.core.intensity import rescale
+from simsearch.core.segmentation import grid_window, label_pixels
+from simsearch.core.tiles import Region
+from simsearch.core.tissue import tissue_mask
+from simsearch.io.areas import outline
+from simsearch.io.geojson import write_areas
+from simsearch.io.labels import write_level_from_below
+from simsearch.io.overlay import CLASS_COLORS, draw_areas
+from simsearch.io.scaled import ScaledImage, read_scaled
+from simsearch.io.writing import ImageTemplate, read_level, store_errors, write_region
+from simsearch.nn.device import fast_inference
+from simsearch.runtime.models import model_on_worker
+from simsearch.runtime.views import View, window_vectors
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+
+_OVERVIEW = 2048  # pixels of the longer side of overlays, and of what is outlined
+_TOLERANCE = 1.0  # of outlines, in pixels of the overview
+
+
+@dataclass(frozen=True, slots=True)
+class TissueTask:
+    """Find the tissue in an overview of an RGB image."""
+
+    image: ScaledImage
+
+    def __str__(self) -> str:
+        return self.image.meta.name
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentTask:
+    """Label a region of level 0."""
+
+    view: View
+    """The image; its trunk is the model."""
+    region: Region
+    """Whole shards, in level-0 pixels."""
+    path: str
+    """Where the labels are."""
+    thresholds: tuple[float, ...]
+    """Lowest confidence of each class."""
+    tissue: NDArray[np.bool_] | None = None
+    """Where in the region there is tissue, as an overview; None for everywhere."""
+
+    def __str__(self) -> str:
+        return f"{self.view.image.meta.name} y {self.region.y0}:{self.region.y1} x {self.region.x0}:{self.region.x1}"
+
+
+@dataclass(frozen=True, slots=True)
+class LevelTask:
+    """Write a region of a level of labels from the level below."""
+
+    name: str
+    """Of the image."""
+    path: str
+    template: ImageTemplate
+    level: int
+    region: Region
+
+    def __str__(self) -> str:
+        return f"{self.name} level {self.level} y {self.region.y0} x {self.region.x0}"
+
+
+@dataclass(frozen=True, slots=True)
+class DrawTask:
+    """Draw the labels of an image, and outline their areas."""
+
+    view: View
+    path: str
+    """Where the labels are."""
+    template: ImageTemplate
+    classes: tuple[str, ...]
+    overlay: Path
+    """PNG to write."""
+    outlines: Path
+    """GeoJSON to write."""
+
+    def __str__(self) -> str:
+        return self.view.image.meta.name
+
+
+def find_tissue(task: TissueTask) -> NDArray[np.bool_]:
+    """Return the (H, W) tissue mask of an overview."""
+    height, width = task.image.shape
+    pixels = read_scaled(task.image, Region(0, height, 0, width))
+    return tissue_mask(rescale(pixels, [(0.0, float(np.iinfo(task.image.meta.dtype).max))] * 3))
+
+
+def segment_tile(task: SegmentTask) -> NDArray[np.int64]:
+    """Write the labels of a region, and return how many pixels each class has, background first."""
+    model, view = model_on_worker(task.view.trunk), task.view
+    step = (view.image.downsampling, view.extractor.grid.stride)
+    window = grid_window(task.region, step, view.grid_shape)
+    found = window_vectors(model.trunk, view, window.grown(view.margin))
+    with fast_inference(found.device):
+        probabilities = model.probability_maps(found).float().cpu().numpy()
+    labels = label_pixels(probabilities, window, task.region, step, task.thresholds)
+    if task.tissue is not None:
+        labels[~_enlarged(task.tissue, labels.shape)] = 0
+    write_region(task.path, 0, task.region, labels[None])
+    return np.bincount(labels.ravel(), minlength=len(probabilities))
+
+
+def write_level(task: LevelTask) -> None:
+    """Write a region of a level."""
+    write_level_from_below(task.path, task.template, task.level, task.region)
+
+
+def draw_segmentation(task: DrawTask) -> None:
+    """Write the overlay and the outlines of the labels of an image, from an overview of at most 2048 px."""
+    shapes = task.template.level_shapes
+    level = next((i for i, shape in enumerate(shapes) if max(shape) <= _OVERVIEW), len(shapes) - 1)
+    height, width = shapes[level]
+    labels = read_level(task.path, level, Region(0, height, 0, width), slice(None))[0]
+    meta, view = task.view.image.meta, task.view
+    colors = {name: CLASS_COLORS[index % len(CLASS_COLORS)] for index, name in enumerate(task.classes)}
+    with store_errors(str(task.overlay)):
+        draw_areas(meta, view.channels, view.ranges, labels, task.classes, task.overlay)
+    areas = (
+        (name, polygon)
+        for value, name in enumerate(task.classes, start=1)
+        for polygon in outline(labels == value, 2**level, _TOLERANCE)
+    )
+    write_areas(areas, colors, task.outlines)
+
+
+def _enlarged(mask: NDArray[np.bool_], shape: tuple[int, int]) -> NDArray[np.bool_]:
+    """Repeat the pixels of an overview of a region."""
+    rows, columns = (np.arange(n) * side // n for n, side in zip(shape, mask.shape, strict=True))
+    enlarged: NDArray[np.bool_] = mask[rows[:, None], columns]
+    return enlarged

@@ -1,0 +1,58 @@
+"""A trained model and the images that it is for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from simsearch.errors import ModelFileError
+from simsearch.io.scaled import scaled
+from simsearch.nn.classifier import classifier_extractor
+from simsearch.nn.model_file import ModelHeader, check_fits, model_from_bytes
+from simsearch.runtime.views import View
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from simsearch.io.image import ImageMeta
+    from simsearch.workflows.image_set import ImageSet
+
+
+def read_model(path: Path) -> tuple[bytes, ModelHeader]:
+    """Read a model file.
+
+    Raises
+    ------
+    ModelFileError
+        If it is not there, is no model of simsearch, is damaged or was written by a later version.
+    """
+    try:
+        blob = path.read_bytes()
+    except OSError as error:
+        raise ModelFileError(f"{path}: expected a model, got {error.strerror}: `simsearch train` makes one") from error
+    return blob, model_from_bytes(blob, str(path))[1]
+
+
+def check_images(images: ImageSet, header: ModelHeader) -> None:
+    """Leave out the images that a model was not trained for, or end with the first.
+
+    Raises
+    ------
+    ModelFileError
+        If errors are not skipped.
+    """
+    for image in images:
+        try:
+            check_fits(header, image.name, image.channel_names, image.dtype, image.pixel_size_um)
+        except ModelFileError as error:
+            images.leave_out(image.name, error)
+
+
+def model_view(image: ImageMeta, header: ModelHeader, model: str) -> View:
+    """Tell how a model, of which the digest is given, sees an image."""
+    return View(
+        image=scaled(image, header.downsampling),
+        channels=tuple(image.channel_names.index(name) for name in header.channels),
+        ranges=header.ranges,
+        extractor=classifier_extractor(header.kind, header.working_shape),
+        trunk=model,
+    )

@@ -1,0 +1,353 @@
+"""Semantic segmentation of images and slides with a trained model (paper section 3.2)."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import shutil
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+
+from simsearch.errors import StoreError
+from simsearch.io.colors import RGB_NAMES
+from simsearch.io.labels import can_hold_labels, finish_labels, has_labels, labels_template
+from simsearch.io.overlay import CLASS_COLORS
+from simsearch.io.scaled import scaled
+from simsearch.io.stores import written_at
+from simsearch.io.tile_log import TileLog
+from simsearch.io.writing import ImageTemplate, create_image, store_errors
+from simsearch.runtime.events import Observer, ignore
+from simsearch.runtime.segment_tasks import (
+    DrawTask,
+    LevelTask,
+    SegmentTask,
+    TissueTask,
+    draw_segmentation,
+    find_tissue,
+    segment_tile,
+    write_level,
+)
+from simsearch.runtime.submit import Failed, run_tasks
+from simsearch.runtime.worker import lent
+from simsearch.workflows.models import check_images, model_view, read_model
+from simsearch.workflows.provenance import Timings, write_run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from simsearch.core.tiles import Region
+    from simsearch.io.image import ImageMeta
+    from simsearch.nn.model_file import ModelHeader
+    from simsearch.runtime import Client
+    from simsearch.workflows.image_set import ImageSet
+
+Task = TypeVar("Task")
+
+_SHARD = 1024  # pixels of the working scale along a side of a tile: seconds of work for a CPU
+_MAX_DOWNSAMPLING = 4  # of a tile in level-0 pixels: its labels and probabilities must fit in memory
+_OVERVIEW = 2048  # pixels of the longer side of a tissue mask, at most
+_MASK_PIXEL = 8  # pixels of the working scale, at least: single pixels of pale tissue are as bright as glass
+_LOG_NAME = "tiles.jsonl"
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentOptions:
+    """How to segment."""
+
+    tissue_mask: bool = True
+    """Whether glass is left out of RGB images."""
+    beside_image: bool = True
+    """Whether labels are written into the images, where that can be; otherwise into the results."""
+    name: str = "simsearch"
+    """Of the labels in an image."""
+    overwrite: bool = False
+    """Replace labels of that name, and the results of another run."""
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentedImage:
+    """What was segmented of an image."""
+
+    image: str
+    """Name of the image."""
+    labels: str
+    """Where the labels are."""
+    n_pixels: Mapping[str, int]
+    """Level-0 pixels of each class."""
+    n_tissue: int
+    """Level-0 pixels with tissue: all, where there is no mask."""
+    n_image: int
+    """Level-0 pixels."""
+    n_skipped: int
+    """Level-0 pixels of tiles without tissue, which were not computed."""
+    pixel_mm2: float | None
+    """Area of a pixel, where known."""
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentReport:
+    """What was segmented."""
+
+    folder: Path
+    """Where the results are."""
+    images: tuple[SegmentedImage, ...]
+    """One by one."""
+    n_tiles: int
+    """Number of tiles with tissue."""
+    n_done_before: int
+    """How many of them an earlier run had done."""
+    failures: tuple[tuple[str, str], ...]
+    """Names of images and tiles that were left out, and why."""
+    seconds: Mapping[str, float]
+    """How long each step took."""
+    notes: tuple[str, ...]
+    """What else is to be known."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Target:
+    """Labels of an image, on their way."""
+
+    image: ImageMeta
+    path: Path
+    template: ImageTemplate
+    tissue: NDArray[np.bool_] | None
+    tissue_downsampling: int
+    """Level-0 pixels per pixel of the mask."""
+
+    def tissue_in(self, region: Region) -> NDArray[np.bool_] | None:
+        """Cut the tissue mask to a region."""
+        if self.tissue is None:
+            return None
+        factor = self.tissue_downsampling
+        (height, width), edges = self.tissue.shape, (region.y0, region.y1, region.x0, region.x1)
+        y0, y1, x0, x1 = (edge // factor for edge in edges)
+        return self.tissue[min(y0, height - 1) : max(y1, y0 + 1), min(x0, width - 1) : max(x1, x0 + 1)]
+
+
+def segment(
+    client: Client, images: ImageSet, model: Path, folder: Path, options: SegmentOptions, *, observe: Observer = ignore
+) -> SegmentReport:
+    """Give each pixel of images a class, as OME-Zarr labels, and measure areas.
+
+    Parameters
+    ----------
+    client : distributed.Client
+        The cluster.
+    images : ImageSet
+        What to segment. If it skips errors, images that the model was not trained for are left out, and of others the
+        tiles that cannot be read; otherwise the first error ends the run.
+    model : Path
+        A model file of `train_study`.
+    folder : Path
+        Gets areas.csv, overlays/, geojson/, run.json, and labels/ of images that cannot hold them.
+    options : SegmentOptions
+        How to segment.
+    observe : callable
+        Gets the events.
+
+    Returns
+    -------
+    SegmentReport
+        Labels do not depend on the cluster or on the order of tasks. A run that was killed goes on when it is started
+        again.
+
+    Raises
+    ------
+    ModelFileError
+        If the file is no model, or the model was not trained for an image.
+    SourceError
+        If an image cannot be read.
+    StoreError
+        If labels or the folder cannot be written, or are there already.
+    """
+    timings, folder = Timings(observe), folder.absolute()
+    blob, header = read_model(model)
+    check_images(images, header)
+    digest = hashlib.sha256(blob).hexdigest()
+    with TileLog(folder / _LOG_NAME, _fingerprint(images, digest, options), overwrite=options.overwrite) as log:
+        targets = [_target(image, header, folder, options, is_new=not log.done) for image in images]
+        targets = _with_tissue(client, images, targets, options, timings)
+        tasks = [task for target in targets for task in _tasks(target, header, digest)]
+        missing = [task for task in tasks if str(task) not in log.done]
+        failures = _run(client, missing, blob, log, images, timings)
+        counts = {str(task): log.done[str(task)][0] for task in tasks if str(task) in log.done}
+    _write_levels(client, targets, timings)
+    for target in targets:
+        provenance = {"model": digest, "segmented_by": "simsearch"}
+        finish_labels(target.path, target.template, header.classes[1:], _colors(header), provenance)
+    _draw(client, targets, header, folder, timings)
+    found = tuple(_measured(target, tasks, counts, header) for target in targets)
+    with store_errors(str(folder)):
+        _write_areas(found, folder / "areas.csv")
+        report = SegmentReport(
+            folder=folder,
+            images=found,
+            n_tiles=len(tasks),
+            n_done_before=len(tasks) - len(missing),
+            failures=(*images.failures, *failures),
+            seconds=timings.seconds,
+            notes=_notes(model, header),
+        )
+        content = {"options": options, "model": f"{model}@{digest}", "header": header, "report": report}
+        write_run(folder / "run.json", "segment", content)
+    return report
+
+
+def _target(image: ImageMeta, header: ModelHeader, folder: Path, options: SegmentOptions, *, is_new: bool) -> _Target:
+    """Create the labels of an image, without pixels yet; those of an earlier run that is to go on are kept."""
+    shard = _SHARD * min(header.downsampling, _MAX_DOWNSAMPLING)
+    path = folder / "labels" / f"{image.name}.ome.zarr"
+    if options.beside_image and can_hold_labels(image):
+        path = Path(image.path) / "labels" / options.name
+    if path.exists() and is_new:
+        if has_labels(path) and not options.overwrite:
+            raise StoreError(f"{path}: expected no labels of this name, got some: add --overwrite or another --name")
+        shutil.rmtree(path)
+    template = labels_template(image, shard)
+    create_image(path, template)
+    return _Target(image, path, template, None, _mask_downsampling(image, header))
+
+
+def _with_tissue(
+    client: Client, images: ImageSet, targets: Sequence[_Target], options: SegmentOptions, observe: Observer
+) -> list[_Target]:
+    masks: dict[str, NDArray[np.bool_]] = {}
+    stained = [t for t in targets if t.image.channel_names == RGB_NAMES and t.image.dtype == "uint8"]
+    if options.tissue_mask and stained:
+        tasks = [TissueTask(scaled(t.image, t.tissue_downsampling)) for t in stained]
+        outcomes = run_tasks(client, find_tissue, tasks, step="tissue", observe=observe)
+        masks = {str(task): mask for task, mask in images.results(outcomes, str)}
+    kept = [target for target in targets if target.image.name in images]
+    return [replace(target, tissue=masks.get(target.image.name)) for target in kept]
+
+
+def _tasks(target: _Target, header: ModelHeader, model: str) -> Iterator[SegmentTask]:
+    view = model_view(target.image, header, model)
+    for region in target.template.regions(0):
+        tissue = target.tissue_in(region)
+        if tissue is None or tissue.any():
+            yield SegmentTask(view, region, str(target.path), header.confidence_thresholds, tissue)
+
+
+def _run(
+    client: Client, tasks: Sequence[SegmentTask], blob: bytes, log: TileLog, images: ImageSet, observe: Observer
+) -> list[tuple[str, str]]:
+    """Do what is missing; return the tiles that failed, and why, or end with the first."""
+    failures: list[tuple[str, str]] = []
+    if not tasks:
+        return failures
+    with (
+        lent(client, blob),
+        closing(run_tasks(client, segment_tile, tasks, step="segment", observe=observe)) as outcomes,
+    ):
+        for outcome in outcomes:
+            if not isinstance(outcome, Failed):
+                log.add(str(outcome.task), outcome.result[None])
+            elif images.skips_errors:
+                failures.append((str(outcome.task), str(outcome.error)))
+            else:
+                raise outcome.error
+    return failures
+
+
+def _write_levels(client: Client, targets: Sequence[_Target], observe: Observer) -> None:
+    """Write the levels of all pyramids, each after the one below it."""
+    n_levels = max((len(target.template.level_shapes) for target in targets), default=0)
+    for level in range(1, n_levels):
+        tasks = [
+            LevelTask(t.image.name, str(t.path), t.template, level, region)
+            for t in targets
+            if level < len(t.template.level_shapes)
+            for region in t.template.regions(level)
+        ]
+        _finish_all(client, write_level, tasks, f"level {level}", observe)
+
+
+def _draw(client: Client, targets: Sequence[_Target], header: ModelHeader, folder: Path, observe: Observer) -> None:
+    tasks = [
+        DrawTask(
+            model_view(t.image, header, ""),
+            str(t.path),
+            t.template,
+            header.classes[1:],
+            folder / "overlays" / f"{t.image.name}.png",
+            folder / "geojson" / f"{t.image.name}.geojson",
+        )
+        for t in targets
+    ]
+    _finish_all(client, draw_segmentation, tasks, "overlays", observe)
+
+
+def _finish_all(
+    client: Client, function: Callable[[Task], None], tasks: Sequence[Task], step: str, observe: Observer
+) -> None:
+    """Run tasks of which none may fail."""
+    with closing(run_tasks(client, function, tasks, step=step, observe=observe)) as outcomes:
+        for outcome in outcomes:
+            if isinstance(outcome, Failed):
+                raise outcome.error
+
+
+def _measured(
+    target: _Target, tasks: Sequence[SegmentTask], counts: Mapping[str, NDArray[np.float64]], header: ModelHeader
+) -> SegmentedImage:
+    own = [task for task in tasks if task.path == str(target.path)]
+    total = sum((counts[str(task)] for task in own if str(task) in counts), np.zeros(len(header.classes)))
+    height, width = target.image.shape
+    computed = sum(task.region.shape[0] * task.region.shape[1] for task in own)
+    share = 1.0 if target.tissue is None else float(target.tissue.mean())
+    size_um = target.image.pixel_size_um
+    return SegmentedImage(
+        image=target.image.name,
+        labels=str(target.path),
+        n_pixels={name: int(total[value]) for value, name in enumerate(header.classes) if value},
+        n_tissue=round(share * height * width),
+        n_image=height * width,
+        n_skipped=height * width - computed,
+        pixel_mm2=size_um[0] * size_um[1] / 1e6 if size_um else None,
+    )
+
+
+def _write_areas(images: Sequence[SegmentedImage], path: Path) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        rows = csv.writer(file)
+        rows.writerow(("image", "class", "pixels", "mm2", "fraction_of_tissue", "fraction_of_image"))
+        for each in images:
+            for name, n in each.n_pixels.items():
+                area = "" if each.pixel_mm2 is None else n * each.pixel_mm2
+                of_tissue = n / each.n_tissue if each.n_tissue else ""
+                rows.writerow((each.image, name, n, area, of_tissue, n / each.n_image))
+
+
+def _notes(model: Path, header: ModelHeader) -> tuple[str, ...]:
+    if header.training.get("n_beside"):
+        return (f"{model} was trained on objects, to which their surroundings do not belong: train it with --areas",)
+    return ()
+
+
+def _fingerprint(images: ImageSet, model: str, options: SegmentOptions) -> str:
+    """Hash all that labels depend on."""
+    content = {
+        "model": model,
+        "tissue_mask": options.tissue_mask,
+        "place": [options.beside_image, options.name],
+        "images": [(image.path, image.stamp, written_at(image.path), image.z, image.t) for image in images],
+    }
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _mask_downsampling(image: ImageMeta, header: ModelHeader) -> int:
+    overview = int(2 ** max(0, np.ceil(np.log2(max(image.shape) / _OVERVIEW))))
+    return max(overview, _MASK_PIXEL * header.downsampling)
+
+
+def _colors(header: ModelHeader) -> list[str]:
+    return [CLASS_COLORS[index % len(CLASS_COLORS)] for index in range(len(header.classes) - 1)]
