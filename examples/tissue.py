@@ -2,7 +2,7 @@
 
     python examples/tissue.py OUT
 
-A dozen boxes, drawn by hand, stand for the person; the areas of each class are printed, and OUT/results/overlays has the
+Sixteen boxes, drawn by hand, stand for the person; areas of each class are printed, and OUT/results/overlays has the
 picture.
 """
 
