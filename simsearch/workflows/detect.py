@@ -104,10 +104,8 @@ def detect(
     ------
     ModelFileError
         If the file is no model, or the model was not trained for an image.
-    SourceError
-        If an image cannot be read.
-    StoreError
-        If the folder cannot be written, or holds other results.
+    SourceError, StoreError
+        If an image cannot be read, or the folder cannot be written or holds other results.
     """
     timings = Timings(observe)
     blob, header = read_model(model)

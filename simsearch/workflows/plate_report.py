@@ -68,11 +68,15 @@ def write_plate_report(wells: Sequence[WellSummary], folder: Path) -> list[Path]
 
 
 def _drugs(wells: Sequence[WellSummary]) -> dict[str, list[WellSummary]]:
-    """Group wells by drug, as far as they have a dose and hold something; drugs of few doses are left out."""
+    """Group wells by drug, as far as they have a dose and hold something; drugs of few doses are left out.
+
+    Numbers below 0 are no doses: some plate maps use -1 for none.
+    """
     drugs: dict[str, list[WellSummary]] = defaultdict(list)
     for well in wells:
+        dose = well.treatment.get(_DOSE)
         holds_some = any(well.counts.values()) and well.treatment.get(_ROLE) != EMPTY
-        if holds_some and isinstance(well.treatment.get(_DOSE), int | float):
+        if holds_some and isinstance(dose, int | float) and 0 <= dose < math.inf:
             drugs[str(well.treatment.get(_DRUG, ""))].append(well)
     return {drug: rows for drug, rows in drugs.items() if len(set(_doses(rows))) >= _MIN_DOSES}
 

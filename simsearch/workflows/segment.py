@@ -163,10 +163,8 @@ def segment(
     ------
     ModelFileError
         If the file is no model, or the model was not trained for an image.
-    SourceError
-        If an image cannot be read.
-    StoreError
-        If labels or the folder cannot be written, or are there already.
+    SourceError, StoreError
+        If an image cannot be read, or labels or the folder cannot be written or are there already.
     """
     timings, folder = Timings(observe), folder.absolute()
     blob, header = read_model(model)

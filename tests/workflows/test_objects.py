@@ -1,0 +1,282 @@
+"""Other thresholds give other objects, without a look at the images."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow.parquet
+import pytest
+import zarr
+from click.testing import CliRunner
+
+from simsearch.cli import main
+from simsearch.core.peaks import Peak
+from simsearch.errors import AnnotationError, ConfigError, SourceError, StoreError
+from simsearch.io.image import describe_image
+from simsearch.io.peak_table import write_detections
+from simsearch.io.plate import write_plate
+from simsearch.io.wells import Well
+from simsearch.workflows import plate_report
+from simsearch.workflows.objects import rethreshold, write_objects
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.conftest import SaveImage
+
+MODEL = "ab" * 32
+KNOWN = {"nucleus": 0.5, "cytoplasm": 0.5}
+FLOOR = 0.05
+DOSES = [0, 1, 2, 4, 8, 16]
+FIELDS = [f"P1/A/{i + 1:02d}/0" for i in range(len(DOSES))]
+
+
+def peak(image: str, class_name: str, x: float, confidence: float) -> Peak:
+    return Peak(image, class_name, 30.0, x, (40.0, 40.0), confidence)
+
+
+PEAKS = [
+    peak("slide", "nucleus", 100, 0.9),
+    peak("slide", "cytoplasm", 105, 0.7),  # competes with the nucleus, and loses
+    peak("slide", "cytoplasm", 300, 0.3),
+    peak("other", "nucleus", 100, 0.6),
+    *(peak(field, "nucleus", 100 * (k + 1), 0.8) for i, field in enumerate(FIELDS) for k in range(i + 1)),
+    *(peak(field, "cytoplasm", 50 + 100 * k, 0.55) for i, field in enumerate(FIELDS) for k in range(6 - i)),
+]
+
+
+@pytest.fixture(scope="module")
+def original(save_image: SaveImage, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Write what a detection in two images and a plate writes, then delete all images."""
+    root = tmp_path_factory.mktemp("detected")
+    plate, results = root / "P1.ome.zarr", root / "results"
+    wells = {Well(0, i): ["0"] for i in range(len(DOSES))}
+    zarr.create_group(plate, zarr_format=3)
+    pixels = np.zeros((1, 8, 8), np.uint8)
+    images = [save_image(plate / well.path / "0", pixels, pixel_size_um=(0.5, 0.5)) for well in wells]
+    images += [save_image(root / f"{name}.ome.zarr", pixels) for name in ("slide", "other")]
+    plate_map = [{"well": well.name, "drug": "a", "dose": dose} for well, dose in zip(wells, DOSES, strict=True)]
+    write_plate(str(plate), wells, name="P1", version="0.5", provenance={"plate_map": plate_map})
+    results.mkdir()
+    write_detections(PEAKS, {image.name: image for image in images}, MODEL, results)
+    write_objects(results, KNOWN, [str(plate)])
+    run = {
+        "workflow": "detect",
+        "options": {"floor": FLOOR, "tile": None},
+        "plates": [str(plate)],
+        "confidence_thresholds": KNOWN,
+        "images": [image.path for image in images],
+    }
+    (results / "run.json").write_text(json.dumps(run))
+    for image in images:
+        shutil.rmtree(image.path)
+        with pytest.raises(SourceError):
+            describe_image(image.path)
+    return results
+
+
+@pytest.fixture
+def results(original: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Copy the results, and write what pictures would show, as drawing takes long."""
+    monkeypatch.setattr(
+        plate_report, "draw_heat_maps", lambda values, title, path: path.write_text(repr((values, title)))
+    )
+    monkeypatch.setattr(plate_report, "draw_dose_response", lambda panels, path: path.write_text(repr(panels)))
+    return shutil.copytree(original, tmp_path / "results")
+
+
+def objects_in(folder: Path) -> list[tuple[str, str, float]]:
+    """List image, class and x of the objects in the table."""
+    with (folder / "objects.csv").open(newline="") as file:
+        return [(row["image"], row["class"], float(row["x"])) for row in csv.DictReader(file)]
+
+
+def geojson_in(folder: Path) -> dict[str, list[str]]:
+    """List the classes in the GeoJSON file of each image."""
+    files = sorted((folder / "geojson").rglob("*.geojson"))
+    return {
+        str(path.relative_to(folder / "geojson").with_suffix("")): sorted(
+            feature["properties"]["classification"]["name"] for feature in json.loads(path.read_text())["features"]
+        )
+        for path in files
+    }
+
+
+def counts_in(folder: Path, class_name: str) -> list[int]:
+    """Count the objects of a class in each well, as the plate report says."""
+    with (folder / "plates" / "P1" / "wells.csv").open(newline="") as file:
+        return [int(row[f"count {class_name}"]) for row in csv.DictReader(file)]
+
+
+def content_of(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def thresholds_in(folder: Path) -> dict[str, float]:
+    thresholds: dict[str, float] = json.loads((folder / "run.json").read_text())["confidence_thresholds"]
+    return thresholds
+
+
+def test_each_place_is_an_object_of_its_most_probable_class(original: Path) -> None:
+    found = objects_in(original)
+    assert [each for each in found if each[0] == "slide"] == [("slide", "nucleus", 100)]
+    assert [each for each in found if each[0] == "other"] == [("other", "nucleus", 100)]
+    assert geojson_in(original)["slide"] == ["nucleus"]
+    assert set(geojson_in(original)) == {"slide", "other", *FIELDS}
+    assert counts_in(original, "nucleus") == [1, 2, 3, 4, 5, 6]
+    assert counts_in(original, "cytoplasm") == [6, 5, 4, 3, 2, 1]
+
+
+def test_objects_are_rows_of_the_detections_in_their_order(original: Path) -> None:
+    every = [
+        (row["image"], row["class"], row["x"])
+        for row in pyarrow.parquet.read_table(original / "detections.parquet").to_pylist()
+    ]
+    found = objects_in(original)
+    assert [each for each in every if each in found] == found
+    with (original / "objects.csv").open() as file, (original / "detections.csv").open() as detections:
+        assert next(file) == next(detections)
+        assert set(file) < set(detections)
+
+
+def test_a_lower_threshold_adds_objects_without_images(results: Path) -> None:
+    before = objects_in(results)
+    report = rethreshold(results, {"cytoplasm": 0.2})
+    added = set(objects_in(results)) - set(before)
+    assert added == {("slide", "cytoplasm", 300)}
+    assert set(before) < set(objects_in(results))
+    assert geojson_in(results)["slide"] == ["cytoplasm", "nucleus"]
+    assert report.confidence_thresholds == {"nucleus": 0.5, "cytoplasm": 0.2} == thresholds_in(results)
+    assert report.n_objects == {"nucleus": 23, "cytoplasm": 22}
+
+
+def test_a_higher_threshold_takes_objects_away_everywhere(results: Path) -> None:
+    report = rethreshold(results, {"cytoplasm": 0.75})
+    assert {class_name for _, class_name, _ in objects_in(results)} == {"nucleus"}
+    assert counts_in(results, "cytoplasm") == [0] * 6
+    assert counts_in(results, "nucleus") == [1, 2, 3, 4, 5, 6]
+    assert geojson_in(results)[FIELDS[0]] == ["nucleus"]
+    assert report.n_objects == {"nucleus": 23, "cytoplasm": 0}
+
+
+def test_heat_maps_and_dose_response_follow(original: Path, tmp_path: Path) -> None:
+    results = shutil.copytree(original, tmp_path / "results")
+    rethreshold(results, {"cytoplasm": 0.75})
+    for name in ("wells.csv", "heat_maps.png", "dose_response.csv", "dose_response.png"):
+        path = f"plates/P1/{name}"
+        assert (results / path).read_bytes() != (original / path).read_bytes()
+
+
+def test_thresholds_of_other_classes_stay(results: Path) -> None:
+    rethreshold(results, {"nucleus": 0.7})
+    rethreshold(results, {"cytoplasm": 0.3})
+    assert thresholds_in(results) == {"nucleus": 0.7, "cytoplasm": 0.3}
+    assert geojson_in(results)["slide"] == ["cytoplasm", "nucleus"]
+    assert "other" not in geojson_in(results)
+    assert json.loads((results / "run.json").read_text())["options"] == {"floor": FLOOR, "tile": None}
+
+
+def test_there_and_back_changes_nothing(results: Path) -> None:
+    rethreshold(results, {})  # run.json as it is written here
+    before = content_of(results)
+    rethreshold(results, {"nucleus": 0.95, "cytoplasm": 0.95})
+    assert content_of(results) != before
+    rethreshold(results, KNOWN)
+    assert content_of(results) == before
+
+
+def test_images_without_objects_have_no_geojson(results: Path) -> None:
+    (results / "geojson" / "gone.geojson").write_text("{}")  # of an image that was not looked at again
+    rethreshold(results, {"nucleus": 0.7})
+    assert set(geojson_in(results)) == {"slide", *FIELDS}
+
+
+def test_without_any_object_tables_are_empty_and_nothing_of_before_stays(results: Path) -> None:
+    assert (results / "plates" / "P1" / "dose_response.csv").exists()
+    report = rethreshold(results, dict.fromkeys(KNOWN, 1.0))
+    assert report.n_objects == {"nucleus": 0, "cytoplasm": 0}
+    assert objects_in(results) == []
+    assert (results / "objects.csv").read_text().startswith('"image",')
+    assert not list((results / "geojson").rglob("*.geojson"))
+    assert counts_in(results, "nucleus") == [0] * 6
+    assert {path.name for path in (results / "plates" / "P1").iterdir()} == {"wells.csv", "heat_maps.png"}
+
+
+@pytest.mark.parametrize(
+    ("thresholds", "message"),
+    [
+        ({"mitosis": 0.5}, "expected a class out of nucleus, cytoplasm, got 'mitosis'"),
+        ({"nucleus": 0.9, "mitosis": 0.5}, "got 'mitosis'"),
+        ({"nucleus": 0.04}, r"class nucleus: expected a confidence from 0\.05, .* got 0\.04: .* lower --floor"),
+        ({"nucleus": 1.01}, r"to 1, got 1\.01"),
+        ({"nucleus": float("nan")}, "got nan"),
+    ],
+)
+def test_thresholds_that_make_no_sense_change_nothing(
+    results: Path, thresholds: dict[str, float], message: str
+) -> None:
+    before = content_of(results)
+    with pytest.raises(ConfigError, match=message):
+        rethreshold(results, thresholds)
+    assert content_of(results) == before
+
+
+def test_the_floor_itself_is_a_threshold(results: Path) -> None:
+    rethreshold(results, {"cytoplasm": FLOOR})
+    assert ("slide", "cytoplasm", 300) in objects_in(results)
+
+
+@pytest.mark.parametrize(
+    "run",
+    [
+        None,
+        "{",
+        "[]",
+        "3",
+        json.dumps({"workflow": "search", "options": {"floor": 0.0}}),
+        json.dumps({"confidence_thresholds": {}, "options": {}, "plates": []}),
+    ],
+)
+def test_what_is_no_result_of_a_detection_is_refused(tmp_path: Path, run: str | None) -> None:
+    if run is not None:
+        (tmp_path / "run.json").write_text(run)
+    before = content_of(tmp_path)
+    with pytest.raises(StoreError, match=r"expected results of `simsearch detect`, got .*: detect again") as caught:
+        rethreshold(tmp_path, {"nucleus": 0.5})
+    assert str(tmp_path) in str(caught.value)
+    assert content_of(tmp_path) == before
+
+
+def test_results_without_detections_are_refused(results: Path) -> None:
+    (results / "detections.parquet").unlink()
+    with pytest.raises(AnnotationError, match=r"detections\.parquet: expected a Parquet table"):
+        rethreshold(results, {"nucleus": 0.7})
+    assert thresholds_in(results) == KNOWN
+
+
+def test_a_plate_that_is_gone_is_named_and_all_stays(results: Path) -> None:
+    run: dict[str, Any] = json.loads((results / "run.json").read_text())
+    (results / "run.json").write_text(json.dumps({**run, "plates": ["/nowhere/P1.ome.zarr"]}))
+    before = content_of(results)
+    with pytest.raises(SourceError, match=r"/nowhere/P1\.ome\.zarr: expected an OME-Zarr, got nothing there"):
+        rethreshold(results, {"nucleus": 0.7})
+    assert content_of(results) == before
+
+
+def test_the_command_says_what_is_there_now(results: Path) -> None:
+    result = CliRunner(catch_exceptions=False).invoke(
+        main, ["rethreshold", str(results), "--confidence", "cytoplasm=0.2", "--confidence", "nucleus=0.7"]
+    )
+    assert result.exit_code == 0
+    assert thresholds_in(results) == {"nucleus": 0.7, "cytoplasm": 0.2}
+    words = result.stdout.split()
+    assert "22" in words  # of both classes as many objects
+    refused = CliRunner(catch_exceptions=False).invoke(
+        main, ["rethreshold", str(results), "--confidence", "nucleus=0.01"]
+    )
+    assert refused.exit_code == 2
+    assert "expected a confidence from 0.05" in " ".join(refused.stderr.split())
