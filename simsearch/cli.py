@@ -204,7 +204,13 @@ def train(
 @click.argument("model", type=FILE)
 @click.argument("images", nargs=-1, required=True)
 @click.option("--out", type=FOLDER, required=True, help="Folder for results.")
-@click.option("--floor", default=0.05, show_default=True, help="Keep no detections of lower confidence.")
+@click.option(
+    "--floor",
+    type=click.FloatRange(0, 1),
+    default=0.05,
+    show_default=True,
+    help="Keep no detections of lower confidence.",
+)
 @click.option("--tile", type=click.IntRange(min=8), help="Positions of the feature grid along a side of a tile.")
 @z_option
 @t_option

@@ -96,8 +96,8 @@ def simulate_curation(
     rng = random.Random(behaviour.seed)
     with open_curation(study) as journal:
         shown = [o for o in truth if o.image in set(journal.state.displayed)]
-        for index, name in enumerate(behaviour.classes):
-            drawn = _prototypes(journal.state, name, shown, behaviour, rng)
+        drawn_of = {name: _prototypes(journal.state, name, shown, behaviour, rng) for name in behaviour.classes}
+        for index, (name, drawn) in enumerate(drawn_of.items()):
             journal.append(_USER, AddClass(name, CLASS_COLORS[index % len(CLASS_COLORS)].lower()))
             journal.append(_USER, AddPrototypes(name, tuple(drawn), behaviour.patch_shape))
         found = find_suggestions(client, study, journal.state, observe=observe)

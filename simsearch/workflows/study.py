@@ -21,7 +21,7 @@ import numpy as np
 from simsearch.curation.checks import check_choice
 from simsearch.curation.journal import Journal, Torn, create_journal, read_journal
 from simsearch.curation.state import Curation
-from simsearch.errors import ConfigError, CurationError, SourceError, StoreError
+from simsearch.errors import ConfigError, CurationError, SourceError, StoreError, TrunkError
 from simsearch.io.curation_table import replacing
 from simsearch.io.plate import find_images
 from simsearch.workflows.image_set import ImageSet, channel_indices
@@ -129,6 +129,8 @@ def create_study(folder: Path, image_paths: Sequence[str | Path], options: Study
         If there is no such channel.
     ConfigError
         If there is no such image to display, or a z or t axis needs a choice.
+    TrunkError
+        If there is no such trunk.
     StoreError
         If there is a study, or the folder cannot be written.
     """
@@ -241,7 +243,11 @@ def study_models(study: Study) -> list[Path]:
 
 
 def _trunk_name(trunk: str) -> str:
-    return trunk if trunk in ("bundled", "imagenet") else str(Path(trunk).absolute())
+    if trunk in ("bundled", "imagenet"):
+        return trunk
+    if not Path(trunk).is_file():
+        raise TrunkError(f"{trunk}: expected bundled, imagenet or a file, got nothing there: check the path")
+    return str(Path(trunk).absolute())
 
 
 def _displayed(names: Sequence[str], options: StudyOptions) -> tuple[str, ...]:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from simsearch.core.boxes import Box
 from simsearch.core.peaks import Peak, objects
-from simsearch.curation.state import BACKGROUND, Patch
-from simsearch.curation.suggestions import background_patches
+from simsearch.curation.state import BACKGROUND, Patch, Places
+from simsearch.curation.suggestions import background_patches, marked_patches
 from simsearch.errors import CurationError
 from simsearch.nn.trunk_file import read_trunk
 from simsearch.runtime.events import Observer, ignore
@@ -109,8 +109,14 @@ def find_noisy(
     sight = _look(client, study, curation, observe)
     images = ImageSet(study_images(study, others))
     found = find_group_candidates(client, images, sight.group, sight.setting, sight.query, observe)
-    similar = objects(found.peaks, thresholds)
-    marked = [Patch.at(peak.image, peak.y, peak.x) for peak in similar]
+    negatives = {each.name: Places(each.negatives, sight.group.patch_shape) for each in curation.classes}
+    similar = [
+        peak
+        for peak in objects(found.peaks, thresholds)
+        if negatives[peak.class_name].near(Patch.at(peak.image, peak.y, peak.x)) is None
+    ]
+    # Something may have been said about images that are not displayed any more.
+    marked = [*marked_patches(curation), *(Patch.at(peak.image, peak.y, peak.x) for peak in similar)]
     difficult, easy = background_patches(curation, found.highest, found.lowest, marked, n_background)
     shape = sight.group.patch_shape
     return similar + [Peak(p.image, BACKGROUND, p.y, p.x, shape, 0.0) for p in (*difficult, *easy)]

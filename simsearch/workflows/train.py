@@ -25,6 +25,7 @@ from simsearch.runtime.events import Observer, ignore
 from simsearch.runtime.train_tasks import CHECKPOINT_NAME, Place, TrainTask, read_progress, run_training
 from simsearch.runtime.views import View
 from simsearch.training.recipe import Schedule, TrainingConfig
+from simsearch.workflows.models import read_model
 from simsearch.workflows.provenance import write_run
 from simsearch.workflows.study import MODEL_NAME, MODELS_NAME, study_images
 from simsearch.workflows.suggest import N_BACKGROUND, find_noisy, study_group, study_setting
@@ -147,6 +148,8 @@ def train_study(
             partial = folder / f"{MODEL_NAME}.partial"
             partial.write_bytes(run_training(client, task, observe))
             partial.replace(folder / MODEL_NAME)
+        # Of a model that was complete before: its confidence thresholds may have been others.
+        task = replace(task, header=read_model(folder / MODEL_NAME)[1])
         report = _report(folder, task)
         _describe(report, task, options)
         (folder / CHECKPOINT_NAME).unlink(missing_ok=True)

@@ -493,7 +493,7 @@ def test_a_conversion_that_was_killed_before_its_last_step_recomputes_nothing(cl
 def test_two_conversions_into_one_place_are_refused(client: Client, tmp_path: Path) -> None:
     source = save_png(tmp_path / "a.png", noise(40, 50))
     first = Journal(tmp_path / "a.zarr.partial", "another")
-    with pytest.raises(StoreError, match="another conversion at work"):
+    with pytest.raises(StoreError, match="another command at work"):
         convert(client, [source], tmp_path / "a.zarr")
     first.close()
     convert(client, [source], tmp_path / "a.zarr")
