@@ -114,8 +114,8 @@ class PatchClassifier(nn.Module):
 
         Parameters
         ----------
-        vectors : (D, H + kh - 1, W + kw - 1) tensor
-            Vectors with half a block around the positions asked for.
+        vectors : (D, H + 2 m, W + 2 m) tensor
+            Vectors around the positions asked for, m being half of the longer side of a block.
 
         Returns
         -------
@@ -134,5 +134,7 @@ class PatchClassifier(nn.Module):
         return logits - others
 
     def _logit_maps(self, vectors: torch.Tensor) -> torch.Tensor:
-        logits: torch.Tensor = self.head(vectors[None])[0]
+        kh, kw = self.extractor.block_shape
+        dy, dx = max(kw - kh, 0) // 2, max(kh - kw, 0) // 2
+        logits: torch.Tensor = self.head(vectors[None, :, dy : vectors.shape[1] - dy, dx : vectors.shape[2] - dx])[0]
         return logits

@@ -42,12 +42,10 @@ def detect_tile(task: DetectTask) -> NDArray[np.float64]:
         Index of the class, background not counted, y and x in grid steps from the image's first pixel, confidence.
     """
     model = model_on_worker(task.view.trunk)
-    dy, dx = (task.view.margin - side // 2 for side in model.extractor.block_shape)  # blocks need not be square
 
     def log_odds(found: torch.Tensor) -> torch.Tensor:
-        around = found[:, dy : found.shape[1] - dy, dx : found.shape[2] - dx]
         with fast_inference(found.device):
-            return model.log_odds_maps(around)[1:]
+            return model.log_odds_maps(found)[1:]
 
     maps = framed_maps(model.trunk, task.view, task.window, log_odds)
     table = peak_table(maps, task.view, task.window, float(logit(task.floor)))

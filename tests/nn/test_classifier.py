@@ -43,15 +43,12 @@ def crop(image: torch.Tensor, centre: tuple[int, int], shape: tuple[int, int]) -
 
 def over_image(model: PatchClassifier, image: torch.Tensor, window: Region) -> torch.Tensor:
     """Compute the log odds at positions of the grid, all of the image at once."""
-    kh, kw = model.extractor.block_shape
-    margin = max(kh, kw) // 2
-    grown = window.grown(margin)
+    grown = window.grown(max(model.extractor.block_shape) // 2)
     region = needed_region(model.extractor, grown, (SIDE, SIDE))
     inside = image[(..., *region.clipped((SIDE, SIDE)).slices)].numpy()
     pixels = torch.from_numpy(np.array(pad_to(inside, region, (SIDE, SIDE))))
     found = vectors(model.trunk, pixels, model.extractor, grown, region)
-    dy, dx = margin - kh // 2, margin - kw // 2
-    return model.log_odds_maps(found[:, dy : found.shape[1] - dy, dx : found.shape[2] - dx])
+    return model.log_odds_maps(found)
 
 
 def log_odds(logits: torch.Tensor) -> torch.Tensor:

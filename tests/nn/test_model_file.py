@@ -110,11 +110,13 @@ def test_other_images_are_refused_by_name(
 def test_probabilities_over_vectors_are_those_of_single_blocks(kind: str) -> None:
     model, _ = make(kind)
     kh, kw = model.extractor.block_shape
-    vectors = torch.randn(model.extractor.dim, kh + 2, kw + 3)
+    margin = max(kh, kw) // 2
+    vectors = torch.randn(model.extractor.dim, 3 + 2 * margin, 4 + 2 * margin)
+    top, left = 1 + margin - kh // 2, 2 + margin - kw // 2  # of the block around position 1, 2
 
     with torch.no_grad():
         maps = torch.sigmoid(model.log_odds_maps(vectors))
-        block = model.logits(vectors[None, :, 1 : 1 + kh, 2 : 2 + kw]).softmax(dim=1)[0]
+        block = model.logits(vectors[None, :, top : top + kh, left : left + kw]).softmax(dim=1)[0]
 
     assert maps.shape == (2, 3, 4)
     assert torch.allclose(maps[:, 1, 2], block, atol=1e-5)
