@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,7 +34,7 @@ from simsearch.training.patches import LabelledPatches, TrainingPatches
 from simsearch.training.recipe import TrainingConfig, train
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from simsearch.runtime import Client
     from simsearch.runtime.events import Observer
@@ -145,8 +146,7 @@ def train_on_worker(task: TrainTask) -> bytes:
         If it was cancelled.
     """
     folder, device = Path(task.folder), pick_device()
-    with store_errors(task.folder):
-        _set_threads()
+    with store_errors(task.folder), _all_cores():
         model = _model(task).to(device)
         patches = _read_patches(task, crop_side(max(model.input_shape)), device)
         _draw(task, patches, folder)
@@ -188,9 +188,15 @@ def _line(event: EpochDone) -> str:
     return json.dumps(asdict(event)) + "\n"
 
 
-def _set_threads() -> None:
+@contextmanager
+def _all_cores() -> Iterator[None]:
     """Let torch have the cores that this process may use: while a model is trained, other workers wait."""
+    n_threads = torch.get_num_threads()
     torch.set_num_threads(int(CPU_COUNT))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(n_threads)
 
 
 def _model(task: TrainTask) -> PatchClassifier:

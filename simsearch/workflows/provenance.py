@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import platform
 from dataclasses import asdict, is_dataclass
@@ -12,11 +13,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from simsearch.io.stores import written_at
 from simsearch.runtime.events import StepEnded
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from simsearch.io.image import ImageMeta
     from simsearch.runtime.events import Event, Observer
 
 _PACKAGES = ("simsearch", "dask", "distributed", "numpy", "ome-zarr", "torch", "torchvision", "zarr")
@@ -34,6 +37,16 @@ class Timings:
         if isinstance(event, StepEnded):
             self.seconds[event.step] = round(self.seconds.get(event.step, 0.0) + event.seconds, 3)
         self._observe(event)
+
+
+def fingerprint(content: Mapping[str, object]) -> str:
+    """Hash all that something depends on, as JSON can hold it."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def image_key(image: ImageMeta) -> list[object]:
+    """Tell an image from others, and from itself after it was written anew."""
+    return [image.path, image.stamp, written_at(image.path), image.z, image.t]
 
 
 def write_run(path: Path, workflow: str, content: Mapping[str, object]) -> None:

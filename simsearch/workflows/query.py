@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -16,12 +14,12 @@ from simsearch.core.tiles import tile_cores
 from simsearch.errors import AnnotationError, SourceError
 from simsearch.io.feature_store import has_features
 from simsearch.io.scaled import scaled
-from simsearch.io.stores import written_at
 from simsearch.nn.extractor import Extractor, make_extractor
 from simsearch.nn.similarity import Query, make_query, mean_vector
 from simsearch.runtime.search_tasks import PrototypeTask, VectorTask, compute_blocks, sum_vectors
 from simsearch.runtime.submit import run_tasks
 from simsearch.runtime.views import View
+from simsearch.workflows.provenance import fingerprint, image_key
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -124,11 +122,8 @@ def view_of(image: ImageMeta, group: Group, setting: Setting) -> View:
 
 def feature_key(view: View) -> dict[str, Any]:
     """Tell all that the features of an image depend on, as JSON can hold it."""
-    image = view.image.meta
     return {
-        "image": image.path,
-        "written": [image.stamp, written_at(image.path)],
-        "planes": [image.z, image.t],
+        "image": image_key(view.image.meta),
         "downsampling": view.image.downsampling,
         "channels": list(view.channels),
         "ranges": [list(limits) for limits in view.ranges],
@@ -139,7 +134,7 @@ def feature_key(view: View) -> dict[str, Any]:
 
 def feature_path(view: View, cache: Path) -> str:
     """Tell where the feature map of an image is kept."""
-    return str(cache / f"{_digest(feature_key(view))}.zarr")
+    return str(cache / f"{fingerprint(feature_key(view))[:24]}.zarr")
 
 
 def find_query(
@@ -179,10 +174,6 @@ def _features_of(extractor: Extractor) -> dict[str, Any]:
     return key | {"patch": extractor.block_shape if extractor.method == "template" else extractor.patch_shape}
 
 
-def _digest(key: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:24]
-
-
 def _prototype_blocks(
     client: Client, images: ImageSet, group: Group, setting: Setting, observe: Observer
 ) -> list[list[torch.Tensor]]:
@@ -208,7 +199,9 @@ def _prototype_blocks(
 def _prototype_task(view: View, index: int, box: Box, setting: Setting) -> PrototypeTask:
     y, x = (from_level0(centre, view.image.downsampling) for centre in (box.y, box.x))
     key = feature_key(view) | {"patch": view.extractor.patch_shape, "y": y, "x": x}
-    return PrototypeTask(view, index, y, x, str(setting.cache / f"{_digest(key)}.npz") if setting.cache else None)
+    return PrototypeTask(
+        view, index, y, x, str(setting.cache / f"{fingerprint(key)[:24]}.npz") if setting.cache else None
+    )
 
 
 def _centre(client: Client, images: ImageSet, group: Group, setting: Setting, observe: Observer) -> torch.Tensor:

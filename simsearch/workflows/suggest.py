@@ -42,7 +42,7 @@ class _Sight:
 
 
 def find_suggestions(client: Client, study: Study, curation: Curation, *, observe: Observer = ignore) -> Candidates:
-    """Find all peaks of similarity on the displayed images of a study, whatever the thresholds.
+    """Find the peaks of similarity above 0 on the displayed images of a study, whatever the thresholds.
 
     `suggested_patches` and `background_patches` choose among them. Features are computed the first time and kept in
     the study's folder: as long as images, channels and the patch shape stay the same, no pixel is read again but those

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections import Counter
 from dataclasses import asdict, dataclass, replace
 from itertools import cycle
@@ -26,7 +25,7 @@ from simsearch.runtime.train_tasks import CHECKPOINT_NAME, Place, TrainTask, rea
 from simsearch.runtime.views import View
 from simsearch.training.recipe import Schedule, TrainingConfig
 from simsearch.workflows.models import read_model
-from simsearch.workflows.provenance import write_run
+from simsearch.workflows.provenance import fingerprint, image_key, write_run
 from simsearch.workflows.study import MODEL_NAME, MODELS_NAME, study_images
 from simsearch.workflows.suggest import N_BACKGROUND, find_noisy, study_group, study_setting
 
@@ -137,8 +136,9 @@ def train_study(
     classes, group = _classes(curation), study_group(curation)
     classifier_extractor(options.kind, group.working_shape)  # refuses what cannot be trained before anything is done
     setting = study_setting(client, study, curation, observe)
-    folder = study.folder.absolute() / MODELS_NAME / _identity(study, curation, setting, options)
     images = {image.name: image for image in study_images(study)}
+    identity = _identity(curation, images.values(), setting, options)
+    folder = study.folder.absolute() / MODELS_NAME / identity
     with store_errors(str(folder)):
         folder.mkdir(parents=True, exist_ok=True)
         noisy = _noisy(client, study, curation, options, folder, images, observe) if options.selflearn else []
@@ -169,7 +169,7 @@ def _classes(curation: Curation) -> list[RoiClass]:
     return classes
 
 
-def _identity(study: Study, curation: Curation, setting: Setting, options: TrainOptions) -> str:
+def _identity(curation: Curation, images: Iterable[ImageMeta], setting: Setting, options: TrainOptions) -> str:
     """Name a training by all that it depends on."""
 
     def places(patches: Iterable[Patch]) -> list[tuple[str, float, float]]:
@@ -180,18 +180,19 @@ def _identity(study: Study, curation: Curation, setting: Setting, options: Train
         for c in curation.classes
     ]
     content = {
-        "images": [image.path for image in study.images],
+        "images": [image_key(image) for image in images],
         "displayed": curation.displayed,
         "patch": curation.patch_shape,
         "classes": said,
         "background": places(curation.background),
+        "not_background": places(curation.not_background),
         "channels": curation.channels,
         "ranges": setting.ranges,
         "trunk": setting.trunk,
         "options": asdict(options),
         "config": asdict(options.config),
     }
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
+    return fingerprint(content)[:12]
 
 
 def _noisy(

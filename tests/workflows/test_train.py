@@ -116,6 +116,15 @@ def whole(client: Client, curated: Study, tmp_path_factory: pytest.TempPathFacto
 # What is learned
 
 
+def test_a_worker_has_its_threads_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers that are one of several on a machine must not take all of its cores afterwards."""
+    before = torch.get_num_threads()
+    monkeypatch.setattr(train_tasks, "CPU_COUNT", before + 1)
+    with train_tasks._all_cores():
+        assert torch.get_num_threads() == before + 1
+    assert torch.get_num_threads() == before
+
+
 def test_classes_are_told_apart_on_cells_that_were_never_seen(trained: TrainReport, cells: Cells) -> None:
     model, header = model_from_bytes(trained.model.read_bytes())
     assert header.classes == CLASSES
