@@ -16,6 +16,7 @@ from simsearch.io.writing import (
     ImageTemplate,
     OmeVersion,
     Window,
+    create_image,
     finish_image,
     read_level,
     store_errors,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from simsearch.io.image import ImageMeta
 
 _OPAQUE = 255
+_KEY = "simsearch"  # attribute, in which `finish_image` keeps provenance
 
 
 def labels_template(image: ImageMeta, shard: int) -> ImageTemplate:
@@ -57,12 +59,26 @@ def can_hold_labels(image: ImageMeta) -> bool:
     return not is_remote(image.path) and os.access(image.path, os.W_OK)
 
 
-def has_labels(path: Path) -> bool:
-    """Tell whether there are labels that are complete: their metadata come last."""
+def create_labels(path: Path, template: ImageTemplate, run: str) -> None:
+    """Create labels without pixels and metadata, that remember which run they are of.
+
+    Raises
+    ------
+    StoreError
+        If the folder cannot be written.
+    """
+    create_image(path, template)
+    with store_errors(str(path)):
+        zarr.open_group(path, mode="r+").attrs[_KEY] = {"run": run}
+
+
+def run_of_labels(path: Path) -> str | None:
+    """Tell which run labels are of; None if they are not of simsearch."""
     try:
-        return bool(get_metadata(zarr.open_group(path, mode="r")).get("multiscales"))
+        kept = zarr.open_group(path, mode="r").attrs.get(_KEY)
     except (OSError, ValueError):
-        return False
+        return None
+    return kept.get("run") if isinstance(kept, dict) else None
 
 
 def write_level_from_below(path: str | Path, template: ImageTemplate, level: int, region: Region) -> None:
@@ -93,7 +109,7 @@ def finish_labels(
     colors : sequence of str
         ``#`` and 6 hex digits for each of them.
     provenance : mapping
-        What made them.
+        What made them, the run included.
 
     Raises
     ------

@@ -54,7 +54,9 @@ class SegmentTask:
     thresholds: tuple[float, ...]
     """Lowest confidence of each class."""
     tissue: NDArray[np.bool_] | None = None
-    """Where in the region there is tissue, as an overview; None for everywhere."""
+    """Where there is tissue, as the pixels of an overview that the region lies in; None for everywhere."""
+    tissue_downsampling: int = 1
+    """Level-0 pixels per pixel of it."""
 
     def __str__(self) -> str:
         return f"{self.view.image.meta.name} y {self.region.y0}:{self.region.y1} x {self.region.x0}:{self.region.x1}"
@@ -110,7 +112,7 @@ def segment_tile(task: SegmentTask) -> NDArray[np.int64]:
         probabilities = model.probability_maps(found).float().cpu().numpy()
     labels = label_pixels(probabilities, window, task.region, step, task.thresholds)
     if task.tissue is not None:
-        labels[~_enlarged(task.tissue, labels.shape)] = 0
+        labels[~_enlarged(task.tissue, task.region, task.tissue_downsampling)] = 0
     write_region(task.path, 0, task.region, labels[None])
     return np.bincount(labels.ravel(), minlength=len(probabilities))
 
@@ -138,8 +140,9 @@ def draw_segmentation(task: DrawTask) -> None:
     write_areas(areas, colors, task.outlines)
 
 
-def _enlarged(mask: NDArray[np.bool_], shape: tuple[int, int]) -> NDArray[np.bool_]:
-    """Repeat the pixels of an overview of a region."""
-    rows, columns = (np.arange(n) * side // n for n, side in zip(shape, mask.shape, strict=True))
+def _enlarged(mask: NDArray[np.bool_], region: Region, factor: int) -> NDArray[np.bool_]:
+    """Look up each pixel of a region in an overview."""
+    rows = np.arange(region.y0, region.y1) // factor - region.y0 // factor
+    columns = np.arange(region.x0, region.x1) // factor - region.x0 // factor
     enlarged: NDArray[np.bool_] = mask[rows[:, None], columns]
     return enlarged

@@ -3,28 +3,26 @@
 from __future__ import annotations
 
 import hashlib
-import json
-from contextlib import closing
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from simsearch.core.tiles import tile_cores
 from simsearch.io.peak_table import write_detections
 from simsearch.io.plate import is_plate
-from simsearch.io.stores import written_at
 from simsearch.io.tile_log import TileLog
 from simsearch.io.writing import store_errors
 from simsearch.runtime.detect_tasks import DetectTask, detect_tile
 from simsearch.runtime.events import Observer, ignore
-from simsearch.runtime.submit import Failed, run_tasks
 from simsearch.runtime.worker import lent
 from simsearch.workflows.models import check_images, model_view, read_model
-from simsearch.workflows.objects import RUN_NAME, write_objects
+from simsearch.workflows.objects import RUN_NAME, check_folder, write_objects
 from simsearch.workflows.peaks import peaks_of
-from simsearch.workflows.provenance import Timings, write_run
+from simsearch.workflows.provenance import Timings, fingerprint, image_key, write_run
+from simsearch.workflows.tiles import LOG_NAME, run_tiles
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from simsearch.core.peaks import Peak
@@ -34,7 +32,6 @@ if TYPE_CHECKING:
     from simsearch.workflows.image_set import ImageSet
 
 _TILE = {"dense": 128, "patchwise": 96}  # grid positions along a side: seconds of work for a CPU
-_LOG_NAME = "tiles.jsonl"
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,9 +109,14 @@ def detect(
     check_images(images, header)
     digest = hashlib.sha256(blob).hexdigest()
     tasks = [task for image in images for task in _tasks(image, header, digest, options)]
-    with TileLog(folder / _LOG_NAME, _fingerprint(images, digest, options), overwrite=options.overwrite) as log:
+    check_folder(folder, overwrite=options.overwrite)
+    run = fingerprint(
+        {"model": digest, "floor": options.floor, "tile": options.tile, "images": [image_key(each) for each in images]}
+    )
+    with TileLog(folder / LOG_NAME, run, overwrite=options.overwrite) as log:
         missing = [task for task in tasks if str(task) not in log.done]
-        failures = _run(client, missing, blob, log, skip_errors=images.skips_errors, observe=timings)
+        with lent(client, blob) if missing else nullcontext():
+            failures = run_tiles(client, detect_tile, missing, "detect", log, images, timings)
         peaks = [peak for task in tasks for peak in _found(task, log, header)]
     thresholds = dict(zip(header.classes[1:], header.confidence_thresholds, strict=True))
     with store_errors(str(folder)):
@@ -137,47 +139,17 @@ def detect(
     return report
 
 
-def _run(
-    client: Client, tasks: Sequence[DetectTask], blob: bytes, log: TileLog, *, skip_errors: bool, observe: Observer
-) -> list[tuple[str, str]]:
-    """Do what is missing; return the tiles that failed, and why, or end with the first."""
-    failures: list[tuple[str, str]] = []
-    if not tasks:
-        return failures
-    with lent(client, blob), closing(run_tasks(client, detect_tile, tasks, step="detect", observe=observe)) as outcomes:
-        for outcome in outcomes:
-            if not isinstance(outcome, Failed):
-                log.add(str(outcome.task), outcome.result)
-            elif skip_errors:
-                failures.append((str(outcome.task), str(outcome.error)))
-            else:
-                raise outcome.error
-    return failures
-
-
 def _found(task: DetectTask, log: TileLog, header: ModelHeader) -> Iterator[Peak]:
     rows = log.done.get(str(task))
     if rows is not None:
         yield from peaks_of(rows.reshape(-1, 4), task.view, header.classes[1:], header.patch_shape)
 
 
-def _fingerprint(images: ImageSet, model: str, options: DetectOptions) -> str:
-    """Hash all that results depend on."""
-    content = {
-        "model": model,
-        "floor": options.floor,
-        "tile": options.tile,
-        "images": [(image.path, image.stamp, written_at(image.path), image.z, image.t) for image in images],
-    }
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
 def _plates(images: ImageSet) -> list[str]:
     """List the plates that images are fields of."""
-    names = {
-        image.path.removesuffix("/" + "/".join(image.name.split("/")[1:])) for image in images if "/" in image.name
-    }
-    return [path for path in sorted(names) if is_plate(path)]
+    inner = ((image.path, image.name.partition("/")[2]) for image in images)
+    outer = {path.removesuffix(f"/{way_down}") for path, way_down in inner if way_down}
+    return [path for path in sorted(outer) if is_plate(path)]
 
 
 def _tasks(image: ImageMeta, header: ModelHeader, digest: str, options: DetectOptions) -> Iterator[DetectTask]:

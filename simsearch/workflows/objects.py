@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -15,8 +14,9 @@ from simsearch.io.overlay import CLASS_COLORS
 from simsearch.io.peak_table import read_peaks, write_chosen_rows
 from simsearch.io.stores import image_name
 from simsearch.io.writing import store_errors
-from simsearch.workflows.plate_report import write_plate_report
+from simsearch.workflows.plate_report import REPORT_NAMES, write_plate_report
 from simsearch.workflows.plate_summary import summarise_wells
+from simsearch.workflows.tiles import LOG_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -70,14 +70,36 @@ def write_objects(folder: Path, confidence_thresholds: Mapping[str, float], plat
     wells_of_plates = [_wells(objects, plate, confidence_thresholds) for plate in plates]  # if one is gone, all stays
     with store_errors(str(folder)):
         write_chosen_rows(folder / TABLE_NAME, indices, folder / OBJECTS_NAME)
-        for stale in (GEOJSON_NAME, PLATES_NAME):
-            shutil.rmtree(folder / stale, ignore_errors=True)
+        _remove_stale(folder)
         for name, here in by_image.items():
             write_geojson(here, colors, folder / GEOJSON_NAME / f"{name}.geojson")
         for wells in wells_of_plates:
             write_plate_report(wells, folder / PLATES_NAME / wells[0].plate)
     counts = {name: sum(peaks[i].class_name == name for i in indices) for name in confidence_thresholds}
     return ObjectsReport(folder, dict(confidence_thresholds), counts)
+
+
+def check_folder(folder: Path, *, overwrite: bool) -> None:
+    """Refuse to begin in a folder that holds something else by the names of results.
+
+    Raises
+    ------
+    StoreError
+        If there is something, no detection was begun there, and it is not to be overwritten.
+    """
+    names = (TABLE_NAME, RUN_NAME, OBJECTS_NAME, GEOJSON_NAME, PLATES_NAME)
+    there = [name for name in names if (folder / name).exists()]
+    if there and not overwrite and not (folder / LOG_NAME).exists():
+        raise StoreError(f"{folder}: expected a new folder, got {there[0]} in it: add --overwrite or name another")
+
+
+def _remove_stale(folder: Path) -> None:
+    """Remove what an earlier run wrote, and nothing else: the folder may be one that somebody works in."""
+    for path in (folder / GEOJSON_NAME).rglob("*.geojson"):
+        path.unlink()
+    for name in REPORT_NAMES:
+        for path in (folder / PLATES_NAME).glob(f"*/{name}"):
+            path.unlink()
 
 
 def _wells(objects: Sequence[Peak], plate: str, confidence_thresholds: Mapping[str, float]) -> list[WellSummary]:

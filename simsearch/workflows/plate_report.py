@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 POSITIVE, NEGATIVE, EMPTY = "positive_control", "negative_control", "empty"
 """What the column ``role`` of a plate map says of wells."""
+REPORT_NAMES = ("wells.csv", "heat_maps.png", "dose_response.csv", "dose_response.png")
+"""Files of a report; the last two only where there are doses."""
 _MIN_DOSES = 5
 _DRUG, _DOSE, _UNIT, _ROLE = "drug", "dose", "unit", "role"
 
@@ -51,7 +53,7 @@ def write_plate_report(wells: Sequence[WellSummary], folder: Path) -> list[Path]
         If the folder cannot be written.
     """
     classes = list(wells[0].counts)
-    files = [folder / "wells.csv", folder / "heat_maps.png"]
+    files = [folder / name for name in REPORT_NAMES[:2]]
     with store_errors(str(folder)):
         folder.mkdir(parents=True, exist_ok=True)
         write_well_table(wells, files[0])
@@ -61,7 +63,7 @@ def write_plate_report(wells: Sequence[WellSummary], folder: Path) -> list[Path]
         drugs = _drugs(wells)
         if drugs:
             panels = [_panel(drug, rows, classes) for drug, rows in drugs.items()]
-            files += [folder / "dose_response.csv", folder / "dose_response.png"]
+            files += [folder / name for name in REPORT_NAMES[2:]]
             _write_fits(drugs, panels, files[2])
             draw_dose_response(panels, files[3])
     return files

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import json
 import shutil
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -15,12 +14,11 @@ import numpy as np
 
 from simsearch.errors import StoreError
 from simsearch.io.colors import RGB_NAMES
-from simsearch.io.labels import can_hold_labels, finish_labels, has_labels, labels_template
+from simsearch.io.labels import can_hold_labels, create_labels, finish_labels, labels_template, run_of_labels
 from simsearch.io.overlay import CLASS_COLORS
 from simsearch.io.scaled import scaled
-from simsearch.io.stores import written_at
 from simsearch.io.tile_log import TileLog
-from simsearch.io.writing import ImageTemplate, create_image, store_errors
+from simsearch.io.writing import ImageTemplate, store_errors
 from simsearch.runtime.events import Observer, ignore
 from simsearch.runtime.segment_tasks import (
     DrawTask,
@@ -35,7 +33,8 @@ from simsearch.runtime.segment_tasks import (
 from simsearch.runtime.submit import Failed, run_tasks
 from simsearch.runtime.worker import lent
 from simsearch.workflows.models import check_images, model_view, read_model
-from simsearch.workflows.provenance import Timings, write_run
+from simsearch.workflows.provenance import Timings, fingerprint, image_key, write_run
+from simsearch.workflows.tiles import LOG_NAME, run_tiles
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -54,7 +53,6 @@ _SHARD = 1024  # pixels of the working scale along a side of a tile: seconds of 
 _MAX_DOWNSAMPLING = 4  # of a tile in level-0 pixels: its labels and probabilities must fit in memory
 _OVERVIEW = 2048  # pixels of the longer side of a tissue mask, at most
 _MASK_PIXEL = 8  # pixels of the working scale, at least: single pixels of pale tissue are as bright as glass
-_LOG_NAME = "tiles.jsonl"
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,18 +116,19 @@ class _Target:
     image: ImageMeta
     path: Path
     template: ImageTemplate
+    is_kept: bool
+    """Whether an earlier run began them."""
     tissue: NDArray[np.bool_] | None
     tissue_downsampling: int
     """Level-0 pixels per pixel of the mask."""
 
     def tissue_in(self, region: Region) -> NDArray[np.bool_] | None:
-        """Cut the tissue mask to a region."""
+        """Cut out the pixels of the tissue mask that a region lies in."""
         if self.tissue is None:
             return None
         factor = self.tissue_downsampling
-        (height, width), edges = self.tissue.shape, (region.y0, region.y1, region.x0, region.x1)
-        y0, y1, x0, x1 = (edge // factor for edge in edges)
-        return self.tissue[min(y0, height - 1) : max(y1, y0 + 1), min(x0, width - 1) : max(x1, x0 + 1)]
+        y1, x1 = -(-region.y1 // factor), -(-region.x1 // factor)
+        return self.tissue[region.y0 // factor : y1, region.x0 // factor : x1]
 
 
 def segment(
@@ -170,16 +169,20 @@ def segment(
     blob, header = read_model(model)
     check_images(images, header)
     digest = hashlib.sha256(blob).hexdigest()
-    with TileLog(folder / _LOG_NAME, _fingerprint(images, digest, options), overwrite=options.overwrite) as log:
-        targets = [_target(image, header, folder, options, is_new=not log.done) for image in images]
+    run = _run_of(images, digest, options)
+    with TileLog(folder / LOG_NAME, run, overwrite=options.overwrite) as log:
+        targets = [_target(image, header, folder, options, run) for image in images]
         targets = _with_tissue(client, images, targets, options, timings)
         tasks = [task for target in targets for task in _tasks(target, header, digest)]
-        missing = [task for task in tasks if str(task) not in log.done]
-        failures = _run(client, missing, blob, log, images, timings)
-        counts = {str(task): log.done[str(task)][0] for task in tasks if str(task) in log.done}
+        kept = {str(target.path) for target in targets if target.is_kept}
+        missing = [task for task in tasks if str(task) not in log.done or task.path not in kept]
+        with lent(client, blob) if missing else nullcontext():
+            failures = run_tiles(client, segment_tile, missing, "segment", log, images, timings)
+        failed = {name for name, _ in failures}
+        counts = {str(task): log.done[str(task)] for task in tasks if str(task) not in failed}
     _write_levels(client, targets, timings)
     for target in targets:
-        provenance = {"model": digest, "segmented_by": "simsearch"}
+        provenance = {"model": digest, "run": run}
         finish_labels(target.path, target.template, header.classes[1:], _colors(header), provenance)
     _draw(client, targets, header, folder, timings)
     found = tuple(_measured(target, tasks, counts, header) for target in targets)
@@ -199,19 +202,21 @@ def segment(
     return report
 
 
-def _target(image: ImageMeta, header: ModelHeader, folder: Path, options: SegmentOptions, *, is_new: bool) -> _Target:
-    """Create the labels of an image, without pixels yet; those of an earlier run that is to go on are kept."""
+def _target(image: ImageMeta, header: ModelHeader, folder: Path, options: SegmentOptions, run: str) -> _Target:
+    """Create the labels of an image, without pixels yet; those that an earlier run of the same began are kept."""
     shard = _SHARD * min(header.downsampling, _MAX_DOWNSAMPLING)
     path = folder / "labels" / f"{image.name}.ome.zarr"
     if options.beside_image and can_hold_labels(image):
         path = Path(image.path) / "labels" / options.name
-    if path.exists() and is_new:
-        if has_labels(path) and not options.overwrite:
+    is_kept = run_of_labels(path) == run
+    if path.exists() and not is_kept:
+        if not options.overwrite:
             raise StoreError(f"{path}: expected no labels of this name, got some: add --overwrite or another --name")
         shutil.rmtree(path)
     template = labels_template(image, shard)
-    create_image(path, template)
-    return _Target(image, path, template, None, _mask_downsampling(image, header))
+    if not is_kept:
+        create_labels(path, template, run)
+    return _Target(image, path, template, is_kept, None, _mask_downsampling(image, header))
 
 
 def _with_tissue(
@@ -232,28 +237,8 @@ def _tasks(target: _Target, header: ModelHeader, model: str) -> Iterator[Segment
     for region in target.template.regions(0):
         tissue = target.tissue_in(region)
         if tissue is None or tissue.any():
-            yield SegmentTask(view, region, str(target.path), header.confidence_thresholds, tissue)
-
-
-def _run(
-    client: Client, tasks: Sequence[SegmentTask], blob: bytes, log: TileLog, images: ImageSet, observe: Observer
-) -> list[tuple[str, str]]:
-    """Do what is missing; return the tiles that failed, and why, or end with the first."""
-    failures: list[tuple[str, str]] = []
-    if not tasks:
-        return failures
-    with (
-        lent(client, blob),
-        closing(run_tasks(client, segment_tile, tasks, step="segment", observe=observe)) as outcomes,
-    ):
-        for outcome in outcomes:
-            if not isinstance(outcome, Failed):
-                log.add(str(outcome.task), outcome.result[None])
-            elif images.skips_errors:
-                failures.append((str(outcome.task), str(outcome.error)))
-            else:
-                raise outcome.error
-    return failures
+            thresholds, factor = header.confidence_thresholds, target.tissue_downsampling
+            yield SegmentTask(view, region, str(target.path), thresholds, tissue, factor)
 
 
 def _write_levels(client: Client, targets: Sequence[_Target], observe: Observer) -> None:
@@ -331,15 +316,11 @@ def _notes(model: Path, header: ModelHeader) -> tuple[str, ...]:
     return ()
 
 
-def _fingerprint(images: ImageSet, model: str, options: SegmentOptions) -> str:
-    """Hash all that labels depend on."""
-    content = {
-        "model": model,
-        "tissue_mask": options.tissue_mask,
-        "place": [options.beside_image, options.name],
-        "images": [(image.path, image.stamp, written_at(image.path), image.z, image.t) for image in images],
-    }
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+def _run_of(images: ImageSet, model: str, options: SegmentOptions) -> str:
+    """Name a run by all that its labels depend on, and where they are."""
+    place = [options.beside_image, options.name]
+    keys = [image_key(image) for image in images]
+    return fingerprint({"model": model, "tissue_mask": options.tissue_mask, "place": place, "images": keys})
 
 
 def _mask_downsampling(image: ImageMeta, header: ModelHeader) -> int:

@@ -21,7 +21,7 @@ from simsearch.io.peak_table import write_detections
 from simsearch.io.plate import write_plate
 from simsearch.io.wells import Well
 from simsearch.workflows import plate_report
-from simsearch.workflows.objects import rethreshold, write_objects
+from simsearch.workflows.objects import check_folder, rethreshold, write_objects
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -280,3 +280,22 @@ def test_the_command_says_what_is_there_now(results: Path) -> None:
     )
     assert refused.exit_code == 2
     assert "expected a confidence from 0.05" in " ".join(refused.stderr.split())
+
+
+def test_what_somebody_keeps_beside_results_stays(results: Path) -> None:
+    """A plate in ``plates`` is no stale report."""
+    mine = [results / "plates" / "mine.ome.zarr" / "zarr.json", results / "geojson" / "notes.txt"]
+    for path in mine:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("mine")
+    rethreshold(results, {"nucleus": 0.95})
+
+    assert [path.read_text() for path in mine] == ["mine", "mine"]
+
+
+def test_a_detection_does_not_begin_among_other_things(tmp_path: Path) -> None:
+    check_folder(tmp_path, overwrite=False)
+    (tmp_path / "plates").mkdir()
+    with pytest.raises(StoreError, match="expected a new folder, got plates in it"):
+        check_folder(tmp_path, overwrite=False)
+    check_folder(tmp_path, overwrite=True)

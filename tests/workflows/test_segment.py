@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -60,10 +61,9 @@ def write_slide(path: Path, ome_version: str = "0.5") -> Path:
     return path
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Train a head by least squares on the vectors of the two halves: the mechanics are tested, not the training."""
-    classifier = PatchClassifier(trunk_from_bytes(read_trunk("bundled"), 3), classifier_extractor("dense", (48, 48)), 3)
+def write_model(path: Path, patch: tuple[int, int]) -> Path:
+    """Set a head by what tells the vectors of the two halves apart: the mechanics are tested, not the training."""
+    classifier = PatchClassifier(trunk_from_bytes(read_trunk("bundled"), 3), classifier_extractor("dense", patch), 3)
     classifier.eval()
     rng = np.random.default_rng(1)
     crops = [rng.integers(low, high, (8, 3, *classifier.input_shape)) / 255 for low, high in ((20, 60), (120, 200))]
@@ -78,12 +78,16 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
         classifier.head.weight[2], classifier.head.bias[2] = -weight, middle
         classifier.head.bias[0] = -5
     header = ModelHeader(
-        "dense", ("background", *CLASSES), (48.0, 48.0), 1, RGB_NAMES, ((0.0, 255.0),) * 3, "uint8", (0.5, 0.5),
+        "dense", ("background", *CLASSES), patch, 1, RGB_NAMES, ((0.0, 255.0),) * 3, "uint8", (0.5, 0.5),
         (0.5, 0.5), "", {"n_beside": 0},
     )  # fmt: skip
-    path = tmp_path_factory.mktemp("model") / "model.safetensors"
     path.write_bytes(model_to_bytes(classifier, header))
     return path
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_model(tmp_path_factory.mktemp("model") / "model.safetensors", (48, 48))
 
 
 @pytest.fixture(scope="module")
@@ -104,6 +108,18 @@ def test_each_half_has_its_class_and_glass_has_none(done: tuple[Path, SegmentRep
     assert (labels[50:400, 50:380] == 1).all()
     assert (labels[50:400, 520:850] == 2).all()
     assert not labels[560:].any()
+
+
+@pytest.mark.parametrize("patch", [(80, 32), (32, 80)])
+def test_patches_need_not_be_square(client: Client, tmp_path: Path, patch: tuple[int, int]) -> None:
+    image = write_slide(tmp_path / "slide.ome.zarr")
+    model = write_model(tmp_path / "model.safetensors", patch)
+    segment(client, find_image_set([image]), model, tmp_path / "out", SegmentOptions(tissue_mask=False))
+    labels = labels_of(image / "labels/simsearch")
+
+    border = int(np.median([np.flatnonzero(row == 2)[0] for row in labels[100:400]]))
+    assert abs(border - 450) <= 16  # a margin that is not cut would move it by half the difference of the sides
+    assert (labels[100:400, 50:400] == 1).all()
 
 
 def test_labels_are_valid_and_listed(done: tuple[Path, SegmentReport]) -> None:
@@ -159,7 +175,7 @@ def test_labels_of_another_run_are_not_replaced(done: tuple[Path, SegmentReport]
     folder, _ = done
     images = find_image_set([folder / "slide.ome.zarr"])
     with pytest.raises(StoreError, match="expected no labels of this name"):
-        segment(client, images, model, folder / "other", SegmentOptions())
+        segment(client, images, model, folder / "other", SegmentOptions(tissue_mask=False))
     report = segment(client, images, model, folder / "other2", SegmentOptions(name="second"))
 
     assert report.images[0].labels.endswith("labels/second")
@@ -196,3 +212,34 @@ def test_an_image_of_another_kind_is_refused(client: Client, model: Path, tmp_pa
     finish_image(path, template)
     with pytest.raises(ModelFileError, match="grey: expected the channels Red, Green, Blue"):
         segment(client, find_image_set([path]), model, tmp_path / "out", SegmentOptions())
+
+
+def test_labels_that_are_gone_or_of_another_run_are_written_anew(client: Client, model: Path, tmp_path: Path) -> None:
+    """The log of a run must not speak for labels that are not its own."""
+    image = write_slide(tmp_path / "slide.ome.zarr")
+    segment(client, find_image_set([image]), model, tmp_path / "out", SegmentOptions())
+    first = labels_of(image / "labels/simsearch")
+    shutil.rmtree(image / "labels")
+    again = segment(client, find_image_set([image]), model, tmp_path / "out", SegmentOptions())
+    np.testing.assert_array_equal(labels_of(image / "labels/simsearch"), first)
+
+    replaced = SegmentOptions(tissue_mask=False, overwrite=True)
+    segment(client, find_image_set([image]), model, tmp_path / "other", replaced)
+    assert not np.array_equal(labels_of(image / "labels/simsearch"), first)
+    with pytest.raises(StoreError, match="expected no labels of this name"):
+        segment(client, find_image_set([image]), model, tmp_path / "out", SegmentOptions())
+    back = segment(client, find_image_set([image]), model, tmp_path / "out", SegmentOptions(overwrite=True))
+
+    np.testing.assert_array_equal(labels_of(image / "labels/simsearch"), first)
+    assert back.images[0].n_pixels == again.images[0].n_pixels
+
+
+def test_what_is_no_label_of_ours_is_never_removed_unasked(client: Client, model: Path, tmp_path: Path) -> None:
+    image = write_slide(tmp_path / "slide.ome.zarr")
+    other = image / "labels/simsearch/notes.txt"
+    other.parent.mkdir(parents=True)
+    other.write_text("mine")
+    with pytest.raises(StoreError, match="expected no labels of this name"):
+        segment(client, find_image_set([image]), model, tmp_path / "out", SegmentOptions())
+
+    assert other.read_text() == "mine"
