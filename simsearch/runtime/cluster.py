@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import dask
 import psutil
 from distributed import Client, LocalCluster, Security
+from distributed.comm.addressing import parse_address, parse_host_port
+from distributed.comm.registry import get_backend
 
 from simsearch.errors import ClusterError, ConfigError
 
@@ -95,6 +97,10 @@ def _connected(address: str) -> Iterator[Client]:
             f"expected certificates for {address}, got none: set distributed.comm.tls in Dask's configuration"
         )
     try:
+        # Before there is a client: one that fails half-made is collected at any time, and may hold up the next.
+        scheme, location = parse_address(address, strict=True)
+        get_backend(scheme)
+        parse_host_port(location)
         client = Client(address, timeout=_TIMEOUT_S)
     except (OSError, ValueError) as error:
         raise ClusterError(
