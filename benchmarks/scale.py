@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import random
 import time
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -177,13 +178,14 @@ def _run(
 ) -> tuple[list[DetectTask], float]:
     """Do tasks until the time is over; the seconds are those up to the last that was done."""
     begin, seconds, done = time.perf_counter(), 0.0, []
-    for outcome in run_tasks(client, function, tasks, step="benchmark"):
-        if isinstance(outcome, Failed):
-            raise outcome.error
-        done.append(outcome.task)
-        seconds = time.perf_counter() - begin
-        if seconds > budget_s:
-            break
+    with closing(run_tasks(client, function, tasks, step="benchmark")) as outcomes:
+        for outcome in outcomes:
+            if isinstance(outcome, Failed):
+                raise outcome.error
+            done.append(outcome.task)
+            seconds = time.perf_counter() - begin
+            if seconds > budget_s:
+                break
     return done, seconds
 
 

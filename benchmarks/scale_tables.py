@@ -112,7 +112,7 @@ def _print_model(scratch: Path, options: argparse.Namespace) -> None:
         for share in _TISSUE_SHARES
     ]
     print("\nHours and core-hours, those of client and scheduler included")
-    print("| job | tiles | Mpx | " + " | ".join(f"{n} workers" for n in _AT) + " | useful workers |")
+    print("| job | tiles | Mpx | " + " | ".join(f"{n} worker{'s' * (n > 1)}" for n in _AT) + " | useful workers |")
     print("|" + " --- |" * (len(_AT) + 4))
     for name, job, costs in [*jobs, ("plate", _job(plate), plate_costs)]:
         times = " | ".join(f"{wall_seconds(job, costs, n) / 3600:.2f}, {core_hours(job, costs, n):.2f}" for n in _AT)
