@@ -14,7 +14,7 @@ import zarr
 from click.testing import CliRunner
 
 from simsearch.cli import main
-from simsearch.core.peaks import Peak
+from simsearch.core.peaks import Peak, peak_columns
 from simsearch.errors import AnnotationError, ConfigError, SourceError, StoreError
 from simsearch.io.image import describe_image
 from simsearch.io.peak_table import write_detections
@@ -62,7 +62,8 @@ def original(save_image: SaveImage, tmp_path_factory: pytest.TempPathFactory) ->
     plate_map = [{"well": well.name, "drug": "a", "dose": dose} for well, dose in zip(wells, DOSES, strict=True)]
     write_plate(str(plate), wells, name="P1", version="0.5", provenance={"plate_map": plate_map})
     results.mkdir()
-    write_detections(PEAKS, {image.name: image for image in images}, MODEL, results)
+    detections = sorted(peak_columns(PEAKS), key=lambda here: here.image)
+    write_detections(detections, {image.name: image for image in images}, MODEL, results)
     write_objects(results, KNOWN, [str(plate)])
     run = {
         "workflow": "detect",
