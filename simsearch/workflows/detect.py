@@ -127,7 +127,7 @@ def detect(
         thresholds |= chosen_thresholds(folder, run)
     with store_errors(str(folder)):
         plates = _plates(images)
-        written = write_objects(folder, thresholds, plates)
+        written = write_objects(folder, thresholds, plates, digest)
         report = DetectReport(
             folder=folder,
             n_images=len(images),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -43,7 +44,9 @@ class ObjectsReport:
     """Number of objects of each class, each place as its most probable class."""
 
 
-def write_objects(folder: Path, confidence_thresholds: Mapping[str, float], plates: Sequence[str]) -> ObjectsReport:
+def write_objects(
+    folder: Path, confidence_thresholds: Mapping[str, float], plates: Sequence[str], model: str
+) -> ObjectsReport:
     """Write the objects among the detections of a folder, in place of those of other thresholds.
 
     Parameters
@@ -55,6 +58,8 @@ def write_objects(folder: Path, confidence_thresholds: Mapping[str, float], plat
         Lowest confidence of an object of each class.
     plates : sequence of str
         Paths or URLs of the plates that were looked at.
+    model : str
+        sha256 of the model file.
 
     Raises
     ------
@@ -71,7 +76,8 @@ def write_objects(folder: Path, confidence_thresholds: Mapping[str, float], plat
         _remove_stale(folder)
         _write_geojson(folder, masks, classes)
         for wells in wells_of_plates:
-            write_plate_report(wells, folder / PLATES_NAME / wells[0].plate)
+            target = folder / PLATES_NAME / wells[0].plate
+            write_plate_report(wells, target, model=model, confidence_thresholds=confidence_thresholds)
     counts = {name: sum(len(here.get(name, ())) for here in scores.values()) for name in classes}
     return ObjectsReport(folder, dict(confidence_thresholds), counts)
 
@@ -133,7 +139,7 @@ def _remove_stale(folder: Path) -> None:
         path.unlink()
     for name in REPORT_NAMES:
         for path in (folder / PLATES_NAME).glob(f"*/{name}"):
-            path.unlink()
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def _wells(scores: Mapping[str, Scores], plate: str, classes: Sequence[str]) -> list[WellSummary]:
@@ -162,7 +168,8 @@ def rethreshold(folder: Path, confidence_thresholds: Mapping[str, float]) -> Obj
     try:
         run = json.loads(path.read_text(encoding="utf-8"))
         known, floor, plates = run["confidence_thresholds"], run["options"]["floor"], run["plates"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        model = run["model"].rpartition("@")[2]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise StoreError(f"{folder}: expected results of `simsearch detect`, got {error!r}: detect again") from error
     for name, value in confidence_thresholds.items():
         if name not in known:
@@ -172,7 +179,7 @@ def rethreshold(folder: Path, confidence_thresholds: Mapping[str, float]) -> Obj
                 f"class {name}: expected a confidence from {floor:g}, below which nothing was kept, to 1, got "
                 f"{value:g}: detect again with a lower --floor"
             )
-    report = write_objects(folder, {**known, **confidence_thresholds}, plates)
+    report = write_objects(folder, {**known, **confidence_thresholds}, plates, model)
     with store_errors(str(path)):
         partial = path.with_suffix(".partial")
         partial.write_text(
