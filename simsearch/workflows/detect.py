@@ -18,7 +18,7 @@ from simsearch.io.writing import store_errors
 from simsearch.runtime.detect_tasks import DetectTask, detect_tile
 from simsearch.runtime.events import Observer, ignore
 from simsearch.runtime.worker import lent
-from simsearch.workflows.models import check_images, model_view, read_model
+from simsearch.workflows.models import DETECTION_SPACING, check_images, model_view, read_model
 from simsearch.workflows.objects import RUN_NAME, check_folder, chosen_thresholds, write_objects
 from simsearch.workflows.peaks import peaks_of
 from simsearch.workflows.provenance import Timings, fingerprint, image_key, write_run
@@ -113,9 +113,7 @@ def detect(
     digest = hashlib.sha256(blob).hexdigest()
     tasks = [task for image in images for task in _tasks(image, header, digest, options)]
     check_folder(folder, overwrite=options.overwrite)
-    run = fingerprint(
-        {"model": digest, "floor": options.floor, "tile": options.tile, "images": [image_key(each) for each in images]}
-    )
+    run = run_of(images, digest, options)
     with TileLog(folder / LOG_NAME, run, overwrite=options.overwrite) as log:
         missing = [task for task in tasks if str(task) not in log.done]
         with lent(client, blob) if missing else nullcontext():
@@ -142,6 +140,20 @@ def detect(
         content |= {"confidence_thresholds": thresholds, "images": [image.path for image in images], "report": report}
         write_run(folder / RUN_NAME, "detect", content)
     return report
+
+
+def run_of(images: ImageSet, model: str, options: DetectOptions) -> str:
+    """Fingerprint all that detections depend on; `model` is the digest of its file."""
+    keys = [image_key(image) for image in images]
+    return fingerprint(
+        {
+            "model": model,
+            "floor": options.floor,
+            "tile": options.tile,
+            "spacing": DETECTION_SPACING,
+            "images": keys,
+        }
+    )
 
 
 def _found(tasks: Sequence[DetectTask], log: TileLog, header: ModelHeader) -> Iterator[PeakColumns]:
