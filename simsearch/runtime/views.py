@@ -42,6 +42,8 @@ class View:
     """Digest of the broadcast trunk, or of the model that it is part of."""
     features: str | None = None
     """Where its feature map is, with a margin of half a block; None if it must be computed."""
+    spacing: float = 1 / 2
+    """How far around a peak there is no other, as a part of the shorter side of a patch."""
 
     @property
     def margin(self) -> int:
@@ -50,8 +52,8 @@ class View:
 
     @property
     def peak_radius(self) -> int:
-        """How far around a peak there is no other, in grid steps: half the shorter side of a patch."""
-        return max(1, round(min(self.extractor.patch_shape) / 2 / self.extractor.grid.stride))
+        """How far around a peak there is no other, in grid steps: one at least."""
+        return max(1, round(self.spacing * min(self.extractor.patch_shape) / self.extractor.grid.stride))
 
     @property
     def grid_shape(self) -> tuple[int, int]:

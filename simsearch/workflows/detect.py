@@ -20,7 +20,7 @@ from simsearch.runtime.events import Observer, ignore
 from simsearch.runtime.views import window_region
 from simsearch.runtime.worker import lent
 from simsearch.workflows.event_log import logged
-from simsearch.workflows.models import check_images, model_view, read_model
+from simsearch.workflows.models import DETECTION_SPACING, check_images, model_view, read_model
 from simsearch.workflows.objects import RUN_NAME, check_folder, chosen_thresholds, write_objects
 from simsearch.workflows.peaks import peaks_of
 from simsearch.workflows.provenance import Timings, fingerprint, image_key, write_run
@@ -124,8 +124,7 @@ def detect(
     check_images(images, header)
     digest = hashlib.sha256(blob).hexdigest()
     check_folder(folder, overwrite=options.overwrite)
-    kept = {"floor": options.floor, "tile": options.tile, "tissue_mask": options.tissue_mask}
-    run = fingerprint({**kept, "model": digest, "images": [image_key(each) for each in images]})
+    run = run_of(images, digest, options)
     with TileLog(folder / LOG_NAME, run, overwrite=options.overwrite) as log:
         tissues = find_tissues(client, images, header.downsampling, timings) if options.tissue_mask else {}
         tasks = [task for image in images for task in _tasks(image, header, digest, options, tissues.get(image.name))]
@@ -156,6 +155,13 @@ def detect(
         content |= {"confidence_thresholds": thresholds, "images": [image.path for image in images], "report": report}
         write_run(folder / RUN_NAME, "detect", content)
     return report
+
+
+def run_of(images: ImageSet, model: str, options: DetectOptions) -> str:
+    """Fingerprint all that detections depend on; `model` is the digest of its file."""
+    kept = {"floor": options.floor, "tile": options.tile, "tissue_mask": options.tissue_mask}
+    kept |= {"model": model, "spacing": DETECTION_SPACING}
+    return fingerprint({**kept, "images": [image_key(image) for image in images]})
 
 
 def _found(
