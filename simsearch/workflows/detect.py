@@ -159,9 +159,9 @@ def detect(
 
 def run_of(images: ImageSet, model: str, options: DetectOptions) -> str:
     """Fingerprint all that detections depend on; `model` is the digest of its file."""
-    kept = {"floor": options.floor, "tile": options.tile, "tissue_mask": options.tissue_mask}
-    kept |= {"model": model, "spacing": DETECTION_SPACING}
-    return fingerprint({**kept, "images": [image_key(image) for image in images]})
+    chosen = {"floor": options.floor, "tile": options.tile, "tissue_mask": options.tissue_mask}
+    keys = [image_key(image) for image in images]
+    return fingerprint({**chosen, "spacing": DETECTION_SPACING, "model": model, "images": keys})
 
 
 def _found(
