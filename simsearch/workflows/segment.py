@@ -5,10 +5,10 @@ from __future__ import annotations
 import csv
 import hashlib
 import shutil
-from contextlib import closing, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -26,16 +26,15 @@ from simsearch.runtime.segment_tasks import (
     segment_tile,
     write_level,
 )
-from simsearch.runtime.submit import Failed, run_tasks
 from simsearch.runtime.worker import lent
 from simsearch.workflows.event_log import logged
 from simsearch.workflows.models import check_images, model_view, read_model
 from simsearch.workflows.provenance import Timings, fingerprint, image_key, write_run
-from simsearch.workflows.tiles import LOG_NAME, run_tiles
+from simsearch.workflows.tiles import LOG_NAME, finish_tasks, run_tiles
 from simsearch.workflows.tissue import Tissue, find_tissues
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -43,8 +42,6 @@ if TYPE_CHECKING:
     from simsearch.nn.model_file import ModelHeader
     from simsearch.runtime import Client
     from simsearch.workflows.image_set import ImageSet
-
-Task = TypeVar("Task")
 
 _SHARD = 1024  # pixels of the working scale along a side of a tile: seconds of work for a CPU
 _MAX_DOWNSAMPLING = 4  # of a tile in level-0 pixels: its labels and probabilities must fit in memory
@@ -172,7 +169,7 @@ def segment(
     for target in targets:
         provenance = {"model": digest, "run": run}
         finish_labels(target.path, target.template, header.classes[1:], _colors(header), provenance)
-    _draw(client, targets, header, folder, timings)
+    failures += _draw(client, targets, header, folder, images, timings)
     found = tuple(_measured(target, tasks, counts, header) for target in targets)
     with store_errors(str(folder)):
         _write_areas(found, folder / "areas.csv")
@@ -226,10 +223,18 @@ def _write_levels(client: Client, targets: Sequence[_Target], observe: Observer)
             if level < len(t.template.level_shapes)
             for region in t.template.regions(level)
         ]
-        _finish_all(client, write_level, tasks, f"level {level}", observe)
+        finish_tasks(client, write_level, tasks, f"level {level}", observe)
 
 
-def _draw(client: Client, targets: Sequence[_Target], header: ModelHeader, folder: Path, observe: Observer) -> None:
+def _draw(
+    client: Client,
+    targets: Sequence[_Target],
+    header: ModelHeader,
+    folder: Path,
+    images: ImageSet,
+    observe: Observer,
+) -> list[tuple[str, str]]:
+    """Draw the labels of all images; where errors are skipped, return which images could not be drawn, and why."""
     tasks = [
         DrawTask(
             model_view(t.image, header, ""),
@@ -241,17 +246,7 @@ def _draw(client: Client, targets: Sequence[_Target], header: ModelHeader, folde
         )
         for t in targets
     ]
-    _finish_all(client, draw_segmentation, tasks, "overlays", observe)
-
-
-def _finish_all(
-    client: Client, function: Callable[[Task], None], tasks: Sequence[Task], step: str, observe: Observer
-) -> None:
-    """Run tasks of which none may fail."""
-    with closing(run_tasks(client, function, tasks, step=step, observe=observe)) as outcomes:
-        for outcome in outcomes:
-            if isinstance(outcome, Failed):
-                raise outcome.error
+    return finish_tasks(client, draw_segmentation, tasks, "overlays", observe, skip_errors=images.skips_errors)
 
 
 def _measured(
