@@ -14,8 +14,9 @@ from simsearch.io.writing import write_region
 from simsearch.nn.device import fast_inference
 from simsearch.nn.extractor import prototype_blocks, prototype_region
 from simsearch.nn.similarity import mean_similarity, prototype_maps, similarity_maps
+from simsearch.runtime.compute import computing
 from simsearch.runtime.models import query_on_worker, trunk_on_worker
-from simsearch.runtime.views import View, framed_maps, peak_table, read_pixels, window_name, window_vectors
+from simsearch.runtime.views import View, framed_maps, peak_table, read_pixels, window_maps, window_name, window_pixels
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -91,6 +92,11 @@ class SearchTask:
     map_path: str | None = None
     """OME-Zarr image that the similarity is written to."""
 
+    @property
+    def n_pixels(self) -> int:
+        """How many level-0 pixels the window stands for."""
+        return window_pixels(self.view, self.window)
+
     def __str__(self) -> str:
         return window_name(self.view, self.window)
 
@@ -101,7 +107,7 @@ def compute_blocks(task: PrototypeTask) -> list[NDArray[np.float32]]:
         return blocks
     region = prototype_region(task.view.extractor, task.y, task.x)
     pixels, trunk = read_pixels(task.view, region), _trunk(task.view)
-    with fast_inference(pixels.device):
+    with computing(), fast_inference(pixels.device):
         blocks = [block.float().cpu().numpy() for block in prototype_blocks(trunk, pixels, task.view.extractor)]
     if task.kept:
         write_blocks(task.kept, blocks)
@@ -111,7 +117,7 @@ def compute_blocks(task: PrototypeTask) -> list[NDArray[np.float32]]:
 def sample_vectors(task: SampleTask) -> NDArray[np.float32]:
     """Return (n, D) vectors, evenly out of those of an image."""
     height, width = task.view.grid_shape
-    found = window_vectors(_trunk(task.view), task.view, Region(0, height, 0, width)).cpu().numpy()
+    found = window_maps(_trunk(task.view), task.view, Region(0, height, 0, width))
     n_rows = int(np.clip(round((task.n * height / width) ** 0.5), 1, min(height, task.n)))
     rows, columns = _evenly(height, n_rows), _evenly(width, min(width, task.n // n_rows))
     sampled: NDArray[np.float32] = found[:, rows[:, None], columns].reshape(len(found), -1).T
@@ -121,13 +127,13 @@ def sample_vectors(task: SampleTask) -> NDArray[np.float32]:
 def store_features(task: FeatureTask) -> None:
     """Write a tile of a feature map."""
     region = task.window.shifted(task.view.margin)
-    write_features(task.path, region, window_vectors(_trunk(task.view), task.view, task.window).half().cpu().numpy())
+    write_features(task.path, region, window_maps(_trunk(task.view), task.view, task.window).astype(np.float16))
 
 
 def sum_vectors(task: VectorTask) -> tuple[NDArray[np.float32], int]:
     """Return the (D,) sum of the vectors in a window, and how many they are."""
-    found = window_vectors(_trunk(task.view), task.view, task.window)
-    return found.sum(dim=(1, 2)).cpu().numpy(), found[0].numel()
+    found = window_maps(_trunk(task.view), task.view, task.window)
+    return found.sum(axis=(1, 2), dtype=np.float64).astype(np.float32), found[0].size
 
 
 def search_tile(task: SearchTask) -> NDArray[np.float64]:

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from distributed import as_completed
 
 from simsearch.errors import SimSearchError, TaskError
-from simsearch.runtime.events import Observer, StepEnded, StepStarted, TaskDone, TaskFailed, ignore
+from simsearch.runtime.events import Observer, StepEnded, StepStarted, TaskDone, TaskFailed, Waiting, ignore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Sequence
+    from collections.abc import Callable, Generator, Iterator, Sequence
 
     from distributed import Client, Future
 
@@ -23,7 +23,7 @@ Result = TypeVar("Result")
 
 _RETRIES = 2  # cures what is transient: a lost worker, a network file system that hiccups
 _POLL_S = 0.1
-_WINDOW_PER_THREAD = 3  # enough to keep a worker busy, few enough that an archive fits in the scheduler
+_WINDOW_PER_THREAD = 2  # enough to keep a worker busy, few enough that an archive fits in the scheduler
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +64,14 @@ def run_tasks(
     step : str
         Name of the step, for events.
     observe : callable
-        Gets the events of the step.
+        Gets the events of the step; what it raises ends the step, also while no task finishes.
 
     Yields
     ------
     Done or Failed
         One for each task.
     """
-    observe(StepStarted(step, len(tasks)))
+    observe(StepStarted(step, len(tasks), sum(_n_pixels(task) for task in tasks)))
     begin = time.perf_counter()
     waiting = iter(tasks)
     in_flight: dict[Future[Any], Task] = {}
@@ -85,7 +85,7 @@ def run_tasks(
     # The loop of this client: by default it would be that of the one that was started last.
     completed = as_completed(first, loop=client.loop, raise_errors=False)
     try:
-        for future in completed:
+        for future in _as_they_come(completed, lambda: observe(Waiting(step))):
             task = in_flight.pop(future)
             for following in islice(waiting, 1):
                 completed.add(submit(following))
@@ -93,7 +93,7 @@ def run_tasks(
             if isinstance(outcome, Failed):
                 observe(TaskFailed(step, str(task), str(outcome.error)))
             else:
-                observe(TaskDone(step, str(task)))
+                observe(TaskDone(step, str(task), _n_pixels(task)))
             yield outcome
     finally:
         if client.status == "running":  # it may be gone where a generator was left behind
@@ -115,7 +115,7 @@ def run_one(
     task
         A small value.
     meanwhile : callable
-        Called a few times a second while the task runs, and once when it has ended.
+        Called a few times a second while the task runs, and once when it has ended; what it raises ends the wait.
 
     Raises
     ------
@@ -123,14 +123,29 @@ def run_one(
         If the task fails for good.
     """
     future = client.submit(_run, function, task, pure=False, retries=_RETRIES)
-    while not future.done():
+    try:
+        while not future.done():
+            meanwhile()
+            time.sleep(_POLL_S)
         meanwhile()
-        time.sleep(_POLL_S)
-    meanwhile()
+    except BaseException:
+        future.cancel()
+        raise
     outcome: Done[Task, Result] | Failed[Task] = _outcome(task, future)
     if isinstance(outcome, Failed):
         raise outcome.error
     return outcome.result
+
+
+def _as_they_come(completed: as_completed, meanwhile: Callable[[], None]) -> Iterator[Future[Any]]:
+    while not completed.is_empty():
+        if completed.has_ready():
+            yield next(completed)
+            continue
+        with completed.thread_condition:
+            completed.thread_condition.wait(_POLL_S)
+        if not completed.has_ready():
+            meanwhile()
 
 
 def _run(function: Callable[[Task], Result], task: Task) -> Result | SimSearchError:
@@ -150,6 +165,11 @@ def _outcome(task: Task, future: Future[Any]) -> Done[Task, Any] | Failed[Task]:
     if isinstance(result, SimSearchError):
         return Failed(task, result)
     return Done(task, result)
+
+
+def _n_pixels(task: object) -> int:
+    """Count the level-0 pixels of a task that knows them."""
+    return int(getattr(task, "n_pixels", 0))
 
 
 def _window(client: Client) -> int:
