@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 import numpy as np
 
@@ -74,19 +74,14 @@ def peak_mib() -> float:
     return float(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM"))) / 1024
 
 
-def detect_options(**options: Any) -> DetectOptions:  # noqa: ANN401  as those of DetectOptions
-    """Return options of a detection with the floor of the models; those that it does not have are left out."""
-    known = DetectOptions.__dataclass_fields__
-    return DetectOptions(floor=FLOOR, **{name: value for name, value in options.items() if name in known})
-
-
 def _run(workflow: str, slide: Path, model: Path, n_workers: int) -> MemoryOfRun:
     folder = slide.with_name(f"{slide.name}-{workflow}")
     with open_cluster(f"local:{n_workers}") as client:
         idle, images = memory_of_processes(client), find_image_set([slide])
         if workflow == "detect":
-            seconds = detect(client, images, model, folder, detect_options(tissue_mask=False)).seconds
+            detecting = DetectOptions(floor=FLOOR, tissue_mask=False)
+            seconds = detect(client, images, model, folder, detecting).seconds
         else:
-            options = SegmentOptions(tissue_mask=False, beside_image=False)
-            seconds = segment(client, images, model, folder, options).seconds
+            segmenting = SegmentOptions(tissue_mask=False, beside_image=False)
+            seconds = segment(client, images, model, folder, segmenting).seconds
         return MemoryOfRun(idle, memory_of_processes(client), sum(seconds.values()))

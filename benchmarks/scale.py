@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchmarks.cost_model import Costs, Job
-from benchmarks.memory import detect_options, in_new_process, memory_of_processes
+from benchmarks.memory import in_new_process, memory_of_processes
 from benchmarks.search_speed import use_one_thread
 from benchmarks.synthetic import CELL, FLOOR, islands, write_fields, write_model, write_slide
 from simsearch.core.tiles import tile_cores
@@ -24,7 +24,7 @@ from simsearch.runtime import open_cluster
 from simsearch.runtime.detect_tasks import DetectTask, detect_tile
 from simsearch.runtime.submit import Failed, run_tasks
 from simsearch.runtime.worker import lent
-from simsearch.workflows.detect import detect
+from simsearch.workflows.detect import DetectOptions, detect
 from simsearch.workflows.image_set import find_image_set
 from simsearch.workflows.models import model_view, read_model
 
@@ -114,7 +114,7 @@ def sample(subject: Subject, n_workers: int, budget_s: float) -> Sample:
 
 
 def whole(subject: Subject, n_workers: int) -> tuple[dict[str, float], dict[str, float]]:
-    """Run the detection workflow on all of it, in new processes, with a tissue mask where there is one.
+    """Run the detection workflow on all of it, in new processes, with the tissue mask.
 
     Returns
     -------
@@ -155,7 +155,7 @@ def _whole(subject: Subject, n_workers: int) -> tuple[dict[str, float], dict[str
     with open_cluster(f"local:{n_workers}") as client:
         client.run(use_one_thread)
         folder = subject.path.with_name("results")  # a run that was cut off goes on
-        report = detect(client, find_image_set([subject.path]), subject.model, folder, detect_options())
+        report = detect(client, find_image_set([subject.path]), subject.model, folder, DetectOptions(floor=FLOOR))
         return {**report.seconds, "total": time.perf_counter() - begin}, memory_of_processes(client)
 
 

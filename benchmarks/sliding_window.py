@@ -9,14 +9,13 @@ import numpy as np
 import torch
 from torch import nn
 
-from benchmarks.memory import detect_options
-from benchmarks.synthetic import CELL, PATCH, write_model, write_slide
+from benchmarks.synthetic import CELL, FLOOR, PATCH, write_model, write_slide
 from simsearch.core.tiles import Region
 from simsearch.io.image import read_region
 from simsearch.nn.trunk import Trunk, fused
 from simsearch.nn.trunk_file import read_trunk, trunk_from_bytes
 from simsearch.runtime import open_cluster
-from simsearch.workflows.detect import detect
+from simsearch.workflows.detect import DetectOptions, detect
 from simsearch.workflows.image_set import find_image_set
 
 if TYPE_CHECKING:
@@ -81,6 +80,6 @@ def _detection_seconds(scratch: Path, slide: Path) -> float:
     model = write_model(scratch / "compared.safetensors", plate=False)
     with open_cluster("local:1") as client:
         for _ in range(2):  # the first loads torch
-            options = detect_options(tissue_mask=False, overwrite=True)
+            options = DetectOptions(floor=FLOOR, tissue_mask=False, overwrite=True)
             report = detect(client, find_image_set([slide]), model, scratch / "compared", options)
     return report.seconds["detect"]
