@@ -55,7 +55,7 @@ class TileLog:
     path : Path
         The file; made if it is not there.
     fingerprint : str
-        Of all that results depend on.
+        Of all that results depend on but the pixels, which `begin` takes.
     overwrite : bool
         Whether to empty a log of another run.
 
@@ -83,13 +83,34 @@ class TileLog:
             is_continued = is_same and not overwrite
             self.done = Found(self._file)
             """What was found, by the name of the tile; can be read as long as the log is open."""
+            self._images: dict[str, str] = {}
             if is_continued:
                 for place, line in lines:
                     if "tile" in line:
                         self.done.keep_place(line["tile"], place)
+                    elif "image" in line:
+                        self._images[line["image"]] = line["fingerprint"]
             else:  # of another run, or not even a first line that is whole
                 self._file.truncate(0)
         self._append({} if is_continued else {"fingerprint": fingerprint})
+
+    def begin(self, image: str, fingerprint: str) -> None:
+        """Begin an image, or go on with it; one that could not be read before may come later.
+
+        Raises
+        ------
+        StoreError
+            If it is not what it was when it was begun.
+        """
+        known = self._images.get(image)
+        if known is None:
+            self._append({"image": image, "fingerprint": fingerprint})
+            self._images[image] = fingerprint
+        elif known != fingerprint:
+            raise StoreError(
+                f"{self._path.parent}: expected {image} as it was when this run began, got another: add --overwrite or "
+                "name another folder"
+            )
 
     def add(self, tile: str, rows: NDArray[np.number]) -> None:
         """Keep what was found in a tile: (N, columns) numbers."""

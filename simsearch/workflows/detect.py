@@ -13,7 +13,6 @@ import numpy as np
 from simsearch.core.tiles import tile_cores
 from simsearch.io.peak_table import write_detections
 from simsearch.io.plate import is_plate
-from simsearch.io.tile_log import TileLog
 from simsearch.io.writing import store_errors
 from simsearch.runtime.detect_tasks import DetectTask, detect_tile
 from simsearch.runtime.events import Observer, ignore
@@ -23,8 +22,8 @@ from simsearch.workflows.event_log import logged
 from simsearch.workflows.models import DETECTION_SPACING, check_images, model_view, read_model
 from simsearch.workflows.objects import RUN_NAME, check_folder, chosen_thresholds, write_objects
 from simsearch.workflows.peaks import peaks_of
-from simsearch.workflows.provenance import Timings, fingerprint, image_key, write_run
-from simsearch.workflows.tiles import LOG_NAME, run_tiles
+from simsearch.workflows.provenance import Timings, fingerprint, write_run
+from simsearch.workflows.tiles import open_log, run_tiles
 from simsearch.workflows.tissue import find_tissues
 
 if TYPE_CHECKING:
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
 
     from simsearch.core.peaks import PeakColumns
     from simsearch.io.image import ImageMeta
+    from simsearch.io.tile_log import TileLog
     from simsearch.nn.model_file import ModelHeader
     from simsearch.runtime import Client
     from simsearch.workflows.image_set import ImageSet
@@ -125,7 +125,7 @@ def detect(
     digest = hashlib.sha256(blob).hexdigest()
     check_folder(folder, overwrite=options.overwrite)
     run = run_of(images, digest, options)
-    with TileLog(folder / LOG_NAME, run, overwrite=options.overwrite) as log:
+    with open_log(folder, run, images, overwrite=options.overwrite) as log:
         tissues = find_tissues(client, images, header.downsampling, timings) if options.tissue_mask else {}
         tasks = [task for image in images for task in _tasks(image, header, digest, options, tissues.get(image.name))]
         missing = [task for task in tasks if str(task) not in log.done]
@@ -158,10 +158,9 @@ def detect(
 
 
 def run_of(images: ImageSet, model: str, options: DetectOptions) -> str:
-    """Fingerprint all that detections depend on; `model` is the digest of its file."""
+    """Fingerprint all that detections depend on but the pixels; `model` is the digest of its file."""
     chosen = {"floor": options.floor, "tile": options.tile, "tissue_mask": options.tissue_mask}
-    keys = [image_key(image) for image in images]
-    return fingerprint({**chosen, "spacing": DETECTION_SPACING, "model": model, "images": keys})
+    return fingerprint({**chosen, "spacing": DETECTION_SPACING, "model": model, "images": images.sources})
 
 
 def _found(

@@ -33,6 +33,8 @@ class ImageSet:
         Whether images that fail are left out; otherwise the first to fail ends the run.
     failures : sequence of (str, str)
         Names of images that have failed before, and why.
+    sources : sequence of str, optional
+        Paths or URLs of images and plates that they were found by; by default their own.
 
     Raises
     ------
@@ -43,13 +45,20 @@ class ImageSet:
     """
 
     def __init__(
-        self, images: Sequence[ImageMeta], *, skip_errors: bool = False, failures: Sequence[tuple[str, str]] = ()
+        self,
+        images: Sequence[ImageMeta],
+        *,
+        skip_errors: bool = False,
+        failures: Sequence[tuple[str, str]] = (),
+        sources: Sequence[str] | None = None,
     ) -> None:
         if not images:
             raise SourceError("expected at least one image, got none: name OME-Zarr images or plates")
         self._images = {image.name: image for image in images}
         self._skip_errors = skip_errors
         self._failures = dict(failures)
+        self.sources = tuple(image.path for image in images) if sources is None else tuple(sources)
+        """What names them, those that cannot be read included."""
         _check_names(images)
         for image in images[1:]:
             if (image.n_channels, image.dtype) != (images[0].n_channels, images[0].dtype):
@@ -137,8 +146,9 @@ def find_image_set(
     ConfigError
         If a z or t axis needs a choice.
     """
+    sources = [as_location(path) for path in paths]
     if not skip_errors:
-        return ImageSet(find_images(paths, z=z, t=t))
+        return ImageSet(find_images(paths, z=z, t=t), sources=sources)
     images: list[ImageMeta] = []
     failures: list[tuple[str, str]] = []
     for path in paths:
@@ -154,7 +164,7 @@ def find_image_set(
                 failures.append((location, str(error)))
     if not images:
         raise SourceError(f"expected at least one image that can be read, got none; the last: {failures[-1][1]}")
-    return ImageSet(images, skip_errors=True, failures=failures)
+    return ImageSet(images, skip_errors=True, failures=failures, sources=sources)
 
 
 def channel_indices(image: ImageMeta, names: Sequence[str] | None) -> tuple[int, ...]:

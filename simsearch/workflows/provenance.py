@@ -49,6 +49,11 @@ def image_key(image: ImageMeta) -> list[object]:
     return [image.path, image.stamp, written_at(image.path), image.z, image.t]
 
 
+def image_fingerprint(image: ImageMeta) -> str:
+    """Hash what `image_key` tells."""
+    return fingerprint({"image": image_key(image)})
+
+
 def write_run(path: Path, workflow: str, content: Mapping[str, object]) -> None:
     """Write what was run, with which versions, and what came out, as JSON."""
     run = {

@@ -15,7 +15,6 @@ import numpy as np
 from simsearch.errors import StoreError
 from simsearch.io.labels import can_hold_labels, create_labels, finish_labels, labels_template, run_of_labels
 from simsearch.io.overlay import CLASS_COLORS
-from simsearch.io.tile_log import TileLog
 from simsearch.io.writing import ImageTemplate, store_errors
 from simsearch.runtime.events import Observer, ignore
 from simsearch.runtime.segment_tasks import (
@@ -29,8 +28,8 @@ from simsearch.runtime.segment_tasks import (
 from simsearch.runtime.worker import lent
 from simsearch.workflows.event_log import logged
 from simsearch.workflows.models import check_images, model_view, read_model
-from simsearch.workflows.provenance import Timings, fingerprint, image_key, write_run
-from simsearch.workflows.tiles import LOG_NAME, finish_tasks, run_tiles
+from simsearch.workflows.provenance import Timings, fingerprint, image_fingerprint, write_run
+from simsearch.workflows.tiles import finish_tasks, open_log, run_tiles
 from simsearch.workflows.tissue import Tissue, find_tissues
 
 if TYPE_CHECKING:
@@ -153,7 +152,7 @@ def segment(
     check_images(images, header)
     digest = hashlib.sha256(blob).hexdigest()
     run = _run_of(images, digest, options)
-    with TileLog(folder / LOG_NAME, run, overwrite=options.overwrite) as log:
+    with open_log(folder, run, images, overwrite=options.overwrite) as log:
         targets = [_target(image, header, folder, options, run) for image in images]
         tissues = find_tissues(client, images, header.downsampling, timings) if options.tissue_mask else {}
         kept_targets = (target for target in targets if target.image.name in images)
@@ -167,7 +166,7 @@ def segment(
         counts = {str(task): log.done[str(task)] for task in tasks if str(task) not in failed}
     _write_levels(client, targets, timings)
     for target in targets:
-        provenance = {"model": digest, "run": run}
+        provenance = {"model": digest, "run": _run_on(run, target.image)}
         finish_labels(target.path, target.template, header.classes[1:], _colors(header), provenance)
     failures += _draw(client, targets, header, folder, images, timings)
     found = tuple(_measured(target, tasks, counts, header) for target in targets)
@@ -193,6 +192,7 @@ def _target(image: ImageMeta, header: ModelHeader, folder: Path, options: Segmen
     path = folder / "labels" / f"{image.name}.ome.zarr"
     if options.beside_image and can_hold_labels(image):
         path = Path(image.path) / "labels" / options.name
+    run = _run_on(run, image)
     is_kept = run_of_labels(path) == run
     if path.exists() and not is_kept:
         if not options.overwrite:
@@ -286,10 +286,14 @@ def _notes(model: Path, header: ModelHeader) -> tuple[str, ...]:
 
 
 def _run_of(images: ImageSet, model: str, options: SegmentOptions) -> str:
-    """Name a run by all that its labels depend on, and where they are."""
+    """Name a run by all that its labels depend on but the pixels, and where they are."""
     place = [options.beside_image, options.name]
-    keys = [image_key(image) for image in images]
-    return fingerprint({"model": model, "tissue_mask": options.tissue_mask, "place": place, "images": keys})
+    return fingerprint({"model": model, "tissue_mask": options.tissue_mask, "place": place, "images": images.sources})
+
+
+def _run_on(run: str, image: ImageMeta) -> str:
+    """Name a run on an image: labels of what it showed before are of another."""
+    return fingerprint({"run": run, "image": image_fingerprint(image)})
 
 
 def _colors(header: ModelHeader) -> list[str]:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from simsearch.io.tile_log import TileLog
 from simsearch.runtime.submit import Failed, run_tasks
+from simsearch.workflows.provenance import image_fingerprint
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from simsearch.io.tile_log import TileLog
     from simsearch.runtime import Client
     from simsearch.runtime.events import Observer
     from simsearch.workflows.image_set import ImageSet
@@ -20,6 +22,32 @@ if TYPE_CHECKING:
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 LOG_NAME = "tiles.jsonl"
+
+
+@contextmanager
+def open_log(folder: Path, run: str, images: ImageSet, *, overwrite: bool) -> Iterator[TileLog]:
+    """Open the log of a run over images.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the results.
+    run : str
+        Fingerprint of the model, the options and what the images were named by.
+    images : ImageSet
+        Those that can be read at present.
+    overwrite : bool
+        Whether to replace results of another run.
+
+    Raises
+    ------
+    StoreError
+        If there are other results, or an image was written anew since they were begun.
+    """
+    with TileLog(folder / LOG_NAME, run, overwrite=overwrite) as log:
+        for image in images:
+            log.begin(image.name, image_fingerprint(image))
+        yield log
 
 
 def run_tiles(

@@ -178,3 +178,17 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         StoreError, match=r"tiles\.jsonl: expected to write, got .*: check the path and the permissions"
     ):
         TileLog(tmp_path / "file" / "tiles.jsonl", "f")
+
+
+def test_images_can_come_later_and_must_stay_what_they_were(path: Path) -> None:
+    with TileLog(path, "f") as log:
+        log.begin("a", "1")
+        log.add("a y 0:64 x 0:64", some_rows(1))
+    with TileLog(path, "f") as log:
+        log.begin("a", "1")
+        log.begin("b", "2")
+    with TileLog(path, "f") as log:
+        with pytest.raises(StoreError, match="expected b as it was when this run began"):
+            log.begin("b", "3")
+        assert list(log.done) == ["a y 0:64 x 0:64"]
+    assert path.read_text().count('"image"') == 2

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -155,7 +155,8 @@ def sample(client: Client, trunk_file: Path, save_image: SaveImage, tmp_path_fac
 def tiles_in(folder: Path) -> list[str]:
     """List the tiles in a log, whole lines only."""
     lines = (folder / "tiles.jsonl").read_text().splitlines(keepends=True)
-    return [json.loads(line)["tile"] for line in lines[1:] if line.strip() and line.endswith("}\n")]
+    whole = [json.loads(line) for line in lines if line.strip() and line.endswith("}\n")]
+    return [line["tile"] for line in whole if "tile" in line]
 
 
 def content_of(folder: Path) -> dict[str, bytes]:
@@ -379,3 +380,34 @@ def test_a_folder_that_cannot_be_written_is_named(client: Client, sample: Sample
         out.chmod(0o700)
     run_detect(client, sample, out)
     assert content_of(out) == content_of(sample.expected)
+
+
+def test_an_image_that_could_not_be_opened_is_added_when_it_can(client: Client, sample: Sample, tmp_path: Path) -> None:
+    out, field = tmp_path / "out", sample.plate / WELLS[1].path / "0"
+    description = field / "zarr.json"
+    whole = cut(description)
+    try:
+        result = run_command(sample, out, "--skip-errors")
+        assert result.exit_code == 2
+        assert str(field) in " ".join((result.stdout + result.stderr).split())
+        assert len(tiles_in(out)) == 11
+    finally:
+        description.write_bytes(whole)
+
+    check_goes_on(client, sample, out)
+    assert tiles_in(out)[-1] == "P1/A/02/0 y 0:64 x 0:64"
+
+
+def test_an_image_that_was_written_anew_is_refused_and_results_stay(
+    client: Client, sample: Sample, save_image: SaveImage, tmp_path: Path
+) -> None:
+    slide = tmp_path / "slide.ome.zarr"
+    save_image(slide, np.zeros((1, 100, 150), np.uint8))
+    moved = replace(sample, slide=slide)
+    run_detect(client, moved, tmp_path / "out")
+    before = content_of(tmp_path / "out")
+    shutil.rmtree(slide)
+    save_image(slide, np.full((1, 90, 150), 9, np.uint8))
+    with pytest.raises(StoreError, match="expected slide as it was when this run began"):
+        run_detect(client, moved, tmp_path / "out")
+    assert content_of(tmp_path / "out") == before
