@@ -1,0 +1,53 @@
+"""A small study and a cluster of threads for tests of the app."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from simsearch.app.live import LiveStudy
+from simsearch.core.synthetic import cell_field
+from simsearch.workflows.study import Study, StudyOptions, create_study, open_study
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from distributed import Client
+
+    from tests.conftest import SaveImage
+
+SIDE = 176
+
+
+@pytest.fixture(scope="session")
+def cell_images(tmp_path_factory: pytest.TempPathFactory, save_image: SaveImage) -> tuple[str, ...]:
+    """Write images a to d of cells with GFP in their cytoplasm or nucleus."""
+    folder, rng = tmp_path_factory.mktemp("app-cells"), np.random.default_rng(1)
+    return tuple(
+        save_image(
+            folder / f"{name}.ome.zarr",
+            cell_field(rng, (SIDE, SIDE), n_cells=10, no_gfp_fraction=0).image,
+            channel_names=("GFP", "DNA"),
+            channel_colors=("00FF00", "0000FF"),
+            pixel_size_um=(0.5, 0.5),
+            chunk=256,
+        ).path
+        for name in "abcd"
+    )
+
+
+@pytest.fixture
+def fresh_study(cell_images: tuple[str, ...], tmp_path: Path) -> Study:
+    """Create a study about which nobody has said anything; a, b and c are displayed."""
+    create_study(tmp_path / "study", cell_images, StudyOptions(display=("a", "b", "c")))
+    return open_study(tmp_path / "study")
+
+
+@pytest.fixture
+def live(client: Client, fresh_study: Study) -> Iterator[LiveStudy]:
+    """Open the fresh study on a cluster of threads."""
+    with LiveStudy(client, fresh_study) as live:
+        yield live
