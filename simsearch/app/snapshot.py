@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from simsearch.workflows.study import Study
 
 JobKind = Literal["features", "measure", "diverse", "train", "predict", "detect", "segment"]
-JobState = Literal["waiting", "running", "done", "failed", "cancelled"]
+JobState = Literal["waiting", "running", "done", "failed", "cancelled", "interrupted"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,6 +51,7 @@ class JobView:
     started_by: str
     """Who asked for it."""
     state: JobState = "waiting"
+    """Interrupted: it ran when an earlier server stopped, and can go on."""
     step: str = ""
     """Name of the step that it is in."""
     n_done: int = 0
