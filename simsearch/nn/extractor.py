@@ -47,6 +47,9 @@ class Extractor:
     """Whether the mean vector of the images is subtracted before vectors are compared."""
     is_exact: bool = True
     """Whether layer3 is computed at every position of the grid, or interpolated between its own positions."""
+    frame: int = 0
+    """How many positions around an image can be asked for at least, which dense features at its border depend on; half
+    a block can be, whatever this is. With the same frame, features do not depend on the patch."""
 
     @property
     def grid(self) -> FeatureGrid:
@@ -221,7 +224,7 @@ def _needed_span(extractor: Extractor, start: int, stop: int, side: int) -> tupl
     stride, reach = extractor.grid.stride, extractor.reach
     low, high = int(stride * start - reach), int(stride * (stop - 1)) + reach + 1
     if extractor.method != "patchwise":
-        border = _aligned(int(stride * (max(extractor.covered_shape) // 2 + 1)))
+        border = _aligned(int(stride * (max(extractor.frame, *(n // 2 for n in extractor.covered_shape)) + 1)))
         low, high = max(low, -border), min(high, _aligned(side) + border)
     return low // ALIGNMENT * ALIGNMENT, _aligned(high)
 

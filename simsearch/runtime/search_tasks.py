@@ -120,7 +120,7 @@ def sample_vectors(task: SampleTask) -> NDArray[np.float32]:
 
 def store_features(task: FeatureTask) -> None:
     """Write a tile of a feature map."""
-    region = task.window.shifted(task.view.margin)
+    region = task.window.shifted(task.view.kept_margin)
     write_features(task.path, region, window_vectors(_trunk(task.view), task.view, task.window).half().cpu().numpy())
 
 

@@ -39,12 +39,17 @@ class View:
     trunk: str
     """Digest of the broadcast trunk, or of the model that it is part of."""
     features: str | None = None
-    """Where its feature map is, with a margin of half a block; None if it must be computed."""
+    """Where its feature map is, with a margin of `kept_margin`; None if it must be computed."""
 
     @property
     def margin(self) -> int:
         """How far around the image vectors are needed, in grid steps: half a block."""
         return max(self.extractor.block_shape) // 2
+
+    @property
+    def kept_margin(self) -> int:
+        """How far around the image a kept feature map reaches, in grid steps."""
+        return max(self.margin, self.extractor.frame)
 
     @property
     def peak_radius(self) -> int:
@@ -76,7 +81,7 @@ def read_pixels(view: View, region: Region) -> torch.Tensor:
 def window_vectors(trunk: Trunk, view: View, window: Region) -> torch.Tensor:
     """Compute the (D, h, w) vectors in a window of the feature grid, or read them if they were kept."""
     if view.features is not None:
-        found = read_features(view.features, window.shifted(view.margin))
+        found = read_features(view.features, window.shifted(view.kept_margin))
         return torch.from_numpy(found).to(pick_device()).float()
     region = needed_region(view.extractor, window, view.image.shape)
     pixels = read_pixels(view, region)

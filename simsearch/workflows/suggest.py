@@ -10,6 +10,7 @@ from simsearch.core.peaks import Peak, objects
 from simsearch.curation.state import BACKGROUND, Patch, Places
 from simsearch.curation.suggestions import background_patches, marked_patches
 from simsearch.errors import CurationError
+from simsearch.io.writing import store_errors
 from simsearch.nn.trunk_file import read_trunk
 from simsearch.runtime.events import Observer, ignore
 from simsearch.runtime.worker import broadcast
@@ -22,6 +23,7 @@ from simsearch.workflows.study import CACHE_NAME, MEASURE_NAME, study_images
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from simsearch.curation.state import Curation
     from simsearch.nn.similarity import Query
@@ -30,6 +32,10 @@ if TYPE_CHECKING:
 
 N_BACKGROUND = 5
 """How many patches of most and of least similarity are suggested as background in an image (paper algorithm 1)."""
+
+
+_FIRST_PATCH = (48.0, 48.0)  # what features are computed for while nobody has drawn one
+_FRAME = 6  # grid steps: half of the largest block, so that features are there before anybody has drawn a patch
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,8 +160,50 @@ def study_setting(client: Client, study: Study, curation: Curation, observe: Obs
     """
     measured, group = study.folder / MEASURE_NAME, study_group(curation)
     if not measured.exists():
-        images = ImageSet(study_images(study))
-        write_measurement(measure(client, images, downsampling=group.downsampling, observe=observe), measured)
+        found = _measured(client, study, group.downsampling, observe)
+        with store_errors(str(measured)):
+            measured.write_bytes(found.read_bytes())
+    return _setting(client, study, curation, measured)
+
+
+def prepare_suggestions(client: Client, study: Study, curation: Curation, *, observe: Observer = ignore) -> None:
+    """Compute what suggestions need of the displayed images, before anybody has drawn a box or after.
+
+    Features depend on the patch only by the downsampling. While there is no patch, images are looked at as they are:
+    a first patch of less than 96 px then finds its features ready.
+
+    Raises
+    ------
+    ConfigError
+        If a channel has no range, or is constant.
+    SourceError, StoreError, TrunkError
+        If an image or the trunk cannot be read, or the folder cannot be written.
+    """
+    images = ImageSet(study_images(study, curation.displayed))
+    if curation.patch_shape is not None and any(each.prototypes for each in curation.classes):
+        group, setting = study_group(curation), study_setting(client, study, curation, observe)
+    else:
+        group, measured = Group(curation.patch_shape or _FIRST_PATCH, (), ()), study.folder / MEASURE_NAME
+        if not measured.exists():
+            measured = _measured(client, study, group.downsampling, observe)
+        setting = _setting(client, study, curation, measured)
+    keep_features(client, images, group, setting, observe)
+
+
+def _measured(client: Client, study: Study, downsampling: int, observe: Observer) -> Path:
+    """Measure all images of a study, or take what was measured before."""
+    kept = study.folder / CACHE_NAME / f"measure-{downsampling}.json"
+    if not kept.exists():
+        found = measure(client, ImageSet(study_images(study)), downsampling=downsampling, observe=observe)
+        partial = kept.with_suffix(".partial")
+        with store_errors(str(kept)):
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            write_measurement(found, partial)
+            partial.replace(kept)
+    return kept
+
+
+def _setting(client: Client, study: Study, curation: Curation, measured: Path) -> Setting:
     return Setting(
         method="template",
         channels=tuple(study.channel_names.index(name) for name in curation.channels),
@@ -163,6 +211,7 @@ def study_setting(client: Client, study: Study, curation: Curation, observe: Obs
         trunk=broadcast(client, read_trunk(study.trunk)),
         floor=0.0,
         cache=(study.folder / CACHE_NAME).absolute(),
+        frame=_FRAME,
     )
 
 

@@ -100,7 +100,7 @@ def test_what_fails_is_told_in_words(jobs: Jobs, shown: Shown) -> None:
     jobs.start(new_job("train", "Train", "ada"), unforeseen)
     message = shown.wait_for("failed").message
     assert message.startswith("ZeroDivisionError: division by zero")
-    assert "see the log of the server" in message
+    assert "see the server's log" in message
 
 
 def test_losses_of_a_training_are_listed_by_stage_and_epochs_done_again_replace_the_old(
