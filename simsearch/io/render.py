@@ -7,7 +7,7 @@ at the wanted scale, never from a finer one.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from typing import TYPE_CHECKING
 
@@ -82,30 +82,25 @@ def is_rgb(image: ImageMeta) -> bool:
     return image.dtype == "uint8" and tuple(c.upper() for c in image.channel_colors) == RGB_COLORS
 
 
-def shown_channels(images: Sequence[ImageMeta], channels: Sequence[int]) -> tuple[ShownChannel, ...]:
-    """Choose how channels are shown, so that one range suits all images.
-
-    Parameters
-    ----------
-    images : sequence of ImageMeta
-        Images of one kind. Read is the smallest level of each.
-    channels : sequence of int
-        Which channels.
+def shown_channels(image: ImageMeta, channels: Sequence[int]) -> tuple[ShownChannel, ...]:
+    """Choose how channels are shown, by the smallest level of an image.
 
     Raises
     ------
     StoreError
-        If an image cannot be read.
+        If the image cannot be read.
     """
-    first = images[0]
-    if is_rgb(first):
+    if is_rgb(image):
         return tuple(_AS_IT_IS[c] for c in channels)
-    pairs = np.array([_percentiles(image, channels) for image in images])
-    low, high = pairs[:, 0].min(axis=0), pairs[:, 1].max(axis=0)
     return tuple(
-        ShownChannel(c, first.channel_colors[c], float(a), float(b) if b > a else float(a) + 1)
-        for c, a, b in zip(channels, low, high, strict=True)
+        ShownChannel(c, image.channel_colors[c], float(low), float(max(high, low + 1)))
+        for c, low, high in zip(channels, *_percentiles(image, channels), strict=True)
     )
+
+
+def widest(shown: Sequence[ShownChannel]) -> ShownChannel:
+    """Show a channel of several images in one range that suits them all."""
+    return replace(shown[0], low=min(each.low for each in shown), high=max(each.high for each in shown))
 
 
 def render_tile(image: ImageMeta, shown: tuple[ShownChannel, ...], z: int, y: int, x: int) -> Picture | None:

@@ -27,6 +27,7 @@ from simsearch.io.render import (
     render_thumbnail,
     render_tile,
     shown_channels,
+    widest,
 )
 
 if TYPE_CHECKING:
@@ -126,7 +127,7 @@ def test_an_image_without_small_levels_says_so_instead_of_reading_all_of_it(
 def test_a_photograph_is_shown_as_it_is(tmp_path: Path, save_image: SaveImage) -> None:
     pixels = (smooth(300, 280)[[0, 1, 0]] / 16).astype(np.uint8)
     photo = save_image(tmp_path / "rgb.ome.zarr", pixels, channel_names=RGB_NAMES, channel_colors=RGB_COLORS)
-    shown = shown_channels([photo], (0, 1, 2))
+    shown = shown_channels(photo, (0, 1, 2))
     assert [(each.low, each.high) for each in shown] == [(0, 255)] * 3
     tile = decoded(render_tile(photo, shown, 1, 0, 0))
     assert np.abs(tile.astype(int) - np.moveaxis(pixels[:, :256, :256], 0, -1)).max() < NEAR
@@ -135,15 +136,15 @@ def test_a_photograph_is_shown_as_it_is(tmp_path: Path, save_image: SaveImage) -
 
 
 def test_one_range_suits_all_images(tmp_path: Path, save_image: SaveImage) -> None:
-    dark, bright = (save_image(tmp_path / f"{n}.ome.zarr", smooth(256, 256) // n) for n in (4, 1))
-    (low, high), (alone, _) = (
-        [(c.low, c.high) for c in shown_channels(images, (0, 1))] for images in ([dark, bright], [bright])
+    dark, bright = (
+        shown_channels(save_image(tmp_path / f"{n}.ome.zarr", smooth(256, 256) // n), (0, 1)) for n in (4, 1)
     )
-    assert alone == pytest.approx((40, 3990), abs=20)
-    assert low == pytest.approx((10, 3990), abs=20)
-    assert high == low
+    assert [each.low for each in bright] == pytest.approx([40, 40], abs=20)
+    assert [each.high for each in bright] == pytest.approx([3990, 3990], abs=20)
+    both = widest([dark[1], bright[1]])
+    assert (both.index, both.low, both.high) == (1, dark[1].low, bright[1].high)
     flat = save_image(tmp_path / "flat.ome.zarr", np.full((1, 64, 64), 7, np.uint16))
-    assert shown_channels([flat], [0]) == (ShownChannel(0, "FFFFFF", 7.0, 8.0),)
+    assert shown_channels(flat, [0]) == (ShownChannel(0, "FFFFFF", 7.0, 8.0),)
 
 
 def test_missing_values_are_drawn_dark(tmp_path: Path, save_image: SaveImage) -> None:
