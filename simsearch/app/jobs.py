@@ -159,8 +159,6 @@ class Jobs:
         except Exception as error:
             _log.exception("expected job %s to end, got an error that is not foreseen", job_id)
             message = f"{type(error).__name__}: {error}. This was not foreseen: see the server's log, and try again"
-                f"{type(error).__name__}: {error}. This was not foreseen: see the log of the server, and try again"
-            )
             self._end(job_id, state="failed", message=message)
             if is_raising:
                 raise

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from simsearch.core.peaks import PeakColumns
+    from simsearch.core.ranked_peaks import RankedPeaks
     from simsearch.curation.history import History
     from simsearch.curation.state import Curation, Patch
     from simsearch.workflows.study import Study
@@ -24,7 +24,7 @@ class Suggestions:
 
     images: tuple[str, ...] = ()
     """Names of the images that `by_class` refers to."""
-    by_class: Mapping[str, PeakColumns] = field(default_factory=dict)
+    by_class: Mapping[str, RankedPeaks] = field(default_factory=dict)
     """All peaks of similarity above 0, whatever the thresholds, and whatever was flagged."""
     suggested_thresholds: Mapping[str, float] = field(default_factory=dict)
     """For each class what its similarity threshold could be."""

@@ -33,23 +33,6 @@ class Peak:
     """Height of the map there: similarity in [-1, 1], or a model's confidence in [0, 1]."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class PeakColumns:
-    """Peaks of one class as columns of equal length, sorted by descending score."""
-
-    image: NDArray[np.int32]
-    """Index into the names of the images that they go with."""
-    y: NDArray[np.float64]
-    """Rows of the centres in level-0 pixels."""
-    x: NDArray[np.float64]
-    """Columns of the centres."""
-    score: NDArray[np.float32]
-    """Similarity in [-1, 1], or a model's confidence in [0, 1]."""
-
-    def __len__(self) -> int:
-        return len(self.score)
-
-
 def find_peaks(values: NDArray[np.floating], radius: int, floor: float) -> NDArray[np.float64]:
     """Find the local maxima of a map and refine them below the grid's spacing.
 
