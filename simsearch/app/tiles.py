@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from bokeh.server.views.auth_request_handler import AuthRequestHandler
 from tornado.web import HTTPError
 
-from simsearch.app.urls import parse_shown
+from simsearch.app.urls import FULL_ZOOM, parse_shown
 from simsearch.errors import ConfigError
 from simsearch.io.render import Picture, ShownChannel, render_nothing, render_thumbnail, render_tile
 
@@ -98,4 +98,6 @@ class ThumbnailHandler(PictureHandler):
 
 
 def _tile(image: ImageMeta, shown: tuple[ShownChannel, ...], z: int, y: int, x: int) -> Picture:
-    return render_tile(image, shown, z, y, x) or _NOTHING
+    if z > FULL_ZOOM:
+        return _NOTHING
+    return render_tile(image, shown, 1 << (FULL_ZOOM - z), y, x) or _NOTHING

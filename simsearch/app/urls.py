@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
     from simsearch.curation.state import Patch
 
+FULL_ZOOM = 20
+"""Zoom of tiles whose pixels are those of level 0, in all images: a viewer changes images, and no zoom changes."""
+
 CROP_PX = 192
 """The longer side of a crop is at most this, unless asked otherwise."""
 

@@ -35,6 +35,7 @@ THUMBNAIL_PX = 256
 """The longer side of a thumbnail is more than half of this, and at most this."""
 
 _READ_PX = 4096  # most pixels a side that are read for one picture
+_PERCENTILES_PX = 512  # that the shown range is taken from, along the longer side
 _QUALITY = 85  # of JPEG and WebP
 _SHOWN_PERCENTILES = (1.0, 99.8)  # of the intensities: darkest and brightest on the screen
 _OUTSIDE = 32  # grey of what a crop has outside the image
@@ -66,17 +67,6 @@ class Picture:
     """``image/jpeg``, ``image/webp`` or ``image/png``."""
 
 
-def max_zoom(shape: tuple[int, int]) -> int:
-    """Return the zoom at which a pixel of a tile is one of level 0; at zoom 0 one tile shows all.
-
-    Examples
-    --------
-    >>> max_zoom((6000, 8000)), max_zoom((200, 256)), max_zoom((100, 257))
-    (5, 0, 1)
-    """
-    return max(0, math.ceil(math.log2(max(shape) / TILE_PX)))
-
-
 def is_rgb(image: ImageMeta) -> bool:
     """Tell whether an image has the colours of a photograph, which are shown as they are."""
     return image.dtype == "uint8" and tuple(c.upper() for c in image.channel_colors) == RGB_COLORS
@@ -103,7 +93,7 @@ def widest(shown: Sequence[ShownChannel]) -> ShownChannel:
     return replace(shown[0], low=min(each.low for each in shown), high=max(each.high for each in shown))
 
 
-def render_tile(image: ImageMeta, shown: tuple[ShownChannel, ...], z: int, y: int, x: int) -> Picture | None:
+def render_tile(image: ImageMeta, shown: tuple[ShownChannel, ...], downsampling: int, y: int, x: int) -> Picture | None:
     """Draw a tile of a deep zoom.
 
     Parameters
@@ -112,10 +102,10 @@ def render_tile(image: ImageMeta, shown: tuple[ShownChannel, ...], z: int, y: in
         The image.
     shown : tuple of ShownChannel
         What of it, and how.
-    z : int
-        Zoom; see `max_zoom`.
+    downsampling : int
+        Level-0 pixels per pixel of the tile, a power of two.
     y, x : int
-        Row and column among the tiles of that zoom.
+        Row and column among the tiles at this downsampling.
 
     Returns
     -------
@@ -128,13 +118,10 @@ def render_tile(image: ImageMeta, shown: tuple[ShownChannel, ...], z: int, y: in
     StoreError
         If the pixels cannot be read, or the image has no level that is small enough.
     """
-    deepest = max_zoom(image.shape)
-    if not 0 <= z <= deepest or y < 0 or x < 0:
-        return None
-    view = _view(image, 1 << (deepest - z), TILE_PX)
+    view = scaled(image, downsampling)
     region = Region(y * TILE_PX, (y + 1) * TILE_PX, x * TILE_PX, (x + 1) * TILE_PX)
     inside = region.clipped(view.shape)
-    if 0 in inside.shape:
+    if min(y, x) < 0 or 0 in inside.shape:
         return None
     rgb = _draw(view, inside, shown)
     if inside == region:
@@ -173,7 +160,7 @@ def render_crop(image: ImageMeta, shown: tuple[ShownChannel, ...], box: Region, 
     if 0 in box.clipped(image.shape).shape:
         raise ConfigError(f"{image.name}: expected a box with a part of the {image.shape} px of the image, got {box}")
     downsampling = _downsampling(max(box.shape), side_px)
-    view = _view(image, downsampling, side_px)
+    view = scaled(image, downsampling)
     y0, x0 = box.y0 // downsampling, box.x0 // downsampling
     height, width = (max(1, round(side / downsampling)) for side in box.shape)
     wanted = Region(y0, y0 + height, x0, x0 + width)
@@ -193,7 +180,7 @@ def render_thumbnail(image: ImageMeta, shown: tuple[ShownChannel, ...]) -> Pictu
     StoreError
         If the pixels cannot be read, or the image has no level that is small enough.
     """
-    view = _view(image, _downsampling(max(image.shape), THUMBNAIL_PX), THUMBNAIL_PX)
+    view = scaled(image, _downsampling(max(image.shape), THUMBNAIL_PX))
     return _jpeg(_draw(view, Region(0, view.shape[0], 0, view.shape[1]), shown))
 
 
@@ -215,10 +202,10 @@ def render_nothing() -> Picture:
 
 def _percentiles(image: ImageMeta, channels: Sequence[int]) -> NDArray[np.float64]:
     """Return (2, C): the darkest and the brightest intensity worth telling apart."""
-    view = _view(image, _downsampling(max(image.shape), 512), 512)
-    pixels = read_scaled(view, Region(0, view.shape[0], 0, view.shape[1]), channels)
+    view = scaled(image, _downsampling(max(image.shape), _PERCENTILES_PX))
+    pixels = _read(view, Region(0, view.shape[0], 0, view.shape[1]), channels)
     pair: NDArray[np.float64] = np.percentile(
-        np.nan_to_num(pixels).reshape(len(channels), -1), _SHOWN_PERCENTILES, axis=1
+        pixels.reshape(len(channels), -1).astype(np.float64), _SHOWN_PERCENTILES, axis=1
     )
     return pair
 
@@ -228,22 +215,24 @@ def _downsampling(side: int, side_px: int) -> int:
     return 1 << max(0, math.ceil(math.log2(side / side_px)))
 
 
-def _view(image: ImageMeta, downsampling: int, side_px: int) -> ScaledImage:
-    view = scaled(image, downsampling)
-    if side_px << view.halvings > _READ_PX:
+def _read(view: ScaledImage, region: Region, channels: Sequence[int]) -> NDArray[np.generic]:
+    """Read pixels, missing ones as 0; refuse to average very many."""
+    stored = view.meta.levels[view.level].shape
+    sides = [min(side << view.halvings, whole) for side, whole in zip(region.shape, stored, strict=True)]
+    if max(sides) > _READ_PX:
         raise StoreError(
-            f"{image.name}: expected a level of the pyramid of about 1/{downsampling}, got none finer than 1/"
-            f"{downsampling >> view.halvings}: convert the image again, or zoom in"
+            f"{view.meta.name}: expected a level of the pyramid of about 1/{view.downsampling}, got none smaller than "
+            f"1/{view.downsampling >> view.halvings}: convert the image again, or zoom in"
         )
-    return view
+    pixels: NDArray[np.generic] = np.nan_to_num(read_scaled(view, region, channels))
+    return pixels
 
 
 def _draw(view: ScaledImage, region: Region, shown: tuple[ShownChannel, ...]) -> NDArray[np.uint8]:
-    pixels = read_scaled(view, region, [channel.index for channel in shown])
+    pixels = _read(view, region, [channel.index for channel in shown])
     if is_rgb(view.meta) and shown == _AS_IT_IS:
         return np.ascontiguousarray(np.moveaxis(pixels, 0, -1), np.uint8)
-    intensities = rescale(np.nan_to_num(pixels), [(c.low, c.high) for c in shown])
-    return compose(intensities, [c.color for c in shown])
+    return compose(rescale(pixels, [(c.low, c.high) for c in shown]), [c.color for c in shown])
 
 
 def _jpeg(rgb: NDArray[np.uint8]) -> Picture:

@@ -25,7 +25,7 @@ from simsearch.app.context import Page
 from simsearch.app.downloads import download_key, downloads
 from simsearch.app.pictures import PictureCache
 from simsearch.app.server import ServeOptions, Site, StudyServer, make_server
-from simsearch.app.urls import Urls
+from simsearch.app.urls import FULL_ZOOM, Urls
 from simsearch.errors import ConfigError
 from simsearch.io.render import Picture, ShownChannel, render_damage
 
@@ -169,7 +169,7 @@ def urls_of(live: LiveStudy, server: StudyServer) -> Urls:
     return Urls(server.prefix, {image.name: i for i, image in enumerate(live.study.images)}, shown, "1")
 
 
-def tile(template: str, z: int = 0, x: int = 0, y: int = 0) -> str:
+def tile(template: str, z: int = FULL_ZOOM, x: int = 0, y: int = 0) -> str:
     return template.format(Z=z, X=x, Y=y)
 
 
@@ -192,8 +192,9 @@ def test_pictures_can_be_had_and_kept(live: LiveStudy) -> None:
             name: browser.get(path)
             for name, path in {
                 "tile": tile(urls.tile_template("b")),
-                "beside": tile(urls.tile_template("b"), 0, 1, -1),
-                "beyond": tile(urls.tile_template("b"), 9),
+                "beside": tile(urls.tile_template("b"), FULL_ZOOM, 1, -1),
+                "beyond": tile(urls.tile_template("b"), FULL_ZOOM + 1),
+                "far away": tile(urls.tile_template("b"), FULL_ZOOM - 4),
                 "crop": urls.crop_at("a", (40.5, 40.25), (24, 30)),
                 "thumbnail": urls.thumbnail("c", urls.channels([1])),
             }.items()
@@ -201,8 +202,10 @@ def test_pictures_can_be_had_and_kept(live: LiveStudy) -> None:
         assert {name: answer.status for name, answer in answers.items()} == dict.fromkeys(answers, 200)
         sizes = {name: Image.open(BytesIO(answer.content)).size for name, answer in answers.items()}
         assert sizes == {
-            "tile": (256, 256), "beside": (1, 1), "beyond": (1, 1), "crop": (30, 24), "thumbnail": (176, 176)
-        }  # fmt: skip
+            **dict.fromkeys(["tile", "far away"], (256, 256)),
+            **dict.fromkeys(["beside", "beyond"], (1, 1)),
+            **{"crop": (30, 24), "thumbnail": (176, 176)},
+        }
         for answer in answers.values():
             assert "private" in answer.headers["Cache-Control"]
             assert "immutable" in answer.headers["Cache-Control"]
