@@ -3,28 +3,51 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
-from threading import RLock
+from contextlib import ExitStack
+from dataclasses import asdict, replace
+from threading import Event, RLock, Thread
 from typing import TYPE_CHECKING, Any
 
-from simsearch.app.snapshot import Snapshot, Suggestions
-from simsearch.workflows.study import open_curation
+from simsearch.app.jobs import Jobs, new_job
+from simsearch.app.requests import Request, Requests
+from simsearch.app.shelf import Shelf
+from simsearch.app.snapshot import ClusterView, Snapshot, Suggestions
+from simsearch.app.suggesting import Suggester
+from simsearch.app.work import detection_floor, do_request, find_model
+from simsearch.curation.actions import ChooseImages
+from simsearch.errors import ConfigError
+from simsearch.workflows.channel_report import report_channels
+from simsearch.workflows.diverse import DiverseOptions, choose_diverse
+from simsearch.workflows.image_set import ImageSet
+from simsearch.workflows.study import open_curation, study_images
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
     from typing import Self
 
+    from simsearch.app.jobs import Work
+    from simsearch.app.snapshot import JobKind, JobView
     from simsearch.curation.actions import Action
     from simsearch.runtime import Client
+    from simsearch.runtime.events import Observer
+    from simsearch.workflows.channel_report import ChannelReport
+    from simsearch.workflows.predict import Predictions
+    from simsearch.workflows.results import ResultView
     from simsearch.workflows.study import Study
+    from simsearch.workflows.train import TrainOptions
 
     Listener = Callable[[Snapshot], None]
 
 _log = logging.getLogger(__name__)
 
+_POLL_S = 2.0
+
 
 class LiveStudy:
     """A study that several people work on at once, in one process. Close it, or use it in ``with``.
+
+    Nothing here is to be called in an event loop but `snapshot`, `subscribe` and `results`: the others write files.
 
     Parameters
     ----------
@@ -43,9 +66,26 @@ class LiveStudy:
         self.client, self.study = client, study
         self._turn = RLock()
         self._listeners: list[Listener] = []
-        self._journal = open_curation(study)
-        torn = self._journal.torn
-        self._snapshot = Snapshot(1, study, self._journal.history, Suggestions(), notice=f"{torn}." if torn else "")
+        self._channels: ChannelReport | None = None
+        self._is_closing = Event()
+        with ExitStack() as stack:
+            self._journal = open_curation(study)
+            stack.callback(self._journal.close)
+            torn, history = self._journal.torn, self._journal.history
+            self._snapshot = Snapshot(1, study, history, Suggestions(), notice=f"{torn}." if torn else "")
+            self._shelf, self._requests = Shelf(study), Requests(study.folder)
+            self._publish(models=self._shelf.models(), n_results=len(self._shelf.results()), cluster=self._cluster())
+            self._jobs = Jobs(lambda views: self._publish(jobs=views))
+            stack.callback(self._jobs.close)
+            self._list_interrupted()
+            self._suggester = Suggester(client, study, self._jobs, self._suggested)
+            stack.callback(self._suggester.close)
+            self._suggester.follow(history.state)
+            watch = Thread(target=self._watch_cluster, name="cluster", daemon=True)
+            watch.start()
+            stack.callback(watch.join)
+            stack.callback(self._is_closing.set)
+            self._resources = stack.pop_all()
 
     @property
     def snapshot(self) -> Snapshot:
@@ -53,7 +93,7 @@ class LiveStudy:
         return self._snapshot
 
     def act(self, user: str, action: Action) -> None:
-        """Do something: it is on the disk when this returns. Not to be called in an event loop.
+        """Do something: it is on the disk when this returns.
 
         Raises
         ------
@@ -109,9 +149,135 @@ class LiveStudy:
 
         return unsubscribe
 
+    def start_training(self, user: str, options: TrainOptions) -> str:
+        """Train a model on what was said so far; returns the id of the job.
+
+        It does not depend on a browser, and goes on where it was after a restart of the server.
+
+        Raises
+        ------
+        StoreError
+            If the request cannot be written.
+        """
+        return self._ask("train", "Train a model", user, asdict(options))
+
+    def start_prediction(self, user: str, model_id: str) -> str:
+        """Run a model over the displayed images, for `predictions`; returns the id of the job.
+
+        Raises
+        ------
+        ConfigError
+            If there is no such model.
+        """
+        find_model(self.study, model_id)
+        return self._ask("predict", "Find objects on the displayed images", user, {"model": model_id})
+
+    def start_detection(self, user: str, model_id: str, images: Sequence[str] | None = None) -> str:
+        """Run a model over all images of the study, or some; returns the id of the job.
+
+        Results go to ``results`` in the study. Images that cannot be read are left out and listed.
+
+        Raises
+        ------
+        ConfigError
+            If there is no such model or image.
+        StoreError
+            If the request cannot be written.
+        """
+        names, floor = self._names(images), detection_floor(self.snapshot.curation, find_model(self.study, model_id))
+        options = {"model": model_id, "images": names, "floor": floor}
+        return self._ask("detect", f"Find objects on {_images(names)}", user, options)
+
+    def start_segmentation(
+        self,
+        user: str,
+        model_id: str,
+        images: Sequence[str] | None = None,
+        *,
+        tissue_mask: bool = True,
+        beside_image: bool = True,
+    ) -> str:
+        """Give each pixel of all images of the study, or of some, a class; returns the id of the job.
+
+        Raises
+        ------
+        ConfigError
+            If there is no such model or image.
+        StoreError
+            If the request cannot be written.
+        """
+        find_model(self.study, model_id)
+        names = self._names(images)
+        options = {"model": model_id, "images": names, "tissue_mask": tissue_mask, "beside_image": beside_image}
+        return self._ask("segment", f"Segment {_images(names)}", user, options)
+
+    def choose_diverse(self, user: str, n: int) -> str:
+        """Display images that show what all have, once they are found; returns the id of the job."""
+        channels = self.snapshot.curation.channels
+
+        def work(observe: Observer) -> None:
+            images = ImageSet(study_images(self.study))
+            options = DiverseOptions(n, channels, self.study.trunk, self.study.seed)
+            self.act(user, ChooseImages(choose_diverse(self.client, images, options, observe=observe)))
+
+        return self._start(new_job("diverse", f"Choose {n} diverse images", user), work)
+
+    def resume(self, user: str, job_id: str) -> str:
+        """Go on with a job that an earlier server was stopped in; returns the id of the job, which is the same.
+
+        Raises
+        ------
+        ConfigError
+            If there is no such job, or it runs.
+        """
+        request, view = self._requests.find(job_id), self._jobs.find(job_id)
+        if request is None or view is None or view.state != "interrupted":
+            raise ConfigError(f"expected a job that was interrupted, got {job_id}: start it anew")
+        return self._start_request(request)
+
+    def dismiss(self, job_id: str) -> None:
+        """List a job that is over or interrupted no more; what it has computed stays.
+
+        Raises
+        ------
+        StoreError
+            If that cannot be written.
+        """
+        view = self._jobs.find(job_id)
+        if view is not None and (view.is_over or view.state == "interrupted"):
+            self._requests.remove(job_id)
+            self._jobs.forget(job_id)
+
+    def cancel(self, job_id: str) -> None:
+        """Ask a job to stop; what it has computed is kept, and the same job goes on from there."""
+        self._jobs.cancel(job_id)
+
+    def predictions(self, model_id: str) -> Predictions | None:
+        """Read what a model finds on the displayed images; None if `start_prediction` has not been done for these.
+
+        Raises
+        ------
+        ConfigError
+            If there is no such model.
+        """
+        return self._shelf.predictions(self.snapshot.curation, model_id)
+
+    def channel_report(self) -> ChannelReport | None:
+        """Return what helps to choose channels; None while that is measured, which the first call starts."""
+        with self._turn:
+            if self._channels is None and not any(
+                job.kind == "measure" and not job.is_over for job in self._snapshot.jobs
+            ):
+                self._start(new_job("measure", "Measure the channels", "simsearch"), self._measure)
+            return self._channels
+
+    def results(self) -> tuple[ResultView, ...]:
+        """Return the finished detections and segmentations, the oldest first."""
+        return self._shelf.results()
+
     def close(self) -> None:
-        """Let others open the study."""
-        self._journal.close()
+        """Stop all work where it is, and let others open the study."""
+        self._resources.close()
 
     def __enter__(self) -> Self:
         return self
@@ -119,9 +285,70 @@ class LiveStudy:
     def __exit__(self, *exception: object) -> None:
         self.close()
 
+    def _measure(self, observe: Observer) -> None:
+        report = report_channels(self.client, self.study, self.snapshot.curation, observe=observe)
+        with self._turn:
+            self._channels = report
+            self._publish()
+
+    def _ask(self, kind: JobKind, title: str, user: str, options: dict[str, Any]) -> str:
+        for job in self._snapshot.jobs:  # a second click is no second job
+            request = self._requests.find(job.id)
+            if request and not job.is_over and (request.kind, request.options) == (kind, options):
+                return self.resume(user, job.id) if job.state == "interrupted" else job.id
+        n_entries = len(self._snapshot.history.entries)
+        request = Request(new_job(kind, title, user).id, kind, title, user, n_entries, options)
+        self._requests.add(request)
+        return self._start_request(request)
+
+    def _start_request(self, request: Request) -> str:
+        def work(observe: Observer) -> Path:
+            return do_request(self.client, self.study, self._journal.history, request, observe)
+
+        view = replace(new_job(request.kind, request.title, request.user), id=request.id)
+        return self._start(view, work)
+
+    def _start(self, view: JobView, work: Work) -> str:
+        return self._jobs.start(view, work, over=self._over)
+
+    def _over(self, view: JobView) -> None:
+        self._requests.remove(view.id)
+        self._publish(models=self._shelf.models(), n_results=len(self._shelf.results()))
+
+    def _list_interrupted(self) -> None:
+        for request in self._requests:
+            view = replace(new_job(request.kind, request.title, request.user), id=request.id, state="interrupted")
+            self._jobs.list(replace(view, message="The server was stopped meanwhile. It can go on where it was."))
+
+    def _names(self, images: Sequence[str] | None) -> list[str]:
+        known = [image.name for image in self.study.images]
+        unknown = sorted(set(images or ()) - set(known))
+        if unknown or (images is not None and not images):
+            raise ConfigError(f"expected images of the study, got {', '.join(unknown) or 'none'}: choose some")
+        return known if images is None else [name for name in known if name in set(images)]
+
+    def _suggested(self, suggestions: Suggestions) -> None:
+        self._publish(suggestions=suggestions)
+
     def _said(self) -> None:
         with self._turn:  # the newest, whichever thread comes first
-            self._publish(history=self._journal.history)
+            history = self._journal.history
+            self._publish(history=history)
+            self._suggester.follow(history.state)
+
+    def _watch_cluster(self) -> None:
+        while not self._is_closing.wait(_POLL_S):
+            now = self._cluster()
+            if now != self._snapshot.cluster:
+                self._publish(cluster=now)
+
+    def _cluster(self) -> ClusterView:
+        try:
+            n_threads = self.client.nthreads() if self.client.status == "running" else {}
+        except (OSError, TimeoutError):
+            n_threads = {}
+        address = str(self.client.scheduler.address) if self.client.scheduler else ""
+        return ClusterView(address, len(n_threads), sum(n_threads.values()), bool(n_threads))
 
     def _publish(self, **changes: Any) -> None:  # noqa: ANN401  fields of Snapshot
         with self._turn:
@@ -131,3 +358,7 @@ class LiveStudy:
                     listener(self._snapshot)
                 except Exception:  # noqa: BLE001  one page that cannot draw must not stop the others
                     _log.exception("expected a page to take a snapshot, got an error")
+
+
+def _images(names: Sequence[str]) -> str:
+    return f"{len(names)} image{'s' * (len(names) > 1)}"

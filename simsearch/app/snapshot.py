@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from simsearch.curation.history import History
     from simsearch.curation.state import Curation, Patch
     from simsearch.workflows.study import Study
+    from simsearch.workflows.trained import TrainedModel
 
 JobKind = Literal["features", "measure", "diverse", "train", "predict", "detect", "segment"]
 JobState = Literal["waiting", "running", "done", "failed", "cancelled", "interrupted"]
@@ -74,30 +75,6 @@ class JobView:
 
 
 @dataclass(frozen=True, slots=True)
-class ModelView:
-    """A model that was trained in the study."""
-
-    id: str
-    """Name of its folder."""
-    path: Path
-    sha256: str
-    kind: str
-    """dense or patchwise."""
-    classes: tuple[str, ...]
-    """Without the background."""
-    patch_shape: tuple[float, float]
-    """Height and width of a patch in level-0 pixels."""
-    confidence_thresholds: Mapping[str, float]
-    """What the model file says; what people chose since stands in the curation."""
-    created: str
-    """When, in ISO 8601."""
-    n_patches: Mapping[str, Mapping[str, int]]
-    """How many it was trained on, by role and class."""
-    losses: Mapping[str, tuple[float, ...]]
-    """Loss of each epoch of each stage."""
-
-
-@dataclass(frozen=True, slots=True)
 class ClusterView:
     """The cluster."""
 
@@ -119,9 +96,11 @@ class Snapshot:
     suggestions: Suggestions
     jobs: tuple[JobView, ...] = ()
     """The newest last."""
-    models: tuple[ModelView, ...] = ()
+    models: tuple[TrainedModel, ...] = ()
     """The oldest first."""
     cluster: ClusterView = ClusterView()
+    n_results: int = 0
+    """Runs over images that are finished; `LiveStudy.results` reads them."""
     notice: str = ""
     """What happened before the study was opened and should be known; empty if nothing."""
 

@@ -183,11 +183,28 @@ def prepare_suggestions(client: Client, study: Study, curation: Curation, *, obs
     if curation.patch_shape is not None and any(each.prototypes for each in curation.classes):
         group, setting = study_group(curation), study_setting(client, study, curation, observe)
     else:
-        group, measured = Group(curation.patch_shape or _FIRST_PATCH, (), ()), study.folder / MEASURE_NAME
-        if not measured.exists():
-            measured = _measured(client, study, group.downsampling, observe)
-        setting = _setting(client, study, curation, measured)
+        group = Group(curation.patch_shape or _FIRST_PATCH, (), ())
+        setting = _setting(client, study, curation, study_measurement(client, study, curation, observe=observe))
     keep_features(client, images, group, setting, observe)
+
+
+def study_measurement(client: Client, study: Study, curation: Curation, *, observe: Observer = ignore) -> Path:
+    """Find the measurement that a study looks at images with, or would while nobody has drawn a patch.
+
+    Returns
+    -------
+    Path
+        What `write_measurement` wrote.
+
+    Raises
+    ------
+    SourceError, StoreError
+        If an image cannot be read, or the folder cannot be written.
+    """
+    measured = study.folder / MEASURE_NAME
+    if measured.exists():
+        return measured
+    return _measured(client, study, Group(curation.patch_shape or _FIRST_PATCH, (), ()).downsampling, observe)
 
 
 def _measured(client: Client, study: Study, downsampling: int, observe: Observer) -> Path:
