@@ -97,6 +97,14 @@ def show_progress() -> Iterator[Observer]:
         yield observe
 
 
+def show_address(url: str, notice: str) -> None:
+    """Tell where the app is."""
+    if notice:
+        _err.print(notice, style="yellow", markup=False, soft_wrap=True)
+    _out.print(f"Open {url}", markup=False, highlight=False, soft_wrap=True)
+    _out.print("Ctrl-C ends it; nothing is lost.")
+
+
 def show_measurement(measurement: Measurement) -> None:
     """Print intensity ranges and channel correlation."""
     table = Table(title=f"Intensity ranges of {len(measurement.images)} images (become 0 and 1)")

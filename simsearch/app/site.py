@@ -1,0 +1,16 @@
+"""The pages of the app, by their names in addresses."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from simsearch.app.server import Site
+from simsearch.app.shell import mount_page
+from simsearch.app.steps import next_step
+
+if TYPE_CHECKING:
+    from simsearch.app.context import PageFunction
+
+PAGES: dict[str, PageFunction] = {}
+
+SITE = Site(pages=PAGES, mount=mount_page, home=next_step)
