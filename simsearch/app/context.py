@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -13,6 +14,15 @@ if TYPE_CHECKING:
     from simsearch.app.live import LiveStudy
     from simsearch.app.snapshot import Snapshot
     from simsearch.app.urls import Urls
+    from simsearch.curation.actions import Action
+
+
+def _at_once(work: Callable[[], object]) -> None:
+    work()
+
+
+def _unknown(_: str) -> None:
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +37,14 @@ class PageContext:
     """The page's own document."""
     urls: Urls
     """Addresses of pictures, pages and downloads."""
+    pixel_size_um: Callable[[str], float | None] = _unknown
+    """Size of a pixel of an image, where known. It may read the image: not to be called in the event loop."""
+    run: Callable[[Callable[[], object]], None] = _at_once
+    """Does something that may take a while: outside the event loop, in order, and what fails is shown in the page."""
+
+    def act(self, action: Action) -> None:
+        """Have the person do something to the curation."""
+        self.run(partial(self.live.act, self.user, action))
 
 
 @dataclass(frozen=True, slots=True)

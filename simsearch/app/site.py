@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from simsearch.app.pages.images import images_page
 from simsearch.app.server import Site
 from simsearch.app.shell import mount_page
 from simsearch.app.steps import next_step
@@ -11,6 +12,8 @@ from simsearch.app.steps import next_step
 if TYPE_CHECKING:
     from simsearch.app.context import PageFunction
 
-PAGES: dict[str, PageFunction] = {}
+PAGES: dict[str, PageFunction] = {
+    "images": images_page,
+}
 
 SITE = Site(pages=PAGES, mount=mount_page, home=next_step)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from simsearch.curation.state import Patch
+
+ASSETS = Path(__file__).parent / "static"
+"""CSS and JS of the app."""
 
 FULL_ZOOM = 20
 """Zoom of tiles whose pixels are those of level 0, in all images: a viewer changes images, and no zoom changes."""
@@ -75,6 +79,17 @@ class Urls:
     def thumbnail(self, image: str, shown: Sequence[ShownChannel] | None = None) -> str:
         """Address of the picture of a whole image."""
         return f"{self.prefix}/thumbnails/{self.indices[image]}?{self._query(shown)}"
+
+    def thumbnail_template(self, shown: Sequence[ShownChannel] | None = None) -> str:
+        """Address of the picture of any image, with ``{I}`` for its place in the study."""
+        return f"{self.prefix}/thumbnails/{{I}}?{self._query(shown)}"
+
+    def crop_template(
+        self, shape: tuple[float, float], shown: Sequence[ShownChannel] | None = None, side_px: int = CROP_PX
+    ) -> str:
+        """Address of the picture of any place, with ``{I}``, ``{Y}`` and ``{X}``."""
+        sides = "/".join(f"{side:.10g}" for side in shape)
+        return f"{self.prefix}/crops/{{I}}/{{Y}}/{{X}}/{sides}?{self._query(shown)}&side={side_px}"
 
     def download(self, key: str) -> str:
         """Address of a file to download."""

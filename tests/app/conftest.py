@@ -6,9 +6,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from bokeh.document import Document
 
+from simsearch.app.context import PageContext
 from simsearch.app.live import LiveStudy
+from simsearch.app.urls import Urls
 from simsearch.core.synthetic import cell_field
+from simsearch.io.render import ShownChannel
 from simsearch.workflows.study import Study, StudyOptions, create_study, open_study
 
 if TYPE_CHECKING:
@@ -51,3 +55,11 @@ def live(client: Client, fresh_study: Study) -> Iterator[LiveStudy]:
     """Open the fresh study on a cluster of threads."""
     with LiveStudy(client, fresh_study) as live:
         yield live
+
+
+@pytest.fixture
+def context(live: LiveStudy) -> PageContext:
+    """Give what a page is made from; what its person asks for is done at once."""
+    shown = (ShownChannel(0, "00FF00", 0, 1000), ShownChannel(1, "0000FF", 0, 1000))
+    indices = {image.name: index for index, image in enumerate(live.study.images)}
+    return PageContext(live, "ada", Document(), Urls("/lab", indices, shown, "v1"))
