@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from simsearch.runtime import Client
     from simsearch.runtime.events import Observer
     from simsearch.workflows.channel_report import ChannelReport
+    from simsearch.workflows.live_search import SimilarityMap
     from simsearch.workflows.predict import Predictions
     from simsearch.workflows.results import ResultView
     from simsearch.workflows.study import Study
@@ -270,6 +271,10 @@ class LiveStudy:
             ):
                 self._start(new_job("measure", "Measure the channels", "simsearch"), self._measure)
             return self._channels
+
+    def similarity_map(self, class_name: str, image: str) -> SimilarityMap | None:
+        """Return how similar a displayed image is to a class; None where there is no prototype, or no room for it."""
+        return self._suggester.similarity_map(class_name, image)
 
     def results(self) -> tuple[ResultView, ...]:
         """Return the finished detections and segmentations, the oldest first."""

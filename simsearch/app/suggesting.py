@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from simsearch.app.jobs import Stopped, new_job
 from simsearch.app.snapshot import Suggestions
 from simsearch.errors import SimSearchError
-from simsearch.workflows.live_search import LiveSearch, suggested_background
+from simsearch.workflows.live_search import LiveSearch, suggested_background, suggested_thresholds
 from simsearch.workflows.suggest import prepare_suggestions
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from simsearch.curation.state import Curation, Patch
     from simsearch.runtime import Client
     from simsearch.runtime.events import Event, Observer
-    from simsearch.workflows.live_search import Findings
+    from simsearch.workflows.live_search import Findings, SimilarityMap
     from simsearch.workflows.study import Study
 
 _log = logging.getLogger(__name__)
@@ -90,6 +90,13 @@ class Suggester:
             self._newest = curation
             self._changed.notify()
 
+    def similarity_map(self, class_name: str, image: str) -> SimilarityMap | None:
+        """Return how similar a displayed image is to a class; None where that is not known, or not held."""
+        found = self._found
+        if found is None or image not in found.images or class_name not in found.maps:
+            return None
+        return found.maps[class_name][found.images.index(image)]
+
     def close(self) -> None:
         """Stop, and wait until it has."""
         with self._changed:
@@ -151,7 +158,7 @@ class Suggester:
             message="",
             images=self._found.images,
             by_class=self._found.by_class,
-            suggested_thresholds=self._found.suggested_thresholds,
+            suggested_thresholds=suggested_thresholds(curation, self._found),
             version=self._shown.version + 1,
         )
 
@@ -172,6 +179,7 @@ class Suggester:
                 opened[0](event)
 
             prepare_suggestions(self._client, self._study, curation, observe=observe)
+            self._search.look(curation, observe=observe)
         self._prepared = sight
 
     def _choose_background(self, curation: Curation) -> None:

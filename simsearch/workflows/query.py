@@ -172,7 +172,7 @@ def find_query(
         If no prototype of a class is left.
     """
     blocks = _prototype_blocks(client, drawn_on, group, setting, observe)
-    return make_query(blocks, _centre(client, sampled, group, setting, observe))
+    return make_query(blocks, find_centre(client, sampled, group, setting, observe))
 
 
 def _features_of(extractor: Extractor) -> dict[str, Any]:
@@ -188,7 +188,7 @@ def _prototype_blocks(
 ) -> list[list[torch.Tensor]]:
     """Return for each class the blocks of its prototypes, in the order of their boxes."""
     tasks = [
-        _prototype_task(view_of(images[box.image], group, setting), index, box, setting)
+        prototype_task(view_of(images[box.image], group, setting), index, box, setting)
         for index, box in enumerate(group.boxes)
         if box.image in images
     ]
@@ -205,7 +205,8 @@ def _prototype_blocks(
     return list(blocks.values())
 
 
-def _prototype_task(view: View, index: int, box: Box, setting: Setting) -> PrototypeTask:
+def prototype_task(view: View, index: int, box: Box, setting: Setting) -> PrototypeTask:
+    """Ask for the blocks of a prototype; they are kept where features are."""
     y, x = (from_level0(centre, view.image.downsampling) for centre in (box.y, box.x))
     key = feature_key(view) | {"patch": view.extractor.patch_shape, "y": y, "x": x}
     return PrototypeTask(
@@ -213,7 +214,7 @@ def _prototype_task(view: View, index: int, box: Box, setting: Setting) -> Proto
     )
 
 
-def _centre(client: Client, images: ImageSet, group: Group, setting: Setting, observe: Observer) -> torch.Tensor:
+def find_centre(client: Client, images: ImageSet, group: Group, setting: Setting, observe: Observer) -> torch.Tensor:
     """Return the mean vector of a sample of the images, or zeros where the method has none."""
     extractor = extractor_of(group, setting)
     if not extractor.is_centred:

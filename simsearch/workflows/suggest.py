@@ -158,12 +158,32 @@ def study_setting(client: Client, study: Study, curation: Curation, observe: Obs
     SourceError, StoreError, TrunkError
         If an image or the trunk cannot be read.
     """
+    return _setting(client, study, curation, settle_measurement(client, study, curation, observe=observe))
+
+
+def settle_measurement(client: Client, study: Study, curation: Curation, *, observe: Observer = ignore) -> Path:
+    """Have a study look at images with what is measured at the scale of its patches, from now on.
+
+    Returns
+    -------
+    Path
+        What `write_measurement` wrote.
+
+    Raises
+    ------
+    CurationError
+        If no class has a prototype.
+    SourceError, StoreError
+        If an image cannot be read, or the folder cannot be written.
+    """
     measured, group = study.folder / MEASURE_NAME, study_group(curation)
     if not measured.exists():
         found = _measured(client, study, group.downsampling, observe)
+        partial = measured.with_suffix(".partial")
         with store_errors(str(measured)):
-            measured.write_bytes(found.read_bytes())
-    return _setting(client, study, curation, measured)
+            partial.write_bytes(found.read_bytes())
+            partial.replace(measured)
+    return measured
 
 
 def prepare_suggestions(client: Client, study: Study, curation: Curation, *, observe: Observer = ignore) -> None:
@@ -180,12 +200,37 @@ def prepare_suggestions(client: Client, study: Study, curation: Curation, *, obs
         If an image or the trunk cannot be read, or the folder cannot be written.
     """
     images = ImageSet(study_images(study, curation.displayed))
-    if curation.patch_shape is not None and any(each.prototypes for each in curation.classes):
-        group, setting = study_group(curation), study_setting(client, study, curation, observe)
-    else:
-        group = Group(curation.patch_shape or _FIRST_PATCH, (), ())
-        setting = _setting(client, study, curation, study_measurement(client, study, curation, observe=observe))
-    keep_features(client, images, group, setting, observe)
+    keep_features(client, images, *study_sight(client, study, curation, observe=observe), observe)
+
+
+def study_sight(
+    client: Client, study: Study, curation: Curation, *, observe: Observer = ignore
+) -> tuple[Group, Setting]:
+    """Tell how a study looks at images, or would at a first patch of less than 96 px while there is none.
+
+    Returns
+    -------
+    (Group, Setting)
+        The group has no classes while there is no prototype.
+
+    Raises
+    ------
+    ConfigError
+        If a channel has no range, or is constant.
+    SourceError, StoreError, TrunkError
+        If an image or the trunk cannot be read, or the folder cannot be written.
+    """
+    if any(each.prototypes for each in curation.classes):
+        return study_group(curation), study_setting(client, study, curation, observe)
+    return sight_group(curation), _setting(
+        client, study, curation, study_measurement(client, study, curation, observe=observe)
+    )
+
+
+def sight_group(curation: Curation) -> Group:
+    """Return the classes of a curation that have prototypes; of none and a usual patch while there is none."""
+    has_prototypes = any(each.prototypes for each in curation.classes)
+    return study_group(curation) if has_prototypes else Group(curation.patch_shape or _FIRST_PATCH, (), ())
 
 
 def study_measurement(client: Client, study: Study, curation: Curation, *, observe: Observer = ignore) -> Path:
@@ -204,7 +249,7 @@ def study_measurement(client: Client, study: Study, curation: Curation, *, obser
     measured = study.folder / MEASURE_NAME
     if measured.exists():
         return measured
-    return _measured(client, study, Group(curation.patch_shape or _FIRST_PATCH, (), ()).downsampling, observe)
+    return _measured(client, study, sight_group(curation).downsampling, observe)
 
 
 def _measured(client: Client, study: Study, downsampling: int, observe: Observer) -> Path:
