@@ -13,7 +13,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # a script of the repository, not of the installed package
 
-from benchmarks import conversion, detect_speed, search_accuracy, search_speed
+from benchmarks import conversion, detect_speed, results_memory, search_accuracy, search_speed
 
 _SHARED = Path(os.environ.get("SIMSEARCH_DATA", Path(__file__).parents[2] / "shared/data"))
 _METHODS = ("template", "pooled", "patchwise")
@@ -80,7 +80,27 @@ def convert(scratch: Path, options: argparse.Namespace) -> None:
         print(f"| {process} | {value:.0f} |")
 
 
-_BENCHMARKS = {"accuracy": accuracy, "speed": speed, "detection": detection, "workers": workers, "convert": convert}
+def results(scratch: Path, options: argparse.Namespace) -> None:
+    """Print what results of many objects cost the client."""
+    print("\nResults of one slide: s, and peak MiB of the client above what its imports take")
+    print("| detections | objects | step | s | MiB above imports | MiB in all |\n| --- | --- | --- | --- | --- | --- |")
+    for n in (10**5, 10**6):
+        found = results_memory.run(scratch, n)
+        n_rows, n_objects = results_memory.count_written(scratch, n)
+        for step, (seconds, mib, before) in found.items():
+            print(
+                f"| {n_rows:,} | {n_objects:,} | {step} | {seconds:.1f} | {mib - before:.0f} | {mib:.0f} |", flush=True
+            )
+
+
+_BENCHMARKS = {
+    "accuracy": accuracy,
+    "speed": speed,
+    "detection": detection,
+    "workers": workers,
+    "convert": convert,
+    "results": results,
+}
 
 
 def main() -> None:

@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import getpass
+import signal
 import sys
+import threading
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from simsearch.errors import SimSearchError
+from simsearch.errors import Cancelled, SimSearchError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from simsearch.io.image import Selection
 
 _FAILED = 2  # exit code where something could not be done
+_STOPPED = 130  # exit code where somebody has stopped it
+_GOES_ON = "what is done is kept, and the same command goes on from there"
+_HOW_TO_GO_ON = {
+    **dict.fromkeys(("convert", "detect", "segment", "train"), _GOES_ON),
+    "search": "the same command with --overwrite searches anew",
+}
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 FOLDER = click.Path(file_okay=False, path_type=Path)
@@ -28,12 +37,31 @@ class ReportedGroup(click.Group):
     def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401  click's signature
         """Run the command."""
         try:
-            return super().invoke(ctx)
+            with _terminable():
+                return super().invoke(ctx)
+        except (KeyboardInterrupt, Cancelled):
+            from simsearch.console import show_error
+
+            show_error(f"stopped: {_HOW_TO_GO_ON.get(ctx.invoked_subcommand or '', 'run the same command again')}")
+            sys.exit(_STOPPED)
         except SimSearchError as error:
             from simsearch.console import show_error
 
             show_error(str(error))
             sys.exit(_FAILED)
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Let SIGTERM, with which batch systems end jobs, do what Ctrl-C does: give up tasks, close files."""
+    if threading.current_thread() is not threading.main_thread():  # others get no signals
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def end(failures: Sequence[tuple[str, str]]) -> None:

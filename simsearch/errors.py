@@ -12,7 +12,8 @@
     ├── TrunkError(ValueError)      a trunk file has wrong parameters, or cannot be had
     ├── ModelFileError(ValueError)  a model file is damaged, or does not fit an image
     ├── ClusterError(RuntimeError)  a cluster cannot be reached
-    └── TaskError(RuntimeError)     a task failed on a worker
+    ├── TaskError(RuntimeError)     a task failed on a worker
+    └── Cancelled(RuntimeError)     somebody has asked to stop
 
 Each also is the builtin that it stands in for. A message says what was expected, what was got and the way out,
 and names the file, well or tile. All take one message, so that they survive the way from a worker to the client.
@@ -63,3 +64,7 @@ class ClusterError(SimSearchError, RuntimeError):
 
 class TaskError(SimSearchError, RuntimeError):
     """A task failed on a worker."""
+
+
+class Cancelled(SimSearchError, RuntimeError):
+    """Somebody has asked to stop; what is done is kept."""

@@ -4,6 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Position = TypeVar("Position", float, "NDArray[np.float64]")
 
 MIN_PATCH = 48
 """A patch's longer side has at least this many pixels on the searched level, and less than twice as many."""
@@ -40,7 +47,7 @@ class FeatureGrid:
         return math.ceil(start / self.stride), math.ceil(stop / self.stride)
 
 
-def to_level0(position: float, downsampling: float) -> float:
+def to_level0(position: Position, downsampling: float) -> Position:
     """Convert a pixel centre on a level to level 0.
 
     Examples

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
+from scipy.spatial import cKDTree
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
+
+_SLICE = 10_000  # peaks that are objects of Python at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +34,63 @@ class Peak:
     """Height and width of the class's patches."""
     score: float
     """Height of the map there: similarity in [-1, 1], or a model's confidence in [0, 1]."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PeakColumns:
+    """Peaks of one image as arrays: a million of them take no more room than their numbers."""
+
+    image: str
+    """Name of the image."""
+    classes: tuple[str, ...]
+    """Names of the classes."""
+    class_index: NDArray[np.integer]
+    """(N,) index of each peak's class in `classes`."""
+    y: NDArray[np.float64]
+    """(N,) rows of the centres, in level-0 pixels."""
+    x: NDArray[np.float64]
+    """(N,) columns of the centres."""
+    height: NDArray[np.float64]
+    """(N,) heights of the patches."""
+    width: NDArray[np.float64]
+    """(N,) widths of the patches."""
+    score: NDArray[np.float64]
+    """(N,) similarities or confidences."""
+
+    def __len__(self) -> int:
+        return len(self.score)
+
+    def __iter__(self) -> Iterator[Peak]:
+        for start in range(0, len(self), _SLICE):
+            part = self.take(slice(start, start + _SLICE))
+            columns = (part.class_index, part.y, part.x, part.height, part.width, part.score)
+            for index, y, x, height, width, score in zip(*(column.tolist() for column in columns), strict=True):
+                yield Peak(self.image, self.classes[index], y, x, (height, width), score)
+
+    def take(self, rows: NDArray[np.intp] | NDArray[np.bool_] | slice) -> PeakColumns:
+        """Return some of the peaks, chosen as numpy chooses elements of an array."""
+        names = ("class_index", "y", "x", "height", "width", "score")
+        return replace(self, **{name: getattr(self, name)[rows] for name in names})
+
+    def in_order(self) -> PeakColumns:
+        """Sort by name of the class, descending score, y and x."""
+        rank = np.argsort(np.argsort(np.array(self.classes)))
+        return self.take(np.lexsort((self.x, self.y, -self.score, rank[self.class_index])))
+
+
+def peak_columns(peaks: Iterable[Peak]) -> list[PeakColumns]:
+    """Gather peaks by image: images and the peaks of each in the order in which they come."""
+    by_image: dict[str, list[Peak]] = defaultdict(list)
+    for peak in peaks:
+        by_image[peak.image].append(peak)
+    return [_columns(image, here) for image, here in by_image.items()]
+
+
+def _columns(image: str, peaks: Sequence[Peak]) -> PeakColumns:
+    classes = list(dict.fromkeys(peak.class_name for peak in peaks))
+    index = np.array([classes.index(peak.class_name) for peak in peaks], np.intp)
+    numbers = np.array([(p.y, p.x, *p.patch_shape, p.score) for p in peaks], np.float64).reshape(-1, 5)
+    return PeakColumns(image, tuple(classes), index, *numbers.T)
 
 
 def find_peaks(values: NDArray[np.floating], radius: int, floor: float) -> NDArray[np.float64]:
@@ -115,16 +175,30 @@ def strongest(points: NDArray[np.floating], scores: NDArray[np.floating], distan
     >>> strongest(np.array([[0.0, 0.0], [0.0, 3.0], [0.0, 9.0]]), np.array([0.5, 0.9, 0.1]), distance=5.0)
     array([False,  True,  True])
     """
-    is_kept = np.zeros(len(points), bool)
-    cells = np.floor(points / distance).astype(int)
-    kept: dict[tuple[int, int], list[int]] = defaultdict(list)  # by cell: only neighbours can be nearer
-    for i in np.argsort(-scores, kind="stable"):
-        y, x = cells[i]
-        near = [j for dy in (-1, 0, 1) for dx in (-1, 0, 1) for j in kept.get((y + dy, x + dx), ())]
-        if np.all(np.hypot(*(points[near] - points[i]).T) >= distance):
-            is_kept[i] = True
-            kept[y, x].append(i)
-    return is_kept
+    is_beaten = np.zeros(len(points), bool)
+    stronger, weaker = _competitors(points, scores, distance)
+    places = np.searchsorted(stronger, np.arange(len(points) + 1))
+    order = np.argsort(-scores, kind="stable")
+    has_weaker = places[1:] > places[:-1]
+    for i in order[has_weaker[order]]:
+        if not is_beaten[i]:
+            is_beaten[weaker[places[i] : places[i + 1]]] = True
+    return ~is_beaten
+
+
+def _competitors(
+    points: NDArray[np.floating], scores: NDArray[np.floating], distance: float
+) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Return the indices of the stronger and the weaker of each two points that are too near, sorted by the former."""
+    tree = cKDTree(points)
+    pairs = tree.query_pairs(distance * (1 + 1e-9), output_type="ndarray")  # it rounds otherwise than hypot does
+    first, second = pairs.astype(np.int32).T  # in each pair the first index is the lower
+    is_near = np.hypot(*(points[second] - points[first]).T) < distance
+    first, second = first[is_near], second[is_near]
+    is_first = scores[first] >= scores[second]
+    stronger, weaker = np.where(is_first, first, second), np.where(is_first, second, first)
+    order = np.argsort(stronger, kind="stable")
+    return stronger[order], weaker[order]
 
 
 def objects(peaks: Sequence[Peak], thresholds: Mapping[str, float]) -> list[Peak]:
@@ -137,20 +211,29 @@ def objects(peaks: Sequence[Peak], thresholds: Mapping[str, float]) -> list[Peak
     thresholds : mapping of str to float
         Lowest score of an object of each class.
     """
-    return [peaks[index] for index in object_indices(peaks, thresholds)]
-
-
-def object_indices(peaks: Sequence[Peak], thresholds: Mapping[str, float]) -> list[int]:
-    """Tell which peaks `objects` takes, image by image."""
-    by_image: dict[str, list[int]] = defaultdict(list)
-    for index, peak in enumerate(peaks):
+    by_image: dict[str, list[Peak]] = defaultdict(list)
+    for peak in peaks:
         if peak.score >= thresholds[peak.class_name]:
-            by_image[peak.image].append(index)
-    found = []
-    for indices in by_image.values():
-        here = [peaks[index] for index in indices]
-        points = np.array([(peak.y, peak.x) for peak in here])
-        distance = min(min(peak.patch_shape) for peak in here) / 2
-        is_kept = strongest(points, np.array([peak.score for peak in here]), distance)
-        found += [index for index, keep in zip(indices, is_kept, strict=True) if keep]
-    return found
+            by_image[peak.image].append(peak)
+    return [
+        peak
+        for image, here in by_image.items()
+        for peak, is_object in zip(here, object_mask(_columns(image, here), thresholds), strict=True)
+        if is_object
+    ]
+
+
+def object_mask(peaks: PeakColumns, thresholds: Mapping[str, float]) -> NDArray[np.bool_]:
+    """Tell which peaks of an image `objects` takes.
+
+    Returns
+    -------
+    (N,) bool array
+    """
+    lowest = np.array([thresholds[name] for name in peaks.classes])
+    mask: NDArray[np.bool_] = peaks.score >= lowest[peaks.class_index]
+    if mask.any():
+        points = np.stack([peaks.y[mask], peaks.x[mask]], axis=1)
+        distance = float(min(peaks.height[mask].min(), peaks.width[mask].min())) / 2
+        mask[mask] = strongest(points, peaks.score[mask], distance)
+    return mask

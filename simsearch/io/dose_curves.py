@@ -34,6 +34,7 @@ _MIN_SPAN = 0.3  # decades
 _MAX_NAMED = 7  # decades
 _DODGE = 0.012  # of the axis: classes stand beside each other, not upon
 _DASH = 5  # points
+_MIN_Z_PRIME = -1.0  # below it controls are alike, and the number says nothing more
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,8 @@ class DosePanel:
     """By the name of the class, (N,) its share of the objects in each well; a well with NaN is left out."""
     fits: Mapping[str, DoseResponse] = field(default_factory=dict)
     """By the name of the class, the curve through its fractions, where there is one."""
+    z_primes: Mapping[str, float] = field(default_factory=dict)
+    """By the name of the class, the Z'-factor of its fraction, where there are controls."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,13 +254,17 @@ def _scale(panel: DosePanel) -> _Scale:
 
 
 def _label(name: str, panel: DosePanel) -> str:
-    fit = panel.fits.get(name)
-    if fit is None:
-        return name
+    parts = [_ec50_label(panel.fits[name], panel)] if name in panel.fits else []
+    if name in panel.z_primes and panel.z_primes[name] > _MIN_Z_PRIME:
+        parts.append(f"Z\N{PRIME} {panel.z_primes[name]:.2f}")
+    return f"{name}: {', '.join(parts)}" if parts else name
+
+
+def _ec50_label(fit: DoseResponse, panel: DosePanel) -> str:
     if not _is_settled(fit):
-        return f"{name}: EC50 not determined"
+        return "EC50 not determined"
     low, high = (_three_digits(dose) for dose in fit.ec50_interval)
-    text = f"{name}: EC50 {_three_digits(fit.ec50)} {panel.unit} ({low}\N{EN DASH}{high})"
+    text = f"EC50 {_three_digits(fit.ec50)} {panel.unit} ({low}\N{EN DASH}{high})"
     tested = panel.doses[panel.doses > 0]
     return text if tested.min() <= fit.ec50 <= tested.max() else f"{text}, beyond the tested doses"
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from simsearch.core.peaks import Peak
 
 _NAMESPACE = UUID("6f0c5b5e-2f64-4e0d-9d4c-5a1f0c3a7b11")
+_ENCODER = json.JSONEncoder(allow_nan=False, separators=(",", ":"))
 _GREY = "#808080"
 _DECIMALS = 3  # of centres and sides; edges have one more, so that both come back exactly
 
@@ -130,7 +131,7 @@ def _write(features: Iterable[dict[str, Any]], path: Path) -> int:
         file.write('{"type":"FeatureCollection","features":[')
         for feature in features:
             file.write(",\n" if n_features else "\n")
-            file.write(json.dumps(feature, allow_nan=False, separators=(",", ":")))
+            file.write(_ENCODER.encode(feature))
             n_features += 1
         file.write("\n]}\n")
     return n_features

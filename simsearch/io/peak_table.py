@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+from itertools import groupby
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute
 import pyarrow.csv
 import pyarrow.parquet
 
-from simsearch.core.peaks import Peak
+from simsearch.core.peaks import Peak, PeakColumns
 from simsearch.errors import AnnotationError
 from simsearch.io.wells import make_well
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
+
+    from numpy.typing import NDArray
 
     from simsearch.io.image import ImageMeta
 
 _PIXEL = {"unit": "pixel at level 0"}
 _MICROMETER = {"unit": "micrometer"}
+_GROUP_ROWS = 2**17  # of a row group: some 30 MB in memory with all columns
 
 PEAK_SCHEMA = pa.schema(
     [
@@ -67,16 +74,18 @@ def write_peaks(peaks: Iterable[Peak], images: Mapping[str, ImageMeta], folder: 
     pyarrow.csv.write_csv(table, folder / "peaks.csv")
 
 
-def write_detections(peaks: Sequence[Peak], images: Mapping[str, ImageMeta], model: str, folder: Path) -> None:
-    """Write detections as ``detections.parquet`` and ``detections.csv``, sorted by image, class and confidence.
+def write_detections(
+    detections: Iterable[PeakColumns], images: Mapping[str, ImageMeta], model: str, folder: Path
+) -> None:
+    """Write detections as ``detections.parquet`` and ``detections.csv``, sorted by class and confidence in each image.
 
-    In the Parquet file each image is a row group of its own, so that one can be read without the others. Both are put
-    in their places when they are complete.
+    A row group of the Parquet file holds rows of one image, so that one can be read without the others, and memory is
+    needed for one image at a time. Both files are put in their places when they are complete.
 
     Parameters
     ----------
-    peaks : sequence of Peak
-        What to write.
+    detections : iterable of PeakColumns
+        Of each image, in the order in which images are written.
     images : mapping of str to ImageMeta
         The images by name.
     model : str
@@ -84,34 +93,81 @@ def write_detections(peaks: Sequence[Peak], images: Mapping[str, ImageMeta], mod
     folder : Path
         Where to write.
     """
-    by_image: dict[str, list[Peak]] = {name: [] for name in sorted(images)}
-    for peak in peaks:
-        by_image[peak.image].append(peak)
     parquet, table_csv = folder / "detections.parquet", folder / "detections.csv"
-    partial, partial_csv = (path.with_name(f".{path.name}.partial") for path in (parquet, table_csv))
     with (
+        _replaced(parquet) as partial,
+        _replaced(table_csv) as partial_csv,
         pyarrow.parquet.ParquetWriter(partial, DETECTION_SCHEMA) as rows,
         pyarrow.csv.CSVWriter(partial_csv, DETECTION_SCHEMA) as lines,
     ):
-        for name, here in by_image.items():
-            if here:
-                table = _detection_table(here, images[name], model)
+        for here in detections:
+            ordered = here.in_order()
+            for start in range(0, len(here), _GROUP_ROWS):
+                part = ordered.take(slice(start, start + _GROUP_ROWS))
+                table = _detection_table(part, images[here.image], model)
                 rows.write_table(table)
                 lines.write_table(table)
-    partial.replace(parquet)
-    partial_csv.replace(table_csv)
 
 
-def write_chosen_rows(source: Path, indices: Sequence[int], path: Path) -> None:
-    """Write some rows of a Parquet table as CSV."""
-    pyarrow.csv.write_csv(pyarrow.parquet.read_table(source).take(pa.array(indices, pa.int64())), path)
+def write_chosen_rows(source: Path, is_chosen: NDArray[np.bool_], path: Path) -> None:
+    """Write some rows of a table of detections as CSV.
+
+    Parameters
+    ----------
+    source : Path
+        ``detections.parquet``.
+    is_chosen : (N,) bool array
+        Which of its rows.
+    path : Path
+        Where to write.
+    """
+    start = 0
+    with (
+        pyarrow.parquet.ParquetFile(source) as file,
+        _replaced(path) as partial,
+        pyarrow.csv.CSVWriter(partial, file.schema_arrow) as lines,
+    ):
+        for group in range(file.num_row_groups):
+            table = file.read_row_group(group)
+            lines.write_table(table.filter(pa.array(is_chosen[start : start + len(table)])))
+            start += len(table)
 
 
-def _detection_table(peaks: Sequence[Peak], image: ImageMeta, model: str) -> pa.Table:
-    well, field = _well_and_field(image.name)
-    more = {"well": well, "field": field, "model": model}
-    rows = [_row(peak, image) | {"confidence": peak.score} | more for peak in peaks]
-    return _sorted(pa.Table.from_pylist(rows, schema=DETECTION_SCHEMA), "confidence")
+@contextmanager
+def _replaced(path: Path) -> Iterator[Path]:
+    """Name a file to write, and put it in the place of another when it is complete."""
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        yield partial
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _detection_table(peaks: PeakColumns, image: ImageMeta, model: str) -> pa.Table:
+    n = len(peaks)
+    well, field = (_repeated(text, n) for text in _well_and_field(image.name))
+    index = pa.array(peaks.class_index.astype(np.int32))
+    size_um = image.pixel_size_um
+    columns = {
+        "image": _repeated(peaks.image, n),
+        "well": well,
+        "field": field,
+        "class": pa.DictionaryArray.from_arrays(index, pa.array(peaks.classes)).cast(pa.string()),
+        "y": peaks.y,
+        "x": peaks.x,
+        "y_um": image.origin[0] + peaks.y * size_um[0] if size_um else pa.nulls(n, pa.float64()),
+        "x_um": image.origin[1] + peaks.x * size_um[1] if size_um else pa.nulls(n, pa.float64()),
+        "height": peaks.height,
+        "width": peaks.width,
+        "confidence": peaks.score,
+        "model": _repeated(model, n),
+    }
+    return pa.table(columns, schema=DETECTION_SCHEMA)
+
+
+def _repeated(text: str | None, n: int) -> pa.Array:
+    return pa.nulls(n, pa.string()) if text is None else pa.repeat(text, n)
 
 
 def _well_and_field(name: str) -> tuple[str | None, str | None]:
@@ -140,19 +196,76 @@ def read_peaks(path: Path) -> list[Peak]:
     AnnotationError
         If the file is no such table.
     """
-    try:
-        names = pyarrow.parquet.read_schema(path).names
-        score = "confidence" if "confidence" in names else "similarity"
-        schema = DETECTION_SCHEMA if score == "confidence" else PEAK_SCHEMA
-        missing = [name for name in schema.names if name not in names]
-        if missing:  # they would be read as null
-            raise pa.ArrowInvalid(f"no column {', '.join(missing)}")
+    with _table_errors(path):
+        score, schema = _check_columns(pyarrow.parquet.read_schema(path))
         rows = pyarrow.parquet.read_table(path, schema=schema).to_pylist()
-    except (OSError, pa.ArrowException) as error:
-        raise AnnotationError(f"{path}: expected a Parquet table of peaks, got {error}: search again") from error
     return [
         Peak(row["image"], row["class"], row["y"], row["x"], (row["height"], row["width"]), row[score]) for row in rows
     ]
+
+
+def read_detections(path: Path) -> Iterator[PeakColumns]:
+    """Read a table of detections image by image.
+
+    Yields
+    ------
+    PeakColumns
+        Of each image that has some, in the order of the file.
+
+    Raises
+    ------
+    AnnotationError
+        If the file is no such table, or a row group of it holds rows of several images.
+    """
+    with _table_errors(path), pyarrow.parquet.ParquetFile(path) as file:
+        _check_columns(file.schema_arrow)
+        for image, own in groupby(range(file.num_row_groups), lambda group: _image_of_group(file, group)):
+            yield _columns_of_groups(file, list(own), image)
+
+
+def _columns_of_groups(file: pyarrow.parquet.ParquetFile, groups: Sequence[int], image: str) -> PeakColumns:
+    """Read row groups one after the other, since a table of all of them would take as much room again."""
+    names = ["class", "y", "x", "height", "width", "confidence"]
+    schema = pa.schema([DETECTION_SCHEMA.field(name) for name in names])
+    n_rows = sum(file.metadata.row_group(group).num_rows for group in groups)
+    numbers, index = np.empty((len(names) - 1, n_rows)), np.empty(n_rows, np.int32)
+    classes: dict[str, int] = {}
+    start = 0
+    for group in groups:
+        table = file.read_row_group(group, columns=names).cast(schema)
+        here = slice(start, start + len(table))
+        for row, name in zip(numbers, names[1:], strict=True):
+            row[here] = table[name].to_numpy()
+        encoded = pyarrow.compute.dictionary_encode(table["class"].combine_chunks())
+        ranks = [classes.setdefault(name, len(classes)) for name in encoded.dictionary.to_pylist()]
+        index[here] = np.array(ranks)[encoded.indices.to_numpy()]
+        start = here.stop
+    return PeakColumns(image, tuple(classes), index, *numbers)
+
+
+def _image_of_group(file: pyarrow.parquet.ParquetFile, group: int) -> str:
+    names = pyarrow.compute.unique(file.read_row_group(group, columns=["image"])["image"]).to_pylist()
+    if len(names) != 1:
+        raise pa.ArrowInvalid(f"images {', '.join(map(str, names))} in one row group")
+    return str(names[0])
+
+
+@contextmanager
+def _table_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, pa.ArrowException) as error:
+        raise AnnotationError(f"{path}: expected a Parquet table of peaks, got {error}: search again") from error
+
+
+def _check_columns(found: pa.Schema) -> tuple[str, pa.Schema]:
+    """Return the name of the score and the schema of a table."""
+    score = "confidence" if "confidence" in found.names else "similarity"
+    schema = DETECTION_SCHEMA if score == "confidence" else PEAK_SCHEMA
+    missing = [name for name in schema.names if name not in found.names]
+    if missing:  # they would be read as null
+        raise pa.ArrowInvalid(f"no column {', '.join(missing)}")
+    return score, schema
 
 
 def _row(peak: Peak, image: ImageMeta) -> dict[str, object]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
@@ -18,6 +20,31 @@ if TYPE_CHECKING:
     from typing import Self
 
     from numpy.typing import NDArray
+
+
+class Found(Mapping[str, "NDArray[np.float64]"]):
+    """What tiles gave, by their names, read from the log each time: a slide may have a million objects."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._places: dict[str, int] = {}
+
+    def __getitem__(self, tile: str) -> NDArray[np.float64]:
+        self._file.seek(self._places[tile])
+        return np.array(json.loads(self._file.readline())["rows"], np.float64)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._places)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __contains__(self, tile: object) -> bool:
+        return tile in self._places
+
+    def keep_place(self, tile: str, place: int) -> None:
+        """Remember where in the log the line of a tile begins."""
+        self._places[tile] = place
 
 
 class TileLog:
@@ -42,29 +69,32 @@ class TileLog:
         self._path = path
         with store_errors(str(path)):
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = path.open("a+", encoding="utf-8")
+            self._file = path.open("a+b")
             lock_file(self._file.fileno(), path.parent, self._file.close)
-            lines = list(self._lines())
-            if lines and (lines[0].get("fingerprint") != fingerprint or overwrite):
-                if not overwrite:
-                    self._file.close()
-                    raise StoreError(
-                        f"{path.parent}: expected results of the same model, images and options, got others: add "
-                        "--overwrite or name another folder"
-                    )
-                lines = []
-            if not lines:  # nothing yet, or not even a first line that is whole
+            lines = self._lines()
+            _, first = next(lines, (0, {}))
+            is_same = first.get("fingerprint") == fingerprint
+            if first and not is_same and not overwrite:
+                self._file.close()
+                raise StoreError(
+                    f"{path.parent}: expected results of the same model, images and options, got others: add "
+                    "--overwrite or name another folder"
+                )
+            is_continued = is_same and not overwrite
+            self.done = Found(self._file)
+            """What was found, by the name of the tile; can be read as long as the log is open."""
+            if is_continued:
+                for place, line in lines:
+                    if "tile" in line:
+                        self.done.keep_place(line["tile"], place)
+            else:  # of another run, or not even a first line that is whole
                 self._file.truncate(0)
-        self.done: dict[str, NDArray[np.float64]] = {
-            line["tile"]: np.array(line["rows"], np.float64) for line in lines if "tile" in line
-        }
-        """What was found, by the name of the tile."""
-        self._append({} if lines else {"fingerprint": fingerprint})
+        self._append({} if is_continued else {"fingerprint": fingerprint})
 
     def add(self, tile: str, rows: NDArray[np.number]) -> None:
         """Keep what was found in a tile: (N, columns) numbers."""
-        self._append({"tile": tile, "rows": rows.tolist()})
-        self.done[tile] = rows.astype(np.float64)
+        place = self._append({"tile": tile, "rows": rows.tolist()})
+        self.done.keep_place(tile, place)
 
     def close(self) -> None:
         """Let others write it."""
@@ -77,18 +107,23 @@ class TileLog:
     def __exit__(self, *exception: object) -> None:
         self.close()
 
-    def _lines(self) -> Iterator[dict[str, Any]]:
+    def _lines(self) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Yield each whole line and where it begins."""
+        place = 0
         self._file.seek(0)
         for line in self._file:
             try:
                 parsed = json.loads(line)
             except ValueError:
-                continue  # cut off when the process was killed
+                parsed = None  # cut off when the process was killed
             if isinstance(parsed, dict):
-                yield parsed
+                yield place, parsed
+            place += len(line)
 
-    def _append(self, line: dict[str, Any]) -> None:
-        """Write a line; an empty one ends what was cut off."""
+    def _append(self, line: dict[str, Any]) -> int:
+        """Write a line, and return where it begins; an empty one ends what was cut off."""
         with store_errors(str(self._path)):
-            self._file.write(json.dumps(line) + "\n" if line else "\n")
+            place = self._file.seek(0, os.SEEK_END)
+            self._file.write(json.dumps(line).encode() + b"\n" if line else b"\n")
             self._file.flush()
+        return place

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import signal
+import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import dask
 import psutil
-from distributed import Client, LocalCluster, Security
+from distributed import Client, LocalCluster, Security, Worker, WorkerPlugin
 from distributed.comm.addressing import parse_address, parse_host_port
 from distributed.comm.registry import get_backend
 
 from simsearch.errors import ClusterError, ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 _WORKER_BYTES = 2 * 2**30  # what a worker with a trunk and its largest tile needs
 _TIMEOUT_S = 10
@@ -26,6 +29,17 @@ _ALLOCATOR = {
     "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": 2**28,
 }
 _SCHEDULER = {"dashboard": False, "dashboard_address": "127.0.0.1:0"}  # else two runs at once quarrel about port 8787
+
+
+class _Obedient(WorkerPlugin):
+    """Leaves Ctrl-C, which a terminal sends to all processes of a command, to the one that was started."""
+
+    def setup(self, worker: Worker) -> None:
+        """Prepare the process of a worker."""
+        if threading.current_thread() is threading.main_thread():  # of a process of its own, not of the command's
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+        # What was in hand when a worker is told to end: Dask warns of it with a page of its own code.
+        logging.getLogger("distributed.worker.state_machine").setLevel(logging.ERROR)
 
 
 @contextmanager
@@ -54,8 +68,13 @@ def open_cluster(address: str = "local") -> Iterator[Client]:
         with _connected(address) as client:
             yield client
         return
-    with _local(address) as cluster, Client(cluster) as client:
-        yield client
+    with _hushed() as hush, _local(address) as cluster, Client(cluster) as client:
+        client.register_plugin(_Obedient())
+        try:
+            yield client
+        except BaseException:
+            hush()
+            raise
 
 
 def worker_shape(n_cores: int, memory_bytes: int, n_workers: int | None = None) -> tuple[int, int]:
@@ -88,6 +107,17 @@ def _local(address: str) -> LocalCluster:
     environment = {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, "OMP_WAIT_POLICY": "PASSIVE"}
     with dask.config.set(_ALLOCATOR):
         return LocalCluster(n_workers=n_workers, threads_per_worker=1, scheduler_kwargs=_SCHEDULER, env=environment)
+
+
+@contextmanager
+def _hushed() -> Iterator[Callable[[], None]]:
+    """Offer to hear no more of Dask: where work is stopped in the middle, that workers had some in hand is no news."""
+    logger = logging.getLogger("distributed")
+    level = logger.level
+    try:
+        yield lambda: logger.setLevel(logging.CRITICAL)
+    finally:
+        logger.setLevel(level)
 
 
 @contextmanager

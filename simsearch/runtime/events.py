@@ -41,6 +41,14 @@ class TaskFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class Waiting:
+    """Nothing has happened for a moment: told a few times a second, so that an observer can end what takes long."""
+
+    step: str
+    """Name of the step."""
+
+
+@dataclass(frozen=True, slots=True)
 class StepEnded:
     """A step of a workflow is over."""
 
@@ -50,7 +58,7 @@ class StepEnded:
     """How long it took."""
 
 
-Event = StepStarted | TaskDone | TaskFailed | StepEnded | EpochDone
+Event = StepStarted | TaskDone | TaskFailed | Waiting | StepEnded | EpochDone
 Observer = Callable[[Event], None]
 
 

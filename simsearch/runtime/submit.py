@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from distributed import as_completed
 
 from simsearch.errors import SimSearchError, TaskError
-from simsearch.runtime.events import Observer, StepEnded, StepStarted, TaskDone, TaskFailed, ignore
+from simsearch.runtime.events import Observer, StepEnded, StepStarted, TaskDone, TaskFailed, Waiting, ignore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Sequence
+    from collections.abc import Callable, Generator, Iterator, Sequence
 
     from distributed import Client, Future
 
@@ -64,7 +64,7 @@ def run_tasks(
     step : str
         Name of the step, for events.
     observe : callable
-        Gets the events of the step.
+        Gets the events of the step; what it raises ends the step, also while no task finishes.
 
     Yields
     ------
@@ -85,7 +85,7 @@ def run_tasks(
     # The loop of this client: by default it would be that of the one that was started last.
     completed = as_completed(first, loop=client.loop, raise_errors=False)
     try:
-        for future in completed:
+        for future in _as_they_come(completed, lambda: observe(Waiting(step))):
             task = in_flight.pop(future)
             for following in islice(waiting, 1):
                 completed.add(submit(following))
@@ -115,7 +115,7 @@ def run_one(
     task
         A small value.
     meanwhile : callable
-        Called a few times a second while the task runs, and once when it has ended.
+        Called a few times a second while the task runs, and once when it has ended; what it raises ends the wait.
 
     Raises
     ------
@@ -123,14 +123,29 @@ def run_one(
         If the task fails for good.
     """
     future = client.submit(_run, function, task, pure=False, retries=_RETRIES)
-    while not future.done():
+    try:
+        while not future.done():
+            meanwhile()
+            time.sleep(_POLL_S)
         meanwhile()
-        time.sleep(_POLL_S)
-    meanwhile()
+    except BaseException:
+        future.cancel()
+        raise
     outcome: Done[Task, Result] | Failed[Task] = _outcome(task, future)
     if isinstance(outcome, Failed):
         raise outcome.error
     return outcome.result
+
+
+def _as_they_come(completed: as_completed, meanwhile: Callable[[], None]) -> Iterator[Future[Any]]:
+    while not completed.is_empty():
+        if completed.has_ready():
+            yield next(completed)
+            continue
+        with completed.thread_condition:
+            completed.thread_condition.wait(_POLL_S)
+        if not completed.has_ready():
+            meanwhile()
 
 
 def _run(function: Callable[[Task], Result], task: Task) -> Result | SimSearchError:

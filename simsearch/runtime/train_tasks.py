@@ -18,7 +18,7 @@ import torch
 from dask.system import CPU_COUNT
 
 from simsearch.core.tiles import Region
-from simsearch.errors import TaskError
+from simsearch.errors import Cancelled
 from simsearch.io.model_card import draw_patches
 from simsearch.io.writing import store_errors
 from simsearch.nn.augment import crop_side, middle
@@ -26,6 +26,7 @@ from simsearch.nn.classifier import PatchClassifier
 from simsearch.nn.device import pick_device
 from simsearch.nn.model_file import ModelHeader, model_to_bytes
 from simsearch.nn.trunk_file import trunk_from_bytes
+from simsearch.runtime.events import Waiting
 from simsearch.runtime.submit import run_one
 from simsearch.runtime.views import View, read_pixels
 from simsearch.runtime.worker import fetch
@@ -92,7 +93,8 @@ def run_training(client: Client, task: TrainTask, observe: Observer) -> bytes:
     task : TrainTask
         What to train, and where.
     observe : callable
-        Gets an event for each epoch, those of an earlier run that this one goes on from included.
+        Gets an event for each epoch, those of an earlier run that this one goes on from included. What it raises ends
+        the training after the epoch that it is in.
 
     Returns
     -------
@@ -101,8 +103,8 @@ def run_training(client: Client, task: TrainTask, observe: Observer) -> bytes:
 
     Raises
     ------
-    TaskError
-        If it was cancelled.
+    Cancelled
+        If there is a file ``cancel`` in its folder.
     SimSearchError
         If an image cannot be read, or the folder cannot be written.
     """
@@ -113,6 +115,8 @@ def run_training(client: Client, task: TrainTask, observe: Observer) -> bytes:
         epochs = read_progress(folder)
         for event in epochs[n_seen:]:
             observe(event)
+        if len(epochs) <= n_seen:
+            observe(Waiting("training"))
         n_seen = max(n_seen, len(epochs))
 
     (folder / CANCEL_NAME).unlink(missing_ok=True)
@@ -142,8 +146,8 @@ def train_on_worker(task: TrainTask) -> bytes:
 
     Raises
     ------
-    TaskError
-        If it was cancelled.
+    Cancelled
+        If it was asked to stop.
     """
     folder, device = Path(task.folder), pick_device()
     with store_errors(task.folder), _all_cores():
@@ -181,7 +185,7 @@ class _Log:
         torch.save({**checkpoint, "epochs": [asdict(event) for event in self._epochs]}, partial)
         partial.replace(self._folder / CHECKPOINT_NAME)
         if (self._folder / CANCEL_NAME).exists():
-            raise TaskError(f"{self._folder}: training was cancelled; run the same command again to go on")
+            raise Cancelled(f"{self._folder}: training was cancelled; run the same command again to go on")
 
 
 def _line(event: EpochDone) -> str:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from collections import defaultdict
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from simsearch.core.tiles import tile_cores
 from simsearch.io.peak_table import write_detections
@@ -16,16 +19,16 @@ from simsearch.runtime.detect_tasks import DetectTask, detect_tile
 from simsearch.runtime.events import Observer, ignore
 from simsearch.runtime.worker import lent
 from simsearch.workflows.models import check_images, model_view, read_model
-from simsearch.workflows.objects import RUN_NAME, check_folder, write_objects
+from simsearch.workflows.objects import RUN_NAME, check_folder, chosen_thresholds, write_objects
 from simsearch.workflows.peaks import peaks_of
 from simsearch.workflows.provenance import Timings, fingerprint, image_key, write_run
 from simsearch.workflows.tiles import LOG_NAME, run_tiles
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from simsearch.core.peaks import Peak
+    from simsearch.core.peaks import PeakColumns
     from simsearch.io.image import ImageMeta
     from simsearch.nn.model_file import ModelHeader
     from simsearch.runtime import Client
@@ -117,12 +120,14 @@ def detect(
         missing = [task for task in tasks if str(task) not in log.done]
         with lent(client, blob) if missing else nullcontext():
             failures = run_tiles(client, detect_tile, missing, "detect", log, images, timings)
-        peaks = [peak for task in tasks for peak in _found(task, log, header)]
+        with store_errors(str(folder)):
+            write_detections(_found(tasks, log, header), {image.name: image for image in images}, digest, folder)
     thresholds = dict(zip(header.classes[1:], header.confidence_thresholds, strict=True))
+    if not options.overwrite:
+        thresholds |= chosen_thresholds(folder, run)
     with store_errors(str(folder)):
-        write_detections(peaks, {image.name: image for image in images}, digest, folder)
         plates = _plates(images)
-        written = write_objects(folder, thresholds, plates)
+        written = write_objects(folder, thresholds, plates, digest)
         report = DetectReport(
             folder=folder,
             n_images=len(images),
@@ -133,16 +138,21 @@ def detect(
             failures=(*images.failures, *failures),
             seconds=timings.seconds,
         )
-        content = {"options": options, "model": f"{model}@{digest}", "header": header, "plates": plates}
+        content = {"run": run, "options": options, "model": f"{model}@{digest}", "header": header, "plates": plates}
         content |= {"confidence_thresholds": thresholds, "images": [image.path for image in images], "report": report}
         write_run(folder / RUN_NAME, "detect", content)
     return report
 
 
-def _found(task: DetectTask, log: TileLog, header: ModelHeader) -> Iterator[Peak]:
-    rows = log.done.get(str(task))
-    if rows is not None:
-        yield from peaks_of(rows.reshape(-1, 4), task.view, header.classes[1:], header.patch_shape)
+def _found(tasks: Sequence[DetectTask], log: TileLog, header: ModelHeader) -> Iterator[PeakColumns]:
+    """Yield what was found in each image, in the order of their names."""
+    by_image: dict[str, list[DetectTask]] = defaultdict(list)
+    for task in tasks:
+        if str(task) in log.done:
+            by_image[task.view.image.meta.name].append(task)
+    for _, own in sorted(by_image.items()):
+        rows = np.concatenate([log.done[str(task)].reshape(-1, 4) for task in own])
+        yield peaks_of(rows, own[0].view, header.classes[1:], header.patch_shape)
 
 
 def _plates(images: ImageSet) -> list[str]:

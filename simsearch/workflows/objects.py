@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import json
-from collections import defaultdict
+import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from simsearch.core.peaks import Peak, object_indices
+import numpy as np
+
+from simsearch.core.peaks import object_mask
 from simsearch.errors import ConfigError, StoreError
 from simsearch.io.geojson import write_detections as write_geojson
 from simsearch.io.overlay import CLASS_COLORS
-from simsearch.io.peak_table import read_peaks, write_chosen_rows
+from simsearch.io.peak_table import read_detections, write_chosen_rows
 from simsearch.io.stores import image_name
 from simsearch.io.writing import store_errors
 from simsearch.workflows.plate_report import REPORT_NAMES, write_plate_report
-from simsearch.workflows.plate_summary import summarise_wells
+from simsearch.workflows.plate_summary import object_scores, summarise_scores
 from simsearch.workflows.tiles import LOG_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from simsearch.workflows.plate_summary import WellSummary
+    from numpy.typing import NDArray
+
+    from simsearch.workflows.plate_summary import Scores, WellSummary
 
 TABLE_NAME, RUN_NAME = "detections.parquet", "run.json"
 OBJECTS_NAME, GEOJSON_NAME, PLATES_NAME = "objects.csv", "geojson", "plates"
@@ -40,7 +44,9 @@ class ObjectsReport:
     """Number of objects of each class, each place as its most probable class."""
 
 
-def write_objects(folder: Path, confidence_thresholds: Mapping[str, float], plates: Sequence[str]) -> ObjectsReport:
+def write_objects(
+    folder: Path, confidence_thresholds: Mapping[str, float], plates: Sequence[str], model: str
+) -> ObjectsReport:
     """Write the objects among the detections of a folder, in place of those of other thresholds.
 
     Parameters
@@ -52,6 +58,8 @@ def write_objects(folder: Path, confidence_thresholds: Mapping[str, float], plat
         Lowest confidence of an object of each class.
     plates : sequence of str
         Paths or URLs of the plates that were looked at.
+    model : str
+        sha256 of the model file.
 
     Raises
     ------
@@ -60,23 +68,38 @@ def write_objects(folder: Path, confidence_thresholds: Mapping[str, float], plat
     StoreError
         If the folder cannot be written.
     """
-    peaks = read_peaks(folder / TABLE_NAME)
-    indices = sorted(object_indices(peaks, confidence_thresholds))
-    colors = {name: CLASS_COLORS[i % len(CLASS_COLORS)] for i, name in enumerate(confidence_thresholds)}
-    by_image: dict[str, list[Peak]] = defaultdict(list)
-    for index in indices:
-        by_image[peaks[index].image].append(peaks[index])
-    objects = [peak for here in by_image.values() for peak in here]
-    wells_of_plates = [_wells(objects, plate, confidence_thresholds) for plate in plates]  # if one is gone, all stays
+    table, classes = folder / TABLE_NAME, list(confidence_thresholds)
+    masks, scores = _choose(table, confidence_thresholds)
+    wells_of_plates = [_wells(scores, plate, classes) for plate in plates]  # if one is gone, all stays
     with store_errors(str(folder)):
-        write_chosen_rows(folder / TABLE_NAME, indices, folder / OBJECTS_NAME)
+        write_chosen_rows(table, np.concatenate([np.empty(0, bool), *masks.values()]), folder / OBJECTS_NAME)
         _remove_stale(folder)
-        for name, here in by_image.items():
-            write_geojson(here, colors, folder / GEOJSON_NAME / f"{name}.geojson")
+        _write_geojson(folder, masks, classes)
         for wells in wells_of_plates:
-            write_plate_report(wells, folder / PLATES_NAME / wells[0].plate)
-    counts = {name: sum(peaks[i].class_name == name for i in indices) for name in confidence_thresholds}
+            target = folder / PLATES_NAME / wells[0].plate
+            write_plate_report(wells, target, model=model, confidence_thresholds=confidence_thresholds)
+    counts = {name: sum(len(here.get(name, ())) for here in scores.values()) for name in classes}
     return ObjectsReport(folder, dict(confidence_thresholds), counts)
+
+
+def _choose(
+    table: Path, confidence_thresholds: Mapping[str, float]
+) -> tuple[dict[str, NDArray[np.bool_]], dict[str, Scores]]:
+    """Tell for each image which of its rows are objects, and their scores."""
+    masks, scores = {}, {}
+    for peaks in read_detections(table):
+        mask = masks[peaks.image] = object_mask(peaks, confidence_thresholds)
+        scores[peaks.image] = object_scores(peaks, mask)
+    return masks, scores
+
+
+def _write_geojson(folder: Path, masks: Mapping[str, NDArray[np.bool_]], classes: Sequence[str]) -> None:
+    """Write the objects of each image that has some."""
+    colors = {name: CLASS_COLORS[i % len(CLASS_COLORS)] for i, name in enumerate(classes)}
+    for peaks in read_detections(folder / TABLE_NAME):
+        if masks[peaks.image].any():
+            path = folder / GEOJSON_NAME / f"{peaks.image}.geojson"
+            write_geojson(peaks.take(masks[peaks.image]), colors, path)
 
 
 def check_folder(folder: Path, *, overwrite: bool) -> None:
@@ -93,18 +116,35 @@ def check_folder(folder: Path, *, overwrite: bool) -> None:
         raise StoreError(f"{folder}: expected a new folder, got {there[0]} in it: add --overwrite or name another")
 
 
+def chosen_thresholds(folder: Path, run: str) -> dict[str, float]:
+    """Tell which confidence thresholds results of a run have; empty if there are no results of it.
+
+    Parameters
+    ----------
+    folder : Path
+        Results of `detect`.
+    run : str
+        Fingerprint of the run.
+    """
+    try:
+        known = json.loads((folder / RUN_NAME).read_text(encoding="utf-8"))
+        return dict(known["confidence_thresholds"]) if known["run"] == run else {}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
 def _remove_stale(folder: Path) -> None:
     """Remove what an earlier run wrote, and nothing else: the folder may be one that somebody works in."""
     for path in (folder / GEOJSON_NAME).rglob("*.geojson"):
         path.unlink()
     for name in REPORT_NAMES:
         for path in (folder / PLATES_NAME).glob(f"*/{name}"):
-            path.unlink()
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
-def _wells(objects: Sequence[Peak], plate: str, confidence_thresholds: Mapping[str, float]) -> list[WellSummary]:
+def _wells(scores: Mapping[str, Scores], plate: str, classes: Sequence[str]) -> list[WellSummary]:
     prefix = f"{image_name(plate)}/"
-    return summarise_wells([peak for peak in objects if peak.image.startswith(prefix)], plate, confidence_thresholds)
+    return summarise_scores({name: here for name, here in scores.items() if name.startswith(prefix)}, plate, classes)
 
 
 def rethreshold(folder: Path, confidence_thresholds: Mapping[str, float]) -> ObjectsReport:
@@ -128,7 +168,8 @@ def rethreshold(folder: Path, confidence_thresholds: Mapping[str, float]) -> Obj
     try:
         run = json.loads(path.read_text(encoding="utf-8"))
         known, floor, plates = run["confidence_thresholds"], run["options"]["floor"], run["plates"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        model = run["model"].rpartition("@")[2]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise StoreError(f"{folder}: expected results of `simsearch detect`, got {error!r}: detect again") from error
     for name, value in confidence_thresholds.items():
         if name not in known:
@@ -138,7 +179,7 @@ def rethreshold(folder: Path, confidence_thresholds: Mapping[str, float]) -> Obj
                 f"class {name}: expected a confidence from {floor:g}, below which nothing was kept, to 1, got "
                 f"{value:g}: detect again with a lower --floor"
             )
-    report = write_objects(folder, {**known, **confidence_thresholds}, plates)
+    report = write_objects(folder, {**known, **confidence_thresholds}, plates, model)
     with store_errors(str(path)):
         partial = path.with_suffix(".partial")
         partial.write_text(

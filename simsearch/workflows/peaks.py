@@ -10,7 +10,7 @@ import numpy as np
 from skimage.filters import threshold_otsu
 
 from simsearch.core.feature_grid import to_level0
-from simsearch.core.peaks import Peak
+from simsearch.core.peaks import Peak, PeakColumns
 from simsearch.core.tiles import tile_cores
 from simsearch.curation.state import BACKGROUND
 from simsearch.io.overlay import CLASS_COLORS
@@ -102,12 +102,14 @@ def find_group_candidates(
 
 def peaks_of(
     table: NDArray[np.float64], view: View, classes: Sequence[str], patch_shape: tuple[float, float]
-) -> Iterator[Peak]:
+) -> PeakColumns:
     """Turn rows of class index, y and x in grid steps, and score into peaks in level-0 pixels."""
     stride, downsampling = view.extractor.grid.stride, view.image.downsampling
-    for class_index, y, x, score in table:
-        centre = to_level0(stride * y, downsampling), to_level0(stride * x, downsampling)
-        yield Peak(view.image.meta.name, classes[int(class_index)], *centre, patch_shape, float(score))
+    y, x = (to_level0(stride * steps, downsampling) for steps in table.T[1:3])
+    height, width = (np.full(len(table), side, np.float64) for side in patch_shape)
+    return PeakColumns(
+        view.image.meta.name, tuple(classes), table[:, 0].astype(np.int32), y, x, height, width, table[:, 3]
+    )
 
 
 def suggested_threshold(peaks: Sequence[Peak], boxes: Sequence[Box]) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import math
 from collections import defaultdict
+from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,24 +14,32 @@ from simsearch.core.dose_response import DoseResponse, fit_dose_response, z_prim
 from simsearch.errors import ConfigError
 from simsearch.io.dose_curves import DosePanel, draw_dose_response
 from simsearch.io.heat_maps import draw_heat_maps
+from simsearch.io.well_grid import WellVariable, well_grid, write_well_grid
 from simsearch.io.writing import store_errors
 from simsearch.workflows.plate_summary import WellSummary, write_well_table
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    import xarray as xr
     from numpy.typing import NDArray
 
 POSITIVE, NEGATIVE, EMPTY = "positive_control", "negative_control", "empty"
 """What the column ``role`` of a plate map says of wells."""
-REPORT_NAMES = ("wells.csv", "heat_maps.png", "dose_response.csv", "dose_response.png")
+REPORT_NAMES = ("wells.csv", "wells.zarr", "heat_maps.png", "dose_response.csv", "dose_response.png")
 """Files of a report; the last two only where there are doses."""
 _MIN_DOSES = 5
 _DRUG, _DOSE, _UNIT, _ROLE = "drug", "dose", "unit", "role"
 
 
-def write_plate_report(wells: Sequence[WellSummary], folder: Path) -> list[Path]:
+def write_plate_report(
+    wells: Sequence[WellSummary],
+    folder: Path,
+    *,
+    model: str = "",
+    confidence_thresholds: Mapping[str, float] | None = None,
+) -> list[Path]:
     """Write what the wells of one plate hold.
 
     Parameters
@@ -39,8 +48,12 @@ def write_plate_report(wells: Sequence[WellSummary], folder: Path) -> list[Path]
         All wells of a plate. Dose response needs a column ``dose`` in its plate map; ``drug``, ``unit`` and ``role``
         (positive_control, negative_control, empty) are used where they are.
     folder : Path
-        Gets ``wells.csv`` and ``heat_maps.png``, and with at least five doses of a drug ``dose_response.csv`` and
-        ``dose_response.png``.
+        Gets ``wells.csv``, ``wells.zarr`` (for xarray) and ``heat_maps.png``, and with at least five doses of a drug
+        ``dose_response.csv`` and ``dose_response.png``.
+    model : str
+        sha256 of the model, to be noted in ``wells.zarr``.
+    confidence_thresholds : mapping of str to float, optional
+        Of the objects that were counted, to be noted too.
 
     Returns
     -------
@@ -52,21 +65,50 @@ def write_plate_report(wells: Sequence[WellSummary], folder: Path) -> list[Path]
     StoreError
         If the folder cannot be written.
     """
-    classes = list(wells[0].counts)
-    files = [folder / name for name in REPORT_NAMES[:2]]
+    classes = _names(wells)
+    files = [folder / name for name in REPORT_NAMES[:3]]
     with store_errors(str(folder)):
         folder.mkdir(parents=True, exist_ok=True)
         write_well_table(wells, files[0])
-        shown = {f"fraction {name}": {well.well: well.fraction(name) for well in wells} for name in classes}
-        totals: dict[str, float] = {well.well: sum(well.counts.values()) for well in wells}
-        draw_heat_maps({**shown, "objects": totals}, wells[0].plate, files[1])
+        write_well_grid(_dataset(wells, model, confidence_thresholds or {}), files[1])
+        empty = [well.well for well in wells if well.treatment.get(_ROLE) == EMPTY]
+        draw_heat_maps(_maps(wells), wells[0].plate, files[2], crossed=empty)
         drugs = _drugs(wells)
         if drugs:
             panels = [_panel(drug, rows, classes) for drug, rows in drugs.items()]
-            files += [folder / name for name in REPORT_NAMES[2:]]
-            _write_fits(drugs, panels, files[2])
-            draw_dose_response(panels, files[3])
+            files += [folder / name for name in REPORT_NAMES[3:]]
+            _write_fits(panels, files[3])
+            draw_dose_response(panels, files[4])
     return files
+
+
+def _maps(wells: Sequence[WellSummary]) -> dict[str, dict[str, float]]:
+    """Choose what heat maps show: the share of each class, and how many objects there are."""
+    maps = {
+        f"{name}: fraction of objects": {well.well: well.fraction(name) for well in wells} for name in _names(wells)
+    }
+    return {**maps, "number of objects": {well.well: float(sum(well.counts.values())) for well in wells}}
+
+
+def _names(wells: Sequence[WellSummary]) -> list[str]:
+    return list(wells[0].counts)
+
+
+def _dataset(wells: Sequence[WellSummary], model: str, confidence_thresholds: Mapping[str, float]) -> xr.Dataset:
+    classes = _names(wells)
+    counts = np.array([[well.counts[name] for well in wells] for name in classes], np.float64)
+    scores = np.array([[well.mean_scores.get(name, math.nan) for well in wells] for name in classes])
+    variables = {
+        "count": WellVariable(counts, "number of objects"),
+        "fraction": WellVariable(np.array([_fractions(wells, name) for name in classes]), "fraction of objects"),
+        "mean_confidence": WellVariable(scores, "mean confidence of objects"),
+    }
+    dataset = well_grid(variables, classes, [well.well for well in wells], [well.treatment for well in wells])
+    thresholds = [confidence_thresholds.get(name, math.nan) for name in classes]
+    dataset = dataset.assign_coords(confidence_threshold=("class", thresholds))
+    return dataset.assign_attrs(
+        plate=wells[0].plate, model_sha256=model, written_by=f"simsearch {version('simsearch')}"
+    )
 
 
 def _drugs(wells: Sequence[WellSummary]) -> dict[str, list[WellSummary]]:
@@ -95,7 +137,8 @@ def _panel(drug: str, wells: Sequence[WellSummary], classes: Sequence[str]) -> D
     fractions = {name: _fractions(wells, name) for name in classes}
     fits = {name: fit for name in classes if (fit := _fit(_doses(wells), fractions[name])) is not None}
     determined = {name: fit for name, fit in fits.items() if math.isfinite(fit.ec50_interval[1])}
-    return DosePanel(drug, str(wells[0].treatment.get(_UNIT, "")), _doses(wells), fractions, determined)
+    z_primes = {name: z for name in classes if (z := _z_prime(wells, name)) is not None}
+    return DosePanel(drug, str(wells[0].treatment.get(_UNIT, "")), _doses(wells), fractions, determined, z_primes)
 
 
 def _fit(doses: NDArray[np.float64], responses: NDArray[np.float64]) -> DoseResponse | None:
@@ -105,24 +148,24 @@ def _fit(doses: NDArray[np.float64], responses: NDArray[np.float64]) -> DoseResp
         return None
 
 
-def _write_fits(drugs: dict[str, list[WellSummary]], panels: Sequence[DosePanel], path: Path) -> None:
+def _write_fits(panels: Sequence[DosePanel], path: Path) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file)
         rows.writerow(("drug", "class", "ec50", "low", "high", "unit", "bottom", "top", "slope", "z_prime"))
-        for (drug, wells), panel in zip(drugs.items(), panels, strict=True):
+        for panel in panels:
             for name in panel.fractions:
                 fit = panel.fits.get(name)
                 curve = (fit.ec50, *fit.ec50_interval) if fit else ("", "", "")
                 shape = (fit.bottom, fit.top, fit.slope) if fit else ("", "", "")
-                rows.writerow((drug, name, *curve, panel.unit, *shape, _z_prime(wells, name)))
+                rows.writerow((panel.title, name, *curve, panel.unit, *shape, panel.z_primes.get(name, "")))
 
 
-def _z_prime(wells: Sequence[WellSummary], name: str) -> float | str:
-    """Return the Z'-factor of a class's fraction; empty without controls."""
+def _z_prime(wells: Sequence[WellSummary], name: str) -> float | None:
+    """Return the Z'-factor of a class's fraction; None without controls."""
     positive, negative = (
         _fractions([well for well in wells if well.treatment.get(_ROLE) == role], name) for role in (POSITIVE, NEGATIVE)
     )
     try:
         return z_prime(positive, negative)
     except ConfigError:
-        return ""
+        return None

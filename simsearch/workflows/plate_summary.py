@@ -8,7 +8,9 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from simsearch.core.peaks import Peak, objects
+import numpy as np
+
+from simsearch.core.peaks import object_mask, peak_columns
 from simsearch.errors import AnnotationError, ConfigError
 from simsearch.io.plate import plate_fields, read_plate_map
 from simsearch.io.stores import as_location, image_name, stem
@@ -18,6 +20,12 @@ from simsearch.io.writing import store_errors
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from simsearch.core.peaks import Peak, PeakColumns
+
+    Scores = Mapping[str, NDArray[np.float64]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,17 +83,61 @@ def summarise_wells(
     ConfigError
         If a class has no threshold.
     """
+    missing = sorted({peak.class_name for peak in peaks} - set(thresholds))
+    if missing:
+        raise ConfigError(
+            f"expected a threshold for each class, got none for {', '.join(missing)}: add it, or leave its peaks out"
+        )
+    scores = {here.image: object_scores(here, object_mask(here, thresholds)) for here in peak_columns(peaks)}
+    return summarise_scores(scores, plate_path, list(thresholds))
+
+
+def object_scores(peaks: PeakColumns, is_object: NDArray[np.bool_]) -> Scores:
+    """Gather the scores of the objects among peaks of an image by the names of their classes."""
+    indices, scores = peaks.class_index[is_object], peaks.score[is_object]
+    return {name: scores[indices == i] for i, name in enumerate(peaks.classes)}
+
+
+def summarise_scores(scores: Mapping[str, Scores], plate_path: str | Path, classes: Sequence[str]) -> list[WellSummary]:
+    """Summarise what is known to be objects.
+
+    Parameters
+    ----------
+    scores : mapping of str to mapping of str to (N,) array
+        By the name of the image and of the class, the scores of its objects. Other images are not counted.
+    plate_path : str or Path
+        The plate, path or URL.
+    classes : sequence of str
+        Names of all classes.
+
+    Returns
+    -------
+    list of WellSummary
+        As of `summarise_wells`.
+
+    Raises
+    ------
+    SourceError
+        If it is not a plate, or breaks the specification.
+    AnnotationError
+        If there are images, but none of this plate.
+    """
     location = as_location(plate_path)
     fields = plate_fields(location)
     wells = {image_name(field.path): field.well for field in fields}
     plate = stem(location.rsplit("/", 1)[-1])
-    _check_peaks(peaks, wells, plate, thresholds)
-    found: dict[str, list[Peak]] = defaultdict(list)
-    for peak in objects([peak for peak in peaks if peak.image in wells], thresholds):
-        found[wells[peak.image]].append(peak)
+    if scores and not any(image in wells for image in scores):
+        raise AnnotationError(
+            f"{plate}: expected peaks in its fields, such as {next(iter(wells), 'none')}, got peaks in "
+            f"{next(iter(scores))} and others: name the plate that was searched"
+        )
+    found: dict[str, list[Scores]] = defaultdict(list)
+    for image, here in scores.items():
+        if image in wells:
+            found[wells[image]].append(here)
     treatments = _treatments(location)
     return [
-        _summary(plate, well, treatments.get(_standard_well(well), {}), found[well], list(thresholds))
+        _summary(plate, well, treatments.get(_standard_well(well), {}), found[well], classes)
         for well in dict.fromkeys(field.well for field in fields)
     ]
 
@@ -121,19 +173,6 @@ def write_well_table(summaries: Sequence[WellSummary], path: Path) -> None:
                 rows.writerow([summary.plate, summary.well, *known, *_numbers(summary, classes)])
 
 
-def _check_peaks(peaks: Sequence[Peak], wells: Mapping[str, str], plate: str, thresholds: Mapping[str, float]) -> None:
-    if peaks and not any(peak.image in wells for peak in peaks):
-        raise AnnotationError(
-            f"{plate}: expected peaks in its fields, such as {next(iter(wells), 'none')}, got peaks in "
-            f"{peaks[0].image} and others: name the plate that was searched"
-        )
-    missing = sorted({peak.class_name for peak in peaks} - set(thresholds))
-    if missing:
-        raise ConfigError(
-            f"expected a threshold for each class, got none for {', '.join(missing)}: add it, or leave its peaks out"
-        )
-
-
 def _treatments(location: str) -> dict[Well | None, dict[str, Any]]:
     """Return what the plate map says of each well, but for its name."""
     rows = {parse_well(str(row.pop("well", ""))): row for row in read_plate_map(location)}
@@ -147,16 +186,20 @@ def _standard_well(path: str) -> Well | None:
 
 
 def _summary(
-    plate: str, well: str, treatment: Mapping[str, Any], found: Sequence[Peak], classes: Sequence[str]
+    plate: str,
+    well: str,
+    treatment: Mapping[str, Any],
+    found: Sequence[Scores],
+    classes: Sequence[str],
 ) -> WellSummary:
     standard = _standard_well(well)
-    scores = {name: [peak.score for peak in found if peak.class_name == name] for name in classes}
+    scores = {name: np.concatenate([[], *(here[name] for here in found if name in here)]) for name in classes}
     return WellSummary(
         plate=plate,
         well=standard.name if standard else well,
         treatment=treatment,
         counts={name: len(here) for name, here in scores.items()},
-        mean_scores={name: math.fsum(here) / len(here) if here else math.nan for name, here in scores.items()},
+        mean_scores={name: math.fsum(here) / len(here) if len(here) else math.nan for name, here in scores.items()},
     )
 
 

@@ -128,7 +128,7 @@ def train_study(
         If something needed was not said yet.
     ConfigError
         If there is no such kind of model, or patches are too small for it.
-    TaskError
+    Cancelled
         If it was cancelled.
     SourceError, StoreError, TrunkError
         If an image or the trunk cannot be read, or the folder cannot be written.

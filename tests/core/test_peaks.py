@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 from numpy.typing import NDArray
 
-from simsearch.core.peaks import Peak, find_peaks, objects, strongest
+from simsearch.core.peaks import Peak, PeakColumns, find_peaks, objects, peak_columns, strongest
 from simsearch.core.tiles import tile_cores
 
 Floats = NDArray[np.float64]
@@ -100,16 +100,57 @@ def test_no_peak_lies_below_the_floor() -> None:
     assert find_peaks(surrounded(values, 2), 2, floor=0.7).shape == (0, 3)
 
 
-def test_the_strongest_are_those_that_a_comparison_of_all_pairs_keeps() -> None:
-    rng = np.random.default_rng(4)
-    points, scores = rng.uniform(-50, 50, (300, 2)), rng.choice(np.linspace(0, 1, 40), 300)
-
+def strongest_one_by_one(points: Floats, scores: Floats, distance: float) -> list[int]:
+    """Compare each point with all that are kept, the strongest first."""
     kept: list[int] = []
-    for i in sorted(range(300), key=lambda i: -scores[i]):
-        if all(np.hypot(*(points[i] - points[j])) >= 9 for j in kept):
-            kept.append(i)
+    for i in np.argsort(-scores, kind="stable"):
+        if np.all(np.hypot(*(points[kept] - points[i]).T) >= distance):
+            kept.append(int(i))
+    return sorted(kept)
 
-    assert sorted(kept) == np.flatnonzero(strongest(points, scores, distance=9.0)).tolist()
+
+@given(st.integers(0, 2**32 - 1), st.integers(0, 200), st.sampled_from([3.0, 5.0, 12.5]), st.booleans())
+@settings(max_examples=60)
+def test_the_strongest_are_those_that_a_comparison_one_by_one_keeps(
+    seed: int, n: int, distance: float, is_whole: bool
+) -> None:
+    rng = np.random.default_rng(seed)
+    points, scores = rng.uniform(-30, 30, (n, 2)), rng.choice(np.linspace(0, 1, 20), n)
+    if is_whole:  # many are exactly as far apart as is far enough, and many at one place
+        points = points.round()
+    assert np.flatnonzero(strongest(points, scores, distance)).tolist() == strongest_one_by_one(
+        points, scores, distance
+    )
+
+
+def test_a_chain_of_competitors_is_decided_from_its_strongest_on() -> None:
+    points = np.stack([np.zeros(50_001), np.arange(50_001.0)], axis=1)
+    kept = strongest(points, np.linspace(0, 1, 50_001), distance=1.5)
+    assert np.array_equal(np.flatnonzero(kept), np.arange(0, 50_001, 2))
+
+
+PEAKS = [
+    Peak("1", "b", 3.0, 4.0, (40.0, 20.0), 0.5),
+    Peak("2", "a", 3.0, 4.0, (40.0, 20.0), 0.6),
+    Peak("1", "a", 2.0, 9.0, (30.0, 20.0), 0.5),
+    Peak("1", "a", 2.0, 8.0, (30.0, 20.0), 0.5),
+    Peak("1", "a", 7.0, 1.0, (30.0, 20.0), 0.9),
+]
+
+
+def test_columns_hold_the_peaks_of_an_image_in_their_order() -> None:
+    first, second = peak_columns(PEAKS)
+    assert [*first, *second] == [PEAKS[i] for i in (0, 2, 3, 4, 1)]
+    assert (len(first), len(second)) == (4, 1)
+    assert list(first.take(np.array([3, 0]))) == [PEAKS[4], PEAKS[0]]
+    assert list(first.in_order()) == [PEAKS[i] for i in (4, 3, 2, 0)]
+    assert peak_columns([]) == []
+
+
+def test_columns_of_many_peaks_can_be_looped_over() -> None:
+    n = 25_001
+    columns = PeakColumns("1", ("a",), np.zeros(n, int), np.arange(n) / 2, *np.ones((4, n)))
+    assert [peak.y for peak in columns] == (np.arange(n) / 2).tolist()
 
 
 def test_an_object_is_of_the_class_that_it_is_most_similar_to() -> None:

@@ -121,3 +121,19 @@ def test_names_that_are_no_wells_are_left_out(tmp_path: Path) -> None:
     first = drawn(tmp_path / "a.png", {"fraction nucleus": wells(8, 12)})
     other = drawn(tmp_path / "b.png", {"fraction nucleus": wells(8, 12) | {"left/upper": 3e6}})
     assert np.array_equal(first, other)
+
+
+def test_wells_that_the_plate_map_calls_empty_get_a_cross(tmp_path: Path) -> None:
+    values = {"objects": wells(8, 12)}
+    draw_heat_maps(values, "P1", tmp_path / "crossed.png", crossed=["C05", "left/upper"])
+    with Image.open(tmp_path / "crossed.png") as image:
+        crossed = cells(left_half(np.asarray(image.convert("RGB"))))
+    plain = cells(left_half(drawn(tmp_path / "plain.png", values)))
+    assert np.argwhere((crossed != plain).any(axis=-1)).tolist() == [[2, 4]]
+
+
+def test_scales_begin_at_nought(tmp_path: Path) -> None:
+    colors = cells(left_half(drawn(tmp_path / "a.png", {"objects": dict.fromkeys(wells(8, 12), 3.0) | {"A01": 1.5}})))
+    half, full = colormaps["viridis"](0.5), colormaps["viridis"](1.0)
+    assert colors[0, 0] / 255 == pytest.approx(half[:3], abs=0.02)
+    assert colors[0, 1] / 255 == pytest.approx(full[:3], abs=0.02)

@@ -5,16 +5,19 @@ from __future__ import annotations
 import csv
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from simsearch.core.peaks import Peak
+from simsearch.core.peaks import Peak, peak_columns
 from simsearch.errors import AnnotationError
+from simsearch.io import peak_table
 from simsearch.io.image import ImageMeta, Level
 from simsearch.io.peak_table import (
     DETECTION_SCHEMA,
     PEAK_SCHEMA,
+    read_detections,
     read_peaks,
     write_chosen_rows,
     write_detections,
@@ -69,8 +72,13 @@ SORTED = [PEAKS[i] for i in (5, 1, 3, 6, 4, 2, 0)]
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Write the detections."""
-    write_detections(PEAKS, IMAGES, MODEL, tmp_path)
+    write(PEAKS, tmp_path)
     return tmp_path
+
+
+def write(peaks: Sequence[Peak], folder: Path) -> None:
+    """Write detections as a run does: images in the order of their names."""
+    write_detections(sorted(peak_columns(peaks), key=lambda here: here.image), IMAGES, MODEL, folder)
 
 
 def rows_of(path: Path) -> list[dict[str, str]]:
@@ -106,6 +114,54 @@ def test_detections_are_sorted_and_each_image_is_a_row_group(folder: Path) -> No
     assert in_csv == [(peak.image, peak.class_name, peak.y, peak.x) for peak in SORTED]
 
 
+def test_an_image_can_be_read_without_the_others(folder: Path) -> None:
+    path = folder / "detections.parquet"
+    file = pyarrow.parquet.ParquetFile(path)
+    names = [file.metadata.row_group(i).column(0).statistics for i in range(file.num_row_groups)]
+    assert [(each.min, each.max) for each in names] == [(name, name) for name in (FIELD, FIELD_1, "slide")]
+    content = bytearray(path.read_bytes())
+    first = file.metadata.row_group(0)
+    starts = [first.column(i).dictionary_page_offset or first.column(i).data_page_offset for i in range(12)]
+    content[min(starts) : min(starts) + first.total_byte_size // 2] = b"\xff" * (first.total_byte_size // 2)
+    path.write_bytes(content)  # the first image cannot be read any more
+    with pytest.raises(OSError, match=r"page header|Thrift|decompress"):
+        pyarrow.parquet.read_table(path)
+    table = pyarrow.parquet.read_table(path, filters=[("image", "==", "slide")])
+    assert len(table) == 5
+    with pytest.raises(AnnotationError, match="expected a Parquet table of peaks"):
+        list(read_detections(path))
+
+
+def test_images_of_many_rows_come_back_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(PEAKS, tmp_path)
+    whole = (tmp_path / "detections.csv").read_bytes()
+    monkeypatch.setattr(peak_table, "_GROUP_ROWS", 2)
+    write(PEAKS, tmp_path)
+    assert pyarrow.parquet.ParquetFile(tmp_path / "detections.parquet").num_row_groups == 5
+    assert (tmp_path / "detections.csv").read_bytes() == whole
+    found = list(read_detections(tmp_path / "detections.parquet"))
+    assert [here.image for here in found] == [FIELD, FIELD_1, "slide"]
+    assert [peak for here in found for peak in here] == SORTED
+    write_chosen_rows(tmp_path / "detections.parquet", np.arange(7) == 5, tmp_path / "objects.csv")
+    assert rows_of(tmp_path / "objects.csv") == [rows_of(tmp_path / "detections.csv")[5]]
+
+
+def test_row_groups_of_several_images_are_refused(folder: Path) -> None:
+    path = folder / "detections.parquet"
+    pyarrow.parquet.write_table(pyarrow.parquet.read_table(path), path)
+    with pytest.raises(AnnotationError, match=f"got images {FIELD}, {FIELD_1}, slide in one row group"):
+        list(read_detections(path))
+
+
+def test_tables_stay_whole_when_there_is_an_error(folder: Path) -> None:
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    with pytest.raises(KeyError):
+        write_detections(
+            peak_columns([PEAKS[0], Peak("unknown", "a", 1.0, 1.0, (48.0, 32.0), 0.5)]), IMAGES, "", folder
+        )
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
 def test_wells_and_fields_are_those_of_plates(folder: Path) -> None:
     rows = pyarrow.parquet.read_table(folder / "detections.parquet").to_pylist()
     assert {(row["image"], row["well"], row["field"]) for row in rows} == {
@@ -128,7 +184,7 @@ def test_micrometres_start_at_the_origin_of_the_image(folder: Path) -> None:
 @pytest.mark.parametrize("peaks", [PEAKS, []])
 def test_both_kinds_of_tables_come_back(tmp_path: Path, peaks: Sequence[Peak]) -> None:
     write_peaks(peaks, IMAGES, tmp_path)
-    write_detections(peaks, IMAGES, MODEL, tmp_path)
+    write(peaks, tmp_path)
     assert read_peaks(tmp_path / "peaks.parquet") == (SORTED if peaks else [])
     assert read_peaks(tmp_path / "detections.parquet") == (SORTED if peaks else [])
     assert pyarrow.parquet.read_schema(tmp_path / "peaks.parquet").names == PEAK_SCHEMA.names
@@ -138,23 +194,23 @@ def test_both_kinds_of_tables_come_back(tmp_path: Path, peaks: Sequence[Peak]) -
 
 
 def test_tables_replace_others_and_leave_nothing_beside_them(folder: Path) -> None:
-    write_detections(PEAKS[:1], IMAGES, MODEL, folder)
+    write(PEAKS[:1], folder)
     assert read_peaks(folder / "detections.parquet") == PEAKS[:1]
     assert {path.name for path in folder.iterdir()} == {"detections.parquet", "detections.csv"}
 
 
 def test_the_same_detections_in_any_order_make_the_same_bytes(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
-    write_detections(PEAKS[::-1], dict(reversed(IMAGES.items())), MODEL, tmp_path / "other")
+    write(PEAKS[::-1], tmp_path / "other")
     for name in ("detections.parquet", "detections.csv"):
         assert (tmp_path / "other" / name).read_bytes() == (folder / name).read_bytes()
 
 
 def test_some_rows_can_be_chosen(folder: Path) -> None:
-    write_chosen_rows(folder / "detections.parquet", [0, 3, 6], folder / "objects.csv")
+    write_chosen_rows(folder / "detections.parquet", np.isin(np.arange(7), (0, 3, 6)), folder / "objects.csv")
     every, chosen = rows_of(folder / "detections.csv"), rows_of(folder / "objects.csv")
     assert chosen == [every[0], every[3], every[6]]
-    write_chosen_rows(folder / "detections.parquet", [], folder / "objects.csv")
+    write_chosen_rows(folder / "detections.parquet", np.zeros(7, bool), folder / "objects.csv")
     header, *rows = (folder / "objects.csv").read_text().splitlines()
     assert header == (folder / "detections.csv").read_text().splitlines()[0]
     assert rows == []

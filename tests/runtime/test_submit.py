@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from simsearch.errors import SourceError, TaskError
+from simsearch.errors import Cancelled, SourceError, TaskError
 from simsearch.runtime import open_cluster, submit
-from simsearch.runtime.events import Event, StepEnded, StepStarted, TaskDone, TaskFailed
-from simsearch.runtime.submit import Done, Failed, run_tasks
+from simsearch.runtime.cancel import CancelToken, cancellable
+from simsearch.runtime.events import Event, StepEnded, StepStarted, TaskDone, TaskFailed, Waiting
+from simsearch.runtime.submit import Done, Failed, run_one, run_tasks
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -74,6 +75,15 @@ def wait_until_nothing_waits(client: Client) -> None:
     raise AssertionError("tasks are still waiting")
 
 
+class Heard(list[Event]):
+    """What was told, without the moments in which nothing happened: on a busy machine there may be any number."""
+
+    def __call__(self, event: Event) -> None:
+        """Take an event."""
+        if not isinstance(event, Waiting):
+            self.append(event)
+
+
 def n_threads(client: Client) -> int:
     return sum(client.nthreads().values())
 
@@ -89,8 +99,8 @@ def test_equal_tasks_are_all_run(client: Client) -> None:
 
 
 def test_no_task_is_no_trouble(client: Client) -> None:
-    events: list[Event] = []
-    assert list(run_tasks(client, double, [], step="nothing", observe=events.append)) == []
+    events = Heard()
+    assert list(run_tasks(client, double, [], step="nothing", observe=events)) == []
     assert [type(event) for event in events] == [StepStarted, StepEnded]
 
 
@@ -145,8 +155,8 @@ def test_a_failure_stays_apart(client: Client) -> None:
 
 
 def test_events_tell_the_story_in_order(client: Client) -> None:
-    events: list[Event] = []
-    list(run_tasks(client, fail_if_odd, list(range(6)), step="read", observe=events.append))
+    events = Heard()
+    list(run_tasks(client, fail_if_odd, list(range(6)), step="read", observe=events))
     assert events[0] == StepStarted("read", 6)
     assert {e.task for e in events if isinstance(e, TaskDone)} == {"0", "2", "4"}
     assert {(e.task, e.message) for e in events if isinstance(e, TaskFailed)} == {
@@ -161,8 +171,8 @@ def test_events_tell_the_story_in_order(client: Client) -> None:
 
 
 def test_an_event_comes_before_its_outcome(client: Client) -> None:
-    events: list[Event] = []
-    for n, outcome in enumerate(run_tasks(client, double, list(range(9)), step="x", observe=events.append), start=1):
+    events = Heard()
+    for n, outcome in enumerate(run_tasks(client, double, list(range(9)), step="x", observe=events), start=1):
         assert len(events) == n + 1
         assert events[-1] == TaskDone("x", str(outcome.task))
 
@@ -194,6 +204,47 @@ def test_an_error_of_the_caller_cancels_too(client: Client, monkeypatch: pytest.
     gate.set()
     assert [outcome.result for outcome in run_tasks(client, double, [4], step="probe")] == [8]
     assert len(calls) < 30
+
+
+@pytest.mark.parametrize("tasks", [list(range(100)), list(range(1, 101))], ids=["after one", "while none finishes"])
+def test_a_token_stops_a_step_even_while_no_task_finishes(
+    client: Client, monkeypatch: pytest.MonkeyPatch, tasks: list[int]
+) -> None:
+    monkeypatch.setattr(submit, "_window", lambda client: 60)
+    token, events = CancelToken(), Heard()
+
+    def cancel_when_idle(event: Event) -> None:
+        events(event)
+        if isinstance(event, Waiting):  # told while all that can run waits at the gate
+            token.cancel()
+
+    with pytest.raises(Cancelled, match="stopped as asked: what is done is kept"):
+        list(run_tasks(client, wait_at_gate, tasks, step="wait", observe=cancellable(cancel_when_idle, token)))
+    assert events == [StepStarted("wait", 100), *([TaskDone("wait", "0")] if 0 in tasks else [])]
+    wait_until_nothing_waits(client)
+    gate.set()
+    assert [outcome.result for outcome in run_tasks(client, double, [4], step="probe")] == [8]
+    assert len(calls) < 30
+
+
+def test_a_token_that_was_cancelled_before_lets_nothing_begin(client: Client) -> None:
+    token = CancelToken()
+    token.cancel()
+    with pytest.raises(Cancelled):
+        list(run_tasks(client, wait_at_gate, [0], step="wait", observe=cancellable(Heard(), token)))
+    assert not calls
+
+
+def test_one_long_task_is_left_when_its_caller_wants_to(client: Client) -> None:
+    token, observe = CancelToken(), Heard()
+
+    def meanwhile() -> None:
+        cancellable(observe, token)(Waiting("long"))
+        token.cancel()
+
+    with pytest.raises(Cancelled):
+        run_one(client, wait_at_gate, 1, meanwhile=meanwhile)
+    gate.set()
 
 
 def test_tasks_left_behind_when_the_cluster_goes_are_no_trouble() -> None:

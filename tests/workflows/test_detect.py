@@ -27,6 +27,7 @@ from simsearch.runtime.events import Event, TaskDone
 from simsearch.workflows.detect import DetectOptions, DetectReport, detect
 from simsearch.workflows.evaluate import evaluate
 from simsearch.workflows.image_set import ImageSet
+from simsearch.workflows.objects import rethreshold
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -297,6 +298,29 @@ def test_what_is_done_is_not_done_again(
     assert resumed.n_done_before == 1
     assert len([event for event in events if isinstance(event, TaskDone)]) == 2
     check_same(found_in(there), found_in(report.folder))
+
+
+def test_chosen_thresholds_stay_when_the_same_run_goes_on(
+    client: Client, trained: TrainReport, cells: Cells, there: Path
+) -> None:
+    rethreshold(there, {NUCLEUS: 0.8})
+    chosen = (there / "objects.csv").read_bytes()
+    again = detect(client, image_set(cells.unseen), trained.model, there, DetectOptions())
+    assert again.confidence_thresholds == {CYTOPLASM: 0.5, NUCLEUS: 0.8}
+    assert (there / "objects.csv").read_bytes() == chosen
+    run = json.loads((there / "run.json").read_text())
+    assert run["confidence_thresholds"] == {CYTOPLASM: 0.5, NUCLEUS: 0.8}
+    (there / "run.json").write_text(json.dumps({**run, "run": "another"}))
+    again = detect(client, image_set(cells.unseen), trained.model, there, DetectOptions())
+    assert again.confidence_thresholds == dict.fromkeys(CLASSES, 0.5)
+
+
+def test_a_run_that_begins_anew_has_the_thresholds_of_its_model(
+    client: Client, trained: TrainReport, cells: Cells, there: Path
+) -> None:
+    rethreshold(there, {NUCLEUS: 0.8})
+    report = detect(client, image_set(cells.unseen), trained.model, there, DetectOptions(overwrite=True))
+    assert report.confidence_thresholds == dict.fromkeys(CLASSES, 0.5)
 
 
 def test_detections_can_be_evaluated(report: DetectReport, cells: Cells, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import zarr
 from click.testing import CliRunner
 
 from simsearch.cli import main
-from simsearch.core.peaks import Peak
+from simsearch.core.peaks import Peak, peak_columns
 from simsearch.errors import AnnotationError, ConfigError, SourceError, StoreError
 from simsearch.io.image import describe_image
 from simsearch.io.peak_table import write_detections
@@ -62,10 +62,12 @@ def original(save_image: SaveImage, tmp_path_factory: pytest.TempPathFactory) ->
     plate_map = [{"well": well.name, "drug": "a", "dose": dose} for well, dose in zip(wells, DOSES, strict=True)]
     write_plate(str(plate), wells, name="P1", version="0.5", provenance={"plate_map": plate_map})
     results.mkdir()
-    write_detections(PEAKS, {image.name: image for image in images}, MODEL, results)
-    write_objects(results, KNOWN, [str(plate)])
+    detections = sorted(peak_columns(PEAKS), key=lambda here: here.image)
+    write_detections(detections, {image.name: image for image in images}, MODEL, results)
+    write_objects(results, KNOWN, [str(plate)], MODEL)
     run = {
         "workflow": "detect",
+        "model": f"/models/model.safetensors@{MODEL}",
         "options": {"floor": FLOOR, "tile": None},
         "plates": [str(plate)],
         "confidence_thresholds": KNOWN,
@@ -83,7 +85,7 @@ def original(save_image: SaveImage, tmp_path_factory: pytest.TempPathFactory) ->
 def results(original: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Copy the results, and write what pictures would show, as drawing takes long."""
     monkeypatch.setattr(
-        plate_report, "draw_heat_maps", lambda values, title, path: path.write_text(repr((values, title)))
+        plate_report, "draw_heat_maps", lambda values, title, path, crossed: path.write_text(repr((values, title)))
     )
     monkeypatch.setattr(plate_report, "draw_dose_response", lambda panels, path: path.write_text(repr(panels)))
     return shutil.copytree(original, tmp_path / "results")
@@ -166,7 +168,7 @@ def test_a_higher_threshold_takes_objects_away_everywhere(results: Path) -> None
 def test_heat_maps_and_dose_response_follow(original: Path, tmp_path: Path) -> None:
     results = shutil.copytree(original, tmp_path / "results")
     rethreshold(results, {"cytoplasm": 0.75})
-    for name in ("wells.csv", "heat_maps.png", "dose_response.csv", "dose_response.png"):
+    for name in ("wells.csv", "wells.zarr/count/0.0.0", "heat_maps.png", "dose_response.csv", "dose_response.png"):
         path = f"plates/P1/{name}"
         assert (results / path).read_bytes() != (original / path).read_bytes()
 
@@ -203,7 +205,7 @@ def test_without_any_object_tables_are_empty_and_nothing_of_before_stays(results
     assert (results / "objects.csv").read_text().startswith('"image",')
     assert not list((results / "geojson").rglob("*.geojson"))
     assert counts_in(results, "nucleus") == [0] * 6
-    assert {path.name for path in (results / "plates" / "P1").iterdir()} == {"wells.csv", "heat_maps.png"}
+    assert {path.name for path in (results / "plates" / "P1").iterdir()} == {"wells.csv", "wells.zarr", "heat_maps.png"}
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+import xarray as xr
 from PIL import Image
 
 from simsearch.core.dose_response import z_prime
@@ -24,7 +25,7 @@ DOSES = (0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0)
 EC50 = {"Wortmannin": 12.0, "LY294002": 40.0}
 CONTROL = {"negative_control": 0.1, "positive_control": 0.9}
 """Fraction of nuclei in controls."""
-ALWAYS, FITS = ["wells.csv", "heat_maps.png"], ["dose_response.csv", "dose_response.png"]
+ALWAYS, FITS = ["wells.csv", "wells.zarr", "heat_maps.png"], ["dose_response.csv", "dose_response.png"]
 
 
 def well(index: int, treatment: dict[str, Any], counts: dict[str, int]) -> WellSummary:
@@ -55,7 +56,8 @@ def fits_of(folder: Path) -> dict[tuple[str, str], dict[str, str]]:
 
 def report(wells: Sequence[WellSummary], folder: Path) -> list[str]:
     """Write the report, check that the files that it names are there and no other, and name them."""
-    files = write_plate_report(wells, folder)
+    thresholds = dict.fromkeys(wells[0].counts, 0.6)
+    files = write_plate_report(wells, folder, model="ab" * 32, confidence_thresholds=thresholds)
     assert sorted(files) == sorted(folder.iterdir())
     for file in files:
         if file.suffix == ".png":
@@ -119,6 +121,23 @@ def test_each_well_has_its_row(both: tuple[list[WellSummary], Path]) -> None:
         (each.well, each.treatment["drug"], each.treatment["dose"]) for each in wells
     ]
     assert [int(row["count nucleus"]) for row in rows] == [each.counts["nucleus"] for each in wells]
+
+
+def test_xarray_opens_what_the_table_says(both: tuple[list[WellSummary], Path]) -> None:
+    wells, folder = both
+    with xr.open_zarr(folder / "wells.zarr") as found:
+        assert set(found.data_vars) == {"count", "fraction", "mean_confidence"}
+        assert dict(found.sizes) == {"class": 3, "row": 8, "column": 12}
+        assert (found.attrs["plate"], found.attrs["model_sha256"]) == ("P1", "ab" * 32)
+        assert found["confidence_threshold"].sel({"class": "nucleus"}) == 0.6
+        stacked = found.load().stack(well_index=("row", "column")).set_index(well_index="well")
+    for each in wells:
+        here = stacked.sel(well_index=each.well)
+        assert here["count"].values.tolist() == list(each.counts.values())
+        assert here["fraction"].sel({"class": "nucleus"}) == pytest.approx(each.fraction("nucleus"))
+        assert (here["drug"].item(), here["dose"].item()) == (each.treatment["drug"], each.treatment["dose"])
+    n_known = int(stacked["count"].notnull().sum())
+    assert n_known == 3 * len(wells)
 
 
 def test_one_class_alone_has_no_curve_and_no_trouble(tmp_path: Path) -> None:

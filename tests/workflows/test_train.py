@@ -23,7 +23,7 @@ from simsearch.core.tiles import Region
 from simsearch.curation.actions import AddClass, apply
 from simsearch.curation.marks import AddPrototypes
 from simsearch.curation.state import BACKGROUND, Curation, Patch
-from simsearch.errors import ConfigError, CurationError, SourceError, TaskError
+from simsearch.errors import Cancelled, ConfigError, CurationError, SourceError
 from simsearch.io.image import describe_image
 from simsearch.io.peak_table import read_peaks
 from simsearch.io.scaled import scaled
@@ -281,7 +281,7 @@ def test_a_training_that_was_cancelled_goes_on_to_the_same_bytes(
             threading.Thread(target=cancel_training, args=(folder,)).start()
 
     first = Watch(cancel)
-    with pytest.raises(TaskError, match="training was cancelled; run the same command again to go on"):
+    with pytest.raises(Cancelled, match="training was cancelled; run the same command again to go on"):
         train_study(client, study, state(study), OPTIONS, observe=first)
     n_done = len(first.epochs)
     assert first.names == EPOCHS[:n_done]
