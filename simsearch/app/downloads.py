@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import mimetypes
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -53,7 +54,7 @@ class DownloadHandler(ProtectedHandler):
         path = (await asyncio.to_thread(self._listed)).get(key)
         if path is None:
             raise HTTPError(404, "expected a file of the study, got a key of none: reload the page")
-        self.set_header("Content-Type", "application/octet-stream")
+        self.set_header("Content-Type", mimetypes.guess_type(path.name)[0] or "application/octet-stream")
         self.set_header("Content-Disposition", f"attachment; filename*=UTF-8''{quote(path.name)}")
         self.set_header("Cache-Control", "no-store")
         file = await asyncio.to_thread(path.open, "rb")

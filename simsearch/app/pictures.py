@@ -92,6 +92,15 @@ class Pictures:
             self._images[index] = study_images(self._study, [self._study.images[index].name])[0]
         return self._images[index]
 
+    def pixel_size_um(self, name: str) -> float | None:
+        """Tell how wide a pixel of an image is, where that is known and the image can be read."""
+        names = [image.name for image in self._study.images]
+        try:
+            size = self.image(names.index(name)).pixel_size_um
+        except OSError:  # SourceError is: its tiles say so
+            return None
+        return size[1] if size else None
+
     async def draw(self, key: str, index: int, render: Callable[[ImageMeta], Picture]) -> tuple[Picture, bool]:
         """Draw a picture in a thread, or take it from those that are kept.
 

@@ -6,7 +6,6 @@ import secrets
 import socket
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psutil
@@ -26,11 +25,12 @@ from simsearch.app.crops import CROP_ROUTE, CropHandler
 from simsearch.app.downloads import DOWNLOAD_ROUTE, DownloadHandler, downloads
 from simsearch.app.pictures import Pictures
 from simsearch.app.tiles import THUMBNAIL_ROUTE, TILE_ROUTE, ThumbnailHandler, TileHandler
-from simsearch.app.urls import Urls
+from simsearch.app.urls import ASSETS, Urls
 from simsearch.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
     from bokeh.document import Document
     from tornado.httputil import HTTPHeaders, HTTPServerRequest
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from simsearch.app.live import LiveStudy
     from simsearch.app.snapshot import Snapshot
 
-ASSETS = Path(__file__).parent / "static"
 _ANY_ADDRESS = ("", "0.0.0.0", "::")
 # Bokeh's page has a script in it, and CustomJS is compiled in the browser; nothing comes from elsewhere.
 _HEADERS = {
@@ -134,9 +133,10 @@ def make_server(live: LiveStudy, options: ServeOptions, site: Site) -> StudyServ
         shown=pictures.shown_channels(),
         version=secrets.token_hex(4),
     )
+    make_context = partial(PageContext, live, urls=urls, pixel_size_um=pictures.pixel_size_um)
     auth = StudyAuth(access, f"simsearch-{port}")
     application = BokehTornado(
-        {f"/{name}": _application(live, urls, site, name) for name in site.pages},
+        {f"/{name}": _application(site, name, make_context) for name in site.pages},
         prefix=urls.prefix,
         extra_websocket_origins=create_hosts_allowlist([*_hosts(options.address, port), *access.origins], port),
         extra_patterns=_patterns(live, pictures, site),
@@ -169,7 +169,7 @@ class SignedUser(Handler):
 
     def modify_document(self, doc: Document) -> None:
         """Make the page."""
-        payload = doc.session_context.token_payload  # type: ignore[union-attr]  # of a server, a document has one
+        payload = doc.session_context.token_payload
         self._make_page(doc, str(payload[USER_KEY]))
 
 
@@ -196,7 +196,7 @@ class HomeHandler(AuthRequestHandler):
     @authenticated
     def get(self) -> None:
         """Redirect."""
-        self.redirect(f"{self.application.prefix}/{self._home()}")  # type: ignore[attr-defined]  # Bokeh's has one
+        self.redirect(f"{self.application.prefix}/{self._home()}")
 
 
 def _patterns(live: LiveStudy, pictures: Pictures, site: Site) -> list[Any]:
@@ -212,12 +212,16 @@ def _patterns(live: LiveStudy, pictures: Pictures, site: Site) -> list[Any]:
 
 
 def _downloads(live: LiveStudy) -> dict[str, Path]:
-    return downloads(live.study.folder, [model.path for model in live.snapshot.models])
+    files = [path for model in live.snapshot.models for path in model.files]
+    for result in live.results():
+        pictures = [picture for plate in result.plates for picture in plate.pictures]
+        files += [*result.files, *pictures, *result.overlays]
+    return downloads(live.study.folder, files)
 
 
-def _application(live: LiveStudy, urls: Urls, site: Site, name: str) -> Application:
+def _application(site: Site, name: str, make_context: Callable[..., PageContext]) -> Application:
     def make_page(doc: Document, user: str) -> None:
-        site.mount(PageContext(live, user, doc, urls), name, site.pages[name])
+        site.mount(make_context(user=user, doc=doc), name, site.pages[name])
 
     return Application(SignedUser(make_page))
 

@@ -30,7 +30,7 @@ class ProtectedHandler(AuthRequestHandler):
 
     async def prepare(self) -> None:
         """Find out who asks, and refuse strangers."""
-        await super().prepare()  # type: ignore[no-untyped-call]  # Bokeh's has no annotation
+        await super().prepare()
         if not self.current_user:
             raise HTTPError(401)
 
