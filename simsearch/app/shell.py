@@ -7,8 +7,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bokeh.model import DataModel
 from bokeh.models import ImportedStyleSheet
+from bokeh.models.ui import UIElement
 from bokeh.models.widgets import Widget
 from jinja2 import Environment, FileSystemLoader
 
@@ -114,8 +114,8 @@ def _dress(doc: Document, context: PageContext, name: str, roots: dict[str, Mode
         steps=STEPS,
         study=study.folder.resolve().name,
         user=context.user,
-        wires=[key for key, root in roots.items() if isinstance(root, DataModel)],
-        views=[key for key, root in roots.items() if not isinstance(root, DataModel)],
+        wires=[key for key, root in roots.items() if not isinstance(root, UIElement)],
+        views=[key for key, root in roots.items() if isinstance(root, UIElement)],
         asset=context.urls.asset,
         address=context.urls.page,
     )

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from simsearch.app.pages.background import background_page
+from simsearch.app.pages.channels import channels_page
 from simsearch.app.pages.images import images_page
+from simsearch.app.pages.regions import regions_page
 from simsearch.app.server import Site
 from simsearch.app.shell import mount_page
 from simsearch.app.steps import next_step
@@ -14,6 +17,9 @@ if TYPE_CHECKING:
 
 PAGES: dict[str, PageFunction] = {
     "images": images_page,
+    "channels": channels_page,
+    "regions": regions_page,
+    "background": background_page,
 }
 
 SITE = Site(pages=PAGES, mount=mount_page, home=next_step)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -56,7 +57,7 @@ class ImagePicker:
             }
         )
         if self._layout.plates:
-            context.run(self._read_treatments)
+            context.doc.add_next_tick_callback(self._read_treatments)
 
     def update(self, snapshot: Snapshot) -> None:
         """Draw another state."""
@@ -94,14 +95,8 @@ class ImagePicker:
         chosen = set(names)
         self._context.act(ChooseImages(tuple(name for name in self._names if name in chosen)))
 
-    def _read_treatments(self) -> None:
-        found = []
-        for plate in self._layout.plates:
-            try:
-                found.append(treatments(plate))
-            except SimSearchError:  # a plate without its map can still be chosen from
-                found.append({})
-        self._context.doc.add_next_tick_callback(lambda: self._island.send(treatments=found))
+    async def _read_treatments(self) -> None:
+        self._island.send(treatments=[await asyncio.to_thread(_treatments, plate) for plate in self._layout.plates])
 
 
 def show_images(live: LiveStudy, user: str, names: Iterable[str], *, is_on: bool) -> None:
@@ -141,3 +136,10 @@ def plate_part(plate: PlateLayout) -> dict[str, Any]:
         )
         well["images"].append(field.image)
     return {"name": plate.name, "rows": plate.n_rows, "columns": plate.n_columns, "wells": list(wells.values())}
+
+
+def _treatments(plate: PlateLayout) -> dict[str, str]:
+    try:
+        return treatments(plate)
+    except SimSearchError:  # a plate without its map can still be chosen from
+        return {}

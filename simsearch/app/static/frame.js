@@ -44,7 +44,7 @@
   const label = (name) => LABELS[name] ?? (name.length === 1 ? name.toUpperCase() : name);
   function showKeys() {
     const rows = keys.filter((key) => key.hint).map((key) =>
-      h("div", { class: "key" }, h("dt", {}, key.names.map((name) => h("kbd", {}, label(name)))), h("dd", {}, key.hint)));
+      h("div", { class: "key" }, h("dt", {}, key.names.length > 3 ? [h("kbd", {}, label(key.names[0])), "–", h("kbd", {}, label(key.names.at(-1)))] : key.names.map((name) => h("kbd", {}, label(name)))), h("dd", {}, key.hint)));
     const dialog = byId("help");
     dialog.replaceChildren(
       h("header", {}, h("h2", {}, "Keys"),

@@ -23,7 +23,6 @@
 
     const thumbnail = (index) => all.thumbnail.replace("{I}", index);
     const picture = (index) => h("img", { src: thumbnail(index), alt: "", loading: "lazy", decoding: "async", draggable: "false" });
-    const shortName = (name) => name.split("/").slice(-3).join(" ");
     const toggle = (images, on) => send("show", { images, on });
     const badge = () => h("span", { class: "badge" }, icon("check"));
 
@@ -36,7 +35,7 @@
         gap: 8,
         label: "Images",
         make: (at) => h("button", { type: "button", title: all.names[indices[at]], "aria-label": all.names[indices[at]] },
-          picture(indices[at]), h("span", { class: "label" }, shortName(all.names[indices[at]])), badge()),
+          picture(indices[at]), h("span", { class: "label" }, app.imageName(all.names[indices[at]], all.names)), badge()),
         draw: (tile, at) => tile.setAttribute("aria-pressed", shown.has(indices[at])),
         act: (at) => toggle([indices[at]], !shown.has(indices[at])),
       });

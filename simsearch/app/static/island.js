@@ -99,5 +99,13 @@
     return null;
   };
 
+  /** Name of an image where there is little room: the well of a field, and the field where a well has several. */
+  app.imageName = (name, names = [name]) => {
+    const [, well, row, column, field] = name.match(/(([^/]+)\/([^/]+))\/([^/]+)$/) ?? [];
+    if (!well) return name;
+    const isAlone = names.filter((other) => other.startsWith(name.slice(0, -field.length))).length < 2;
+    return `${row}${column}${isAlone ? "" : ` ${field}`}`;
+  };
+
   app.plural = (n, noun, plural = `${noun}s`) => `${n.toLocaleString("en")} ${n === 1 ? noun : plural}`;
 })();

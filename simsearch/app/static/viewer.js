@@ -142,7 +142,6 @@
 
   // The bar
 
-  const name = (image) => image.split("/").slice(-3).join("/");
   const place = (id, ...children) => document.getElementById(id)?.replaceChildren(...children);
 
   app.island("viewer_bar", (send) => {
@@ -158,9 +157,9 @@
       const current = view?.image;
       const tabs = images.length > 8
         ? h("select", { "aria-label": "Image", onchange: (event) => send("image", { name: event.target.value }) },
-          images.map((image) => h("option", { value: image, selected: image === current }, name(image))))
+          images.map((image) => h("option", { value: image, selected: image === current }, app.imageName(image, images))))
         : h("div", { class: "tabs", role: "tablist", "aria-label": "Images" }, images.map((image) =>
-          h("button", { type: "button", role: "tab", "aria-selected": String(image === current), title: image, onclick: () => send("image", { name: image }) }, name(image))));
+          h("button", { type: "button", role: "tab", "aria-selected": String(image === current), title: image, onclick: () => send("image", { name: image }) }, app.imageName(image, images))));
       place("viewer-tabs",
         h("button", { class: "icon", type: "button", "aria-label": "Image before", "data-tip": "Image before (P)", disabled: images.length < 2, onclick: () => step(-1) }, icon("left")),
         tabs,
@@ -180,10 +179,10 @@
           tell(which === "low" ? { low: Math.min(value, channel.high - step) } : { high: Math.max(value, channel.low + step) });
         },
       });
-      return h("div", { class: "channel" },
+      return h("div", { class: "shade" },
         h("input", { type: "color", value: channel.color.toLowerCase(), "aria-label": `Colour of ${channel.name}`, onchange: (event) => tell({ color: event.target.value }) }),
-        h("span", { class: "channel-name", title: channel.name }, channel.name),
-        h("div", { class: "channel-range" }, slider("low", "shown darkest"), slider("high", "shown brightest")),
+        h("span", { class: "shade-name", title: channel.name }, channel.name),
+        h("div", { class: "shade-range" }, slider("low", "shown darkest"), slider("high", "shown brightest")),
         h("button", { class: "text small", type: "button", onclick: () => tell({ ...usual }) }, "Reset"));
     }
 
@@ -202,7 +201,7 @@
         if (!details || details.contains(document.activeElement) && document.activeElement.type === "range") return;
         details.replaceChildren(
           h("summary", { class: "button small", "data-tip": "Colour and contrast of channels" }, channels.map((channel) => h("span", { class: "swatch", style: { "--color": channel.color } })), "Channels"),
-          h("div", { class: "panel channel-list" }, channels.map(drawChannel)));
+          h("div", { class: "panel shade-list" }, channels.map(drawChannel)));
       },
       scale(value) { pixelUm = value.um; drawScale(); },
       heat(value) { document.getElementById("viewer-heat")?.setAttribute("aria-pressed", String(Boolean(value?.name))); },
