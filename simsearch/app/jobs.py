@@ -8,11 +8,12 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
-from threading import Event, RLock
+from threading import RLock
 from typing import TYPE_CHECKING
 
 from simsearch.app.snapshot import JobView
-from simsearch.errors import SimSearchError
+from simsearch.errors import Cancelled, SimSearchError
+from simsearch.runtime.cancel import CancelToken, cancellable
 from simsearch.runtime.events import StepStarted, TaskDone, TaskFailed
 from simsearch.training.epochs import EpochDone
 
@@ -21,8 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from simsearch.app.snapshot import JobKind
-    from simsearch.runtime.events import Event as Progress
-    from simsearch.runtime.events import Observer
+    from simsearch.runtime.events import Event, Observer
 
     Work = Callable[[Observer], Path | None]
 
@@ -31,10 +31,6 @@ _log = logging.getLogger(__name__)
 _N_THREADS = 4  # they wait for the cluster
 _SHOWN_EVERY_S = 0.15
 _N_OVER = 30  # jobs that are over and still listed
-
-
-class Stopped(Exception):
-    """A job was asked to stop; raised by its observer, so that a workflow ends where it is."""
 
 
 class Jobs:
@@ -50,7 +46,7 @@ class Jobs:
         self._show = show
         self._turn = RLock()
         self._views: dict[str, JobView] = {}
-        self._stops: dict[str, Event] = {}
+        self._tokens: dict[str, CancelToken] = {}
         self._threads = ThreadPoolExecutor(_N_THREADS, "job")
         self._is_closing = False
 
@@ -62,8 +58,8 @@ class Jobs:
         view : JobView
             What it is.
         work : callable
-            Gets an observer and gives the file or folder that it made. The observer raises Stopped when the job is
-            cancelled.
+            Gets an observer and gives the file or folder that it made. The observer raises Cancelled when the job
+            is.
         over : callable
             Called with the job when it is over, in its thread; not where the server is closed meanwhile, as the job may
             go on with the next one.
@@ -92,7 +88,7 @@ class Jobs:
         Yields
         ------
         callable
-            An observer, which raises Stopped when the job is cancelled.
+            An observer, which raises Cancelled when the job is.
         """
         self._add(view)
         with self._attended(view.id, is_raising=True) as observe:
@@ -107,7 +103,7 @@ class Jobs:
     def forget(self, job_id: str) -> None:
         """List a job that does not run no more."""
         with self._turn:
-            if job_id not in self._stops:
+            if job_id not in self._tokens:
                 self._views.pop(job_id, None)
                 self._show(tuple(self._views.values()))
 
@@ -118,21 +114,21 @@ class Jobs:
     def cancel(self, job_id: str) -> None:
         """Ask a job to stop. It does so at its next event; one that is over stays as it is."""
         with self._turn:
-            if stop := self._stops.get(job_id):
-                stop.set()
+            if token := self._tokens.get(job_id):
+                token.cancel()
                 self._change(job_id, message="being stopped")
 
     def close(self) -> None:
         """Stop all jobs where they are, and wait until they have."""
         self._is_closing = True
         with self._turn:
-            for stop in self._stops.values():
-                stop.set()
+            for token in self._tokens.values():
+                token.cancel()
         self._threads.shutdown(wait=True, cancel_futures=True)
 
     def _add(self, view: JobView) -> None:
         with self._turn:
-            self._stops[view.id] = Event()
+            self._tokens[view.id] = CancelToken()
             self._views.pop(view.id, None)  # the newest last
             self._views[view.id] = view
             over = [each.id for each in self._views.values() if each.is_over]
@@ -142,18 +138,19 @@ class Jobs:
 
     @contextmanager
     def _attended(self, job_id: str, *, is_raising: bool = False) -> Iterator[Observer]:
-        observe = _Progress(self._stops[job_id], lambda **changes: self._change(job_id, **changes))
+        token = self._tokens[job_id]
+        progress = _Progress(lambda **changes: self._change(job_id, **changes))
         try:
-            observe.check()
+            if token.is_cancelled:
+                raise Cancelled("stopped before it began")
             self._change(job_id, state="running")
-            yield observe
-        except Stopped:
+            yield cancellable(progress, token)
+        except Cancelled:
             self._end(job_id, state="cancelled", message="stopped")
             if is_raising:
                 raise
         except SimSearchError as error:
-            is_stopped = self._stops[job_id].is_set()  # a training ends with an error of its own
-            self._end(job_id, state="cancelled" if is_stopped else "failed", message=str(error))
+            self._end(job_id, state="failed", message=str(error))
             if is_raising:
                 raise
         except Exception as error:
@@ -168,7 +165,7 @@ class Jobs:
     def _end(self, job_id: str, **changes: object) -> None:
         self._change(job_id, eta_s=None, **changes)
         with self._turn:
-            self._stops.pop(job_id, None)
+            self._tokens.pop(job_id, None)
 
     def _change(self, job_id: str, **changes: object) -> None:
         with self._turn:
@@ -181,20 +178,14 @@ class Jobs:
 class _Progress:
     """Turns events into what is shown of a job."""
 
-    def __init__(self, stop: Event, change: Callable[..., None]) -> None:
-        self._stop, self._change = stop, change
+    def __init__(self, change: Callable[..., None]) -> None:
+        self._change = change
         self._n_done = self._n_tasks = 0
         self._begin = self._shown = 0.0
         self._epochs: dict[str, tuple[float, ...]] = {}
 
-    def check(self) -> None:
-        """Raise Stopped if the job is to stop."""
-        if self._stop.is_set():
-            raise Stopped
-
-    def __call__(self, event: Progress) -> None:
+    def __call__(self, event: Event) -> None:
         """Take an event."""
-        self.check()
         now = time.monotonic()
         if isinstance(event, StepStarted):
             self._n_done, self._n_tasks, self._begin = 0, event.n_tasks, now

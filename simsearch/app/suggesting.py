@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from threading import Condition, Thread
 from typing import TYPE_CHECKING, Any
 
-from simsearch.app.jobs import Stopped, new_job
+from simsearch.app.jobs import new_job
 from simsearch.app.snapshot import Suggestions
-from simsearch.errors import SimSearchError
+from simsearch.errors import Cancelled, SimSearchError
 from simsearch.workflows.live_search import LiveSearch, suggested_background, suggested_thresholds
 from simsearch.workflows.suggest import prepare_suggestions
 
@@ -53,7 +53,7 @@ class _Wanted:
         return cls(sight, tuple((each.name, each.prototypes) for each in curation.classes if each.prototypes))
 
 
-class _OutdatedError(Stopped):
+class _OutdatedError(Cancelled):
     """Something else is wanted by now."""
 
 
@@ -119,7 +119,7 @@ class Suggester:
                 self._choose_background(seen)
             except _OutdatedError:
                 continue
-            except Stopped:
+            except Cancelled:
                 self._show(state="failed", message="Looking at the images was stopped. The next box starts it again.")
             except SimSearchError as error:
                 self._show(state="failed", message=str(error))

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from simsearch.app.jobs import Jobs, Stopped, new_job
-from simsearch.errors import StoreError
+from simsearch.app.jobs import Jobs, new_job
+from simsearch.errors import Cancelled, StoreError
 from simsearch.runtime.events import StepStarted, TaskDone
 from simsearch.training.epochs import EpochDone
 
@@ -132,7 +132,7 @@ def test_work_in_the_callers_thread_is_shown_and_raises(jobs: Jobs, shown: Shown
     with pytest.raises(StoreError):
         fail()
     assert shown.views[-1][-1].state == "failed"
-    with pytest.raises(Stopped):
+    with pytest.raises(Cancelled):
         stop()
     assert shown.views[-1][-1].state == "cancelled"
 
