@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from simsearch.curation.state import Curation, Patch
     from simsearch.workflows.predict import Predictions
 
-_MARK_LOOKS = {  # of each kind of mark: line, width, opacity of the line and of the inside
-    "prototype": ("solid", 3.0, 1.0, 0.0),
-    "positive": ("solid", 1.5, 0.9, 0.0),
-    "negative": ("4 4", 1.5, 0.9, 0.35),
-    "background": ("1 3", 1.5, 0.8, 0.0),
+_MARK_LOOKS = {  # of each kind of mark: line, its width, darkness of the inside
+    "prototype": ("solid", 3.5, 0.0),
+    "positive": ("solid", 1.5, 0.0),
+    "negative": ("4 4", 1.5, 0.5),
+    "background": ("1 3", 1.5, 0.0),
 }
 _OF_NO_CLASS = "#9aa0a6"
 
@@ -131,8 +131,7 @@ def mark_columns(scene: Scene, image: str) -> dict[str, list[Any]]:
         "what": [f"{mark.kind} {mark.class_name}".strip() for mark in here],
         "dash": [look[0] for look in looks],
         "line": [look[1] for look in looks],
-        "alpha": [look[2] for look in looks],
-        "inside": [look[3] for look in looks],
+        "inside": [look[2] for look in looks],
     }
 
 

@@ -38,6 +38,7 @@ class ViewerWire(Wire):
     channels = Part()
     heat = Part()
     scale = Part()
+    drawn = Part()
 
 
 class Viewer:
@@ -71,6 +72,7 @@ class Viewer:
         self._heat_class: str | None = None
         self._shown: tuple[ShownChannel, ...] = ()
         self._changed: dict[int, ShownChannel] = {}
+        self._n_drawn = 0
         self._drawn: dict[str, tuple[object, ...]] = {}
         self._layers: dict[str, LayerModels] = {}
         self._parts = make_figure("", is_drawn_on=on_box is not None)
@@ -144,6 +146,8 @@ class Viewer:
                 self._show_heat(self._heat_class)
         self._draw_layers()
         self._draw_marks()
+        self._n_drawn += 1
+        self._bar.send(drawn=self._n_drawn)  # by now all else has been sent
 
     def _send_view(self, at: dict[str, float] | None = None) -> None:
         height, width = self._shapes[self._image]

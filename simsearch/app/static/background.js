@@ -76,6 +76,7 @@
         } else grids[kind].grid.redraw();
       }
       body.classList.toggle("has-flagged", patches.flagged.length > 0);
+      body.classList.toggle("is-waiting", !n && about.state === "computing");
     }
 
     function drawState() {

@@ -110,7 +110,15 @@
     return count;
   }
 
-  app.viewer = { threshold, fit, zoom, move, centre, get image() { return view?.image ?? ""; } };
+  const listeners = []; // of what was drawn
+  let names = [];
+  app.viewer = {
+    threshold, fit, zoom, move, centre,
+    get image() { return view?.image ?? ""; },
+    images: () => names,
+    /** Call when the server has drawn other boxes. */
+    onSources: (listener) => listeners.push(listener),
+  };
 
   app.ready((doc) => {
     figure = doc.get_model_by_name("viewer");
@@ -187,7 +195,8 @@
     }
 
     return {
-      images(value) { images = value.names; drawTabs(); },
+      images(value) { images = names = value.names; drawTabs(); },
+      drawn() { for (const listener of listeners) listener(); },
       view(value) {
         const before = view;
         if (before && before.image !== value.image) seen.set(before.image, ranges());
