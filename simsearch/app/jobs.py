@@ -50,7 +50,14 @@ class Jobs:
         self._threads = ThreadPoolExecutor(_N_THREADS, "job")
         self._is_closing = False
 
-    def start(self, view: JobView, work: Work, *, over: Callable[[JobView], None] = lambda view: None) -> str:
+    def start(
+        self,
+        view: JobView,
+        work: Work,
+        *,
+        made: Callable[[], None] = lambda: None,
+        over: Callable[[str], None] = lambda job_id: None,
+    ) -> str:
         """Do work in a thread.
 
         Parameters
@@ -60,9 +67,11 @@ class Jobs:
         work : callable
             Gets an observer and gives the file or folder that it made. The observer raises Cancelled when the job
             is.
+        made : callable
+            Called in the job's thread when the work is done, before anybody is told.
         over : callable
-            Called with the job when it is over, in its thread; not where the server is closed meanwhile, as the job may
-            go on with the next one.
+            Called with the id of the job when it is over, however it ended, in its thread; not where the server is
+            closed meanwhile, as the job may go on with the next one.
 
         Returns
         -------
@@ -74,9 +83,10 @@ class Jobs:
         def run() -> None:
             with self._attended(view.id) as observe:
                 result = work(observe)
+                made()
                 self._change(view.id, result=result)
             if not self._is_closing:
-                over(self._views[view.id])
+                over(view.id)
 
         self._threads.submit(run)
         return view.id

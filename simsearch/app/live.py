@@ -314,10 +314,9 @@ class LiveStudy:
         return self._start(view, work)
 
     def _start(self, view: JobView, work: Work) -> str:
-        return self._jobs.start(view, work, over=self._over)
+        return self._jobs.start(view, work, made=self._made, over=self._requests.remove)
 
-    def _over(self, view: JobView) -> None:
-        self._requests.remove(view.id)
+    def _made(self) -> None:
         self._publish(models=self._shelf.models(), n_results=len(self._shelf.results()))
 
     def _list_interrupted(self) -> None:

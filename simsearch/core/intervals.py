@@ -37,5 +37,6 @@ def wilson_interval(
     share = n_hits / n
     middle = (share + _Z**2 / (2 * n)) / (1 + _Z**2 / n)
     half = _Z / (1 + _Z**2 / n) * np.sqrt(share * (1 - share) / n + _Z**2 / (4 * n**2))
+    low, high = np.minimum(middle - half, share), np.maximum(middle + half, share)  # rounding must not cross it
     is_known = n_trials > 0
-    return np.where(is_known, np.clip(middle - half, 0, 1), 0.0), np.where(is_known, np.clip(middle + half, 0, 1), 1.0)
+    return np.where(is_known, np.clip(low, 0, 1), 0.0), np.where(is_known, np.clip(high, 0, 1), 1.0)

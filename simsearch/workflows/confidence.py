@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from simsearch.core.intervals import wilson_interval
+from simsearch.curation.state import Places
+from simsearch.workflows.train import clean_objects
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -45,8 +47,9 @@ def estimate_confidence(
 ) -> dict[str, Estimate]:
     """Estimate precision and recall on what people have judged on some images.
 
-    The model was trained on these places: estimates are too good, the more so the fewer places there are. Precision
-    holds for the mix of places that were judged, which is not that of the images.
+    Each class is looked at for itself, whatever the thresholds of others. The model was trained on these places:
+    estimates are too good, the more so the fewer places there are. Precision holds for the mix of places that were
+    judged, which is not that of the images.
 
     Parameters
     ----------
@@ -70,17 +73,14 @@ def estimate_confidence(
     for name, peaks in by_class.items():
         if name not in known:
             continue
-        own = _distinct([*known[name].prototypes, *known[name].positives])
-        others = [p for other in curation.classes if other.name != name for p in (*other.prototypes, *other.positives)]
-        others = _distinct([*others, *known[name].negatives, *curation.background])
+        own = clean_objects(known[name], shape)
+        others = [p for each in curation.classes if each.name != name for p in clean_objects(each, shape)]
+        taken = Places(others, shape)  # what is flagged for one class may be of another
+        others += [patch for patch in known[name].negatives if taken.near(patch) is None]
+        others += curation.background
         near = _NEAR * min(shape)
         estimates[name] = _estimate(_confidences(own, images, peaks, near), _confidences(others, images, peaks, near))
     return estimates
-
-
-def _distinct(patches: Sequence[Patch]) -> list[Patch]:
-    """Count a prototype that was accepted as a suggestion too once, where both are at the very same place."""
-    return list({(patch.image, patch.y, patch.x): patch for patch in patches}.values())
 
 
 def _confidences(

@@ -11,7 +11,7 @@ from bokeh.document import Document
 from simsearch.app.context import PageContext
 from simsearch.app.live import LiveStudy
 from simsearch.app.urls import Urls
-from simsearch.core.synthetic import cell_field
+from simsearch.core.synthetic import CellField, cell_field
 from simsearch.io.render import ShownChannel
 from simsearch.workflows.study import Study, StudyOptions, create_study, open_study
 
@@ -27,19 +27,28 @@ SIDE = 176
 
 
 @pytest.fixture(scope="session")
-def cell_images(tmp_path_factory: pytest.TempPathFactory, save_image: SaveImage) -> tuple[str, ...]:
-    """Write images a to d of cells with GFP in their cytoplasm or nucleus."""
-    folder, rng = tmp_path_factory.mktemp("app-cells"), np.random.default_rng(1)
+def cell_fields() -> dict[str, CellField]:
+    """Make images a to d of cells with GFP in their cytoplasm or nucleus."""
+    rng = np.random.default_rng(1)
+    return {name: cell_field(rng, (SIDE, SIDE), n_cells=10, no_gfp_fraction=0) for name in "abcd"}
+
+
+@pytest.fixture(scope="session")
+def cell_images(
+    tmp_path_factory: pytest.TempPathFactory, save_image: SaveImage, cell_fields: dict[str, CellField]
+) -> tuple[str, ...]:
+    """Write the images a to d."""
+    folder = tmp_path_factory.mktemp("app-cells")
     return tuple(
         save_image(
             folder / f"{name}.ome.zarr",
-            cell_field(rng, (SIDE, SIDE), n_cells=10, no_gfp_fraction=0).image,
+            field.image,
             channel_names=("GFP", "DNA"),
             channel_colors=("00FF00", "0000FF"),
             pixel_size_um=(0.5, 0.5),
             chunk=256,
         ).path
-        for name in "abcd"
+        for name, field in cell_fields.items()
     )
 
 

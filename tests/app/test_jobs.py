@@ -62,14 +62,18 @@ def test_a_job_tells_how_far_it_is_and_what_it_made(jobs: Jobs, shown: Shown, tm
         observe(TaskDone("search", "b"))
         return tmp_path
 
-    over: list[JobView] = []
-    jobs.start(new_job("detect", "Detect", "ada"), work, over=over.append)
+    over: list[str] = []
+    told: list[str] = []
+    job_id = jobs.start(
+        new_job("detect", "Detect", "ada"), work, made=lambda: told.append(shown.views[-1][-1].state), over=over.append
+    )
     view = shown.wait_for("done")
     jobs.close()
     assert (view.step, view.n_done, view.n_tasks, view.result, view.eta_s) == ("search", 2, 2, tmp_path, None)
     assert any(each[-1].n_done == 1 and each[-1].eta_s is not None for each in shown.views)
     assert threads != [threading.current_thread()]
-    assert [each.state for each in over] == ["done"]
+    assert told == ["running"]  # what it made is known before it is said to be done
+    assert over == [job_id]
 
 
 def test_a_job_is_stopped_at_its_next_event(jobs: Jobs, shown: Shown) -> None:
