@@ -103,6 +103,7 @@ class Suggester:
             self._is_closing = True
             self._changed.notify()
         self._thread.join()
+        self._search.close()
 
     def _run(self) -> None:
         seen: Curation | None = None

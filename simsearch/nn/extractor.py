@@ -31,6 +31,8 @@ METHODS: tuple[Method, ...] = ("template", "pooled", "patchwise")
 _DENSE_STRIDE = 8
 _PAPER_STRIDE = 0.1  # of the patch's width (section 2.3.1)
 _BATCH = 128  # patches at a time
+N_ROTATIONS = 4
+"""Of a prototype, by 90 degrees (section 2.3.1)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,12 +186,13 @@ def prototype_blocks(trunk: Trunk, pixels: torch.Tensor, extractor: Extractor) -
     (D, kh, kw) tensor
         ``block_shape``, its sides exchanged for 90 and 270 degrees.
     """
-    for turns in range(4):
-        turned = torch.rot90(pixels, turns, dims=(1, 2))
-        yield _block(trunk, turned, extractor, is_on_its_side=bool(turns % 2))
+    for turns in range(N_ROTATIONS):
+        yield prototype_block(trunk, pixels, extractor, turns)
 
 
-def _block(trunk: Trunk, pixels: torch.Tensor, extractor: Extractor, *, is_on_its_side: bool) -> torch.Tensor:
+def prototype_block(trunk: Trunk, pixels: torch.Tensor, extractor: Extractor, turns: int) -> torch.Tensor:
+    """Compute one of the blocks of `prototype_blocks`, that of so many turns by 90 degrees."""
+    pixels, is_on_its_side = torch.rot90(pixels, turns, dims=(1, 2)), bool(turns % 2)
     middle = pixels.shape[-1] // 2
     if extractor.method == "patchwise":
         h, w = _oriented(extractor.patch_shape, is_on_its_side)

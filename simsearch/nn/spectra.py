@@ -7,6 +7,7 @@ or an image is compared once only, `prototype_maps` is the better way. Both give
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
@@ -21,6 +22,34 @@ if TYPE_CHECKING:
 _SIDE = 64  # positions along a side of a tile that is transformed: wide beside the margin, which is done twice
 _CHANNELS = 32  # transformed at a time: bounds the memory beside the result
 _SILENT = 1e-5  # of the longest block: what is shorter is rounding, and similar to nothing
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Kernels:
+    """Prototypes whose blocks have the same shape, ready to be compared with any image."""
+
+    spectra: torch.Tensor
+    """(frequencies, P, D) spectra of their blocks, weighted."""
+    window: torch.Tensor
+    """(2 m + 1, 2 m + 1) weights of positions."""
+
+
+def make_kernels(blocks: torch.Tensor, margin: int) -> Kernels:
+    """Transform prototypes.
+
+    Parameters
+    ----------
+    blocks : (P, D, kh, kw) tensor
+        Blocks of unit weighted length, as a `Query` has them; sides are odd, and at most 2 m + 1.
+    margin : int
+        The margin m of the spectra that they will be compared with.
+    """
+    kh, kw = blocks.shape[-2:]
+    window = gaussian((kh, kw)).to(blocks)
+    dy, dx = margin - kh // 2, margin - kw // 2
+    padded = functional.pad(blocks * window, (dx, dx, dy, dy))
+    spectra = torch.fft.rfft2(padded, s=(_SIDE, _SIDE)).conj().resolve_conj().flatten(2)
+    return Kernels(spectra.permute(2, 0, 1).contiguous(), functional.pad(window, (dx, dx, dy, dy)))
 
 
 class Spectra:
@@ -63,38 +92,33 @@ class Spectra:
         n_tiles = -(-shape[0] // core) * -(-shape[1] // core)
         return _SIDE * (_SIDE // 2 + 1) * dim * n_tiles * 8
 
-    def compare(self, blocks: torch.Tensor) -> torch.Tensor:
+    def compare(self, kernels: Kernels) -> torch.Tensor:
         """Find how similar each position is to prototypes.
 
         Parameters
         ----------
-        blocks : (P, D, kh, kw) tensor
-            Blocks of unit weighted length, as a `Query` has them; sides are odd, and at most 2 m + 1.
+        kernels : Kernels
+            Prototypes, for the margin of this.
 
         Returns
         -------
         (P, H, W) tensor
-            What `prototype_maps` gives for these blocks.
+            What `prototype_maps` gives for these prototypes.
         """
-        kh, kw = blocks.shape[-2:]
-        window = gaussian((kh, kw)).to(blocks)
-        dy, dx = self._margin - kh // 2, self._margin - kw // 2
-        kernel = functional.pad(blocks * window, (dx, dx, dy, dy))
-        spectra = torch.fft.rfft2(kernel, s=(_SIDE, _SIDE)).conj().flatten(2).permute(2, 0, 1)
-        products = torch.fft.irfft2(self._unfolded(torch.bmm(spectra, self._spectra)), s=(_SIDE, _SIDE))
-        weights = functional.pad(window, (dx, dx, dy, dy))
-        lengths = functional.conv2d(self._energy, weights[None, None])[0, 0].clamp_min(0).sqrt()
+        products = torch.fft.irfft2(self._unfolded(torch.bmm(kernels.spectra, self._spectra)), s=(_SIDE, _SIDE))
+        lengths = functional.conv2d(self._energy, kernels.window[None, None])[0, 0].clamp_min(0).sqrt()
         is_heard = lengths > _SILENT * lengths.max()
         cosines = self._mosaic(products) / lengths.clamp_min(torch.finfo(lengths.dtype).tiny)
         return torch.where(is_heard, cosines, 0.0).clamp(-1, 1)
 
     def _unfolded(self, products: torch.Tensor) -> torch.Tensor:
         """Bring (frequencies, P, tiles) into the order of (P, tiles, y, x)."""
-        return products.permute(1, 2, 0).unflatten(2, (_SIDE, _SIDE // 2 + 1))
+        unfolded: torch.Tensor = products.permute(1, 2, 0).unflatten(2, (_SIDE, _SIDE // 2 + 1))
+        return unfolded
 
     def _mosaic(self, products: torch.Tensor) -> torch.Tensor:
         """Put the cores of (P, tiles, y, x) side by side, as (P, H, W)."""
         (rows, columns), core = self._tiles, self._core
-        tiles = products[..., :core, :core].unflatten(1, (rows, columns))
+        tiles: torch.Tensor = products[..., :core, :core].unflatten(1, (rows, columns))
         whole = tiles.transpose(2, 3).reshape(len(products), rows * core, columns * core)
         return whole[:, : self.shape[0], : self.shape[1]]

@@ -7,12 +7,15 @@ prototype is all that is computed, and what was computed does not depend on whic
 
 from __future__ import annotations
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import psutil
 import torch
+from dask.system import CPU_COUNT
 
 from simsearch.core.feature_grid import to_level0
 from simsearch.core.peaks import Peak, find_peaks
@@ -23,7 +26,7 @@ from simsearch.curation.suggestions import background_patches, marked_patches
 from simsearch.io.feature_store import read_features
 from simsearch.nn.device import pick_device
 from simsearch.nn.similarity import make_query
-from simsearch.nn.spectra import Spectra
+from simsearch.nn.spectra import Spectra, make_kernels
 from simsearch.nn.trunk_file import read_trunk
 from simsearch.runtime.events import Observer, StepEnded, StepStarted, TaskDone, ignore
 from simsearch.runtime.search_tasks import compute_blocks
@@ -42,7 +45,7 @@ from simsearch.workflows.suggest import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -128,6 +131,9 @@ class LiveSearch:
     def __init__(self, client: Client, study: Study, memory_bytes: int | None = None) -> None:
         self._client, self._study = client, study
         self._memory_bytes = int(_MEMORY * psutil.virtual_memory().total) if memory_bytes is None else memory_bytes
+        # One thread for each core, and one core for each of them: where cores are shared, threads of one operation that
+        # wait for each other are many times slower.
+        self._threads = ThreadPoolExecutor(CPU_COUNT, "compare", lambda: torch.set_num_threads(1))
         self._key: object = None  # of what was looked at, whether it could be held or not
         self._sight: _Sight | None = None
         self._kept: dict[_Key, _Maps] = {}
@@ -159,7 +165,7 @@ class LiveSearch:
         if n_bytes <= self._memory_bytes and all(view.features for view in views):
             hold(read_trunk(self._study.trunk))
             centre = find_centre(self._client, ImageSet(images), group, setting, observe).to(pick_device())
-            self._sight = _Sight(views, setting, centre, tuple(_spectra(views, centre, observe)))
+            self._sight = _Sight(views, setting, centre, tuple(self._spectra(views, centre, observe)))
         self._key = key
         return self._sight is not None
 
@@ -197,6 +203,26 @@ class LiveSearch:
         mean = tuple(np.sum([each.total[i] for each in everything], axis=0) / np.float32(n) for i in range(len(views)))
         return Findings(curation.displayed, classes, maps, mean, views)
 
+    def close(self) -> None:
+        """Let go of threads."""
+        self._threads.shutdown(cancel_futures=True)
+
+    def _spectra(self, views: Sequence[View], centre: torch.Tensor, observe: Observer) -> Iterator[Spectra]:
+        observe(StepStarted("index", len(views)))
+        begin = time.perf_counter()
+
+        def transform(view: View) -> Spectra:
+            height, width = view.grid_shape
+            whole = Region(0, height, 0, width).grown(view.kept_margin).shifted(view.kept_margin)
+            found = torch.from_numpy(read_features(str(view.features), whole)).to(centre.device)
+            with torch.inference_mode():
+                return Spectra(found, centre, view.kept_margin)
+
+        for view, spectra in zip(views, self._threads.map(transform, views), strict=True):
+            yield spectra
+            observe(TaskDone("index", view.image.meta.name))
+        observe(StepEnded("index", time.perf_counter() - begin))
+
     def _compare(self, sight: _Sight, group: Group, boxes: Sequence[Box], observe: Observer) -> None:
         """Compare all images with prototypes that are new."""
         if not boxes:
@@ -206,16 +232,24 @@ class LiveSearch:
         known |= dict(zip(others, study_images(self._study, others) if others else [], strict=True))
         for index, box in enumerate(boxes):
             task = prototype_task(view_of(known[box.image], group, sight.setting), index, box, sight.setting)
-            blocks = [torch.from_numpy(block).to(sight.centre) for block in compute_blocks(task)]
-            kernels = make_query([blocks], sight.centre).blocks[0]
-            maps = _Maps([], [], len(blocks))
-            for spectra in sight.spectra:
-                with torch.inference_mode():
-                    found = torch.cat([spectra.compare(kernel) for kernel in kernels])
-                    maps.best.append(found.amax(dim=0).cpu().numpy())
-                    maps.total.append(found.sum(dim=0).cpu().numpy())
+            blocks = compute_blocks(task, spread=self._threads.map)
+            maps = self._maps_of([torch.from_numpy(block).to(sight.centre) for block in blocks], sight)
             self._kept[_place(box), group.patch_shape] = maps
             observe(TaskDone("suggestions", str(task)))
+
+    def _maps_of(self, blocks: Sequence[torch.Tensor], sight: _Sight) -> _Maps:
+        """Compare all images with the rotations of a prototype."""
+        margin = sight.views[0].kept_margin
+        query = make_query([blocks], sight.centre).blocks[0]
+        kernels = list(self._threads.map(lambda group: make_kernels(group, margin), query))
+
+        def compare(spectra: Spectra) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+            with torch.inference_mode():
+                found = torch.cat([spectra.compare(each) for each in kernels])
+                return found.amax(dim=0).cpu().numpy(), found.sum(dim=0).cpu().numpy()
+
+        found = list(self._threads.map(compare, sight.spectra))
+        return _Maps([best for best, _ in found], [total for _, total in found], len(blocks))
 
     def _forget(self, wanted: set[_Key]) -> None:
         others = [key for key in self._kept if key not in wanted]
@@ -225,18 +259,6 @@ class LiveSearch:
 
 def _place(box: Box) -> tuple[str, float, float]:
     return box.image, box.y, box.x
-
-
-def _spectra(views: Sequence[View], centre: torch.Tensor, observe: Observer) -> Iterable[Spectra]:
-    observe(StepStarted("index", len(views)))
-    for view in views:
-        height, width = view.grid_shape
-        whole = Region(0, height, 0, width).grown(view.kept_margin).shifted(view.kept_margin)
-        found = torch.from_numpy(read_features(str(view.features), whole)).to(centre.device)
-        with torch.inference_mode():
-            yield Spectra(found, centre, view.kept_margin)
-        observe(TaskDone("index", view.image.meta.name))
-    observe(StepEnded("index", 0.0))
 
 
 def _map(values: NDArray[np.float32], view: View) -> SimilarityMap:

@@ -7,7 +7,7 @@ import torch
 
 from simsearch.errors import ShapeError
 from simsearch.nn.similarity import make_query, prototype_maps
-from simsearch.nn.spectra import Spectra
+from simsearch.nn.spectra import Spectra, make_kernels
 
 D = 40
 
@@ -22,7 +22,7 @@ def test_spectra_give_what_the_direct_comparison_gives(shape: tuple[int, int], b
     blocks = [torch.rand(D, *block, generator=rng) for _ in range(3)]
     query = make_query([blocks], centre)
     expected = prototype_maps(vectors, query)[0]
-    found = Spectra(vectors, centre, margin).compare(query.blocks[0][0])
+    found = Spectra(vectors, centre, margin).compare(make_kernels(query.blocks[0][0], margin))
     assert found.shape == expected.shape == (3, *shape)
     torch.testing.assert_close(found, expected, atol=2e-6, rtol=0)
 
@@ -30,7 +30,7 @@ def test_spectra_give_what_the_direct_comparison_gives(shape: tuple[int, int], b
 def test_a_place_without_features_is_similar_to_nothing() -> None:
     vectors = torch.rand(D, 30, 30)
     vectors[:, 5:25, 5:25] = 0.5
-    found = Spectra(vectors, torch.full((D,), 0.5), 3).compare(torch.rand(1, D, 7, 7))
+    found = Spectra(vectors, torch.full((D,), 0.5), 3).compare(make_kernels(torch.rand(1, D, 7, 7), 3))
     assert found[0, 10, 10] == 0
     assert found.abs().max() > 0
 
