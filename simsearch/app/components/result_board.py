@@ -119,7 +119,7 @@ class ResultBoard:
     def _start(self, message: Message) -> None:
         live, user, model = self._context.live, self._context.user, str(message["model"])
         start: Callable[[], str] = partial(live.start_detection, user, model)
-        if message["kind"] == "segment":
+        if message["what"] == "segment":
             start = partial(live.start_segmentation, user, model, tissue_mask=bool(message["tissue"]))
         self._context.run(start)
 

@@ -80,7 +80,6 @@ class Training:
 
     def _start(self, message: Message) -> None:
         options = TrainOptions(
-            kind="patchwise" if message.get("kind") == "patchwise" else "dense",
             selflearn=bool(message["selflearn"]),
             negatives=bool(message["negatives"]),
             beside=bool(message["beside"]),

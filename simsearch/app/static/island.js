@@ -19,6 +19,11 @@
     return element;
   };
 
+  /** Fill an element anew; what is null or false is left out, as in `h`. */
+  app.fill = (element, ...children) => {
+    element.replaceChildren(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
+  };
+
   /** An icon. */
   app.icon = (name) => {
     const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");

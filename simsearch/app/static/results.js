@@ -1,7 +1,7 @@
 // Results: run over all images, look, download. The other half is components/result_board.py.
 (() => {
   const app = window.simsearch;
-  const { h, icon } = app;
+  const { h, icon, fill } = app;
   const byId = (id) => document.getElementById(id);
   const isOver = (job) => ["done", "failed", "cancelled"].includes(job.state);
   const when = (iso) => new Date(iso).toLocaleString([], { dateStyle: "medium", timeStyle: "short" });
@@ -15,7 +15,7 @@
     let runs = { list: [], current: null };
     let run = null;
     let table = null;
-    const chosen = { kind: "detect", tissue: true, model: null };
+    const chosen = { what: "detect", tissue: true, model: null };
     const view = { tab: null, measure: "fraction", className: null, well: "", plate: 0 };
 
     const color = (name) => about?.colors[name] ?? "#9aa0a6";
@@ -31,15 +31,15 @@
       }
       chosen.model = about.models.some((model) => model.id === chosen.model) ? chosen.model : about.models[0].id;
       const isBusy = job && !isOver(job) && job.state !== "interrupted";
-      box.replaceChildren(
+      fill(box,
         h("h1", {}, "Results"),
         h("p", { class: "quiet small" }, `Run the model over ${app.plural(about.n_images, "image")} of the study.`),
         h("div", { class: "segmented", role: "group", "aria-label": "What to find" }, [["detect", "Objects", "Cells and other things: counted, with their places"], ["segment", "Areas", "Tissue: each pixel gets a class, areas are measured"]].map(([kind, title, tip]) =>
-          h("button", { type: "button", title: tip, "aria-pressed": String(chosen.kind === kind), onclick: () => { chosen.kind = kind; drawStart(); } }, title))),
+          h("button", { type: "button", title: tip, "aria-pressed": String(chosen.what === kind), onclick: () => { chosen.what = kind; drawStart(); } }, title))),
         about.models.length > 1 ? h("label", { class: "field small quiet" }, "Model of", h("select", { onchange: (event) => { chosen.model = event.target.value; } }, about.models.map((model) => h("option", { value: model.id, selected: model.id === chosen.model }, when(model.created))))) : null,
-        chosen.kind === "segment" ? h("label", { class: "check small" }, h("input", { type: "checkbox", checked: chosen.tissue, onchange: (event) => { chosen.tissue = event.target.checked; } }), "Leave out empty glass (brightfield)") : null,
-        chosen.kind === "detect" && about.open.length ? h("p", { class: "small hint" }, icon("warning"), h("span", {}, `Nobody has chosen how sure it must be of ${about.open.join(", ")}: 50 % is taken. `, h("a", { href: app.address("confidence") }, "Choose"))) : null,
-        h("button", { class: "primary", id: "results-run", type: "button", disabled: isBusy, onclick: () => send("start", chosen) }, icon("play"), isBusy ? "Running …" : chosen.kind === "detect" ? "Find objects" : "Segment areas"));
+        chosen.what === "segment" ? h("label", { class: "check small" }, h("input", { type: "checkbox", checked: chosen.tissue, onchange: (event) => { chosen.tissue = event.target.checked; } }), "Leave out empty glass (brightfield)") : null,
+        chosen.what === "detect" && about.open.length ? h("p", { class: "small hint" }, icon("warning"), h("span", {}, `Nobody has chosen how sure it must be of ${about.open.join(", ")}: 50 % is taken. `, h("a", { href: app.address("confidence") }, "Choose"))) : null,
+        h("button", { class: "primary", id: "results-run", type: "button", disabled: isBusy, onclick: () => send("start", chosen) }, icon("play"), isBusy ? "Running …" : chosen.what === "detect" ? "Find objects" : "Segment areas"));
     }
 
     function drawJob() {
@@ -48,7 +48,7 @@
       if (box.hidden) return;
       const words = [job.step, job.total ? `${number(job.done)} of ${number(job.total)}` : "", job.eta ? `${job.eta < 90 ? `${Math.ceil(job.eta)} s` : `${Math.round(job.eta / 60)} min`} left` : ""].filter(Boolean).join(" · ");
       const isStopped = isOver(job) || job.state === "interrupted";
-      box.replaceChildren(
+      fill(box,
         h("div", { class: "job-head" }, h("h3", {}, job.title),
           job.state === "interrupted" ? h("button", { class: "primary small", type: "button", onclick: () => send("resume", { job: job.id }) }, "Go on")
             : isStopped ? h("button", { class: "icon", type: "button", "aria-label": "Close", onclick: () => send("dismiss", { job: job.id }) }, icon("close"))
@@ -87,7 +87,7 @@
       const all = tabs();
       if (!all.some(([name]) => name === view.tab)) view.tab = all[0][0];
       if (!run.classes.includes(view.className)) view.className = run.classes[0] ?? null;
-      main.replaceChildren(
+      fill(main,
         h("header", { class: "results-head" },
           h("div", { class: "counts" }, run.kind === "detect" ? run.classes.map((name) => h("div", { class: "count" }, h("span", { class: "count-number number" }, number(run.counts[name] ?? 0)), h("span", { class: "count-name" }, swatch(name), name), h("span", { class: "small quiet" }, name in run.thresholds ? `confidence ≥ ${run.thresholds[name].toFixed(2)}` : ""))) : shares()),
           run.failures.length ? h("details", { class: "failures" }, h("summary", { class: "chip bad" }, app.plural(run.failures.length, "image"), " left out"), h("ul", {}, run.failures.map((each) => h("li", {}, h("strong", {}, each.image), `: ${each.message}`)))) : null,

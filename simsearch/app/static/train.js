@@ -1,7 +1,7 @@
 // Train: what is learned from, how, how it goes, and the models there are. The other half is components/training.py.
 (() => {
   const app = window.simsearch;
-  const { h, icon } = app;
+  const { h, icon, fill } = app;
   const SVG = "http://www.w3.org/2000/svg";
   const byId = (id) => document.getElementById(id);
   const STAGES = {
@@ -20,7 +20,7 @@
     svg.setAttribute("class", "curve");
     svg.setAttribute("role", "img");
     svg.setAttribute("aria-label", `Loss of ${losses.length} epochs: ${losses.map((loss) => loss.toFixed(3)).join(", ")}`);
-    const [least, most] = [Math.min(...losses, 0), Math.max(...losses)];
+    const [least, most] = [Math.min(...losses), Math.max(...losses)];
     const x = (i) => (losses.length > 1 ? margin + (i / (losses.length - 1)) * (width - 2 * margin) : width / 2);
     const y = (loss) => height - margin - ((loss - least) / (most - least || 1)) * (height - 2 * margin);
     const line = document.createElementNS(SVG, "polyline");
@@ -90,13 +90,13 @@
 
     function drawJob() {
       const box = byId("train-job");
-      box.closest("section").hidden = !job;
+      box.closest("section").hidden = !job || job.state === "done"; // then it is among the models
       if (!job) return;
       const share = job.total ? job.done / job.total : null;
       const seconds = job.eta ? (job.eta < 90 ? `${Math.ceil(job.eta)} s` : `${Math.round(job.eta / 60)} min`) : "";
-      const title = { done: "The model is trained", failed: "The training failed", cancelled: "The training was stopped", interrupted: "The training was interrupted" }[job.state] ?? "Training";
+      const title = { failed: "The training failed", cancelled: "The training was stopped", interrupted: "The training was interrupted" }[job.state] ?? "Training";
       const words = isOver(job) || job.state === "interrupted" ? job.message : [STAGES[job.step]?.[0] ?? job.step, job.total ? `${job.done} of ${job.total}` : "", seconds ? `${seconds} left in this step` : ""].filter(Boolean).join(" · ");
-      box.replaceChildren(
+      fill(box,
         h("div", { class: "job-head" }, h("h2", {}, title),
           isOver(job) ? h("button", { class: "icon", type: "button", "aria-label": "Close", onclick: () => send("dismiss", { job: job.id }) }, icon("close"))
             : job.state === "interrupted" ? h("button", { class: "primary", type: "button", onclick: () => send("resume", { job: job.id }) }, icon("play"), "Go on")
@@ -110,7 +110,7 @@
     function drawModels(models) {
       byId("train-next").classList.toggle("primary", models.length > 0);
       byId("train-models").closest("section").hidden = !models.length;
-      byId("train-models").replaceChildren(h("h2", {}, "Models ", h("span", { class: "chip number" }, models.length)), models.map((model, index) =>
+      fill(byId("train-models"), h("h2", {}, "Models ", h("span", { class: "chip number" }, models.length)), models.map((model, index) =>
         h("details", { class: "model", open: index === 0 && !(job && !isOver(job)) },
           h("summary", {}, h("strong", {}, new Date(model.created).toLocaleString([], { dateStyle: "medium", timeStyle: "short" })), h("span", { class: "quiet small" }, model.classes.join(", "))),
           h("p", { class: "small quiet" }, Object.entries(model.n_patches).map(([role, n]) => `${n.toLocaleString("en")} ${role}`).join(", "), " patches · model ", h("code", {}, model.id)),
