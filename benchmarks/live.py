@@ -24,12 +24,36 @@ from simsearch.workflows.study import Study, StudyOptions, create_study, read_cu
 from simsearch.workflows.suggest import find_suggestions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from distributed import Client
 
 _N_IMAGES, _PATCH = 6, (48.0, 48.0)
 _CLASS = "cell"
+
+
+def run(side: int, n_prototypes: int) -> Iterator[tuple[str, float]]:
+    """Measure.
+
+    Yields
+    ------
+    str, float
+        What a person waits for, or a step of it, and how many seconds it takes.
+    """
+    with tempfile.TemporaryDirectory() as folder, open_cluster("local") as client:
+        study = make_study(Path(folder), side)
+        with LiveStudy(client, study) as live:
+            begin = time.perf_counter()
+            _wait(live, lambda: live.snapshot.suggestions.state == "empty" and _is_looked_at(live))
+            yield "opened, until features are ready before any box", time.perf_counter() - begin
+            live.act("ada", AddClass(_CLASS, "#e69f00"))
+            waited = [_draw(live, patch) for patch in _places(side, n_prototypes)]
+            flags = [_flag(live) for _ in range(20)]
+        yield "first box to its suggestions", waited[0]
+        yield "another prototype to new suggestions, median", statistics.median(waited[1:])
+        yield "another prototype to new suggestions, most", max(waited[1:])
+        yield "a flag, on the disk and shown, median", statistics.median(flags)
+        yield from _steps(client, study)
 
 
 def main() -> None:
@@ -38,20 +62,8 @@ def main() -> None:
     parser.add_argument("--side", type=int, default=2048, help="of an image in pixels")
     parser.add_argument("--prototypes", type=int, default=8)
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder, open_cluster("local") as client:
-        study = make_study(Path(folder), arguments.side)
-        places = _places(arguments.side, arguments.prototypes + 2)
-        with LiveStudy(client, study) as live:
-            begin = time.perf_counter()
-            _wait(live, lambda: live.snapshot.suggestions.state == "empty" and _is_looked_at(live))
-            print(f"opened to features ready, before any box: {time.perf_counter() - begin:.1f} s")
-            waits = [_draw(live, patch) for patch in places[: arguments.prototypes]]
-            flags = [_flag(live) for _ in range(20)]
-        print(f"first box to its suggestions: {1000 * waits[0]:.0f} ms")
-        print(f"another prototype: median {1000 * statistics.median(waits[1:]):.0f} ms, "
-              f"most {1000 * max(waits[1:]):.0f} ms")  # fmt: skip
-        print(f"a flag, on the disk and shown: median {1000 * statistics.median(flags):.1f} ms")
-        _steps(client, study)
+    for what, seconds in run(arguments.side, arguments.prototypes):
+        print(f"{what}: {1000 * seconds:.1f} ms", flush=True)
 
 
 def make_study(folder: Path, side: int) -> Study:
@@ -96,8 +108,6 @@ def _wait(live: LiveStudy, is_so: Callable[[], bool]) -> None:
 
 def _draw(live: LiveStudy, patch: Patch) -> float:
     version, begin = live.snapshot.suggestions.version, time.perf_counter()
-    if not live.snapshot.curation.classes:
-        live.act("ada", AddClass(_CLASS, "#e69f00"))
     live.act("ada", AddPrototypes(_CLASS, (patch,), _PATCH))
     _wait(live, lambda: (s := live.snapshot.suggestions).state == "ready" and s.version > version)
     waited = time.perf_counter() - begin
@@ -115,26 +125,24 @@ def _flag(live: LiveStudy) -> float:
     return time.perf_counter() - begin
 
 
-def _steps(client: Client, study: Study) -> None:
+def _steps(client: Client, study: Study) -> Iterator[tuple[str, float]]:
     """Time the steps of another prototype, and the headless command on the same study."""
     curation = read_curation(study)[0].state
-    search, timed = LiveSearch(client, study), {}
+    search, n = LiveSearch(client, study), len(curation.roi_class(_CLASS).prototypes)
 
-    def step(name: str, work: Callable[[], object]) -> object:
+    def timed(work: Callable[[], object]) -> float:
         begin = time.perf_counter()
-        result = work()
-        timed[name] = time.perf_counter() - begin
-        return result
+        work()
+        return time.perf_counter() - begin
 
-    step("look at images whose features are kept", lambda: search.look(curation))
-    step(f"compare with {len(curation.roi_class(_CLASS).prototypes)} prototypes", lambda: search.find(curation))
+    yield "look at images whose features are kept", timed(lambda: search.look(curation))
+    yield "compare with one prototype whose block is kept", timed(lambda: search.find(curation)) / n
     found = search.find(curation)
-    step("nothing new: merge maps, find peaks", lambda: search.find(curation))
-    step("suggest a threshold", lambda: suggested_thresholds(curation, found))
-    step("choose background", lambda: suggested_background(curation, found))
-    step("the headless command, features kept", lambda: find_suggestions(client, study, curation))
-    for name, seconds in timed.items():
-        print(f"  {name}: {1000 * seconds:.0f} ms")
+    yield "nothing new: merge maps, find peaks", timed(lambda: search.find(curation))
+    yield "suggest a threshold", timed(lambda: suggested_thresholds(curation, found))
+    yield "choose background", timed(lambda: suggested_background(curation, found))
+    yield "the headless command, features kept", timed(lambda: find_suggestions(client, study, curation))
+    search.close()
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # a script of the repository, not of the installed package
 
-from benchmarks import conversion, detect_speed, results_memory, search_accuracy, search_speed
+from benchmarks import conversion, detect_speed, live, results_memory, search_accuracy, search_speed
 
 _SHARED = Path(os.environ.get("SIMSEARCH_DATA", Path(__file__).parents[2] / "shared/data"))
 _METHODS = ("template", "pooled", "patchwise")
@@ -93,6 +93,13 @@ def results(scratch: Path, options: argparse.Namespace) -> None:
             )
 
 
+def waits(scratch: Path, options: argparse.Namespace) -> None:
+    """Print how long a person waits for suggestions."""
+    print("\nSuggestions on six displayed images of 2,048 x 2,048 px\n| what | ms |\n| --- | --- |")
+    for what, seconds in live.run(side=2048, n_prototypes=8):
+        print(f"| {what} | {1000 * seconds:.1f} |", flush=True)
+
+
 _BENCHMARKS = {
     "accuracy": accuracy,
     "speed": speed,
@@ -100,6 +107,7 @@ _BENCHMARKS = {
     "workers": workers,
     "convert": convert,
     "results": results,
+    "live": waits,
 }
 
 
