@@ -12,7 +12,7 @@ from simsearch.app.jobs import new_job
 from simsearch.app.snapshot import Suggestions
 from simsearch.errors import Cancelled, SimSearchError
 from simsearch.workflows.live_search import LiveSearch, suggested_background, suggested_thresholds
-from simsearch.workflows.suggest import prepare_suggestions
+from simsearch.workflows.suggest import prepare_suggestions, sight_group
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,7 +36,7 @@ class _Sight:
 
     displayed: tuple[str, ...]
     channels: tuple[str, ...]
-    patch_shape: tuple[float, float] | None
+    downsampling: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +44,15 @@ class _Wanted:
     """What of a curation suggestions depend on."""
 
     sight: _Sight
+    patch_shape: tuple[float, float] | None
     prototypes: tuple[tuple[str, tuple[Patch, ...]], ...]
 
     @classmethod
     def of(cls, curation: Curation) -> _Wanted:
         """Take it out of a curation."""
-        sight = _Sight(curation.displayed, curation.channels, curation.patch_shape)
-        return cls(sight, tuple((each.name, each.prototypes) for each in curation.classes if each.prototypes))
+        prototypes = tuple((each.name, each.prototypes) for each in curation.classes if each.prototypes)
+        sight = _Sight(curation.displayed, curation.channels, sight_group(curation).downsampling)
+        return cls(sight, curation.patch_shape, prototypes)
 
 
 class _OutdatedError(Cancelled):

@@ -105,6 +105,14 @@ class _Maps:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class _Class:
+    """What is kept of a class, whatever its name."""
+
+    maps: tuple[SimilarityMap, ...]
+    peaks: RankedPeaks
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class _Sight:
     """The displayed images, ready to be compared."""
 
@@ -137,6 +145,7 @@ class LiveSearch:
         self._key: object = None  # of what was looked at, whether it could be held or not
         self._sight: _Sight | None = None
         self._kept: dict[_Key, _Maps] = {}
+        self._classes: dict[tuple[_Key, ...], _Class] = {}
 
     def look(self, curation: Curation, *, observe: Observer = ignore) -> bool:
         """Make the displayed images ready, whose features must be there; of no effect where they are.
@@ -157,7 +166,7 @@ class LiveSearch:
             if has_prototypes:
                 settle_measurement(self._client, self._study, curation, observe=observe)
             return self._sight is not None
-        self._key, self._sight, self._kept = None, None, {}
+        self._key, self._sight, self._kept, self._classes = None, None, {}, {}
         group, setting = study_sight(self._client, self._study, curation, observe=observe)
         images = study_images(self._study, curation.displayed)
         views = tuple(view_of(image, group, setting) for image in images)
@@ -192,16 +201,13 @@ class LiveSearch:
             wanted[box.class_name].append((_place(box), shape))
         self._compare(sight, group, [box for box in group.boxes if (_place(box), shape) not in self._kept], observe)
         self._forget({key for keys in wanted.values() for key in keys})
-        classes, maps = {}, {}
-        for name, keys in wanted.items():
-            kept = [self._kept[key] for key in keys]
-            values = [np.max([each.best[i] for each in kept], axis=0) for i in range(len(views))]
-            maps[name] = tuple(_map(each, view) for each, view in zip(values, views, strict=True))
-            classes[name] = _ranked(values, views)
+        self._classes = {tuple(keys): self._class_of(tuple(keys), views) for keys in wanted.values()}
+        classes = {name: self._classes[tuple(keys)] for name, keys in wanted.items()}
         everything = [self._kept[key] for keys in wanted.values() for key in keys]
         n = sum(each.n_rotations for each in everything)
         mean = tuple(np.sum([each.total[i] for each in everything], axis=0) / np.float32(n) for i in range(len(views)))
-        return Findings(curation.displayed, classes, maps, mean, views)
+        maps = {name: each.maps for name, each in classes.items()}
+        return Findings(curation.displayed, {name: each.peaks for name, each in classes.items()}, maps, mean, views)
 
     def close(self) -> None:
         """Let go of threads."""
@@ -251,6 +257,18 @@ class LiveSearch:
         found = list(self._threads.map(compare, sight.spectra))
         return _Maps([best for best, _ in found], [total for _, total in found], len(blocks))
 
+    def _class_of(self, keys: tuple[_Key, ...], views: Sequence[View]) -> _Class:
+        """Merge the maps of prototypes of a class and find its peaks, or take what was found for the same before."""
+        if keys in self._classes:
+            return self._classes[keys]
+
+        def merge(index: int) -> tuple[SimilarityMap, NDArray[np.float64]]:
+            values = np.max([self._kept[key].best[index] for key in keys], axis=0)
+            return _map(values, views[index]), _level0_peaks(values, views[index], 0.0)
+
+        merged = list(self._threads.map(merge, range(len(views))))
+        return _Class(tuple(each for each, _ in merged), _ranked([table for _, table in merged]))
+
     def _forget(self, wanted: set[_Key]) -> None:
         others = [key for key in self._kept if key not in wanted]
         for key in others[: max(0, len(self._kept) - _N_KEPT)]:
@@ -266,8 +284,7 @@ def _map(values: NDArray[np.float32], view: View) -> SimilarityMap:
     return SimilarityMap(values, (first, first), _step(view))
 
 
-def _ranked(maps: Sequence[NDArray[np.float32]], views: Sequence[View]) -> RankedPeaks:
-    tables = [_level0_peaks(values, view, 0.0) for values, view in zip(maps, views, strict=True)]
+def _ranked(tables: Sequence[NDArray[np.float64]]) -> RankedPeaks:
     image = np.repeat(np.arange(len(tables), dtype=np.int32), [len(table) for table in tables])
     y, x, score = np.concatenate(tables).T
     order = np.lexsort((x, y, image, -score))
