@@ -62,7 +62,7 @@
         row.forEach((value, j) => {
           const words = `${channels[i].name} and ${channels[j].name}: ${value === null ? "no correlation, one of them is constant" : value.toFixed(2)}`;
           const side = value === null ? 0 : Math.round(Math.abs(value) * 88);
-          table.append(h("button", { class: `cell${Math.abs(value) > 0.55 ? " strong" : ""}${i === j ? " same" : ""}`, type: "button", title: words, "aria-label": words,
+          table.append(h("button", { class: `cell${i === j ? " same" : ""}`, type: "button", title: words, "aria-label": words,
             style: { "--share": `${side}%`, "--hue": value >= 0 ? "var(--warm)" : "var(--cool)" },
             onclick: () => send("toggle", { name: channels[j].name, on: !channels[j].is_chosen }) }, value === null ? "–" : value.toFixed(2)));
         });

@@ -113,7 +113,7 @@
 
     app.key("c", "add a class", add);
     app.key([..."123456789"], "choose a class", (event) => { const each = classes[Number(event.key) - 1]; if (each) activate(each.name); });
-    app.key("h", "heat map", () => byId("viewer-heat").click());
+    app.key("s", "similarity map", () => byId("viewer-heat").click());
     app.key("0", "show all of the image", () => app.viewer.fit());
 
     return {
