@@ -15,6 +15,7 @@ import tifffile
 import zarr
 from zarr.codecs import BloscCodec, BloscShuffle
 
+from benchmarks.memory import peak_mib
 from simsearch.runtime import open_cluster
 from simsearch.workflows.convert import ConvertOptions, convert
 
@@ -48,10 +49,10 @@ def peak_memory_mib(scratch: Path, side: int = 20_000) -> dict[str, float]:
     Path("/proc/self/clear_refs").write_text("5")  # forget what this process has needed before
     with open_cluster("local") as client:
         convert(client, [source], scratch / "large.ome.zarr", ConvertOptions(overwrite=True))
-        peaks = dict(client.run(_peak_mib))
+        peaks = dict(client.run(peak_mib))
     shutil.rmtree(scratch / "large.ome.zarr")
     source.unlink()
-    return {"client": _peak_mib(), **peaks}
+    return {"client": peak_mib(), **peaks}
 
 
 def write_slide(path: Path, side: int) -> Path:
@@ -86,9 +87,3 @@ def _plain_dask(source: Path, destination: Path) -> None:
 
 def _warm_up() -> None:
     import simsearch.workflows.convert  # noqa: F401
-
-
-def _peak_mib() -> float:
-    # Not ru_maxrss: a new process inherits that of its parent.
-    status = Path("/proc/self/status").read_text()
-    return float(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM"))) / 1024

@@ -23,10 +23,9 @@ from simsearch.nn.classifier import PatchClassifier, classifier_extractor
 from simsearch.nn.model_file import ModelHeader, model_to_bytes
 from simsearch.nn.trunk_file import read_trunk, trunk_from_bytes
 from simsearch.runtime.views import window_name
-from simsearch.workflows.detect import DetectOptions
+from simsearch.workflows.detect import DetectOptions, run_of
 from simsearch.workflows.image_set import find_image_set
 from simsearch.workflows.models import model_view, read_model
-from simsearch.workflows.provenance import fingerprint, image_key
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -106,9 +105,7 @@ def _prepare(folder: Path, n_detections: int) -> None:
     model.write_bytes(_random_model())
     _, header = read_model(model)
     digest = hashlib.sha256(model.read_bytes()).hexdigest()
-    images, options = find_image_set([slide]), DetectOptions()
-    keys = [image_key(image) for image in images]
-    run = fingerprint({"model": digest, "floor": options.floor, "tile": options.tile, "images": keys})
+    run = run_of(find_image_set([slide]), digest, DetectOptions())
     view = model_view(describe_image(slide), header, digest)
     windows = list(tile_cores(view.grid_shape, _TILE))
     rng = np.random.default_rng(0)

@@ -13,7 +13,16 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # a script of the repository, not of the installed package
 
-from benchmarks import conversion, detect_speed, live, results_memory, search_accuracy, search_speed
+from benchmarks import (
+    conversion,
+    detect_speed,
+    live,
+    memory,
+    results_memory,
+    scale_tables,
+    search_accuracy,
+    search_speed,
+)
 
 _SHARED = Path(os.environ.get("SIMSEARCH_DATA", Path(__file__).parents[2] / "shared/data"))
 _METHODS = ("template", "pooled", "patchwise")
@@ -100,6 +109,25 @@ def waits(scratch: Path, options: argparse.Namespace) -> None:
         print(f"| {what} | {1000 * seconds:.1f} |", flush=True)
 
 
+def memory_of(scratch: Path, options: argparse.Namespace) -> None:
+    """Print peak memory on a small and on a large slide."""
+    small, large = options.sides
+    for workflow in options.workflow:
+        found = memory.peaks(scratch, workflow, (small, large))
+        seconds = ", ".join(f"{each.seconds:.0f} s" for each in found.values())
+        print(f"\nPeak memory of {workflow}, slides of {small:,} and {large:,} px full of tissue ({seconds})")
+        print(f"| process | before | {small:,} px, MiB | {large:,} px, MiB | ratio |\n| --- | --- | --- | --- | --- |")
+        for process, peak in found[large].peaks_mib.items():
+            before, first = found[large].idle_mib[process], found[small].peaks_mib[process]
+            print(f"| {process} | {before:.0f} | {first:.0f} | {peak:.0f} | {peak / first:.2f} |", flush=True)
+
+
+def scale(scratch: Path, options: argparse.Namespace) -> None:
+    """Print what a slide of 100,000 px and a plate of 384 wells cost."""
+    for part in options.part:
+        scale_tables.print_part(part, scratch, options)
+
+
 _BENCHMARKS = {
     "accuracy": accuracy,
     "speed": speed,
@@ -108,6 +136,8 @@ _BENCHMARKS = {
     "convert": convert,
     "results": results,
     "live": waits,
+    "memory": memory_of,
+    "scale": scale,
 }
 
 
@@ -120,9 +150,17 @@ def main() -> None:
     parser.add_argument("--of-class", action="append", help="for accuracy: RBC, WBC, Platelets; several")
     parser.add_argument("--train", type=int, default=0, help="for accuracy: judge on so many training images instead")
     parser.add_argument("--draws", type=int, default=5, help="for accuracy: how often prototypes are drawn")
+    parser.add_argument("--workflow", action="append", help="for memory: detect, segment; several")
+    parser.add_argument("--sides", type=int, nargs=2, default=(2048, 16_384), help="for memory: of the slides, in px")
+    parser.add_argument("--part", action="append", help=f"for scale: {', '.join(scale_tables.PARTS)}; several")
+    parser.add_argument("--budget", type=float, default=240, help="for scale: seconds in which tiles are computed")
+    parser.add_argument("--side", type=int, default=100_000, help="for scale: of the slide, in px")
+    parser.add_argument("--wells", type=int, default=384, help="for scale: of the plate")
+    parser.add_argument("--tiles", type=int, default=5000, help="for scale --part overhead: at most")
     options = parser.parse_args()
     options.trunk = options.trunk or ["bundled"]
     options.method, options.of_class = options.method or _METHODS, options.of_class or tuple(search_accuracy.PATCHES)
+    options.workflow, options.part = options.workflow or memory.WORKFLOWS, options.part or scale_tables.PARTS
     scratch = Path(__file__).parent / "scratch"
     scratch.mkdir(exist_ok=True)
     cpu = next((line.split(":")[1].strip() for line in _cpu_lines() if line.startswith("model name")), "unknown CPU")

@@ -44,7 +44,7 @@ def one_worker_against_two(scratch: Path, trunk: str, side: int = 4096) -> dict[
     found = {}
     for n_workers in (1, 2):
         with open_cluster(f"local:{n_workers}") as client:
-            client.run(_use_one_thread)
+            client.run(use_one_thread)
             reports: list[SearchReport] = []
             for _ in range(2):
                 options = SearchOptions(trunk=trunk, overwrite=True)
@@ -53,7 +53,8 @@ def one_worker_against_two(scratch: Path, trunk: str, side: int = 4096) -> dict[
     return found
 
 
-def _use_one_thread() -> None:
+def use_one_thread() -> None:
+    """Let torch have one thread on this worker."""
     import torch
 
     torch.set_num_threads(1)  # so that one worker uses one core, and the second is not idle only by name

@@ -18,6 +18,7 @@ from simsearch.cli_options import (
     skip_errors_option,
     split,
     t_option,
+    tissue_option,
     trunk_option,
     user_option,
     z_option,
@@ -213,6 +214,7 @@ def train(
     help="Keep no detections of lower confidence.",
 )
 @click.option("--tile", type=click.IntRange(min=8), help="Positions of the feature grid along a side of a tile.")
+@tissue_option
 @z_option
 @t_option
 @skip_errors_option
@@ -247,7 +249,7 @@ def detect(
 @click.argument("model", type=FILE)
 @click.argument("images", nargs=-1, required=True)
 @click.option("--out", type=FOLDER, required=True, help="Folder for results.")
-@click.option("--tissue-mask/--no-tissue-mask", default=True, show_default=True, help="Leave glass out (RGB only).")
+@tissue_option
 @click.option(
     "--beside-image/--in-results", default=True, show_default=True, help="Where labels are written, if they can be."
 )

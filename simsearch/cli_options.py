@@ -134,6 +134,9 @@ cluster_option = click.option(
 skip_errors_option = click.option(
     "--skip-errors", is_flag=True, help="Leave out images that cannot be read; list them at the end."
 )
+tissue_option = click.option(
+    "--tissue-mask/--no-tissue-mask", default=True, show_default=True, help="Leave glass out (RGB only)."
+)
 overwrite_option = click.option("--overwrite", is_flag=True, help="Replace what is there.")
 trunk_option = click.option(
     "--trunk", default="bundled", show_default=True, help="bundled, imagenet (downloaded once) or a file."

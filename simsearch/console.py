@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,7 +15,6 @@ from rich.progress import (
     TaskID,
     TextColumn,
     TimeElapsedColumn,
-    TimeRemainingColumn,
 )
 from rich.table import Table
 from rich.text import Text
@@ -22,6 +22,7 @@ from rich.text import Text
 from simsearch.core.metrics import best_f1
 from simsearch.curation.checks import count
 from simsearch.runtime.events import Event, Observer, StepEnded, StepStarted, TaskDone, TaskFailed
+from simsearch.runtime.rates import Rates, StepProgress
 from simsearch.training.epochs import EpochDone
 
 if TYPE_CHECKING:
@@ -76,22 +77,24 @@ def show_progress() -> Iterator[Observer]:
     """
     columns = (
         TextColumn("{task.description:<24}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
-        TextColumn("eta"), TimeRemainingColumn(),
+        TextColumn("{task.fields[speed]}"),
     )  # fmt: skip
     bars: dict[str, TaskID] = {}
+    rates = Rates()
     with Progress(*columns, console=_err) as progress:
 
         def observe(event: Event) -> None:
+            now = rates.take(event)
             match event:
                 case StepStarted(step, n_tasks):
-                    bars[step] = progress.add_task(step, total=n_tasks)
-                case TaskDone(step) | TaskFailed(step):
-                    progress.advance(bars[step])
+                    bars[step] = progress.add_task(step, total=n_tasks, speed="")
+                case TaskDone(step) | TaskFailed(step) if now:
+                    progress.update(bars[step], advance=1, speed=_speed(now))
                 case StepEnded(step):
                     progress.stop_task(bars[step])
                 case EpochDone(stage, epoch, n_epochs, loss):
                     if stage not in bars:
-                        bars[stage] = progress.add_task(stage, total=n_epochs)
+                        bars[stage] = progress.add_task(stage, total=n_epochs, speed="")
                     progress.update(bars[stage], completed=epoch, description=f"{stage}, loss {loss:.3f}")
 
         yield observe
@@ -103,6 +106,17 @@ def show_address(url: str, notice: str) -> None:
         _err.print(notice, style="yellow", markup=False, soft_wrap=True)
     _out.print(f"Open {url}", markup=False, highlight=False, soft_wrap=True)
     _out.print("Ctrl-C ends it; nothing is lost.")
+
+
+def _speed(progress: StepProgress) -> str:
+    """Tell how fast a step is, and when it will be done."""
+    unit = "tiles" if progress.n_pixels else "tasks"
+    words = [f"{progress.tasks_per_s:.3g} {unit}/s"]
+    if progress.n_pixels:
+        words.append(f"{progress.mpx_per_s:.3g} Mpx/s")
+    if progress.eta_s is not None:
+        words.append(f"eta {timedelta(seconds=round(progress.eta_s))}")
+    return "  ".join(words)
 
 
 def show_measurement(measurement: Measurement) -> None:
@@ -166,6 +180,9 @@ def show_detections(report: DetectReport) -> None:
     """Print what a model has found."""
     before = f", {report.n_done_before} of {report.n_tiles} tiles done before" if report.n_done_before else ""
     _out.print(f"{report.n_images} images{before}")
+    if report.n_tissue < report.n_pixels:
+        tissue, skipped = (n / report.n_pixels for n in (report.n_tissue, report.n_skipped))
+        _out.print(f"Tissue: {tissue:.0%} of the images; {skipped:.0%} lie in tiles without any, which were skipped")
     _show_counts(report.confidence_thresholds, report.n_objects, report.folder)
 
 

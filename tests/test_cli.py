@@ -95,6 +95,7 @@ def test_search_writes_and_prints_what_it_found(
     )  # fmt: skip
     assert result.exit_code == 0
     assert sorted(path.name for path in out.iterdir()) == [
+        "events.jsonl",
         "measure.json",
         "overlays",
         "peaks.csv",

@@ -1,17 +1,17 @@
-"""One study, open in one server: what people do goes to its journal first, and then to whoever draws it."""
+"""One study, open in one server: what people do, what follows from it, and what takes long."""
 
 from __future__ import annotations
 
-import logging
 from contextlib import ExitStack
 from dataclasses import asdict, replace
-from threading import Event, RLock, Thread
+from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
 
 from simsearch.app.jobs import Jobs, new_job
 from simsearch.app.requests import Request, Requests
+from simsearch.app.shared import SharedStudy
 from simsearch.app.shelf import Shelf
-from simsearch.app.snapshot import ClusterView, Snapshot, Suggestions
+from simsearch.app.snapshot import ClusterView
 from simsearch.app.suggesting import Suggester
 from simsearch.app.work import detection_floor, do_request, find_model
 from simsearch.curation.actions import ChooseImages
@@ -19,16 +19,15 @@ from simsearch.errors import ConfigError
 from simsearch.workflows.channel_report import report_channels
 from simsearch.workflows.diverse import DiverseOptions, choose_diverse
 from simsearch.workflows.image_set import ImageSet
-from simsearch.workflows.study import open_curation, study_images
+from simsearch.workflows.study import study_images
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
-    from typing import Self
 
     from simsearch.app.jobs import Work
-    from simsearch.app.snapshot import JobKind, JobView
-    from simsearch.curation.actions import Action
+    from simsearch.app.snapshot import JobKind, JobView, Suggestions
+    from simsearch.curation.state import Curation
     from simsearch.runtime import Client
     from simsearch.runtime.events import Observer
     from simsearch.workflows.channel_report import ChannelReport
@@ -38,17 +37,13 @@ if TYPE_CHECKING:
     from simsearch.workflows.study import Study
     from simsearch.workflows.train import TrainOptions
 
-    Listener = Callable[[Snapshot], None]
-
-_log = logging.getLogger(__name__)
-
 _POLL_S = 2.0
 
 
-class LiveStudy:
-    """A study that several people work on at once, in one process. Close it, or use it in ``with``.
+class LiveStudy(SharedStudy):
+    """A shared study on a cluster, with suggestions and long work. Close it, or use it in ``with``.
 
-    Nothing here is to be called in an event loop but `snapshot`, `subscribe` and `results`: the others write files.
+    Nothing here is to be called in an event loop but `snapshot` and `subscribe`: all else reads or writes files.
 
     Parameters
     ----------
@@ -64,16 +59,12 @@ class LiveStudy:
     """
 
     def __init__(self, client: Client, study: Study) -> None:
-        self.client, self.study = client, study
-        self._turn = RLock()
-        self._listeners: list[Listener] = []
+        super().__init__(study)
+        self.client = client
         self._channels: ChannelReport | None = None
         self._is_closing = Event()
         with ExitStack() as stack:
-            self._journal = open_curation(study)
-            stack.callback(self._journal.close)
-            torn, history = self._journal.torn, self._journal.history
-            self._snapshot = Snapshot(1, study, history, Suggestions(), notice=f"{torn}." if torn else "")
+            stack.enter_context(self._resources)
             self._shelf, self._requests = Shelf(study), Requests(study.folder)
             self._publish(models=self._shelf.models(), n_results=len(self._shelf.results()), cluster=self._cluster())
             self._jobs = Jobs(lambda views: self._publish(jobs=views))
@@ -81,74 +72,12 @@ class LiveStudy:
             self._list_interrupted()
             self._suggester = Suggester(client, study, self._jobs, self._suggested)
             stack.callback(self._suggester.close)
-            self._suggester.follow(history.state)
+            self._follow(self.snapshot.curation)
             watch = Thread(target=self._watch_cluster, name="cluster", daemon=True)
             watch.start()
             stack.callback(watch.join)
             stack.callback(self._is_closing.set)
             self._resources = stack.pop_all()
-
-    @property
-    def snapshot(self) -> Snapshot:
-        """What there is now; from any thread."""
-        return self._snapshot
-
-    def act(self, user: str, action: Action) -> None:
-        """Do something: it is on the disk when this returns.
-
-        Raises
-        ------
-        CurationError
-            If it does not apply.
-        StoreError
-            If it cannot be written; nothing has changed then.
-        """
-        self._journal.append(user, action)
-        self._said()
-
-    def undo(self, user: str) -> None:
-        """Undo the last action of a person.
-
-        Raises
-        ------
-        CurationError
-            If there is none, or later actions need it.
-        StoreError
-            If it cannot be written.
-        """
-        self._journal.undo(user)
-        self._said()
-
-    def redo(self, user: str) -> None:
-        """Take the last undo of a person back.
-
-        Raises
-        ------
-        CurationError
-            If there is none, or later actions stand in the way.
-        StoreError
-            If it cannot be written.
-        """
-        self._journal.redo(user)
-        self._said()
-
-    def subscribe(self, listener: Listener) -> Callable[[], None]:
-        """Have a function called with each new snapshot, in whatever thread made it; calls are in order.
-
-        Returns
-        -------
-        callable
-            Ends the subscription.
-        """
-        with self._turn:
-            self._listeners.append(listener)
-
-        def unsubscribe() -> None:
-            with self._turn:
-                if listener in self._listeners:
-                    self._listeners.remove(listener)
-
-        return unsubscribe
 
     def start_training(self, user: str, options: TrainOptions) -> str:
         """Train a model on what was said so far; returns the id of the job.
@@ -280,16 +209,6 @@ class LiveStudy:
         """Return the finished detections and segmentations, the oldest first."""
         return self._shelf.results()
 
-    def close(self) -> None:
-        """Stop all work where it is, and let others open the study."""
-        self._resources.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()
-
     def _measure(self, observe: Observer) -> None:
         report = report_channels(self.client, self.study, self.snapshot.curation, observe=observe)
         with self._turn:
@@ -331,14 +250,11 @@ class LiveStudy:
             raise ConfigError(f"expected images of the study, got {', '.join(unknown) or 'none'}: choose some")
         return known if images is None else [name for name in known if name in set(images)]
 
+    def _follow(self, curation: Curation) -> None:
+        self._suggester.follow(curation)
+
     def _suggested(self, suggestions: Suggestions) -> None:
         self._publish(suggestions=suggestions)
-
-    def _said(self) -> None:
-        with self._turn:  # the newest, whichever thread comes first
-            history = self._journal.history
-            self._publish(history=history)
-            self._suggester.follow(history.state)
 
     def _watch_cluster(self) -> None:
         while not self._is_closing.wait(_POLL_S):
@@ -353,15 +269,6 @@ class LiveStudy:
             n_threads = {}
         address = str(self.client.scheduler.address) if self.client.scheduler else ""
         return ClusterView(address, len(n_threads), sum(n_threads.values()), bool(n_threads))
-
-    def _publish(self, **changes: Any) -> None:  # noqa: ANN401  fields of Snapshot
-        with self._turn:
-            self._snapshot = replace(self._snapshot, version=self._snapshot.version + 1, **changes)
-            for listener in tuple(self._listeners):
-                try:
-                    listener(self._snapshot)
-                except Exception:  # noqa: BLE001  one page that cannot draw must not stop the others
-                    _log.exception("expected a page to take a snapshot, got an error")
 
 
 def _images(names: Sequence[str]) -> str:

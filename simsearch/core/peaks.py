@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+_NEAREST = 0.4  # that objects can be to each other, as a part of the shorter side of a patch
 _SLICE = 10_000  # peaks that are objects of Python at a time
 
 
@@ -204,6 +205,9 @@ def _competitors(
 def objects(peaks: Sequence[Peak], thresholds: Mapping[str, float]) -> list[Peak]:
     """Take peaks as objects: those with a high enough score, and at each place that of the best class.
 
+    A place reaches 0.4 of the shorter side of a patch: touching objects are nearer than half of it, if a patch is
+    larger than they are.
+
     Parameters
     ----------
     peaks : sequence of Peak
@@ -234,6 +238,6 @@ def object_mask(peaks: PeakColumns, thresholds: Mapping[str, float]) -> NDArray[
     mask: NDArray[np.bool_] = peaks.score >= lowest[peaks.class_index]
     if mask.any():
         points = np.stack([peaks.y[mask], peaks.x[mask]], axis=1)
-        distance = float(min(peaks.height[mask].min(), peaks.width[mask].min())) / 2
+        distance = _NEAREST * float(min(peaks.height[mask].min(), peaks.width[mask].min()))
         mask[mask] = strongest(points, peaks.score[mask], distance)
     return mask

@@ -40,7 +40,11 @@ class Region:
 
     def shifted(self, offset: int) -> Region:
         """Return the region moved by the same offset along y and x."""
-        return Region(self.y0 + offset, self.y1 + offset, self.x0 + offset, self.x1 + offset)
+        return self.shifted_by(offset, offset)
+
+    def shifted_by(self, y: int, x: int) -> Region:
+        """Return the region moved by an offset along y and another along x."""
+        return Region(self.y0 + y, self.y1 + y, self.x0 + x, self.x1 + x)
 
     def clipped(self, shape: tuple[int, int]) -> Region:
         """Return the part of the region inside an image of the given height and width; it may be empty."""
@@ -79,6 +83,21 @@ def tile_cores(shape: tuple[int, int], tile: int) -> Iterator[Region]:
     for y in range(0, height, tile):
         for x in range(0, width, tile):
             yield Region(y, min(y + tile, height), x, min(x + tile, width))
+
+
+def halves_of(region: Region) -> tuple[Region, Region]:
+    """Cut a region in two across its longer side.
+
+    Examples
+    --------
+    >>> [half.shape for half in halves_of(Region(0, 2, 0, 5))]
+    [(2, 2), (2, 3)]
+    """
+    (height, width), (y0, y1, x0, x1) = region.shape, (region.y0, region.y1, region.x0, region.x1)
+    y, x = y0 + height // 2, x0 + width // 2
+    if width > height:
+        return Region(y0, y1, x0, x), Region(y0, y1, x, x1)
+    return Region(y0, y, x0, x1), Region(y, y1, x0, x1)
 
 
 def pad_to(pixels: NDArray[np.generic], region: Region, shape: tuple[int, int]) -> NDArray[np.generic]:

@@ -24,7 +24,7 @@ BACKGROUND = "background"
 _DECIMALS = 3  # of a position in pixels: decimals survive tables and polygons exactly, and finer is noise
 _STRIDE = 0.1  # of the patch width (paper section 2.3.1)
 NEAR = 0.25
-"""Patches nearer than this share of their shorter side mark one object: peaks of two are at least twice as far apart."""
+"""Patches nearer than this share of their shorter side mark one object: two peaks are at least twice as far apart."""
 
 
 @dataclass(frozen=True, slots=True)

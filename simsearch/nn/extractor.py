@@ -255,8 +255,15 @@ def _patch_vectors(
         for j in range(window.x0, window.x1)
     ]
     weights = gaussian(_layer3_shape(extractor.patch_shape)).to(pixels)
-    found = []
-    for begin in range(0, len(corners), _BATCH):
-        batch = torch.stack([pixels[:, y : y + h, x : x + w] for y, x in corners[begin : begin + _BATCH]])
-        found.append(patch_features(trunk, batch, weights))
+    found: list[torch.Tensor] = []
+    begin, size = 0, _BATCH
+    while begin < len(corners):
+        patches = [pixels[:, y : y + h, x : x + w] for y, x in corners[begin : begin + size]]
+        try:
+            found.append(patch_features(trunk, torch.stack(patches), weights))
+            begin += size
+        except torch.OutOfMemoryError:
+            if size == 1:
+                raise
+            size //= 2
     return torch.cat(found).T.reshape(extractor.dim, *window.shape)

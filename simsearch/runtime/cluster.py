@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 _WORKER_BYTES = 2 * 2**30  # what a worker with a trunk and its largest tile needs
+_TASKS = 2  # at a time in a process: one computes, one reads
 _TIMEOUT_S = 10
 # Dask lets workers give memory back at once, which keeps glibc from learning how large tensors are: each would be
 # mapped anew, page by page. This tells it.
@@ -101,12 +102,15 @@ def _local(address: str) -> LocalCluster:
             n_workers=1, threads_per_worker=int(count or n_cores), processes=False, scheduler_kwargs=_SCHEDULER
         )
     n_workers, n_threads = worker_shape(n_cores, psutil.virtual_memory().total, int(count or 0) or None)
-    # One task at a time in a process, and its libraries share the cores: neither idle nor oversubscribed. Threads that
+    # One computation at a time in a process, beside which another task reads, and libraries share the cores: neither
+    # idle nor oversubscribed. Threads that
     # wait do not spin: where cores are shared after all, spinning ones keep those from work that they wait for.
     threads = str(n_threads)
     environment = {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, "OMP_WAIT_POLICY": "PASSIVE"}
     with dask.config.set(_ALLOCATOR):
-        return LocalCluster(n_workers=n_workers, threads_per_worker=1, scheduler_kwargs=_SCHEDULER, env=environment)
+        return LocalCluster(
+            n_workers=n_workers, threads_per_worker=_TASKS, scheduler_kwargs=_SCHEDULER, env=environment
+        )
 
 
 @contextmanager

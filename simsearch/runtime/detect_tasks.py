@@ -9,7 +9,7 @@ from scipy.special import expit, logit
 
 from simsearch.nn.device import fast_inference
 from simsearch.runtime.models import model_on_worker
-from simsearch.runtime.views import View, framed_maps, peak_table, window_name
+from simsearch.runtime.views import View, framed_maps, peak_table, window_name, window_pixels
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,6 +28,11 @@ class DetectTask:
     window: Region
     floor: float
     """Peaks of lower confidence are not kept."""
+
+    @property
+    def n_pixels(self) -> int:
+        """How many level-0 pixels the window stands for."""
+        return window_pixels(self.view, self.window)
 
     def __str__(self) -> str:
         return window_name(self.view, self.window)

@@ -16,6 +16,8 @@ class StepStarted:
     """Name of the step."""
     n_tasks: int
     """How many tasks it has."""
+    n_pixels: int = 0
+    """How many level-0 pixels they have together; 0 where tasks are no tiles."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,8 @@ class TaskDone:
     """Name of the step."""
     task: str
     """Name of the task: its image and tile."""
+    n_pixels: int = 0
+    """How many level-0 pixels it has; 0 where it is no tile."""
 
 
 @dataclass(frozen=True, slots=True)

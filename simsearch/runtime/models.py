@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-from typing import TYPE_CHECKING
+from functools import lru_cache, wraps
+from threading import RLock
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 import torch
 
@@ -15,17 +16,35 @@ from simsearch.nn.trunk_file import trunk_from_bytes
 from simsearch.runtime.worker import fetch
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from simsearch.nn.classifier import PatchClassifier
 
+Arguments = ParamSpec("Arguments")
+Made = TypeVar("Made")
+_making = RLock()
 
-@lru_cache(maxsize=2)
+
+def _once(make: Callable[Arguments, Made]) -> Callable[Arguments, Made]:
+    """Make each of the last two once, also where several tasks of a process want it at the same moment."""
+    cached = lru_cache(maxsize=2)(make)
+
+    @wraps(make)
+    def get(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Made:
+        with _making:
+            return cached(*args, **kwargs)  # type: ignore[arg-type]  # digests and numbers are hashable
+
+    return get
+
+
+@_once
 def trunk_on_worker(digest: str, n_channels: int) -> Trunk:
     """Return the broadcast trunk of a digest on this worker's device."""
     trunk = fused(trunk_from_bytes(fetch(digest), n_channels)).to(pick_device())
     return trunk.to(memory_format=torch.channels_last)  # twice as fast on CPUs, and what GPUs want in bfloat16
 
 
-@lru_cache(maxsize=2)
+@_once
 def model_on_worker(digest: str) -> PatchClassifier:
     """Return the broadcast model of a digest on this worker's device, ready for inference."""
     model, _ = model_from_bytes(fetch(digest))
@@ -33,7 +52,7 @@ def model_on_worker(digest: str) -> PatchClassifier:
     return model.to(pick_device()).to(memory_format=torch.channels_last)
 
 
-@lru_cache(maxsize=2)
+@_once
 def query_on_worker(digest: str) -> Query:
     """Return the broadcast query of a digest on this worker's device."""
     query, device = query_from_bytes(fetch(digest)), pick_device()

@@ -14,8 +14,9 @@ from simsearch.io.writing import write_region
 from simsearch.nn.device import fast_inference
 from simsearch.nn.extractor import N_ROTATIONS, prototype_block, prototype_region
 from simsearch.nn.similarity import mean_similarity, prototype_maps, similarity_maps
+from simsearch.runtime.compute import computing
 from simsearch.runtime.models import query_on_worker, trunk_on_worker
-from simsearch.runtime.views import View, framed_maps, peak_table, read_pixels, window_name, window_vectors
+from simsearch.runtime.views import View, framed_maps, peak_table, read_pixels, window_maps, window_name, window_pixels
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -95,6 +96,11 @@ class SearchTask:
     map_path: str | None = None
     """OME-Zarr image that the similarity is written to."""
 
+    @property
+    def n_pixels(self) -> int:
+        """How many level-0 pixels the window stands for."""
+        return window_pixels(self.view, self.window)
+
     def __str__(self) -> str:
         return window_name(self.view, self.window)
 
@@ -121,7 +127,8 @@ def compute_blocks(task: PrototypeTask, spread: Spread = map) -> list[NDArray[np
             )
         return block
 
-    blocks = list(spread(compute, range(N_ROTATIONS)))
+    with computing():
+        blocks = list(spread(compute, range(N_ROTATIONS)))
     if task.kept:
         write_blocks(task.kept, blocks)
     return blocks
@@ -130,7 +137,7 @@ def compute_blocks(task: PrototypeTask, spread: Spread = map) -> list[NDArray[np
 def sample_vectors(task: SampleTask) -> NDArray[np.float32]:
     """Return (n, D) vectors, evenly out of those of an image."""
     height, width = task.view.grid_shape
-    found = window_vectors(_trunk(task.view), task.view, Region(0, height, 0, width)).cpu().numpy()
+    found = window_maps(_trunk(task.view), task.view, Region(0, height, 0, width))
     n_rows = int(np.clip(round((task.n * height / width) ** 0.5), 1, min(height, task.n)))
     rows, columns = _evenly(height, n_rows), _evenly(width, min(width, task.n // n_rows))
     sampled: NDArray[np.float32] = found[:, rows[:, None], columns].reshape(len(found), -1).T
@@ -140,13 +147,13 @@ def sample_vectors(task: SampleTask) -> NDArray[np.float32]:
 def store_features(task: FeatureTask) -> None:
     """Write a tile of a feature map."""
     region = task.window.shifted(task.view.kept_margin)
-    write_features(task.path, region, window_vectors(_trunk(task.view), task.view, task.window).half().cpu().numpy())
+    write_features(task.path, region, window_maps(_trunk(task.view), task.view, task.window).astype(np.float16))
 
 
 def sum_vectors(task: VectorTask) -> tuple[NDArray[np.float32], int]:
     """Return the (D,) sum of the vectors in a window, and how many they are."""
-    found = window_vectors(_trunk(task.view), task.view, task.window)
-    return found.sum(dim=(1, 2)).cpu().numpy(), found[0].numel()
+    found = window_maps(_trunk(task.view), task.view, task.window)
+    return found.sum(axis=(1, 2), dtype=np.float64).astype(np.float32), found[0].size
 
 
 def search_tile(task: SearchTask) -> NDArray[np.float64]:

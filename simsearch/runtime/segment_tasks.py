@@ -19,11 +19,12 @@ from simsearch.io.scaled import ScaledImage, read_scaled
 from simsearch.io.writing import ImageTemplate, read_level, store_errors, write_region
 from simsearch.nn.device import fast_inference
 from simsearch.runtime.models import model_on_worker
-from simsearch.runtime.views import View, window_vectors
+from simsearch.runtime.views import View, window_maps
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import torch
     from numpy.typing import NDArray
 
 
@@ -57,6 +58,11 @@ class SegmentTask:
     """Where there is tissue, as the pixels of an overview that the region lies in; None for everywhere."""
     tissue_downsampling: int = 1
     """Level-0 pixels per pixel of it."""
+
+    @property
+    def n_pixels(self) -> int:
+        """How many level-0 pixels the region has."""
+        return self.region.shape[0] * self.region.shape[1]
 
     def __str__(self) -> str:
         return f"{self.view.image.meta.name} y {self.region.y0}:{self.region.y1} x {self.region.x0}:{self.region.x1}"
@@ -107,9 +113,12 @@ def segment_tile(task: SegmentTask) -> NDArray[np.int64]:
     model, view = model_on_worker(task.view.trunk), task.view
     step = (view.image.downsampling, view.extractor.grid.stride)
     window = grid_window(task.region, step, view.grid_shape)
-    found = window_vectors(model.trunk, view, window.grown(view.margin))
-    with fast_inference(found.device):
-        probabilities = model.probability_maps(found).float().cpu().numpy()
+
+    def compute(found: torch.Tensor) -> torch.Tensor:
+        with fast_inference(found.device):
+            return model.probability_maps(found)
+
+    probabilities = window_maps(model.trunk, view, window, compute, view.margin)
     labels = label_pixels(probabilities, window, task.region, step, task.thresholds)
     if task.tissue is not None:
         labels[~_enlarged(task.tissue, task.region, task.tissue_downsampling)] = 0

@@ -23,7 +23,7 @@ Result = TypeVar("Result")
 
 _RETRIES = 2  # cures what is transient: a lost worker, a network file system that hiccups
 _POLL_S = 0.1
-_WINDOW_PER_THREAD = 3  # enough to keep a worker busy, few enough that an archive fits in the scheduler
+_WINDOW_PER_THREAD = 2  # enough to keep a worker busy, few enough that an archive fits in the scheduler
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ def run_tasks(
     Done or Failed
         One for each task.
     """
-    observe(StepStarted(step, len(tasks)))
+    observe(StepStarted(step, len(tasks), sum(_n_pixels(task) for task in tasks)))
     begin = time.perf_counter()
     waiting = iter(tasks)
     in_flight: dict[Future[Any], Task] = {}
@@ -93,7 +93,7 @@ def run_tasks(
             if isinstance(outcome, Failed):
                 observe(TaskFailed(step, str(task), str(outcome.error)))
             else:
-                observe(TaskDone(step, str(task)))
+                observe(TaskDone(step, str(task), _n_pixels(task)))
             yield outcome
     finally:
         if client.status == "running":  # it may be gone where a generator was left behind
@@ -165,6 +165,11 @@ def _outcome(task: Task, future: Future[Any]) -> Done[Task, Any] | Failed[Task]:
     if isinstance(result, SimSearchError):
         return Failed(task, result)
     return Done(task, result)
+
+
+def _n_pixels(task: object) -> int:
+    """Count the level-0 pixels of a task that knows them."""
+    return int(getattr(task, "n_pixels", 0))
 
 
 def _window(client: Client) -> int:

@@ -26,6 +26,7 @@ from simsearch.nn.classifier import PatchClassifier
 from simsearch.nn.device import pick_device
 from simsearch.nn.model_file import ModelHeader, model_to_bytes
 from simsearch.nn.trunk_file import trunk_from_bytes
+from simsearch.runtime.compute import computing
 from simsearch.runtime.events import Waiting
 from simsearch.runtime.submit import run_one
 from simsearch.runtime.views import View, read_pixels
@@ -150,12 +151,13 @@ def train_on_worker(task: TrainTask) -> bytes:
         If it was asked to stop.
     """
     folder, device = Path(task.folder), pick_device()
-    with store_errors(task.folder), _all_cores():
+    with store_errors(task.folder):
         model = _model(task).to(device)
         patches = _read_patches(task, crop_side(max(model.input_shape)), device)
         _draw(task, patches, folder)
         log = _Log(folder, device)
-        train(model, patches, task.config, observe=log.observe, keep=log.keep, checkpoint=log.checkpoint)
+        with computing(), _all_cores():
+            train(model, patches, task.config, observe=log.observe, keep=log.keep, checkpoint=log.checkpoint)
         training = {**asdict(task.config), "n_clean": len(patches.clean), "n_negatives": len(patches.negatives),
                     "n_noisy": len(patches.noisy), "n_beside": len(task.beside)}  # fmt: skip
         return model_to_bytes(model, replace(task.header, training=training))

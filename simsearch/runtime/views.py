@@ -10,11 +10,13 @@ import torch
 
 from simsearch.core.intensity import Range, rescale
 from simsearch.core.peaks import find_peaks
-from simsearch.core.tiles import Region, pad_to
+from simsearch.core.tiles import Region, halves_of, pad_to
+from simsearch.errors import TaskError
 from simsearch.io.feature_store import read_features
 from simsearch.io.scaled import ScaledImage, read_scaled
 from simsearch.nn.device import fast_inference, pick_device
 from simsearch.nn.extractor import Extractor, needed_region, vectors
+from simsearch.runtime.compute import computing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,6 +42,8 @@ class View:
     """Digest of the broadcast trunk, or of the model that it is part of."""
     features: str | None = None
     """Where its feature map is, with a margin of `kept_margin`; None if it must be computed."""
+    spacing: float = 1 / 2
+    """How far around a peak there is no other, as a part of the shorter side of a patch."""
 
     @property
     def margin(self) -> int:
@@ -53,8 +57,8 @@ class View:
 
     @property
     def peak_radius(self) -> int:
-        """How far around a peak there is no other, in grid steps: half the shorter side of a patch."""
-        return max(1, round(min(self.extractor.patch_shape) / 2 / self.extractor.grid.stride))
+        """How far around a peak there is no other, in grid steps: one at least."""
+        return max(1, round(self.spacing * min(self.extractor.patch_shape) / self.extractor.grid.stride))
 
     @property
     def grid_shape(self) -> tuple[int, int]:
@@ -63,11 +67,22 @@ class View:
         return self.extractor.grid.size(height), self.extractor.grid.size(width)
 
 
+def window_region(view: View, window: Region) -> Region:
+    """Return the level-0 pixels that a window of the feature grid stands for; the last may lie outside the image."""
+    step = view.extractor.grid.stride * view.image.downsampling
+    return Region(*(round(step * edge) for edge in (window.y0, window.y1, window.x0, window.x1)))
+
+
 def window_name(view: View, window: Region) -> str:
     """Name a window of the feature grid by its image and level-0 pixels."""
-    step = view.extractor.grid.stride * view.image.downsampling
-    y0, y1, x0, x1 = (round(step * edge) for edge in (window.y0, window.y1, window.x0, window.x1))
-    return f"{view.image.meta.name} y {y0}:{y1} x {x0}:{x1}"
+    region = window_region(view, window)
+    return f"{view.image.meta.name} y {region.y0}:{region.y1} x {region.x0}:{region.x1}"
+
+
+def window_pixels(view: View, window: Region) -> int:
+    """Count the level-0 pixels in the image that a window of the feature grid stands for."""
+    height, width = window_region(view, window).clipped(view.image.meta.shape).shape
+    return height * width
 
 
 def read_pixels(view: View, region: Region) -> torch.Tensor:
@@ -75,19 +90,91 @@ def read_pixels(view: View, region: Region) -> torch.Tensor:
     shape = view.image.shape
     inside = rescale(read_scaled(view.image, region.clipped(shape), view.channels), view.ranges)
     padded = np.ascontiguousarray(pad_to(inside, region, shape))
-    return torch.from_numpy(padded).to(pick_device()).contiguous()
+    pixels, device = torch.from_numpy(padded), pick_device()
+    if device.type == "cuda":
+        pixels = pixels.pin_memory()  # so that the GPU fetches them while it computes
+    return pixels.to(device, non_blocking=True).contiguous()
 
 
-def window_vectors(trunk: Trunk, view: View, window: Region) -> torch.Tensor:
-    """Compute the (D, h, w) vectors in a window of the feature grid, or read them if they were kept."""
+def window_maps(
+    trunk: Trunk,
+    view: View,
+    window: Region,
+    compute: Callable[[torch.Tensor], torch.Tensor] = lambda found: found,
+    margin: int = 0,
+) -> NDArray[np.float32]:
+    """Compute maps of a window of the feature grid; by default its vectors.
+
+    Parameters
+    ----------
+    trunk : Trunk
+        What sees.
+    view : View
+        The image.
+    window : Region
+        Half-open range of grid indices along y and x.
+    compute : callable
+        Gives (maps, h, w) of (D, h + 2 m, w + 2 m) vectors.
+    margin : int
+        That m.
+
+    Returns
+    -------
+    (maps, h, w) array
+
+    Raises
+    ------
+    TaskError
+        If not even one position fits in the memory of the GPU.
+    """
+    sight = _read(view, window.grown(margin))
+    with computing(), torch.inference_mode():
+        return _maps(trunk, view, window, compute, (margin, *sight))
+
+
+def _read(view: View, window: Region) -> tuple[torch.Tensor, Region]:
+    """Read what the vectors in a window are computed of, or these if they were kept; and which region that is."""
     if view.features is not None:
         found = read_features(view.features, window.shifted(view.kept_margin))
-        return torch.from_numpy(found).to(pick_device()).float()
+        return torch.from_numpy(found).to(pick_device()).float(), window
     region = needed_region(view.extractor, window, view.image.shape)
-    pixels = read_pixels(view, region)
+    return read_pixels(view, region), region
+
+
+def _maps(
+    trunk: Trunk,
+    view: View,
+    window: Region,
+    compute: Callable[[torch.Tensor], torch.Tensor],
+    sight: tuple[int, torch.Tensor, Region],
+) -> NDArray[np.float32]:
+    """Compute the maps of a window in one piece, or of its halves where the memory of the GPU is too small."""
+    try:
+        found: NDArray[np.float32] = compute(_vectors(trunk, view, window, sight)).float().cpu().numpy()
+        return found
+    except torch.OutOfMemoryError as error:
+        message = str(error).splitlines()[0]  # the error itself would hold what is to be freed
+    if window.shape == (1, 1):
+        raise TaskError(
+            f"{window_name(view, window)}: expected memory for one position on the GPU, got none ({message}): end "
+            "what else uses the GPU, or compute on CPUs (CUDA_VISIBLE_DEVICES=)"
+        )
+    torch.cuda.empty_cache()
+    axis = int(window.shape[1] > window.shape[0])
+    halves = [_maps(trunk, view, half, compute, sight) for half in halves_of(window)]
+    return np.concatenate(halves, axis=1 + axis)
+
+
+def _vectors(trunk: Trunk, view: View, window: Region, sight: tuple[int, torch.Tensor, Region]) -> torch.Tensor:
+    margin, values, region = sight
+    window = window.grown(margin)
+    if view.features is not None:
+        return values[:, *window.shifted_by(-region.y0, -region.x0).slices]
+    own = needed_region(view.extractor, window, view.image.shape)
+    pixels = values[:, *own.shifted_by(-region.y0, -region.x0).slices].contiguous()
     with fast_inference(pixels.device):
         # As a feature map on disk holds them, so that it makes no difference whether there is one.
-        return vectors(trunk, pixels, view.extractor, window, region).half().float()
+        return vectors(trunk, pixels, view.extractor, window, own).half().float()
 
 
 def framed_maps(
@@ -113,9 +200,7 @@ def framed_maps(
     """
     grown = window.grown(view.peak_radius)
     inside = grown.clipped(view.grid_shape)
-    found = window_vectors(trunk, view, inside.grown(view.margin))
-    with torch.inference_mode():
-        return _framed(compute(found).float().cpu().numpy(), inside, grown)
+    return _framed(window_maps(trunk, view, inside, compute, view.margin), inside, grown)
 
 
 def peak_table(maps: NDArray[np.float32], view: View, window: Region, floor: float) -> NDArray[np.float64]:

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 _blobs: dict[str, bytes] = {}
 _holders: Counter[str] = Counter()  # workers of this process that have each; threads clusters share a process
-_held: set[str] = set()
+_held: set[str] = set()  # digests that this process keeps for good
+_leases: Counter[tuple[str, str]] = Counter()  # runs of each client that a model is lent to at this moment
 _lock = Lock()
 
 
@@ -85,10 +86,19 @@ def lent(client: Client, blob: bytes) -> Iterator[str]:
         The sha256 of the bytes.
     """
     digest = broadcast(client, blob)
+    lease = client.id, digest
+    with _lock:
+        _leases[lease] += 1
     try:
         yield digest
     finally:
-        client.unregister_worker_plugin(_plugin_name(digest))
+        with _lock:
+            _leases[lease] -= 1
+            is_last = not _leases[lease]
+            if is_last:
+                del _leases[lease]
+        if is_last:
+            client.unregister_worker_plugin(_plugin_name(digest))
 
 
 def fetch(digest: str) -> bytes:

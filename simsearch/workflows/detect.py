@@ -17,12 +17,15 @@ from simsearch.io.tile_log import TileLog
 from simsearch.io.writing import store_errors
 from simsearch.runtime.detect_tasks import DetectTask, detect_tile
 from simsearch.runtime.events import Observer, ignore
+from simsearch.runtime.views import window_region
 from simsearch.runtime.worker import lent
-from simsearch.workflows.models import check_images, model_view, read_model
+from simsearch.workflows.event_log import logged
+from simsearch.workflows.models import DETECTION_SPACING, check_images, model_view, read_model
 from simsearch.workflows.objects import RUN_NAME, check_folder, chosen_thresholds, write_objects
 from simsearch.workflows.peaks import peaks_of
 from simsearch.workflows.provenance import Timings, fingerprint, image_key, write_run
 from simsearch.workflows.tiles import LOG_NAME, run_tiles
+from simsearch.workflows.tissue import find_tissues
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
     from simsearch.nn.model_file import ModelHeader
     from simsearch.runtime import Client
     from simsearch.workflows.image_set import ImageSet
+    from simsearch.workflows.tissue import Tissue
 
 _TILE = {"dense": 128, "patchwise": 96}  # grid positions along a side: seconds of work for a CPU
 
@@ -45,6 +49,8 @@ class DetectOptions:
     """Detections of lower confidence are not kept."""
     tile: int | None = None
     """Grid positions along a side of a tile; by default what takes a CPU a few seconds."""
+    tissue_mask: bool = True
+    """Whether glass is left out of RGB images: tiles without tissue, and detections whose centre is not on tissue."""
     overwrite: bool = False
     """Replace the results of another run."""
 
@@ -57,8 +63,14 @@ class DetectReport:
     """Where the results are."""
     n_images: int
     """Number of images."""
+    n_pixels: int
+    """Level-0 pixels of all images."""
+    n_tissue: int
+    """How many of them have tissue: all, where there is no mask."""
+    n_skipped: int
+    """How many lie in tiles without tissue, which were not computed."""
     n_tiles: int
-    """Number of tiles."""
+    """Number of tiles, those without tissue not counted."""
     n_done_before: int
     """How many of them an earlier run had done."""
     n_objects: Mapping[str, int]
@@ -107,21 +119,21 @@ def detect(
     SourceError, StoreError
         If an image cannot be read, or the folder cannot be written or holds other results.
     """
-    timings = Timings(observe)
+    timings = Timings(logged(observe, folder))
     blob, header = read_model(model)
     check_images(images, header)
     digest = hashlib.sha256(blob).hexdigest()
-    tasks = [task for image in images for task in _tasks(image, header, digest, options)]
     check_folder(folder, overwrite=options.overwrite)
-    run = fingerprint(
-        {"model": digest, "floor": options.floor, "tile": options.tile, "images": [image_key(each) for each in images]}
-    )
+    run = run_of(images, digest, options)
     with TileLog(folder / LOG_NAME, run, overwrite=options.overwrite) as log:
+        tissues = find_tissues(client, images, header.downsampling, timings) if options.tissue_mask else {}
+        tasks = [task for image in images for task in _tasks(image, header, digest, options, tissues.get(image.name))]
         missing = [task for task in tasks if str(task) not in log.done]
         with lent(client, blob) if missing else nullcontext():
             failures = run_tiles(client, detect_tile, missing, "detect", log, images, timings)
         with store_errors(str(folder)):
-            write_detections(_found(tasks, log, header), {image.name: image for image in images}, digest, folder)
+            found = _found(tasks, log, header, tissues)
+            write_detections(found, {image.name: image for image in images}, digest, folder)
     thresholds = dict(zip(header.classes[1:], header.confidence_thresholds, strict=True))
     if not options.overwrite:
         thresholds |= chosen_thresholds(folder, run)
@@ -131,6 +143,7 @@ def detect(
         report = DetectReport(
             folder=folder,
             n_images=len(images),
+            **_areas(images, tissues, tasks),
             n_tiles=len(tasks),
             n_done_before=len(tasks) - len(missing),
             n_objects=written.n_objects,
@@ -144,15 +157,36 @@ def detect(
     return report
 
 
-def _found(tasks: Sequence[DetectTask], log: TileLog, header: ModelHeader) -> Iterator[PeakColumns]:
-    """Yield what was found in each image, in the order of their names."""
+def run_of(images: ImageSet, model: str, options: DetectOptions) -> str:
+    """Fingerprint all that detections depend on; `model` is the digest of its file."""
+    chosen = {"floor": options.floor, "tile": options.tile, "tissue_mask": options.tissue_mask}
+    keys = [image_key(image) for image in images]
+    return fingerprint({**chosen, "spacing": DETECTION_SPACING, "model": model, "images": keys})
+
+
+def _found(
+    tasks: Sequence[DetectTask], log: TileLog, header: ModelHeader, tissues: Mapping[str, Tissue]
+) -> Iterator[PeakColumns]:
+    """Yield what was found in each image, on its tissue, in the order of their names."""
     by_image: dict[str, list[DetectTask]] = defaultdict(list)
     for task in tasks:
         if str(task) in log.done:
             by_image[task.view.image.meta.name].append(task)
-    for _, own in sorted(by_image.items()):
+    for name, own in sorted(by_image.items()):
         rows = np.concatenate([log.done[str(task)].reshape(-1, 4) for task in own])
-        yield peaks_of(rows, own[0].view, header.classes[1:], header.patch_shape)
+        peaks = peaks_of(rows, own[0].view, header.classes[1:], header.patch_shape)
+        yield peaks.take(tissues[name].are_at(peaks.y, peaks.x)) if name in tissues else peaks
+
+
+def _areas(images: ImageSet, tissues: Mapping[str, Tissue], tasks: Sequence[DetectTask]) -> dict[str, int]:
+    n_pixels = sum(image.shape[0] * image.shape[1] for image in images)
+    without = sum(image.shape[0] * image.shape[1] - tissues[image.name].area(image.shape)
+                  for image in images if image.name in tissues)  # fmt: skip
+    return {
+        "n_pixels": n_pixels,
+        "n_tissue": n_pixels - without,
+        "n_skipped": n_pixels - sum(task.n_pixels for task in tasks),
+    }
 
 
 def _plates(images: ImageSet) -> list[str]:
@@ -162,7 +196,11 @@ def _plates(images: ImageSet) -> list[str]:
     return [path for path in sorted(outer) if is_plate(path)]
 
 
-def _tasks(image: ImageMeta, header: ModelHeader, digest: str, options: DetectOptions) -> Iterator[DetectTask]:
+def _tasks(
+    image: ImageMeta, header: ModelHeader, digest: str, options: DetectOptions, tissue: Tissue | None
+) -> Iterator[DetectTask]:
     view = model_view(image, header, digest)
     for window in tile_cores(view.grid_shape, options.tile or _TILE[header.kind]):
-        yield DetectTask(view, window, options.floor)
+        # Detections lie up to half a step off the grid: with a step around it, no tile is left out that has one.
+        if tissue is None or tissue.within(window_region(view, window.grown(1)).clipped(image.shape)).any():
+            yield DetectTask(view, window, options.floor)

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from simsearch.io.image import ImageMeta
     from simsearch.workflows.image_set import ImageSet
 
+DETECTION_SPACING = 1 / 6
+"""How far around a peak of a model there is no other, as a part of the patch's shorter side: of touching objects, one
+would hide the other in a wider window (benchmarks/touching.py)."""
+
 
 def read_model(path: Path) -> tuple[bytes, ModelHeader]:
     """Read a model file.
@@ -55,4 +59,5 @@ def model_view(image: ImageMeta, header: ModelHeader, model: str) -> View:
         ranges=header.ranges,
         extractor=classifier_extractor(header.kind, header.working_shape),
         trunk=model,
+        spacing=DETECTION_SPACING,
     )

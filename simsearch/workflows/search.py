@@ -19,6 +19,7 @@ from simsearch.runtime.events import Observer, ignore
 from simsearch.runtime.overlay_tasks import OverlayTask, draw
 from simsearch.runtime.submit import run_tasks
 from simsearch.runtime.worker import broadcast
+from simsearch.workflows.event_log import logged
 from simsearch.workflows.image_set import ImageSet, channel_indices
 from simsearch.workflows.measure import measure, read_ranges, write_measurement
 from simsearch.workflows.peaks import find_group_peaks, suggested_threshold
@@ -122,7 +123,8 @@ def search(
     StoreError
         If the folder cannot be written, or holds results already.
     """
-    timings, folder = Timings(observe), folder.absolute()
+    folder = folder.absolute()
+    timings = Timings(logged(observe, folder))
     drawn = read_boxes(boxes, images.shapes)
     groups = group_boxes(drawn)
     for group in groups:

@@ -5,18 +5,16 @@ from __future__ import annotations
 import csv
 import hashlib
 import shutil
-from contextlib import closing, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from simsearch.errors import StoreError
-from simsearch.io.colors import RGB_NAMES
 from simsearch.io.labels import can_hold_labels, create_labels, finish_labels, labels_template, run_of_labels
 from simsearch.io.overlay import CLASS_COLORS
-from simsearch.io.scaled import scaled
 from simsearch.io.tile_log import TileLog
 from simsearch.io.writing import ImageTemplate, store_errors
 from simsearch.runtime.events import Observer, ignore
@@ -24,35 +22,29 @@ from simsearch.runtime.segment_tasks import (
     DrawTask,
     LevelTask,
     SegmentTask,
-    TissueTask,
     draw_segmentation,
-    find_tissue,
     segment_tile,
     write_level,
 )
-from simsearch.runtime.submit import Failed, run_tasks
 from simsearch.runtime.worker import lent
+from simsearch.workflows.event_log import logged
 from simsearch.workflows.models import check_images, model_view, read_model
 from simsearch.workflows.provenance import Timings, fingerprint, image_key, write_run
-from simsearch.workflows.tiles import LOG_NAME, run_tiles
+from simsearch.workflows.tiles import LOG_NAME, finish_tasks, run_tiles
+from simsearch.workflows.tissue import Tissue, find_tissues
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    from simsearch.core.tiles import Region
     from simsearch.io.image import ImageMeta
     from simsearch.nn.model_file import ModelHeader
     from simsearch.runtime import Client
     from simsearch.workflows.image_set import ImageSet
 
-Task = TypeVar("Task")
-
 _SHARD = 1024  # pixels of the working scale along a side of a tile: seconds of work for a CPU
 _MAX_DOWNSAMPLING = 4  # of a tile in level-0 pixels: its labels and probabilities must fit in memory
-_OVERVIEW = 2048  # pixels of the longer side of a tissue mask, at most
-_MASK_PIXEL = 8  # pixels of the working scale, at least: single pixels of pale tissue are as bright as glass
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,17 +110,7 @@ class _Target:
     template: ImageTemplate
     is_kept: bool
     """Whether an earlier run began them."""
-    tissue: NDArray[np.bool_] | None
-    tissue_downsampling: int
-    """Level-0 pixels per pixel of the mask."""
-
-    def tissue_in(self, region: Region) -> NDArray[np.bool_] | None:
-        """Cut out the pixels of the tissue mask that a region lies in."""
-        if self.tissue is None:
-            return None
-        factor = self.tissue_downsampling
-        y1, x1 = -(-region.y1 // factor), -(-region.x1 // factor)
-        return self.tissue[region.y0 // factor : y1, region.x0 // factor : x1]
+    tissue: Tissue | None = None
 
 
 def segment(
@@ -165,14 +147,17 @@ def segment(
     SourceError, StoreError
         If an image cannot be read, or labels or the folder cannot be written or are there already.
     """
-    timings, folder = Timings(observe), folder.absolute()
+    folder = folder.absolute()
+    timings = Timings(logged(observe, folder))
     blob, header = read_model(model)
     check_images(images, header)
     digest = hashlib.sha256(blob).hexdigest()
     run = _run_of(images, digest, options)
     with TileLog(folder / LOG_NAME, run, overwrite=options.overwrite) as log:
         targets = [_target(image, header, folder, options, run) for image in images]
-        targets = _with_tissue(client, images, targets, options, timings)
+        tissues = find_tissues(client, images, header.downsampling, timings) if options.tissue_mask else {}
+        kept_targets = (target for target in targets if target.image.name in images)
+        targets = [replace(target, tissue=tissues.get(target.image.name)) for target in kept_targets]
         tasks = [task for target in targets for task in _tasks(target, header, digest)]
         kept = {str(target.path) for target in targets if target.is_kept}
         missing = [task for task in tasks if str(task) not in log.done or task.path not in kept]
@@ -184,7 +169,7 @@ def segment(
     for target in targets:
         provenance = {"model": digest, "run": run}
         finish_labels(target.path, target.template, header.classes[1:], _colors(header), provenance)
-    _draw(client, targets, header, folder, timings)
+    failures += _draw(client, targets, header, folder, images, timings)
     found = tuple(_measured(target, tasks, counts, header) for target in targets)
     with store_errors(str(folder)):
         _write_areas(found, folder / "areas.csv")
@@ -216,28 +201,15 @@ def _target(image: ImageMeta, header: ModelHeader, folder: Path, options: Segmen
     template = labels_template(image, shard)
     if not is_kept:
         create_labels(path, template, run)
-    return _Target(image, path, template, is_kept, None, _mask_downsampling(image, header))
-
-
-def _with_tissue(
-    client: Client, images: ImageSet, targets: Sequence[_Target], options: SegmentOptions, observe: Observer
-) -> list[_Target]:
-    masks: dict[str, NDArray[np.bool_]] = {}
-    stained = [t for t in targets if t.image.channel_names == RGB_NAMES and t.image.dtype == "uint8"]
-    if options.tissue_mask and stained:
-        tasks = [TissueTask(scaled(t.image, t.tissue_downsampling)) for t in stained]
-        outcomes = run_tasks(client, find_tissue, tasks, step="tissue", observe=observe)
-        masks = {str(task): mask for task, mask in images.results(outcomes, str)}
-    kept = [target for target in targets if target.image.name in images]
-    return [replace(target, tissue=masks.get(target.image.name)) for target in kept]
+    return _Target(image, path, template, is_kept)
 
 
 def _tasks(target: _Target, header: ModelHeader, model: str) -> Iterator[SegmentTask]:
     view = model_view(target.image, header, model)
     for region in target.template.regions(0):
-        tissue = target.tissue_in(region)
+        tissue = target.tissue.within(region) if target.tissue else None
         if tissue is None or tissue.any():
-            thresholds, factor = header.confidence_thresholds, target.tissue_downsampling
+            thresholds, factor = header.confidence_thresholds, target.tissue.downsampling if target.tissue else 1
             yield SegmentTask(view, region, str(target.path), thresholds, tissue, factor)
 
 
@@ -251,10 +223,18 @@ def _write_levels(client: Client, targets: Sequence[_Target], observe: Observer)
             if level < len(t.template.level_shapes)
             for region in t.template.regions(level)
         ]
-        _finish_all(client, write_level, tasks, f"level {level}", observe)
+        finish_tasks(client, write_level, tasks, f"level {level}", observe)
 
 
-def _draw(client: Client, targets: Sequence[_Target], header: ModelHeader, folder: Path, observe: Observer) -> None:
+def _draw(
+    client: Client,
+    targets: Sequence[_Target],
+    header: ModelHeader,
+    folder: Path,
+    images: ImageSet,
+    observe: Observer,
+) -> list[tuple[str, str]]:
+    """Draw the labels of all images; where errors are skipped, return which images could not be drawn, and why."""
     tasks = [
         DrawTask(
             model_view(t.image, header, ""),
@@ -266,17 +246,7 @@ def _draw(client: Client, targets: Sequence[_Target], header: ModelHeader, folde
         )
         for t in targets
     ]
-    _finish_all(client, draw_segmentation, tasks, "overlays", observe)
-
-
-def _finish_all(
-    client: Client, function: Callable[[Task], None], tasks: Sequence[Task], step: str, observe: Observer
-) -> None:
-    """Run tasks of which none may fail."""
-    with closing(run_tasks(client, function, tasks, step=step, observe=observe)) as outcomes:
-        for outcome in outcomes:
-            if isinstance(outcome, Failed):
-                raise outcome.error
+    return finish_tasks(client, draw_segmentation, tasks, "overlays", observe, skip_errors=images.skips_errors)
 
 
 def _measured(
@@ -286,13 +256,12 @@ def _measured(
     total = sum((counts[str(task)] for task in own if str(task) in counts), np.zeros(len(header.classes)))
     height, width = target.image.shape
     computed = sum(task.region.shape[0] * task.region.shape[1] for task in own)
-    share = 1.0 if target.tissue is None else float(target.tissue.mean())
     size_um = target.image.pixel_size_um
     return SegmentedImage(
         image=target.image.name,
         labels=str(target.path),
         n_pixels={name: int(total[value]) for value, name in enumerate(header.classes) if value},
-        n_tissue=round(share * height * width),
+        n_tissue=target.tissue.area(target.image.shape) if target.tissue else height * width,
         n_image=height * width,
         n_skipped=height * width - computed,
         pixel_mm2=size_um[0] * size_um[1] / 1e6 if size_um else None,
@@ -321,11 +290,6 @@ def _run_of(images: ImageSet, model: str, options: SegmentOptions) -> str:
     place = [options.beside_image, options.name]
     keys = [image_key(image) for image in images]
     return fingerprint({"model": model, "tissue_mask": options.tissue_mask, "place": place, "images": keys})
-
-
-def _mask_downsampling(image: ImageMeta, header: ModelHeader) -> int:
-    overview = int(2 ** max(0, np.ceil(np.log2(max(image.shape) / _OVERVIEW))))
-    return max(overview, _MASK_PIXEL * header.downsampling)
 
 
 def _colors(header: ModelHeader) -> list[str]:

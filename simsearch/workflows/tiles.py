@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from simsearch.workflows.image_set import ImageSet
 
 Task = TypeVar("Task")
+Result = TypeVar("Result")
 LOG_NAME = "tiles.jsonl"
 
 
@@ -42,12 +43,45 @@ def run_tiles(
     SimSearchError
         The first error, if the images do not skip errors.
     """
+    return finish_tasks(
+        client,
+        function,
+        tasks,
+        step,
+        observe,
+        skip_errors=images.skips_errors,
+        keep=lambda task, rows: log.add(str(task), rows),
+    )
+
+
+def finish_tasks(
+    client: Client,
+    function: Callable[[Task], Result],
+    tasks: Sequence[Task],
+    step: str,
+    observe: Observer,
+    *,
+    skip_errors: bool = False,
+    keep: Callable[[Task, Result], None] = lambda task, result: None,
+) -> list[tuple[str, str]]:
+    """Do tasks, and give what they return to `keep`.
+
+    Returns
+    -------
+    list of (str, str)
+        Names of the tasks that failed, and why.
+
+    Raises
+    ------
+    SimSearchError
+        The first error, unless errors are skipped.
+    """
     failures: list[tuple[str, str]] = []
     with closing(run_tasks(client, function, tasks, step=step, observe=observe)) as outcomes:
         for outcome in outcomes:
             if not isinstance(outcome, Failed):
-                log.add(str(outcome.task), outcome.result)
-            elif images.skips_errors:
+                keep(outcome.task, outcome.result)
+            elif skip_errors:
                 failures.append((str(outcome.task), str(outcome.error)))
             else:
                 raise outcome.error

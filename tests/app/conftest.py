@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,12 +15,14 @@ from simsearch.app.urls import Urls
 from simsearch.core.synthetic import CellField, cell_field
 from simsearch.io.render import ShownChannel
 from simsearch.workflows.study import Study, StudyOptions, create_study, open_study
+from tests.app.browser import find_chromium
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from distributed import Client
+    from playwright.sync_api import Browser
 
     from tests.conftest import SaveImage
 
@@ -72,3 +75,18 @@ def context(live: LiveStudy) -> PageContext:
     shown = (ShownChannel(0, "00FF00", 0, 1000), ShownChannel(1, "0000FF", 0, 1000))
     indices = {image.name: index for index, image in enumerate(live.study.images)}
     return PageContext(live, "ada", Document(), Urls("/lab", indices, shown, "v1"))
+
+
+@pytest.fixture(scope="module")  # while it runs, no test can have an event loop of its own
+def chromium() -> Iterator[Browser]:
+    """Start Chromium, where there is one."""
+    path = find_chromium()
+    if path is None:
+        if os.environ.get("CI"):
+            pytest.fail("expected chromium in CI, got none: apt-get install chromium")
+        pytest.skip("no chromium: apt-get install chromium")
+    api = pytest.importorskip("playwright.sync_api", reason="no playwright: install the test dependencies")
+    with api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
+        yield browser
+        browser.close()

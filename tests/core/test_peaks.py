@@ -161,3 +161,9 @@ def test_an_object_is_of_the_class_that_it_is_most_similar_to() -> None:
     far, low, other_image = peak("1", "a", 30, 0.5), peak("1", "b", 90, 0.3), peak("2", "a", 12, 0.6)
 
     assert objects([a, b, far, low, other_image], {"a": 0.4, "b": 0.4}) == [b, far, other_image]
+
+
+@pytest.mark.parametrize(("apart", "n_objects"), [(0.45, 2), (0.35, 1)])
+def test_touching_objects_are_two_if_they_are_smaller_than_their_patches(apart: float, n_objects: int) -> None:
+    near = [Peak("1", "a", 50.0, x, (60.0, 48.0), 0.9) for x in (50.0, 50.0 + 48 * apart)]
+    assert len(objects(near, {"a": 0.5})) == n_objects

@@ -60,7 +60,7 @@ def test_local_workers_are_processes_that_share_the_cores(processes: Client) -> 
     n_cores = len(os.sched_getaffinity(0))
     pids = processes.run(os.getpid)
     assert len(set(pids.values()) | {os.getpid()}) == 3
-    assert set(processes.nthreads().values()) == {1}
+    assert set(processes.nthreads().values()) == {2}
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         assert set(processes.run(os.environ.get, name).values()) == {str(max(1, n_cores // 2))}
 

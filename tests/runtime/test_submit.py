@@ -113,7 +113,7 @@ def test_only_a_window_of_tasks_is_in_flight(client: Client, monkeypatch: pytest
         return submit(*args, **options)
 
     monkeypatch.setattr(client, "submit", counted)
-    window = max(4, 3 * n_threads(client))
+    window = max(4, 2 * n_threads(client))
     outstanding = []
     for n_yielded, _ in enumerate(run_tasks(client, double, list(range(10 * window)), step="many")):
         outstanding.append(n_submitted - n_yielded)
@@ -215,7 +215,7 @@ def test_a_token_stops_a_step_even_while_no_task_finishes(
 
     def cancel_when_idle(event: Event) -> None:
         events(event)
-        if isinstance(event, Waiting):  # told while all that can run waits at the gate
+        if isinstance(event, Waiting) and len(events) > (0 in tasks):  # told while all that can run waits at the gate
             token.cancel()
 
     with pytest.raises(Cancelled, match="stopped as asked: what is done is kept"):

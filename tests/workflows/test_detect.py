@@ -116,6 +116,18 @@ def test_tables_hold_all_that_is_not_below_the_floor(report: DetectReport, train
     assert run["model"].endswith(f"@{trained.sha256}")
 
 
+def test_what_was_run_is_written_down(report: DetectReport, trained: TrainReport) -> None:
+    run = json.loads((report.folder / "run.json").read_text())
+    assert {"workflow", "finished", "python", "versions", "run", "options", "model", "header", "plates"} <= set(run)
+    assert run["options"] == {"floor": 0.05, "tile": None, "tissue_mask": True, "overwrite": False}
+    assert run["header"]["classes"] == ["background", *CLASSES]
+    assert run["confidence_thresholds"] == dict.fromkeys(CLASSES, 0.5)
+    assert len(run["images"]) == 3
+    assert {"simsearch", "torch", "zarr"} <= set(run["versions"])
+    first = json.loads((report.folder / "tiles.jsonl").read_text().splitlines()[0])
+    assert first == {"fingerprint": run["run"]}
+
+
 def test_a_higher_floor_leaves_low_detections_out(
     client: Client, report: DetectReport, trained: TrainReport, cells: Cells, tmp_path: Path
 ) -> None:

@@ -160,7 +160,7 @@ def tiles_in(folder: Path) -> list[str]:
 
 def content_of(folder: Path) -> dict[str, bytes]:
     """Read all results but what tells when and how they were made."""
-    own = ("run.json", "tiles.jsonl")
+    own = ("run.json", "tiles.jsonl", "events.jsonl")
     return {
         str(path.relative_to(folder)): path.read_bytes()
         for path in folder.rglob("*")

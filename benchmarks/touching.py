@@ -1,0 +1,269 @@
+"""Objects of one class that touch: how many are found, and where, by how peaks are told apart.
+
+    python benchmarks/touching.py discs --radii 12 16 20
+    python benchmarks/touching.py bccd
+
+Models are trained by `train_study` after a simulated user has curated; then each rule of telling peaks apart looks at
+the same maps of log odds. A rule is the radius of the window in which there is one peak of a class, in grid steps, and
+the distance within which objects compete, as a part of the patch's shorter side. ``--judge test`` is for the very end.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from scipy.ndimage import gaussian_filter
+from scipy.special import expit, logit
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # a script of the repository, not of the installed package
+
+from benchmarks.bccd import read_split
+from simsearch.core.metrics import match, precision_recall
+from simsearch.core.peaks import find_peaks, strongest
+from simsearch.core.tiles import Region
+from simsearch.io.truth_table import TrueObject
+from simsearch.io.writing import ImageTemplate, create_image, finish_image, write_region
+from simsearch.nn.model_file import model_from_bytes
+from simsearch.runtime import open_cluster
+from simsearch.runtime.views import framed_maps
+from simsearch.training.recipe import Schedule
+from simsearch.workflows import train
+from simsearch.workflows.image_set import find_image_set
+from simsearch.workflows.models import model_view
+from simsearch.workflows.peaks import peaks_of
+from simsearch.workflows.simulated_user import Behaviour, simulate_curation
+from simsearch.workflows.study import StudyOptions, create_study
+from simsearch.workflows.train import TrainOptions, train_study
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from simsearch.runtime import Client
+
+    Floats = NDArray[np.float64]
+
+_DATA = Path(os.environ.get("SIMSEARCH_DATA", Path(__file__).parents[2] / "shared/data"))
+_SCRATCH = Path(__file__).parent / "scratch" / "touching"
+GAPS = (-0.1, 0.0, 0.1, 0.25, 0.5)
+"""Between two discs, as a part of their diameter; overlapping where negative."""
+_SIDE = 480
+_PATCH, _RBC_PATCH = 48, 96
+_N_TRAIN, _N_JUDGED = 6, 10
+_FLOOR, _CONFIDENCE = 1e-4, 0.5
+_REACH = 0.3  # of the patch, as in the paper; on discs at most their radius
+_HALF_A_MINUTE = replace(
+    train.BRIEF,
+    clean=Schedule(3, 32, decay_every=2, decay=0.1, n_patches=128),
+    classifier=Schedule(8, 32, decay_every=5, decay=0.1, n_patches=128),
+)
+RULES = ((3, 0.5), (2, 0.5), (2, 0.4), (1, 0.5), (1, 0.4), (1, 0.33))
+"""The first is what simsearch did before, (1, 0.4) what it does."""
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Discs that touch, or one alone."""
+
+    gap: float | None
+    centres: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """An image to judge on: log odds of the class on the grid, and what is there."""
+
+    name: str
+    maps: NDArray[np.float32]
+    """(1, H + 2 m, W + 2 m), m being the largest radius of the rules; -inf outside."""
+    groups: Sequence[Group]
+
+
+def plant(rng: np.random.Generator, radius: float, n_groups: int = 26) -> tuple[NDArray[np.uint8], list[Group]]:
+    """Draw discs, alone, in pairs and in clusters, and say where they are."""
+    groups: list[Group] = []
+    while len(groups) < n_groups and rng.random() > 1e-3:
+        gap = rng.choice(GAPS) if rng.random() > 0.2 else None
+        n = 1 if gap is None else int(rng.choice([2, 2, 3, 4]))
+        centres = [rng.uniform(1.5 * _PATCH / 2, _SIDE - 1.5 * _PATCH / 2, 2)]
+        for _ in range(200):
+            if len(centres) == n:
+                break
+            angle, at = rng.uniform(0, 2 * np.pi), centres[rng.integers(len(centres))]
+            new = at + 2 * radius * (1 + (gap or 0.0)) * np.array([np.sin(angle), np.cos(angle)])
+            apart = min(np.hypot(*(new - other)) for other in centres)
+            if apart > 2 * radius * (1 + (gap or 0.0)) * 0.999 and np.all((new > _PATCH / 2) & (new < _SIDE - 24)):
+                centres.append(new)
+        others = np.concatenate([np.empty((0, 2)), *(group.centres for group in groups)])
+        far = all(np.hypot(*(others - centre).T).min(initial=np.inf) > 2 * radius + _PATCH / 2 for centre in centres)
+        if far and len(centres) == n:
+            groups.append(Group(gap, np.array(centres)))
+    return _draw(rng, radius, np.concatenate([group.centres for group in groups])), groups
+
+
+def _draw(rng: np.random.Generator, radius: float, centres: Floats) -> NDArray[np.uint8]:
+    y, x = np.mgrid[:_SIDE, :_SIDE]
+    image = 40 + 10 * gaussian_filter(rng.standard_normal((_SIDE, _SIDE)), 12) * 12
+    for centre in centres:
+        distance = np.hypot(y - centre[0], x - centre[1])
+        inside = np.clip(radius + 0.5 - distance, 0, 1)
+        brightness = rng.uniform(110, 150) * (1 - 0.35 * np.clip(distance / radius, 0, 1) ** 2)
+        image = image * (1 - inside) + brightness * inside
+    return np.clip(gaussian_filter(image, 0.8) + rng.normal(0, 6, image.shape), 0, 255).astype(np.uint8)
+
+
+def _save(path: Path, pixels: NDArray[np.uint8]) -> Path:
+    n = len(pixels)
+    template = ImageTemplate(
+        n, pixels.shape[1:], "uint8", ("R", "G", "B")[:n], ("FF0000", "00FF00", "0000FF")[:n], shard=512, n_levels=1
+    )
+    create_image(path, template)
+    write_region(path, 0, Region(0, pixels.shape[1], 0, pixels.shape[2]), pixels)
+    finish_image(path, template)
+    return path
+
+
+def _train(
+    client: Client, folder: Path, images: Sequence[Path], truth: Sequence[TrueObject], name: str, side: int
+) -> Path:
+    display = tuple(path.name.removesuffix(".ome.zarr") for path in images)
+    study = create_study(folder / "study", images, StudyOptions(display=display))
+    curation = simulate_curation(client, study, truth, Behaviour((name,), (side, side)))
+    return train_study(client, study, curation, TrainOptions(selflearn=False)).model
+
+
+def _picture(image: Path, model_path: Path, groups: Sequence[Group]) -> tuple[Picture, object]:
+    model, header = model_from_bytes(model_path.read_bytes())
+    (meta,) = find_image_set([image])
+    view = model_view(meta, header, "")
+    height, width = view.grid_shape
+    maps = framed_maps(model.trunk, view, Region(0, height, 0, width), lambda found: model.log_odds_maps(found)[1:])
+    widest = max(radius for radius, _ in RULES)
+    cut = view.peak_radius
+    inner = maps[:, cut:-cut, cut:-cut]
+    return Picture(
+        meta.name, np.pad(inner, ((0, 0), (widest, widest), (widest, widest)), constant_values=-np.inf), groups
+    ), view
+
+
+def _found(picture: Picture, view: object, rule: tuple[int, float], side: int) -> tuple[Floats, Floats]:
+    """Return the places and the confidences of objects."""
+    radius, fraction = rule
+    widest = max(radius for radius, _ in RULES)
+    cut = widest - radius
+    values = picture.maps[0, cut : picture.maps.shape[1] - cut, cut : picture.maps.shape[2] - cut]
+    peaks = find_peaks(values, radius, float(logit(_FLOOR)))
+    table = np.column_stack([np.zeros(len(peaks)), peaks])
+    table[:, 3] = expit(table[:, 3])
+    columns = peaks_of(table, view, ("object",), (side, side))
+    points = np.stack([columns.y, columns.x], axis=1)
+    kept = strongest(points, columns.score, fraction * side)
+    return points[kept], columns.score[kept]
+
+
+def judge(
+    pictures: Sequence[tuple[Picture, object]], rule: tuple[int, float], side: int, reach: float
+) -> dict[str, float]:
+    """Return count bias by gap and in all, median error of centres in px, and average precision."""
+    hits, scores, errors, n_true, n_high = [], [], [], [], 0
+    by_gap: dict[float | None, list[int]] = {}
+    for picture, view in pictures:
+        points, confidences = _found(picture, view, rule, side)
+        centres = np.concatenate([group.centres for group in picture.groups]).reshape(-1, 2)
+        hits.append(match(points, confidences, centres, reach))
+        scores.append(confidences)
+        n_true.append(len(centres))
+        high = points[confidences >= _CONFIDENCE]
+        n_high += len(high)
+        distances = np.hypot(*(high[:, None] - centres[None]).transpose(2, 0, 1))
+        nearest = distances.argmin(axis=1) if len(high) else np.empty(0, int)
+        errors += [d for d in (distances.min(axis=1) if len(high) else ()) if d < reach]
+        owner = np.repeat(np.arange(len(picture.groups)), [len(g.centres) for g in picture.groups])
+        for index, group in enumerate(picture.groups):
+            counts = by_gap.setdefault(group.gap, [0, 0])
+            counts[0] += int(sum(owner[nearest] == index))
+            counts[1] += len(group.centres)
+    curve = precision_recall(hits, scores, sum(n_true))
+    result = {"count": n_high / sum(n_true), "px": float(np.median(errors)), "AP": curve.average_precision}
+    if len(by_gap) > 1:
+        result |= {
+            ("alone" if gap is None else f"gap {gap:g}"): a / b
+            for gap, (a, b) in sorted(by_gap.items(), key=lambda item: -9 if item[0] is None else item[0])
+        }
+    return result
+
+
+def discs(client: Client, radius: int) -> list[tuple[Picture, object]]:
+    """Train on discs of a radius, and compute the maps of others."""
+    folder = _SCRATCH / f"discs-{radius}"
+    rng = np.random.default_rng(radius)
+    planted = [plant(rng, radius) for _ in range(_N_TRAIN + _N_JUDGED)]
+    paths = [_save(folder / f"d{i}.ome.zarr", pixels[None]) for i, (pixels, _) in enumerate(planted)]
+    truth = [
+        TrueObject(f"d{i}", "disc", y, x)
+        for i, (_, groups) in enumerate(planted[:_N_TRAIN])
+        for group in groups
+        for y, x in group.centres
+    ]
+    model = folder / "model.safetensors"
+    if not model.exists():
+        model.write_bytes(_train(client, folder, paths[:_N_TRAIN], truth, "disc", _PATCH).read_bytes())
+    return [_picture(path, model, groups) for path, (_, groups) in list(zip(paths, planted, strict=True))[_N_TRAIN:]]
+
+
+def bccd(client: Client, split: str, n_images: int) -> list[tuple[Picture, object]]:
+    """Train on red blood cells of the training split, and compute the maps of another."""
+    folder = _SCRATCH / "bccd"
+    learned, judged = read_split(_DATA / "bccd", "train")[:8], read_split(_DATA / "bccd", split)[:n_images]
+    paths = [_save(folder / f"{smear.name}.ome.zarr", smear.pixels) for smear in (*learned, *judged)]
+    truth = [TrueObject(s.name, "RBC", b.y, b.x) for s in learned for b in s.boxes if b.class_name == "RBC"]
+    model = folder / "model.safetensors"
+    if not model.exists():
+        model.write_bytes(_train(client, folder, paths[:8], truth, "RBC", _RBC_PATCH).read_bytes())
+    pictures = []
+    for path, smear in zip(paths[8:], judged, strict=True):
+        centres = np.array([(b.y, b.x) for b in smear.boxes if b.class_name == "RBC"]).reshape(-1, 2)
+        pictures.append(_picture(path, model, [Group(None, centres)]))
+    return pictures
+
+
+def show(title: str, pictures: Sequence[tuple[Picture, object]], side: int, reach: float) -> None:
+    """Print a table, a rule a line."""
+    for number, rule in enumerate(RULES):
+        result = judge(pictures, rule, side, reach)
+        if not number:
+            print(f"\n{title}\n| window, steps | distance | {' | '.join(result)} |\n|{' --- |' * (len(result) + 2)}")
+        print(f"| {rule[0]} | {rule[1]:g} | {' | '.join(f'{value:.3f}' for value in result.values())} |", flush=True)
+
+
+def main() -> None:
+    """Run and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", nargs="+", choices=["discs", "bccd"])
+    parser.add_argument("--radii", nargs="+", type=int, default=[12, 16, 20])
+    parser.add_argument("--judge", default="val", choices=["val", "test"])
+    parser.add_argument("--images", type=int, default=40, help="of BCCD to judge on")
+    parser.add_argument("--brief", action="store_true", help="train for half a minute")
+    options = parser.parse_args()
+    if options.brief:
+        train.BRIEF = _HALF_A_MINUTE
+    torch.set_num_threads(2)
+    with open_cluster("threads:1") as client:
+        for radius in options.radii if "discs" in options.what else ():
+            title = f"Discs of radius {radius}, patch {_PATCH} px: found / true, error of centres, average precision"
+            show(title, discs(client, radius), _PATCH, min(radius, _REACH * _PATCH))
+        if "bccd" in options.what:
+            title = f"BCCD, RBC, patch {_RBC_PATCH} px, {options.images} images of {options.judge}"
+            show(title, bccd(client, options.judge, options.images), _RBC_PATCH, _REACH * _RBC_PATCH)
+
+
+if __name__ == "__main__":
+    main()

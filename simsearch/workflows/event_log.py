@@ -1,0 +1,61 @@
+"""What happens in a run, a line an event, for whoever has no terminal to look at."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from simsearch.io.writing import store_errors
+from simsearch.runtime.events import Waiting
+from simsearch.runtime.rates import Rates
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from simsearch.runtime.events import Event, Observer
+
+EVENTS_NAME = "events.jsonl"
+
+
+def logged(observe: Observer, folder: Path) -> Observer:
+    """Write events to a folder before they are passed on.
+
+    Parameters
+    ----------
+    observe : callable
+        Gets the events too.
+    folder : Path
+        Gets ``events.jsonl``, made at the first event. A line is a JSON object: ``time`` (ISO 8601, UTC), ``event``,
+        what the event tells (``step``, ``task``, ``message``) and where the step is (``n_tasks``, ``n_done``,
+        ``n_failed``, ``n_pixels``, ``n_pixels_done``, ``tasks_per_s``, ``mpx_per_s``, ``eta_s``). Those of a run that
+        goes on follow those of the one that was stopped.
+    """
+    rates, path = Rates(), folder / EVENTS_NAME
+
+    def write(event: Event) -> None:
+        if not isinstance(event, Waiting):
+            line = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "event": type(event).__name__}
+            with store_errors(str(path)):
+                folder.mkdir(parents=True, exist_ok=True)
+                with path.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps(line | _facts(event, rates)) + "\n")
+        observe(event)
+
+    return write
+
+
+def _facts(event: Event, rates: Rates) -> dict[str, object]:
+    progress = rates.take(event)
+    if progress is None:
+        return asdict(event)
+    eta_s = progress.eta_s
+    return {
+        **asdict(event),
+        **asdict(progress),  # the pixels of the step, not of the task
+        "seconds": round(progress.seconds, 3),
+        "tasks_per_s": round(progress.tasks_per_s, 3),
+        "mpx_per_s": round(progress.mpx_per_s, 3),
+        "eta_s": None if eta_s is None else round(eta_s, 1),
+    }
