@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 from simsearch.errors import StoreError
 from simsearch.io.wells import parse_well
 from simsearch.workflows.objects import GEOJSON_NAME, OBJECTS_NAME, PLATES_NAME, RUN_NAME, TABLE_NAME
-from simsearch.workflows.plate_report import REPORT_NAMES
+from simsearch.workflows.plate_report import DOSES_NAME, REPORT_NAMES, WELLS_NAME
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from simsearch.workflows.study import Study
 
@@ -195,7 +195,7 @@ def _read(path: Path) -> ResultView | None:
             n_images=report["n_images"] if is_detection else len(report["images"]),
             n_objects=report["n_objects"] if is_detection else {},
             confidence_thresholds=thresholds,
-            plates=tuple(_plates(folder)),
+            plates=tuple(_plates(folder, run["header"]["classes"][1:])),
             areas=tuple(_areas(folder / "areas.csv")),
             labels=() if is_detection else tuple(each["labels"] for each in report["images"]),
             overlays=tuple(sorted((folder / "overlays").rglob("*.png"))),
@@ -206,27 +206,26 @@ def _read(path: Path) -> ResultView | None:
         return None
 
 
-def _plates(folder: Path) -> Iterable[PlateResult]:
-    for path in sorted((folder / PLATES_NAME).glob(f"*/{REPORT_NAMES[0]}")):
-        wells = [_well(row) for row in _rows(path)]
-        doses = [_dose(row) for row in _rows(path.with_name(REPORT_NAMES[2]))]
+def _plates(folder: Path, classes: Sequence[str]) -> Iterable[PlateResult]:
+    for path in sorted((folder / PLATES_NAME).glob(f"*/{WELLS_NAME}")):
+        wells = [_well(row, classes) for row in _rows(path)]
+        doses = [_dose(row) for row in _rows(path.with_name(DOSES_NAME))]
         pictures = tuple(
             each for name in REPORT_NAMES if (each := path.with_name(name)).suffix == ".png" and each.exists()
         )
         yield PlateResult(path.parent.name, tuple(wells), tuple(doses), pictures)
 
 
-def _well(row: Mapping[str, str]) -> WellResult:
-    counts = {name.removeprefix(_COUNT): int(value) for name, value in row.items() if name.startswith(_COUNT)}
-    numbers = {f"{kind}{name}" for name in counts for kind in (_COUNT, _FRACTION, _SCORE)}
+def _well(row: Mapping[str, str], classes: Sequence[str]) -> WellResult:
+    numbers = {f"{kind}{name}" for name in classes for kind in (_COUNT, _FRACTION, _SCORE)}
     well = parse_well(row["well"])
     return WellResult(
         well=row["well"],
         row=well.row if well else 0,
         column=well.column if well else 0,
         treatment={name: value for name, value in row.items() if name not in numbers | {"plate", "well"}},
-        counts=counts,
-        fractions={name: _number(row[f"{_FRACTION}{name}"]) for name in counts},
+        counts={name: int(row[f"{_COUNT}{name}"]) for name in classes},
+        fractions={name: _number(row[f"{_FRACTION}{name}"]) for name in classes},
     )
 
 
@@ -263,7 +262,7 @@ def _files(folder: Path) -> Iterable[Path]:
         if (folder / name).exists():
             yield folder / name
     for name in REPORT_NAMES:
-        yield from sorted((folder / PLATES_NAME).glob(f"*/{name}"))
+        yield from sorted(path for path in (folder / PLATES_NAME).glob(f"*/{name}") if path.is_file())
     yield from sorted((folder / GEOJSON_NAME).rglob("*.geojson"))
     yield folder / RUN_NAME
 
