@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 PATIENCE_S = 240.0
 """How long to wait for anything: a busy machine is no bug."""
 
+LONG_PATIENCE_S = 1200.0
+"""How long to wait for a training, which takes a minute on two idle cores."""
+
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
 """Of processes: this copy of simsearch is run."""
 
@@ -46,15 +49,15 @@ def find_chromium() -> str | None:
     return next((path for name in names if (path := shutil.which(name))), None)
 
 
-def wait_until(is_so: Callable[[], object], what: str) -> Any:  # noqa: ANN401  what the function gives
+def wait_until(is_so: Callable[[], object], what: str, patience_s: float = PATIENCE_S) -> Any:  # noqa: ANN401  what the function gives
     """Ask again and again until something is so, and return it."""
-    end = time.monotonic() + PATIENCE_S
+    end = time.monotonic() + patience_s
     while time.monotonic() < end:
         found = is_so()
         if found:
             return found
         time.sleep(0.05)
-    raise AssertionError(f"expected {what} within {PATIENCE_S:g} s")
+    raise AssertionError(f"expected {what} within {patience_s:g} s")
 
 
 @dataclass

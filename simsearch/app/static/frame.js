@@ -33,6 +33,8 @@
     const target = event.composedPath()[0];
     const isTyping = target.matches?.("input:not([type=range]):not([type=checkbox]), textarea, select, [contenteditable]");
     if (isTyping || event.altKey || byId("help").open) return;
+    const moves = /^(Arrow|Home|End|Page)/.test(event.key); // a slider that is focused takes these
+    if (moves && target.matches?.("input, [role=tab]")) return;
     const name = nameOf(event);
     const found = keys.find((key) => key.names.includes(name));
     if (!found) return;

@@ -1,6 +1,7 @@
 // The scripts' half of islands: parts come down as JSON and are drawn, messages go up. The other half is island.py.
 (() => {
   const app = window.simsearch;
+  const PATIENCE_MS = 30000;
   const islands = {};
   let doc = null;
 
@@ -83,9 +84,14 @@
   const waiting = [];
   app.ready = (listener) => (doc ? listener(doc) : waiting.push(listener));
 
+  const began = Date.now();
   function find() {
     const found = window.Bokeh?.documents?.[0];
-    if (!found || !found.get_model_by_name("frame")) return void setTimeout(find, 20);
+    if (!found || !found.get_model_by_name("frame")) {
+      if (Date.now() - began > PATIENCE_MS) app.lost?.();
+      else setTimeout(find, 20);
+      return;
+    }
     doc = found;
     doc.on_event("connection_lost", () => app.lost?.());
     for (const name of Object.keys(islands)) start(name);
