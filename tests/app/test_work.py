@@ -21,10 +21,11 @@ from simsearch.core.synthetic import CYTOPLASM, NUCLEUS, CellField
 from simsearch.curation.actions import AddClass, Batch, SetConfidenceThreshold, SetSimilarityThreshold
 from simsearch.curation.marks import AcceptBackground, AcceptClass, AddPrototypes, FlagNegatives
 from simsearch.curation.state import Patch
-from simsearch.errors import ConfigError
+from simsearch.errors import ConfigError, CurationError
 from simsearch.runtime import train_tasks
 from simsearch.training.recipe import Schedule, TrainingConfig
 from simsearch.workflows import train
+from simsearch.workflows.live_search import LiveSearch
 from simsearch.workflows.predict import NOTE
 from simsearch.workflows.study import Study, open_study, read_curation
 from simsearch.workflows.train import TrainOptions, clean_objects
@@ -232,13 +233,22 @@ def test_flags_and_thresholds_compute_nothing(live: LiveStudy, cell_fields: dict
 def test_what_is_asked_for_is_not_done_in_the_thread_that_asks(
     live: LiveStudy, cell_fields: dict[str, CellField], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked, worked = threading.current_thread(), []
-    for target in ("simsearch.app.suggesting.prepare_suggestions", "simsearch.app.live.do_request"):
-        monkeypatch.setattr(target, lambda *_, **__: worked.append(threading.current_thread()))
+    asked = threading.current_thread()
+    worked: dict[str, threading.Thread] = {}
+
+    def note(what: str) -> Callable[..., None]:
+        def work(*_: object, **__: object) -> None:
+            worked[what] = threading.current_thread()
+            raise CurationError("expected nothing more")
+
+        return work
+
+    monkeypatch.setattr(LiveSearch, "find", note("suggestions"))
+    monkeypatch.setattr("simsearch.app.live.do_request", note("training"))
     draw(live, cell_fields)
     live.start_training("ada", TrainOptions())
-    wait(lambda: len(worked) >= 2)
-    assert asked not in worked
+    wait(lambda: set(worked) == {"suggestions", "training"})
+    assert asked not in worked.values()
 
 
 def test_channels_are_reported_once_measured(live: LiveStudy) -> None:
