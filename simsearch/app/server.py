@@ -103,6 +103,11 @@ class StudyServer(BaseServer):
         super().stop(wait)
         self._pictures.close()
 
+    async def close(self) -> None:
+        """Answer nobody any more, and hang up on those who are connected."""
+        self.stop()
+        await self._http.close_all_connections()
+
 
 def make_server(live: LiveStudy, options: ServeOptions, site: Site) -> StudyServer:
     """Make the server of a study, listening; not started yet.

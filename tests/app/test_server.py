@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import http.client
 import json
 import re
-import threading
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass, replace
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
@@ -18,7 +16,6 @@ import pytest
 from bokeh.models import Div
 from bokeh.util.token import get_token_payload
 from PIL import Image
-from tornado.ioloop import IOLoop
 
 from simsearch.app.auth import decide_access
 from simsearch.app.context import Page
@@ -28,9 +25,9 @@ from simsearch.app.server import ServeOptions, Site, StudyServer, make_server
 from simsearch.app.urls import FULL_ZOOM, Urls
 from simsearch.errors import ConfigError
 from simsearch.io.render import Picture, ShownChannel, render_damage
+from tests.app.serving import serving
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from simsearch.app.context import PageContext, PageFunction
@@ -135,34 +132,6 @@ class Browser:
                 return stream.read(length)
 
 
-@contextmanager
-def serving(live: LiveStudy, options: ServeOptions | None = None, site: Site = SITE) -> Iterator[StudyServer]:
-    """Serve in a thread with an event loop of its own."""
-    started, made = threading.Event(), []
-
-    def serve() -> None:
-        async def until_stopped() -> None:
-            server = make_server(live, options or ServeOptions("tester"), site)
-            server.start()
-            made.append((server, IOLoop.current(), stop))
-            started.set()
-            await stop.wait()
-            server.stop()
-
-        stop = asyncio.Event()
-        asyncio.run(until_stopped())
-
-    thread = threading.Thread(target=serve)
-    thread.start()
-    assert started.wait(30)
-    server, loop, stop = made[0]
-    try:
-        yield server
-    finally:
-        loop.add_callback(stop.set)
-        thread.join(30)
-
-
 def urls_of(live: LiveStudy, server: StudyServer) -> Urls:
     """Make addresses as pages do."""
     shown = (ShownChannel(0, "00FF00", 0.0, 300.0), ShownChannel(1, "0000FF", 0.0, 300.0))
@@ -174,7 +143,7 @@ def tile(template: str, z: int = FULL_ZOOM, x: int = 0, y: int = 0) -> str:
 
 
 def test_the_own_machine_needs_no_login(live: LiveStudy) -> None:
-    with serving(live) as server:
+    with serving(live, SITE) as server:
         browser = Browser(server)
         home = browser.get("/")
         assert (home.status, home.headers["Location"]) == (302, "/images")
@@ -186,7 +155,7 @@ def test_the_own_machine_needs_no_login(live: LiveStudy) -> None:
 
 
 def test_pictures_can_be_had_and_kept(live: LiveStudy) -> None:
-    with serving(live) as server:
+    with serving(live, SITE) as server:
         browser, urls = Browser(server), urls_of(live, server)
         answers = {
             name: browser.get(path)
@@ -239,14 +208,14 @@ def test_pictures_can_be_had_and_kept(live: LiveStudy) -> None:
     ],
 )
 def test_what_does_not_exist_is_refused(live: LiveStudy, path: str, status: int, words: str) -> None:
-    with serving(live) as server:
+    with serving(live, SITE) as server:
         answer = Browser(server).get(path)
         assert answer.status == status
         assert words in answer.text
 
 
 def test_a_damaged_chunk_is_a_hatched_tile_that_is_asked_for_again(live: LiveStudy, tmp_path: Path) -> None:
-    with serving(live) as server:
+    with serving(live, SITE) as server:
         browser, urls = Browser(server), urls_of(live, server)
         server._pictures.image(0)  # described while it was whole
         broken = replace(server._pictures.image(0), path=str(tmp_path / "gone.ome.zarr"))
@@ -270,7 +239,7 @@ def secured(live: LiveStudy) -> dict[str, str]:
 
 
 def test_strangers_get_nothing(live: LiveStudy) -> None:
-    with serving(live, ServeOptions("tester", token=TOKEN)) as server:
+    with serving(live, SITE, ServeOptions("tester", token=TOKEN)) as server:
         stranger = Browser(server)
         assert {name: stranger.get(path).status for name, path in secured(live).items()} == dict.fromkeys(
             secured(live), 401
@@ -292,7 +261,7 @@ def test_strangers_get_nothing(live: LiveStudy) -> None:
 
 
 def test_logging_in_needs_the_token_and_the_form(live: LiveStudy) -> None:
-    with serving(live, ServeOptions("tester", token=TOKEN)) as server:
+    with serving(live, SITE, ServeOptions("tester", token=TOKEN)) as server:
         assert server.url == f"http://127.0.0.1:{server.port}/login#{TOKEN}"
         browser = Browser(server)
         assert browser.ask("POST", "/login", urlencode({"token": TOKEN})).status == 403  # without the form's secret
@@ -317,7 +286,7 @@ def test_logging_in_needs_the_token_and_the_form(live: LiveStudy) -> None:
 
 
 def test_the_login_leads_to_no_other_site(live: LiveStudy) -> None:
-    with serving(live, ServeOptions("tester", token=TOKEN)) as server:
+    with serving(live, SITE, ServeOptions("tester", token=TOKEN)) as server:
         for wanted in ("https://evil.example", "//evil.example", "/\\evil.example", "javascript:alert(1)"):
             form = Browser(server).get("/login?" + urlencode({"next": wanted})).text
             assert 'name="next" value="/"' in form
@@ -325,7 +294,7 @@ def test_the_login_leads_to_no_other_site(live: LiveStudy) -> None:
 
 
 def test_a_session_belongs_to_who_opened_it(live: LiveStudy) -> None:
-    with serving(live, ServeOptions("tester", token=TOKEN)) as server:
+    with serving(live, SITE, ServeOptions("tester", token=TOKEN)) as server:
         ada, eve = Browser(server), Browser(server)
         ada.log_in(user="ada")
         eve.log_in(user="eve")
@@ -334,7 +303,7 @@ def test_a_session_belongs_to_who_opened_it(live: LiveStudy) -> None:
 
 
 def test_pages_of_other_sites_cannot_connect(live: LiveStudy) -> None:
-    with serving(live) as server:
+    with serving(live, SITE) as server:
         browser = Browser(server)
         session_token = browser.session_token()
         assert browser.connect(session_token, origin="http://evil.example") == 403
@@ -345,7 +314,7 @@ def test_pages_of_other_sites_cannot_connect(live: LiveStudy) -> None:
 
 
 def test_a_session_tells_no_headers_and_cookies(live: LiveStudy) -> None:
-    with serving(live, ServeOptions("tester", token=TOKEN)) as server:
+    with serving(live, SITE, ServeOptions("tester", token=TOKEN)) as server:
         browser = Browser(server)
         browser.log_in()
         found = re.search(r'"token":"([^"]+)"', browser.get("/images", Authorization="Bearer secret").text)
@@ -357,7 +326,7 @@ def test_a_session_tells_no_headers_and_cookies(live: LiveStudy) -> None:
 
 
 def test_all_answers_carry_the_headers_that_browsers_protect_with(live: LiveStudy) -> None:
-    with serving(live, ServeOptions("tester", token=TOKEN)) as server:
+    with serving(live, SITE, ServeOptions("tester", token=TOKEN)) as server:
         browser = Browser(server)
         for path in ("/login", "/images", "/tiles/0/0/0/0", "/static/js/bokeh.min.js", "/nothing"):
             headers = browser.get(path).headers
@@ -369,7 +338,7 @@ def test_all_answers_carry_the_headers_that_browsers_protect_with(live: LiveStud
 
 def test_behind_a_reverse_proxy_all_is_under_the_prefix(live: LiveStudy) -> None:
     options = ServeOptions("tester", prefix="/lab/study/", token=TOKEN, origins=("lab.example",))
-    with serving(live, options) as server:
+    with serving(live, SITE, options) as server:
         browser = Browser(server)
         assert browser.get("/images").status == 404
         assert urlsplit(browser.get("/lab/study/").headers["Location"]).path == "/lab/study/login"
@@ -397,7 +366,7 @@ def test_an_auth_module_decides_instead(live: LiveStudy, tmp_path: Path) -> None
     module.write_text(
         "def get_user(handler):\n    return handler.request.headers.get('X-User')\n\nlogin_url = '/sign-in'\n"
     )
-    with serving(live, ServeOptions("tester", auth_module=module)) as server:
+    with serving(live, SITE, ServeOptions("tester", auth_module=module)) as server:
         browser = Browser(server)
         assert server.url.endswith(f":{server.port}/")
         assert browser.get(secured(live)["tile"]).status == 401
@@ -466,5 +435,5 @@ def test_only_files_in_the_study_can_be_downloaded(tmp_path: Path) -> None:
 
 
 def test_a_port_that_is_taken_is_said_so(live: LiveStudy) -> None:
-    with serving(live) as server, pytest.raises(ConfigError, match=r"--address or --port"):
+    with serving(live, SITE) as server, pytest.raises(ConfigError, match=r"--address or --port"):
         make_server(live, ServeOptions("tester", port=server.port or 0), SITE)

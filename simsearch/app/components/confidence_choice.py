@@ -12,6 +12,7 @@ from bokeh.models import ColumnDataSource
 from simsearch.app.components.frame import job_part
 from simsearch.app.components.island import Island, Part, Wire
 from simsearch.app.components.scene import Scene, prediction_scene
+from simsearch.core.peaks import NEAREST
 from simsearch.curation.actions import Batch, SetConfidenceThreshold
 from simsearch.errors import SimSearchError
 from simsearch.workflows.confidence import THRESHOLDS
@@ -106,7 +107,7 @@ class ConfidenceChoice:
         self._found = found
         self.peaks.data = found_columns(found)
         if found is not None:
-            self._island.send(about={"note": found.note, "problem": "", "distance": min(model.patch_shape) / 2})
+            self._island.send(about={"note": found.note, "problem": "", "distance": NEAREST * min(model.patch_shape)})
         self._island.send(progress=progress_part(snapshot, found))
         self._draw(snapshot, model)
 

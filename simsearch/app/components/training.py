@@ -67,6 +67,7 @@ class Training:
         self._island.send(
             patches={
                 "crop": urls.crop_template(curation.patch_shape, shown, _CROP_PX) if curation.patch_shape else None,
+                "aspect": curation.patch_shape[1] / curation.patch_shape[0] if curation.patch_shape else 1.0,
                 "roles": [role_part(*role, urls.indices) for role in roles(curation)],
             },
             about={

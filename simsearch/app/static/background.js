@@ -4,6 +4,7 @@
   const { h, icon } = app;
   const body = document.getElementById("background-body");
   const accept = document.getElementById("background-accept");
+  const NOTHING = "Nothing more: all else is marked or found.";
   const KINDS = [
     ["difficult", "Like what you look for", "Most alike of all that is not marked. Look closely: here is what the model would mix up."],
     ["easy", "Like nothing you look for", "Least alike. Something you look for is rarely here."],
@@ -16,7 +17,7 @@
     let grids = null;
     const pressed = new Set(); // clicked here, and not yet told by the server
 
-    const place = (image) => patches.images[image];
+    const place = (image) => app.imageName?.(patches.images[image], patches.images) ?? patches.images[image];
     const url = ({ image, y, x }) => patches.crop.replace("{I}", image).replace("{Y}", y).replace("{X}", x);
 
     function makeGrid(kind) {
@@ -35,8 +36,8 @@
           tile.classList.toggle("flagged", isFlagged);
           tile.setAttribute("aria-pressed", String(isFlagged));
           tile.setAttribute("aria-label", `${isFlagged ? "Not background" : "Background"}: row ${Math.round(item.y)}, column ${Math.round(item.x)} of ${place(item.image)}`);
-          tile.title = place(item.image);
-          tile.querySelector(".label").textContent = place(item.image).split("/").slice(-2).join("/");
+          tile.title = patches.images[item.image];
+          tile.querySelector(".label").textContent = place(item.image);
         },
         act(index) {
           const item = items()[index];
@@ -70,6 +71,7 @@
       }
       for (const [kind] of KINDS) {
         document.getElementById(`n-${kind}`).textContent = patches[kind].length;
+        grids[kind].element.dataset.empty = patches[kind].length || about.state === "computing" ? "" : NOTHING;
         if (grids[kind].count !== patches[kind].map((item) => item.id).join()) {
           grids[kind].count = patches[kind].map((item) => item.id).join();
           grids[kind].grid.reset(patches[kind].length);

@@ -52,7 +52,7 @@
 
     function count() {
       const peaks = peaksOf();
-      if (!peaks || !rivals) return;
+      if (!peaks || !rivals || !classes.length) return;
       const isKept = objects(peaks);
       const counts = new Array(classes.length).fill(0);
       const rows = classes.map(() => []); // of the image that is seen, in the order of the viewer's own columns

@@ -63,7 +63,7 @@
       const url = ({ image, y, x }) => patches.crop.replace("{I}", image).replace("{Y}", y).replace("{X}", x);
       return h("div", { class: "role-row" },
         h("div", { class: "role-words" }, h("span", { class: "swatch", style: { "--color": each.color } }), h("strong", {}, each.class || "background"), h("span", { class: "chip number" }, each.n.toLocaleString("en"))),
-        each.n ? h("div", { class: "strip" }, each.shown.map((item) => h("img", { src: url(item), alt: "", loading: "lazy", decoding: "async" })), each.n > each.shown.length ? h("span", { class: "small quiet" }, `and ${(each.n - each.shown.length).toLocaleString("en")} more`) : null)
+        each.n ? h("div", { class: "strip", style: { "--aspect": patches.aspect } }, each.shown.map((item) => h("img", { src: url(item), alt: "", loading: "lazy", decoding: "async" })), each.n > each.shown.length ? h("span", { class: "small quiet" }, `and ${(each.n - each.shown.length).toLocaleString("en")} more`) : null)
           : h("p", { class: "small quiet" }, each.role === "background" ? "None accepted." : "None yet."));
     }
 
