@@ -71,7 +71,9 @@
     for (const [part, draw] of Object.entries(parts)) {
       const property = wire.properties[part];
       if (!property) continue;
-      const redraw = () => draw(JSON.parse(wire[part]));
+      const redraw = () => {
+        try { draw(JSON.parse(wire[part])); } catch (error) { reportError(error); } // one part must not stop the others
+      };
       property.change.connect(redraw);
       if (wire[part] !== "null") redraw();
     }
