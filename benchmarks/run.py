@@ -16,6 +16,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # a script of the repository
 from benchmarks import (
     conversion,
     detect_speed,
+    live,
     memory,
     results_memory,
     scale_tables,
@@ -101,6 +102,13 @@ def results(scratch: Path, options: argparse.Namespace) -> None:
             )
 
 
+def waits(scratch: Path, options: argparse.Namespace) -> None:
+    """Print how long a person waits for suggestions."""
+    print("\nSuggestions on six displayed images of 2,048 x 2,048 px\n| what | ms |\n| --- | --- |")
+    for what, seconds in live.run(side=2048, n_prototypes=8):
+        print(f"| {what} | {1000 * seconds:.1f} |", flush=True)
+
+
 def memory_of(scratch: Path, options: argparse.Namespace) -> None:
     """Print peak memory on a small and on a large slide."""
     small, large = options.sides
@@ -127,6 +135,7 @@ _BENCHMARKS = {
     "workers": workers,
     "convert": convert,
     "results": results,
+    "live": waits,
     "memory": memory_of,
     "scale": scale,
 }

@@ -20,6 +20,7 @@ from simsearch.cli_options import (
     t_option,
     tissue_option,
     trunk_option,
+    user_option,
     z_option,
 )
 from simsearch.cli_study import study
@@ -305,6 +306,39 @@ def evaluate(peaks: Path, truth: Path, out: Path, distance: float | None) -> Non
     from simsearch.workflows.evaluate import evaluate as run
 
     show_scores(run(peaks, truth, out, distance=distance), out)
+
+
+@main.command()
+@click.argument("folder", metavar="STUDY", type=FOLDER)
+@click.option("--port", type=click.IntRange(0, 65535), default=5006, show_default=True, help="0 for any that is free.")
+@click.option(
+    "--address", default="127.0.0.1", show_default=True, help="What to listen at; another needs a token or a login."
+)
+@click.option("--prefix", default="", help="Path under which a reverse proxy shows the app.")
+@click.option("--origin", "origins", multiple=True, metavar="HOST[:PORT]", help="Where a reverse proxy shows the app.")
+@click.option("--browser/--no-browser", default=True, show_default=True, help="Open the app in a browser.")
+@click.option("--token", help="What people must know to come in; by default one is made up where others can reach it.")
+@click.option("--auth-module", type=FILE, help="Python file with Bokeh's auth hooks, which decide who may come in.")
+@user_option
+@cluster_option
+def serve(
+    folder: Path,
+    cluster: str,
+    *,
+    browser: bool,
+    **options: Any,  # noqa: ANN401  as many types as ServeOptions has fields
+) -> None:
+    """Open the study in STUDY in the browser: draw, train, run. Ctrl-C ends it; nothing is lost."""
+    from simsearch.app.serve import serve as run
+    from simsearch.app.server import ServeOptions
+    from simsearch.app.site import SITE
+    from simsearch.console import show_address
+    from simsearch.runtime.cluster import open_cluster
+    from simsearch.workflows.study import open_study
+
+    opened, chosen = open_study(folder), ServeOptions(**options)
+    with open_cluster(cluster) as client:
+        run(client, opened, chosen, SITE, tell=show_address, open_browser=browser)
 
 
 @main.command()

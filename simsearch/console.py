@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import contextmanager
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,7 +29,6 @@ from simsearch.training.epochs import EpochDone
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-    from pathlib import Path
 
     from simsearch.curation.history import History
     from simsearch.workflows.convert import Report
@@ -47,7 +48,9 @@ Look at   {folder}/tissue/results/overlays/tissue.png
           {folder}/plate/results/overlays/plate/A/01/0.png
 Try next  simsearch search {folder}/tissue/tissue.ome.zarr --prototypes {folder}/tissue/boxes.csv --out mine
           with boxes of your own in a copy of boxes.csv: image,class,y,x,height,width in pixels, y and x the centre;
-          simsearch convert YOUR_SLIDE.svs slide.ome.zarr"""
+          simsearch convert YOUR_SLIDE.svs slide.ome.zarr
+Go on in the browser, where all of this is clicks:
+          {program} serve {study}"""
 
 _out = Console(highlight=False)
 _err = Console(stderr=True, highlight=False)
@@ -98,6 +101,14 @@ def show_progress() -> Iterator[Observer]:
                     progress.update(bars[stage], completed=epoch, description=f"{stage}, loss {loss:.3f}")
 
         yield observe
+
+
+def show_address(url: str, notice: str) -> None:
+    """Tell where the app is."""
+    if notice:
+        _err.print(notice, style="yellow", markup=False, soft_wrap=True)
+    _out.print(f"Open {url}", markup=False, highlight=False, soft_wrap=True)
+    _out.print("Ctrl-C ends it; nothing is lost.")
 
 
 def _speed(progress: StepProgress) -> str:
@@ -238,7 +249,12 @@ def show_demo(report: DemoReport) -> None:
     for step, value in report.seconds.items():
         seconds.add_row(step, f"{value:.1f}")
     _out.print(seconds)
-    _out.print(_NEXT.format(folder=report.folder), soft_wrap=True)
+    _out.print(_NEXT.format(folder=report.folder, study=report.study, program=_program()), soft_wrap=True)
+
+
+def _program() -> str:
+    """Name this program so that a line with it can be copied: after ``make demo`` it is not on the path."""
+    return sys.argv[0] if Path(sys.argv[0]).name == "simsearch" else "simsearch"
 
 
 def show_scores(scores: Sequence[ClassScore], folder: Path) -> None:

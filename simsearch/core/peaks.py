@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-_NEAREST = 0.4  # that objects can be to each other, as a part of the shorter side of a patch
+NEAREST = 0.4
+"""How near objects can be to each other, as a part of the shorter side of a patch."""
+
 _SLICE = 10_000  # peaks that are objects of Python at a time
 
 
@@ -238,6 +240,6 @@ def object_mask(peaks: PeakColumns, thresholds: Mapping[str, float]) -> NDArray[
     mask: NDArray[np.bool_] = peaks.score >= lowest[peaks.class_index]
     if mask.any():
         points = np.stack([peaks.y[mask], peaks.x[mask]], axis=1)
-        distance = _NEAREST * float(min(peaks.height[mask].min(), peaks.width[mask].min()))
+        distance = NEAREST * float(min(peaks.height[mask].min(), peaks.width[mask].min()))
         mask[mask] = strongest(points, peaks.score[mask], distance)
     return mask

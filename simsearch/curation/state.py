@@ -23,7 +23,8 @@ BACKGROUND = "background"
 
 _DECIMALS = 3  # of a position in pixels: decimals survive tables and polygons exactly, and finer is noise
 _STRIDE = 0.1  # of the patch width (paper section 2.3.1)
-_NEAR = 0.25  # of the patch's shorter side: peaks of different objects are at least twice as far apart
+NEAR = 0.25
+"""Patches nearer than this share of their shorter side mark one object: two peaks are at least twice as far apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +144,7 @@ class Places:
     """
 
     def __init__(self, patches: Iterable[Patch], patch_shape: tuple[float, float]) -> None:
-        self._radius = _NEAR * min(patch_shape)
+        self._radius = NEAR * min(patch_shape)
         self._cells: dict[tuple[str, int, int], list[Patch]] = defaultdict(list)
         for patch in patches:
             self.add(patch)

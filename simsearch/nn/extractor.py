@@ -31,6 +31,8 @@ METHODS: tuple[Method, ...] = ("template", "pooled", "patchwise")
 _DENSE_STRIDE = 8
 _PAPER_STRIDE = 0.1  # of the patch's width (section 2.3.1)
 _BATCH = 128  # patches at a time
+N_ROTATIONS = 4
+"""Of a prototype, by 90 degrees (section 2.3.1)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,9 @@ class Extractor:
     """Whether the mean vector of the images is subtracted before vectors are compared."""
     is_exact: bool = True
     """Whether layer3 is computed at every position of the grid, or interpolated between its own positions."""
+    frame: int = 0
+    """How many positions around an image can be asked for at least, which dense features at its border depend on; half
+    a block can be, whatever this is. With the same frame, features do not depend on the patch."""
 
     @property
     def grid(self) -> FeatureGrid:
@@ -181,12 +186,13 @@ def prototype_blocks(trunk: Trunk, pixels: torch.Tensor, extractor: Extractor) -
     (D, kh, kw) tensor
         ``block_shape``, its sides exchanged for 90 and 270 degrees.
     """
-    for turns in range(4):
-        turned = torch.rot90(pixels, turns, dims=(1, 2))
-        yield _block(trunk, turned, extractor, is_on_its_side=bool(turns % 2))
+    for turns in range(N_ROTATIONS):
+        yield prototype_block(trunk, pixels, extractor, turns)
 
 
-def _block(trunk: Trunk, pixels: torch.Tensor, extractor: Extractor, *, is_on_its_side: bool) -> torch.Tensor:
+def prototype_block(trunk: Trunk, pixels: torch.Tensor, extractor: Extractor, turns: int) -> torch.Tensor:
+    """Compute one of the blocks of `prototype_blocks`, that of so many turns by 90 degrees."""
+    pixels, is_on_its_side = torch.rot90(pixels, turns, dims=(1, 2)), bool(turns % 2)
     middle = pixels.shape[-1] // 2
     if extractor.method == "patchwise":
         h, w = _oriented(extractor.patch_shape, is_on_its_side)
@@ -221,7 +227,7 @@ def _needed_span(extractor: Extractor, start: int, stop: int, side: int) -> tupl
     stride, reach = extractor.grid.stride, extractor.reach
     low, high = int(stride * start - reach), int(stride * (stop - 1)) + reach + 1
     if extractor.method != "patchwise":
-        border = _aligned(int(stride * (max(extractor.covered_shape) // 2 + 1)))
+        border = _aligned(int(stride * (max(extractor.frame, *(n // 2 for n in extractor.covered_shape)) + 1)))
         low, high = max(low, -border), min(high, _aligned(side) + border)
     return low // ALIGNMENT * ALIGNMENT, _aligned(high)
 

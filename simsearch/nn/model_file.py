@@ -78,7 +78,7 @@ def model_from_bytes(blob: bytes, name: str = "model") -> tuple[PatchClassifier,
     ModelFileError
         If it is no model of simsearch, is damaged or was written by a later version.
     """
-    header = _read_header(blob, name)
+    header = read_header(blob, name)
     model = PatchClassifier(
         Trunk(len(header.channels)), classifier_extractor(header.kind, header.working_shape), len(header.classes)
     )
@@ -138,7 +138,14 @@ def check_fits(
             )
 
 
-def _read_header(blob: bytes, name: str) -> ModelHeader:
+def read_header(blob: bytes, name: str = "model") -> ModelHeader:
+    """Read what a model file says of itself, without its network.
+
+    Raises
+    ------
+    ModelFileError
+        If it is no model of simsearch, is damaged or was written by a later version.
+    """
     try:
         text = _metadata(blob)[_KEY]
         content = json.loads(text)

@@ -12,16 +12,20 @@ from simsearch.core.tiles import Region
 from simsearch.io.feature_store import read_blocks, write_blocks, write_features
 from simsearch.io.writing import write_region
 from simsearch.nn.device import fast_inference
-from simsearch.nn.extractor import prototype_blocks, prototype_region
+from simsearch.nn.extractor import N_ROTATIONS, prototype_block, prototype_region
 from simsearch.nn.similarity import mean_similarity, prototype_maps, similarity_maps
 from simsearch.runtime.compute import computing
 from simsearch.runtime.models import query_on_worker, trunk_on_worker
 from simsearch.runtime.views import View, framed_maps, peak_table, read_pixels, window_maps, window_name, window_pixels
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
     from numpy.typing import NDArray
 
     from simsearch.nn.trunk import Trunk
+
+    Spread = Callable[[Callable[[int], NDArray[np.float32]], Iterable[int]], Iterable[NDArray[np.float32]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,14 +105,30 @@ class SearchTask:
         return window_name(self.view, self.window)
 
 
-def compute_blocks(task: PrototypeTask) -> list[NDArray[np.float32]]:
-    """Return the (D, kh, kw) blocks of a prototype and its three rotations."""
+def compute_blocks(task: PrototypeTask, spread: Spread = map) -> list[NDArray[np.float32]]:
+    """Return the (D, kh, kw) blocks of a prototype and its three rotations.
+
+    Parameters
+    ----------
+    task : PrototypeTask
+        Which prototype.
+    spread : callable
+        Applies a function to rotations, as `map` does; where somebody waits, in several threads.
+    """
     if task.kept and (blocks := read_blocks(task.kept)):
         return blocks
     region = prototype_region(task.view.extractor, task.y, task.x)
     pixels, trunk = read_pixels(task.view, region), _trunk(task.view)
-    with computing(), fast_inference(pixels.device):
-        blocks = [block.float().cpu().numpy() for block in prototype_blocks(trunk, pixels, task.view.extractor)]
+
+    def compute(turns: int) -> NDArray[np.float32]:
+        with fast_inference(pixels.device):  # of a thread, not of a process
+            block: NDArray[np.float32] = (
+                prototype_block(trunk, pixels, task.view.extractor, turns).float().cpu().numpy()
+            )
+        return block
+
+    with computing():
+        blocks = list(spread(compute, range(N_ROTATIONS)))
     if task.kept:
         write_blocks(task.kept, blocks)
     return blocks
@@ -126,7 +146,7 @@ def sample_vectors(task: SampleTask) -> NDArray[np.float32]:
 
 def store_features(task: FeatureTask) -> None:
     """Write a tile of a feature map."""
-    region = task.window.shifted(task.view.margin)
+    region = task.window.shifted(task.view.kept_margin)
     write_features(task.path, region, window_maps(_trunk(task.view), task.view, task.window).astype(np.float16))
 
 

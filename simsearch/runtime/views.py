@@ -41,7 +41,7 @@ class View:
     trunk: str
     """Digest of the broadcast trunk, or of the model that it is part of."""
     features: str | None = None
-    """Where its feature map is, with a margin of half a block; None if it must be computed."""
+    """Where its feature map is, with a margin of `kept_margin`; None if it must be computed."""
     spacing: float = 1 / 2
     """How far around a peak there is no other, as a part of the shorter side of a patch."""
 
@@ -49,6 +49,11 @@ class View:
     def margin(self) -> int:
         """How far around the image vectors are needed, in grid steps: half a block."""
         return max(self.extractor.block_shape) // 2
+
+    @property
+    def kept_margin(self) -> int:
+        """How far around the image a kept feature map reaches, in grid steps."""
+        return max(self.margin, self.extractor.frame)
 
     @property
     def peak_radius(self) -> int:
@@ -130,7 +135,7 @@ def window_maps(
 def _read(view: View, window: Region) -> tuple[torch.Tensor, Region]:
     """Read what the vectors in a window are computed of, or these if they were kept; and which region that is."""
     if view.features is not None:
-        found = read_features(view.features, window.shifted(view.margin))
+        found = read_features(view.features, window.shifted(view.kept_margin))
         return torch.from_numpy(found).to(pick_device()).float(), window
     region = needed_region(view.extractor, window, view.image.shape)
     return read_pixels(view, region), region

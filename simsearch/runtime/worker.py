@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _blobs: dict[str, bytes] = {}
 _holders: Counter[str] = Counter()  # workers of this process that have each; threads clusters share a process
+_held: set[str] = set()  # digests that this process keeps for good
 _leases: Counter[tuple[str, str]] = Counter()  # runs of each client that a model is lent to at this moment
 _lock = Lock()
 
@@ -55,6 +56,23 @@ def broadcast(client: Client, blob: bytes) -> str:
     """
     digest = hashlib.sha256(blob).hexdigest()
     client.register_plugin(BlobPlugin(digest, blob))
+    return digest
+
+
+def hold(blob: bytes) -> str:
+    """Keep bytes in this process for good, so that `fetch` finds them here where there is no worker.
+
+    Returns
+    -------
+    str
+        The sha256 of the bytes.
+    """
+    digest = hashlib.sha256(blob).hexdigest()
+    with _lock:
+        if digest not in _held:
+            _held.add(digest)
+            _holders[digest] += 1
+            _blobs[digest] = blob
     return digest
 
 

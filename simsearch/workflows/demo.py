@@ -23,6 +23,8 @@ from simsearch.workflows.image_set import find_image_set
 from simsearch.workflows.measure import Measurement, measure, write_measurement
 from simsearch.workflows.provenance import Timings
 from simsearch.workflows.search import SearchOptions, SearchReport, search
+from simsearch.workflows.study import STUDY_NAME, StudyOptions, create_study, open_study
+from simsearch.workflows.study_exchange import import_annotations
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -57,6 +59,8 @@ class DemoReport:
     """Search of the tissue image."""
     plate: SearchReport
     """Search of the plate."""
+    study: Path
+    """A study of the plate to go on with in the browser, with the prototypes drawn."""
     measurement: Measurement
     """Channels of the plate."""
     average_precision: Mapping[str, float]
@@ -77,7 +81,8 @@ def run_demo(client: Client, folder: Path, *, trunk: str = "bundled", observe: O
     client : distributed.Client
         The cluster.
     folder : Path
-        Gets the images, the boxes and the results; what an earlier demo left there is replaced.
+        Gets the images, the boxes, the results and a study of the plate. What an earlier demo left there is replaced,
+        but for the study: somebody may have worked in it.
     trunk : str
         bundled, imagenet or a file.
     observe : callable
@@ -103,6 +108,7 @@ def run_demo(client: Client, folder: Path, *, trunk: str = "bundled", observe: O
         folder=folder,
         tissue=tissue,
         plate=plate,
+        study=_begin_study(folder, trunk),
         measurement=measurement,
         average_precision={name: _average_precision(peaks, fields, name) for name in CLASSES},
         n_cells={name: sum(cell.class_name == name for cell in cells) for name in CLASSES},
@@ -154,6 +160,19 @@ def _search_plate(
     return measurement, search(client, images, folder / "boxes.csv", folder / "results", chosen, observe=observe)
 
 
+def _begin_study(folder: Path, trunk: str) -> Path:
+    """Create a study of the plate, unless there is one, with the prototypes of the search."""
+    study, plate = folder / "study", folder / "plate"
+    if not (study / STUDY_NAME).exists():
+        wells = (f"{row}/{column:02d}" for row in _ROWS for column in (1, len(DOSES_NM) // 2, len(DOSES_NM)))
+        options = StudyOptions(
+            display=tuple(f"plate/{well}/0" for well in wells), trunk=trunk, measurement=plate / "measure.json"
+        )
+        create_study(study, [plate / "plate.ome.zarr"], options)
+        import_annotations(open_study(study), plate / "boxes.csv", user="demo")
+    return study
+
+
 def _write_plate(folder: Path, fields: Mapping[str, CellField]) -> None:
     folder.mkdir(parents=True)
     for well, field in fields.items():
@@ -183,8 +202,9 @@ def _write_boxes(path: Path, boxes: Iterable[Box]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", newline="") as file:
         rows = csv.writer(file)
-        rows.writerow(("image", "class", "y", "x", "height", "width"))
-        rows.writerows((b.image, b.class_name, b.y, b.x, b.height, b.width) for b in boxes)
+        # With the role, a study can import what a search reads.
+        rows.writerow(("image", "class", "role", "y", "x", "height", "width"))
+        rows.writerows((b.image, b.class_name, "prototype", b.y, b.x, b.height, b.width) for b in boxes)
 
 
 def _average_precision(peaks: Sequence[Peak], fields: Mapping[str, CellField], class_name: str) -> float:

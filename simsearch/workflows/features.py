@@ -56,12 +56,12 @@ def _feature_tasks(view: View, setting: Setting, cache: Path) -> Iterator[Featur
     path, (height, width) = feature_path(view, cache), _stored_shape(view)
     create_features(path, (view.extractor.dim, height, width), setting.tile_size, feature_key(view))
     for window in tile_cores((height, width), setting.tile_size):
-        yield FeatureTask(view, window.shifted(-view.margin), path)
+        yield FeatureTask(view, window.shifted(-view.kept_margin), path)
 
 
 def _stored_shape(view: View) -> tuple[int, int]:
     height, width = view.grid_shape
-    return Region(0, height, 0, width).grown(view.margin).shape
+    return Region(0, height, 0, width).grown(view.kept_margin).shape
 
 
 def _n_bytes(view: View) -> int:

@@ -168,7 +168,7 @@ def rethreshold(folder: Path, confidence_thresholds: Mapping[str, float]) -> Obj
     try:
         run = json.loads(path.read_text(encoding="utf-8"))
         known, floor, plates = run["confidence_thresholds"], run["options"]["floor"], run["plates"]
-        model = run["model"].rpartition("@")[2]
+        model, _ = run["model"].rpartition("@")[2], run["report"]["n_objects"]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise StoreError(f"{folder}: expected results of `simsearch detect`, got {error!r}: detect again") from error
     for name, value in confidence_thresholds.items():
@@ -182,8 +182,8 @@ def rethreshold(folder: Path, confidence_thresholds: Mapping[str, float]) -> Obj
     report = write_objects(folder, {**known, **confidence_thresholds}, plates, model)
     with store_errors(str(path)):
         partial = path.with_suffix(".partial")
-        partial.write_text(
-            json.dumps({**run, "confidence_thresholds": report.confidence_thresholds}, indent=1), encoding="utf-8"
-        )
+        chosen = {"confidence_thresholds": report.confidence_thresholds}
+        said = {**run["report"], **chosen, "n_objects": report.n_objects}
+        partial.write_text(json.dumps({**run, **chosen, "report": said}, indent=1), encoding="utf-8")
         partial.replace(path)
     return report

@@ -132,6 +132,11 @@ def suggested_threshold(peaks: Sequence[Peak], boxes: Sequence[Box]) -> float:
             if peak.class_name == boxes[0].class_name and not any(_is_at(peak, box) for box in boxes)
         ]
     )
+    return split_similarities(similarities)
+
+
+def split_similarities(similarities: NDArray[np.floating]) -> float:
+    """Split the similarities of peaks that are no prototypes into two groups; with nothing to split, keep all."""
     if len(similarities):
         similarities = similarities[similarities >= np.percentile(similarities, _LOWEST_PERCENT)]
     return round(float(threshold_otsu(similarities)), 3) if len(np.unique(similarities)) > 1 else 0.0

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
 POSITIVE, NEGATIVE, EMPTY = "positive_control", "negative_control", "empty"
 """What the column ``role`` of a plate map says of wells."""
-REPORT_NAMES = ("wells.csv", "wells.zarr", "heat_maps.png", "dose_response.csv", "dose_response.png")
+WELLS_NAME, DOSES_NAME = "wells.csv", "dose_response.csv"
+REPORT_NAMES = (WELLS_NAME, "wells.zarr", "heat_maps.png", DOSES_NAME, "dose_response.png")
 """Files of a report; the last two only where there are doses."""
 _MIN_DOSES = 5
 _DRUG, _DOSE, _UNIT, _ROLE = "drug", "dose", "unit", "role"

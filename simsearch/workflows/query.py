@@ -79,6 +79,8 @@ class Setting:
     """Folder for similarity maps."""
     cache: Path | None = None
     """Folder with feature maps and prototypes' blocks of earlier runs."""
+    frame: int = 0
+    """Of the extractor: how far around images features are computed at least."""
 
     @property
     def tile_size(self) -> int:
@@ -114,10 +116,15 @@ def image_name(task: OfImage) -> str:
 
 def view_of(image: ImageMeta, group: Group, setting: Setting) -> View:
     """Tell how an image is seen, and where its features are if they were computed before."""
-    extractor = make_extractor(setting.method, group.working_shape)
+    extractor = extractor_of(group, setting)
     view = View(scaled(image, group.downsampling), setting.channels, setting.ranges, extractor, setting.trunk)
     path = feature_path(view, setting.cache) if setting.cache else None
     return replace(view, features=path if path and has_features(path) else None)
+
+
+def extractor_of(group: Group, setting: Setting) -> Extractor:
+    """Tell how vectors are computed."""
+    return replace(make_extractor(setting.method, group.working_shape), frame=setting.frame)
 
 
 def feature_key(view: View) -> dict[str, Any]:
@@ -165,13 +172,15 @@ def find_query(
         If no prototype of a class is left.
     """
     blocks = _prototype_blocks(client, drawn_on, group, setting, observe)
-    return make_query(blocks, _centre(client, sampled, group, setting, observe))
+    return make_query(blocks, find_centre(client, sampled, group, setting, observe))
 
 
 def _features_of(extractor: Extractor) -> dict[str, Any]:
-    """Leave out of an extractor what its features do not depend on: of patches, dense ones know only the margin."""
+    """Leave out of an extractor what its features do not depend on: of patches, dense ones know only the frame."""
     key = {"method": extractor.method, "layers": extractor.layers, "is_exact": extractor.is_exact}
-    return key | {"patch": extractor.block_shape if extractor.method == "template" else extractor.patch_shape}
+    if extractor.method != "template":
+        return key | {"patch": extractor.patch_shape}
+    return key | {"frame": max(extractor.frame, *(n // 2 for n in extractor.block_shape))}
 
 
 def _prototype_blocks(
@@ -179,7 +188,7 @@ def _prototype_blocks(
 ) -> list[list[torch.Tensor]]:
     """Return for each class the blocks of its prototypes, in the order of their boxes."""
     tasks = [
-        _prototype_task(view_of(images[box.image], group, setting), index, box, setting)
+        prototype_task(view_of(images[box.image], group, setting), index, box, setting)
         for index, box in enumerate(group.boxes)
         if box.image in images
     ]
@@ -196,7 +205,8 @@ def _prototype_blocks(
     return list(blocks.values())
 
 
-def _prototype_task(view: View, index: int, box: Box, setting: Setting) -> PrototypeTask:
+def prototype_task(view: View, index: int, box: Box, setting: Setting) -> PrototypeTask:
+    """Ask for the blocks of a prototype; they are kept where features are."""
     y, x = (from_level0(centre, view.image.downsampling) for centre in (box.y, box.x))
     key = feature_key(view) | {"patch": view.extractor.patch_shape, "y": y, "x": x}
     return PrototypeTask(
@@ -204,9 +214,9 @@ def _prototype_task(view: View, index: int, box: Box, setting: Setting) -> Proto
     )
 
 
-def _centre(client: Client, images: ImageSet, group: Group, setting: Setting, observe: Observer) -> torch.Tensor:
+def find_centre(client: Client, images: ImageSet, group: Group, setting: Setting, observe: Observer) -> torch.Tensor:
     """Return the mean vector of a sample of the images, or zeros where the method has none."""
-    extractor = make_extractor(setting.method, group.working_shape)
+    extractor = extractor_of(group, setting)
     if not extractor.is_centred:
         return torch.zeros(extractor.dim)
     views = [view_of(image, group, setting) for image in images]

@@ -10,6 +10,7 @@ from simsearch.core.peaks import Peak, objects
 from simsearch.curation.state import BACKGROUND, Patch, Places
 from simsearch.curation.suggestions import background_patches, marked_patches
 from simsearch.errors import CurationError
+from simsearch.io.writing import store_errors
 from simsearch.nn.trunk_file import read_trunk
 from simsearch.runtime.events import Observer, ignore
 from simsearch.runtime.worker import broadcast
@@ -22,6 +23,7 @@ from simsearch.workflows.study import CACHE_NAME, MEASURE_NAME, study_images
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from simsearch.curation.state import Curation
     from simsearch.nn.similarity import Query
@@ -30,6 +32,10 @@ if TYPE_CHECKING:
 
 N_BACKGROUND = 5
 """How many patches of most and of least similarity are suggested as background in an image (paper algorithm 1)."""
+
+
+_FIRST_PATCH = (48.0, 48.0)  # what features are computed for while nobody has drawn one
+_FRAME = 6  # grid steps: half of the largest block, so that features are there before anybody has drawn a patch
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,10 +158,114 @@ def study_setting(client: Client, study: Study, curation: Curation, observe: Obs
     SourceError, StoreError, TrunkError
         If an image or the trunk cannot be read.
     """
+    return _setting(client, study, curation, settle_measurement(client, study, curation, observe=observe))
+
+
+def settle_measurement(client: Client, study: Study, curation: Curation, *, observe: Observer = ignore) -> Path:
+    """Have a study look at images with what is measured at the scale of its patches, from now on.
+
+    Returns
+    -------
+    Path
+        What `write_measurement` wrote.
+
+    Raises
+    ------
+    CurationError
+        If no class has a prototype.
+    SourceError, StoreError
+        If an image cannot be read, or the folder cannot be written.
+    """
     measured, group = study.folder / MEASURE_NAME, study_group(curation)
     if not measured.exists():
-        images = ImageSet(study_images(study))
-        write_measurement(measure(client, images, downsampling=group.downsampling, observe=observe), measured)
+        found = _measured(client, study, group.downsampling, observe)
+        partial = measured.with_suffix(".partial")
+        with store_errors(str(measured)):
+            partial.write_bytes(found.read_bytes())
+            partial.replace(measured)
+    return measured
+
+
+def prepare_suggestions(client: Client, study: Study, curation: Curation, *, observe: Observer = ignore) -> None:
+    """Compute what suggestions need of the displayed images, before anybody has drawn a box or after.
+
+    Features depend on the patch only by the downsampling. While there is no patch, images are looked at as they are:
+    a first patch of less than 96 px then finds its features ready.
+
+    Raises
+    ------
+    ConfigError
+        If a channel has no range, or is constant.
+    SourceError, StoreError, TrunkError
+        If an image or the trunk cannot be read, or the folder cannot be written.
+    """
+    images = ImageSet(study_images(study, curation.displayed))
+    keep_features(client, images, *study_sight(client, study, curation, observe=observe), observe)
+
+
+def study_sight(
+    client: Client, study: Study, curation: Curation, *, observe: Observer = ignore
+) -> tuple[Group, Setting]:
+    """Tell how a study looks at images, or would at a first patch of less than 96 px while there is none.
+
+    Returns
+    -------
+    (Group, Setting)
+        The group has no classes while there is no prototype.
+
+    Raises
+    ------
+    ConfigError
+        If a channel has no range, or is constant.
+    SourceError, StoreError, TrunkError
+        If an image or the trunk cannot be read, or the folder cannot be written.
+    """
+    if any(each.prototypes for each in curation.classes):
+        return study_group(curation), study_setting(client, study, curation, observe)
+    return sight_group(curation), _setting(
+        client, study, curation, study_measurement(client, study, curation, observe=observe)
+    )
+
+
+def sight_group(curation: Curation) -> Group:
+    """Return the classes of a curation that have prototypes; of none and a usual patch while there is none."""
+    has_prototypes = any(each.prototypes for each in curation.classes)
+    return study_group(curation) if has_prototypes else Group(curation.patch_shape or _FIRST_PATCH, (), ())
+
+
+def study_measurement(client: Client, study: Study, curation: Curation, *, observe: Observer = ignore) -> Path:
+    """Find the measurement that a study looks at images with, or would while nobody has drawn a patch.
+
+    Returns
+    -------
+    Path
+        What `write_measurement` wrote.
+
+    Raises
+    ------
+    SourceError, StoreError
+        If an image cannot be read, or the folder cannot be written.
+    """
+    measured = study.folder / MEASURE_NAME
+    if measured.exists():
+        return measured
+    return _measured(client, study, sight_group(curation).downsampling, observe)
+
+
+def _measured(client: Client, study: Study, downsampling: int, observe: Observer) -> Path:
+    """Measure all images of a study, or take what was measured before."""
+    kept = study.folder / CACHE_NAME / f"measure-{downsampling}.json"
+    if not kept.exists():
+        found = measure(client, ImageSet(study_images(study)), downsampling=downsampling, observe=observe)
+        partial = kept.with_suffix(".partial")
+        with store_errors(str(kept)):
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            write_measurement(found, partial)
+            partial.replace(kept)
+    return kept
+
+
+def _setting(client: Client, study: Study, curation: Curation, measured: Path) -> Setting:
     return Setting(
         method="template",
         channels=tuple(study.channel_names.index(name) for name in curation.channels),
@@ -163,6 +273,7 @@ def study_setting(client: Client, study: Study, curation: Curation, observe: Obs
         trunk=broadcast(client, read_trunk(study.trunk)),
         floor=0.0,
         cache=(study.folder / CACHE_NAME).absolute(),
+        frame=_FRAME,
     )
 
 

@@ -133,7 +133,7 @@ def train_study(
     SourceError, StoreError, TrunkError
         If an image or the trunk cannot be read, or the folder cannot be written.
     """
-    classes, group = _classes(curation), study_group(curation)
+    classes, group = trained_classes(curation), study_group(curation)
     classifier_extractor(options.kind, group.working_shape)  # refuses what cannot be trained before anything is done
     setting = study_setting(client, study, curation, observe)
     images = {image.name: image for image in study_images(study)}
@@ -156,8 +156,14 @@ def train_study(
     return report
 
 
-def _classes(curation: Curation) -> list[RoiClass]:
-    """Return the classes that a model can learn."""
+def trained_classes(curation: Curation) -> list[RoiClass]:
+    """Return the classes that a model can learn.
+
+    Raises
+    ------
+    CurationError
+        If there is none, or nothing to tell it from.
+    """
     classes = [each for each in curation.classes if each.prototypes or each.positives]
     if not classes:
         raise CurationError("expected a class with a prototype, got none: draw one, or import boxes")
@@ -278,7 +284,7 @@ def _task(
     negatives = []
     for label, name in enumerate(header.classes[1:], start=1):
         roi_class = curation.roi_class(name)
-        clean += [place(patch, label) for patch in _objects(roi_class, header.patch_shape)]
+        clean += [place(patch, label) for patch in clean_objects(roi_class, header.patch_shape)]
         negatives += [place(patch, label) for patch in roi_class.negatives]
     beside = beside_objects(curation, options.seed) if options.beside and not options.paper else []
     extractor = classifier_extractor(header.kind, header.working_shape)
@@ -297,8 +303,8 @@ def _task(
     )
 
 
-def _objects(roi_class: RoiClass, patch_shape: tuple[float, float]) -> list[Patch]:
-    """List prototypes and positives; what was drawn and suggested too is one object."""
+def clean_objects(roi_class: RoiClass, patch_shape: tuple[float, float]) -> list[Patch]:
+    """List prototypes and positives of a class; what was drawn and suggested too is one object."""
     drawn = Places(roi_class.prototypes, patch_shape)
     return [*roi_class.prototypes, *(patch for patch in roi_class.positives if drawn.near(patch) is None)]
 

@@ -8,8 +8,10 @@ import numpy as np
 from PIL import Image
 
 from simsearch.core.synthetic import CYTOPLASM, NO_GFP, NUCLEUS
+from simsearch.curation.actions import SetSimilarityThreshold
 from simsearch.io import find_images
-from simsearch.workflows.demo import DOSES_NM, run_demo
+from simsearch.workflows.demo import CLASSES, DOSES_NM, _begin_study, run_demo
+from simsearch.workflows.study import open_curation, open_study, read_curation
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,3 +32,11 @@ def test_the_demo_finds_the_cells_and_the_response_to_the_dose(client: Client, t
     overlay = np.asarray(Image.open(tmp_path / "demo/plate/results/overlays/plate/A/01/0.png"))
     assert overlay.shape == (542, 512, 3)
     assert overlay[:512].std() > 10
+    study = open_study(report.study)
+    history, _ = read_curation(study)
+    assert {each.name: len(each.prototypes) for each in history.state.classes} == dict.fromkeys(CLASSES, 5)
+    assert {patch.image for patch in history.state.patches()} <= set(history.state.displayed)
+    with open_curation(study) as journal:
+        journal.append("ada", SetSimilarityThreshold(NUCLEUS, 0.7))
+    assert _begin_study(tmp_path / "demo", "bundled") == report.study  # as when the demo is run again
+    assert read_curation(study)[0].state.roi_class(NUCLEUS).similarity_threshold == 0.7

@@ -119,7 +119,7 @@ def test_tables_hold_all_that_is_not_below_the_floor(report: DetectReport, train
 def test_what_was_run_is_written_down(report: DetectReport, trained: TrainReport) -> None:
     run = json.loads((report.folder / "run.json").read_text())
     assert {"workflow", "finished", "python", "versions", "run", "options", "model", "header", "plates"} <= set(run)
-    assert run["options"] == {"floor": 0.05, "tile": None, "overwrite": False}
+    assert run["options"] == {"floor": 0.05, "tile": None, "tissue_mask": True, "overwrite": False}
     assert run["header"]["classes"] == ["background", *CLASSES]
     assert run["confidence_thresholds"] == dict.fromkeys(CLASSES, 0.5)
     assert len(run["images"]) == 3

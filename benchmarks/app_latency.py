@@ -1,0 +1,171 @@
+"""How long a person waits at the browser: six images, features ready, in real Chromium."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # a script of the repository, not of the installed package
+
+from playwright.sync_api import sync_playwright
+
+from benchmarks.live import make_study
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from playwright.sync_api import Page
+
+_N = 20  # of each that is measured several times
+_PATIENCE_MS = 300_000
+_TILES = "[...simsearch.model('viewer').renderers[0].tile_source.tiles.values()]"
+# Each fetched once to have the server draw it, and timed when the server has it and the browser has not.
+_TILE_TIMES = """async () => {
+  const source = simsearch.model('viewer').renderers[0].tile_source;
+  const urls = [];
+  for (let tile = 0; tile < 32; tile += 1) {
+    urls.push(source.url.replace('{Z}', 20).replace('{X}', tile % 8).replace('{Y}', tile >> 3));
+  }
+  const timed = async (url) => {
+    const begin = performance.now();
+    await (await fetch(url, { cache: 'no-store' })).blob();
+    return performance.now() - begin;
+  };
+  const [first, again] = [[], []];
+  for (const url of urls) first.push(await timed(url));
+  for (const url of urls) again.push(await timed(url));
+  return [first, again];
+}"""
+_SLIDE = """async (values) => {
+  const times = [];
+  for (const value of values) {
+    const begin = performance.now();
+    simsearch.viewer.threshold('class 1', value);
+    await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+    times.push(performance.now() - begin);
+  }
+  return times;
+}"""
+_CHANGED = """(name) => { window.changed = new Promise((done) => {
+  const { data } = simsearch.model(name).properties;
+  const tell = () => { data.change.disconnect(tell); done(performance.now()); };
+  data.change.connect(tell);
+  window.addEventListener('pointerup', () => { window.began = performance.now(); }, { capture: true, once: true });
+}); }"""
+_PLACE = """([y, x]) => {
+  const figure = simsearch.model('viewer');
+  const view = Bokeh.index.find_one(figure);
+  const corner = view.canvas_view.el.getBoundingClientRect();
+  const { left, top, width, height } = view.frame.bbox;
+  return [corner.left + left + (x - figure.x_range.start) / (figure.x_range.end - figure.x_range.start) * width,
+          corner.top + top + (figure.y_range.end + y) / (figure.y_range.end - figure.y_range.start) * height];
+}"""
+
+
+def run(side: int) -> Iterator[tuple[str, float]]:
+    """Measure.
+
+    Yields
+    ------
+    str, float
+        What a person waits for, and how many milliseconds.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        study = make_study(Path(folder), side)
+        command = [sys.executable, "-m", "simsearch", "serve", str(study.folder), "--no-browser", "--port", "0"]
+        server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        try:
+            url = _address(server)
+            with sync_playwright() as playwright:
+                path = shutil.which("chromium")
+                browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
+                yield from _measure(browser.new_page(viewport={"width": 1280, "height": 720}), url)
+                browser.close()
+        finally:
+            server.terminate()
+            server.wait()
+
+
+def _address(server: subprocess.Popen[str]) -> str:
+    for line in server.stdout or ():
+        if "http://" in line:
+            return line[line.index("http://") :].strip()
+    raise SystemExit("expected an address of the server, got none")
+
+
+def _measure(page: Page, url: str) -> Iterator[tuple[str, float]]:
+    page.set_default_timeout(_PATIENCE_MS)
+    page.goto(f"{url}regions")
+    page.wait_for_selector("html[data-ready]")
+    page.wait_for_function("!document.querySelector('#jobs').textContent")  # features are there
+    begin = time.perf_counter()
+    page.goto(f"{url}regions")
+    page.wait_for_function(
+        f"window.simsearch?.viewer?.image && {_TILES}.length && {_TILES}.every((tile) => tile.loaded)"
+    )
+    yield "a page opened until all visible tiles are there", 1000 * (time.perf_counter() - begin)
+    first, again = page.evaluate(_TILE_TIMES)
+    yield "a tile that nobody has looked at, median", statistics.median(first)
+    yield "a warm tile, median", statistics.median(again)
+    waits = [_draw(page, 200 + 90 * i, 300 + 50 * i, after="classes" if i == 0 else "peaks:class 1") for i in range(4)]
+    yield "the next box to its new suggestions on the screen, median", statistics.median(waits[1:])
+    slides = page.evaluate(_SLIDE, [0.9 - 0.02 * i for i in range(_N)])
+    yield "a step of the threshold to the repainted image, median", statistics.median(slides)
+    yield "a step of the threshold to the repainted image, most", max(slides)
+    yield "a click on a suggestion to its flag on the screen, median", statistics.median(_flags(page))
+
+
+def _draw(page: Page, y: float, x: float, after: str) -> float:
+    """Draw a box; return how long it takes until the boxes on the screen are others."""
+    if after != "classes":
+        page.evaluate(_CHANGED, after)
+    start, end = (page.evaluate(_PLACE, [y + d, x + d]) for d in (-24, 24))
+    page.mouse.move(*start)
+    page.mouse.down()
+    page.mouse.move(*end, steps=5)
+    page.mouse.up()
+    if after == "classes":
+        page.wait_for_function("simsearch.model('peaks:class 1')?.data.x.length > 0")
+        return 0.0
+    waited: float = page.evaluate("changed.then((now) => now - began)")
+    page.wait_for_timeout(700)  # a person looks
+    return waited
+
+
+def _flags(page: Page) -> list[float]:
+    waited = []
+    for _ in range(10):
+        found: list[Any] = page.evaluate("""() => {
+          const { x, y, score, is_flagged: flagged } = simsearch.model('peaks:class 1').data;
+          const least = simsearch.model('limit:class 1').data.threshold[0];
+          for (let row = 12; row < x.length; row += 1) {
+            if (score[row] >= least && !flagged[row]) return [-y[row], x[row]];
+          }
+          return [];
+        }""")
+        if not found:
+            break
+        page.evaluate(_CHANGED, "peaks:class 1")
+        page.mouse.click(*page.evaluate(_PLACE, found))
+        waited.append(page.evaluate("changed.then((now) => now - began)"))
+        page.wait_for_timeout(300)
+    return waited
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--side", type=int, default=2048, help="of an image in pixels")
+    for what, milliseconds in run(parser.parse_args().side):
+        print(f"{what}: {milliseconds:.1f} ms", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,77 @@
+"""The gallery of patches that may be background (paper algorithm 1)."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from simsearch.app.components.class_list import patch_parts
+from simsearch.app.components.island import Island, Part, Wire
+from simsearch.app.judging_background import accept_background, free_background, toggle_background
+
+if TYPE_CHECKING:
+    from simsearch.app.components.island import Message
+    from simsearch.app.context import PageContext
+    from simsearch.app.snapshot import Snapshot
+
+_CROP_PX = 160
+
+
+class BackgroundWire(Wire):
+    """What the gallery draws."""
+
+    patches = Part()
+    about = Part()
+
+
+class BackgroundGallery:
+    """Shows what is suggested as background.
+
+    Parameters
+    ----------
+    context : PageContext
+        Of the page.
+    """
+
+    def __init__(self, context: PageContext) -> None:
+        self._context = context
+        live, user = context.live, context.user
+        self._island = Island(
+            BackgroundWire(),
+            {"toggle": self._toggle, "accept": lambda _: context.run(partial(accept_background, live, user))},
+        )
+        self.root = self._island.root
+
+    def update(self, snapshot: Snapshot) -> None:
+        """Draw another state."""
+        self._island.send(patches=self._patches(snapshot), about=background_part(snapshot))
+
+    def _patches(self, snapshot: Snapshot) -> dict[str, Any]:
+        curation, suggestions, urls = snapshot.curation, snapshot.suggestions, self._context.urls
+        shown = urls.channels([curation.channel_names.index(name) for name in curation.channels])
+        return {
+            "crop": urls.crop_template(curation.patch_shape, shown, _CROP_PX) if curation.patch_shape else None,
+            "shape": curation.patch_shape,
+            "difficult": patch_parts(suggestions.difficult, urls.indices),
+            "easy": patch_parts(suggestions.easy, urls.indices),
+            "flagged": patch_parts(curation.not_background, urls.indices),
+            "images": list(urls.indices),
+        }
+
+    def _toggle(self, message: Message) -> None:
+        self._context.run(partial(toggle_background, self._context.live, self._context.user, str(message["id"])))
+
+
+def background_part(snapshot: Snapshot) -> dict[str, Any]:
+    """Write how far the background is, for a script to draw."""
+    curation, suggestions = snapshot.curation, snapshot.suggestions
+    accepted = {(patch.image, patch.y, patch.x) for patch in curation.background}
+    return {
+        "has_prototypes": any(each.prototypes for each in curation.classes),
+        "open_classes": [each.name for each in curation.classes if not each.is_accepted],
+        "n_free": len(free_background(snapshot)),
+        "n_accepted": len(accepted),
+        "is_accepted": curation.is_background_accepted,
+        "state": suggestions.state,
+        "message": suggestions.message,
+    }

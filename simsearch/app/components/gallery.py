@@ -1,0 +1,145 @@
+"""The gallery of what is suggested for the active class, by similarity, with the threshold that filters it.
+
+The browser filters and counts: the server hears of a threshold when the drag ends.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from bokeh.models import ColumnDataSource
+
+from simsearch.app.components.class_list import patch_parts
+from simsearch.app.components.island import Island, Part, Wire
+from simsearch.app.judging import accept_class, toggle_negative
+from simsearch.curation.actions import SetSimilarityThreshold
+from simsearch.curation.state import NEAR, Patch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from simsearch.app.components.island import Message
+    from simsearch.app.context import PageContext
+    from simsearch.app.snapshot import Snapshot
+    from simsearch.core.ranked_peaks import RankedPeaks
+    from simsearch.curation.state import RoiClass
+
+_CROP_PX = 128
+_COLUMNS = ("image", "y", "x", "score")
+
+
+class GalleryWire(Wire):
+    """What the gallery draws, apart from the peaks."""
+
+    about = Part()
+    marks = Part()
+    progress = Part()
+
+
+class Gallery:
+    """Shows suggestions for one class.
+
+    Parameters
+    ----------
+    context : PageContext
+        Of the page.
+    on_visit : callable
+        Called with the image, y and x of a suggestion that the person wants to see.
+    """
+
+    def __init__(self, context: PageContext, on_visit: Callable[[str, float, float], None]) -> None:
+        self._context, self._on_visit = context, on_visit
+        self._names = {index: name for name, index in context.urls.indices.items()}
+        self._drawn: tuple[int, str | None] | None = None
+        self._active: str | None = None
+        self.peaks = ColumnDataSource(peak_columns(None, ()))
+        self._island = Island(
+            GalleryWire(),
+            {"flag": self._flag, "threshold": self._threshold, "accept": self._accept, "visit": self._visit},
+        )
+        self.root = self._island.root
+
+    def update(self, snapshot: Snapshot, class_name: str | None) -> None:
+        """Draw another state, or another class."""
+        self._active = class_name
+        curation, suggestions = snapshot.curation, snapshot.suggestions
+        roi_class = next((each for each in curation.classes if each.name == class_name), None)
+        found = suggestions.by_class.get(roi_class.name) if roi_class else None
+        if self._drawn != (suggestions.version, class_name):
+            self._drawn = (suggestions.version, class_name)
+            places = [self._context.urls.indices[name] for name in suggestions.images]
+            self.peaks.data = peak_columns(found, places)
+        self._island.send(
+            about=None if roi_class is None else self._about(snapshot, roi_class),
+            marks=self._marks(roi_class),
+            progress={"state": suggestions.state, "message": suggestions.message},
+        )
+
+    def flag(self, class_name: str, image: str, y: float, x: float) -> None:
+        """Flag a suggestion as negative, or take that back."""
+        place = Patch.at(image, y, x)
+        self._context.run(partial(toggle_negative, self._context.live, self._context.user, class_name, place))
+
+    def _about(self, snapshot: Snapshot, roi_class: RoiClass) -> dict[str, Any]:
+        curation, urls = snapshot.curation, self._context.urls
+        shown = urls.channels([curation.channel_names.index(name) for name in curation.channels])
+        shape = curation.patch_shape
+        return {
+            "name": roi_class.name,
+            "color": roi_class.color,
+            "n_prototypes": len(roi_class.prototypes),
+            "is_accepted": roi_class.is_accepted,
+            "n_accepted": len(roi_class.positives),
+            "threshold": roi_class.similarity_threshold,
+            "suggested": snapshot.suggestions.suggested_thresholds.get(roi_class.name),
+            "shape": shape,
+            "radius": NEAR * min(shape) if shape else 0,
+            "crop": urls.crop_template(shape, shown, _CROP_PX) if shape else None,
+        }
+
+    def _marks(self, roi_class: RoiClass | None) -> dict[str, Any]:
+        indices = self._context.urls.indices
+        return {
+            "negatives": patch_parts(roi_class.negatives, indices) if roi_class else [],
+            "prototypes": patch_parts(roi_class.prototypes, indices) if roi_class else [],
+        }
+
+    def _flag(self, message: Message) -> None:
+        self.flag(str(message["name"]), self._names[int(message["image"])], float(message["y"]), float(message["x"]))
+
+    def _threshold(self, message: Message) -> None:
+        self._context.act(SetSimilarityThreshold(str(message["name"]), float(message["value"])))
+
+    def _accept(self, message: Message) -> None:
+        self._context.run(partial(accept_class, self._context.live, self._context.user, str(message["name"])))
+
+    def _visit(self, message: Message) -> None:
+        self._on_visit(self._names[int(message["image"])], float(message["y"]), float(message["x"]))
+
+
+def peak_columns(found: RankedPeaks | None, places: tuple[int, ...] | list[int]) -> dict[str, Any]:
+    """Return peaks as columns of a Bokeh source, the best first.
+
+    Parameters
+    ----------
+    found : RankedPeaks or None
+        The peaks.
+    places : sequence of int
+        Place in the study of each image that the peaks refer to.
+
+    Returns
+    -------
+    dict
+        ``image`` (place in the study), ``y`` and ``x`` in level-0 pixels, ``score``. Scores stay exactly what they are:
+        the browser must count as the server does.
+    """
+    if found is None:
+        return {name: np.zeros(0, np.float32) for name in _COLUMNS}
+    return {
+        "image": np.asarray(places, np.int32)[found.image],
+        "y": found.y.astype(np.float32),
+        "x": found.x.astype(np.float32),
+        "score": found.score,
+    }

@@ -1,0 +1,286 @@
+"""A viewer of the displayed images: one at a time, with what was found and marked on it."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from bokeh.core.properties import value
+from bokeh.events import SelectionGeometry, Tap
+
+from simsearch.app.components.island import Island, Part, Wire
+from simsearch.app.components.scene import Scene, find_peak, mark_columns, peak_columns, suggestion_scene
+from simsearch.app.components.viewer_figure import LayerModels, add_layer, make_figure
+from simsearch.io.render import ShownChannel
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from simsearch.app.components.island import Message
+    from simsearch.app.components.scene import Layer
+    from simsearch.app.context import PageContext
+    from simsearch.app.snapshot import Snapshot
+    from simsearch.curation.state import Curation
+    from simsearch.workflows.live_search import SimilarityMap
+
+_SMALLEST_BOX_PX = 4  # of level 0: less is a click with a trembling hand
+_ACCEPTED_INSIDE = 0.18  # opacity of the inside of boxes that somebody has approved
+_NO_HEAT: dict[str, list[Any]] = {"image": [], "x": [], "y": [], "dw": [], "dh": []}
+
+
+class ViewerWire(Wire):
+    """What the bar above a viewer draws."""
+
+    images = Part()
+    view = Part()
+    channels = Part()
+    heat = Part()
+    scale = Part()
+    drawn = Part()
+
+
+class Viewer:
+    """Shows images.
+
+    Its parts are `figure` and `bar`. In the browser, ``static/viewer.js`` draws the bar, and filters boxes while a
+    slider moves.
+
+    Parameters
+    ----------
+    context : PageContext
+        Of the page.
+    on_box : callable, optional
+        Called with an image's name, y, x, height and width of a box that was drawn, in level-0 pixels. Without it a
+        drag moves the image.
+    on_flag : callable, optional
+        Called with the name of a class, of an image, and y and x of what was clicked.
+    """
+
+    def __init__(
+        self,
+        context: PageContext,
+        on_box: Callable[[str, float, float, float, float], None] | None = None,
+        on_flag: Callable[[str, str, float, float], None] | None = None,
+    ) -> None:
+        self._context, self._on_box, self._on_flag = context, on_box, on_flag
+        self._shapes = {image.name: image.shape for image in context.live.study.images}
+        self._scene = Scene((), None)
+        self._image = ""
+        self._active: str | None = None
+        self._heat_class: str | None = None
+        self._shown: tuple[ShownChannel, ...] = ()
+        self._changed: dict[int, ShownChannel] = {}
+        self._n_drawn = 0
+        self._drawn: dict[str, tuple[object, ...]] = {}
+        self._layers: dict[str, LayerModels] = {}
+        self._parts = make_figure("", is_drawn_on=on_box is not None)
+        self.figure = self._parts.plot
+        self.figure.on_event(SelectionGeometry, self._take_box)
+        self.figure.on_event(Tap, self._take_tap)
+        self._bar = Island(
+            ViewerWire(),
+            {
+                "image": lambda message: self.show_image(str(message["name"])),
+                "channel": self._take_channel,
+                "heat": self._take_heat,
+            },
+        )
+        self.bar = self._bar.root
+
+    @property
+    def image(self) -> str:
+        """Name of the image that is shown; empty before the first state."""
+        return self._image
+
+    def update(self, snapshot: Snapshot) -> None:
+        """Draw another state, with what is suggested."""
+        self.draw(suggestion_scene(snapshot), snapshot.curation)
+        if self._is_other("heat", (snapshot.suggestions.version,)) and self._heat_class is not None:
+            self._show_heat(self._heat_class)
+
+    def draw(self, scene: Scene, curation: Curation) -> None:
+        """Draw a scene on the displayed images."""
+        self._scene = scene
+        self._show_channels(curation)
+        image = self._image if self._image in scene.images else next(iter(scene.images), "")
+        self._bar.send(images={"names": scene.images})
+        self._draw_image(image)
+
+    def show_image(self, name: str) -> None:
+        """Show one of the displayed images."""
+        if name in self._scene.images:
+            self._draw_image(name)
+
+    def step(self, steps: int) -> None:
+        """Show the next image, or with -1 the one before; after the last comes the first."""
+        names = self._scene.images
+        if names:
+            self.show_image(names[(names.index(self._image) + steps) % len(names)])
+
+    def activate(self, class_name: str | None) -> None:
+        """Let clicks and the heat map be about one class only."""
+        self._active = class_name
+        if self._heat_class is not None:
+            self._show_heat(class_name)
+
+    def go_to(self, image: str, y: float, x: float) -> None:
+        """Show a place."""
+        self.show_image(image)
+        side = max(self._scene.patch_shape or (64.0, 64.0))
+        self._send_view(at={"y": y, "x": x, "side": side})
+
+    def _draw_image(self, name: str) -> None:
+        is_new = name != self._image
+        self._image = name
+        if is_new and name:
+            height, width = self._shapes[name]
+            self._parts.tiles.url = self._context.urls.tile_template(name, self._shown)
+            if not self._drawn:
+                self.figure.x_range.update(start=0, end=width)
+                self.figure.y_range.update(start=-height, end=0)
+            self._context.doc.add_next_tick_callback(partial(self._measure, name))
+            self._send_view()
+            if self._heat_class is not None:
+                self._show_heat(self._heat_class)
+        self._draw_layers()
+        self._draw_marks()
+        self._n_drawn += 1
+        self._bar.send(drawn=self._n_drawn)  # by now all else has been sent
+
+    def _send_view(self, at: dict[str, float] | None = None) -> None:
+        height, width = self._shapes[self._image]
+        self._bar.send(view={"image": self._image, "height": height, "width": width, "at": at})
+
+    def _draw_layers(self) -> None:
+        for layer in self._scene.layers:
+            if layer.name not in self._layers:
+                self._layers[layer.name] = add_layer(self._parts, layer.name, layer.color)
+            self._draw_layer(layer, self._layers[layer.name])
+        gone = set(self._layers) - {layer.name for layer in self._scene.layers}
+        for name in gone:
+            models = self._layers.pop(name)
+            self.figure.renderers = [each for each in self.figure.renderers if each is not models.renderer]
+
+    def _draw_layer(self, layer: Layer, models: LayerModels) -> None:
+        glyph = models.renderer.glyph
+        height, width = self._scene.patch_shape or (1.0, 1.0)
+        inside = _ACCEPTED_INSIDE if layer.is_accepted else 0.0
+        looks = {"width": value(width), "height": value(height), "line_color": value(layer.color),
+                 "fill_color": value(layer.color), "fill_alpha": value(inside)}  # fmt: skip
+        if self._is_other(f"looks:{layer.name}", (height, width, layer.color, inside)):
+            glyph.update(**looks)
+        if self._is_other(f"limit:{layer.name}", (layer.threshold,)):
+            models.limit.data = {"threshold": [layer.threshold]}
+        if self._is_other(f"peaks:{layer.name}", (layer.peaks, layer.flagged, self._scene.peak_images, self._image)):
+            models.source.data = peak_columns(self._scene, layer, self._image)
+
+    def _draw_marks(self) -> None:
+        if self._is_other("marks", (self._scene.marks, self._scene.patch_shape, self._image)):
+            height, width = self._scene.patch_shape or (1.0, 1.0)
+            self._parts.boxes_of_marks.glyph.update(width=value(width), height=value(height))
+            self._parts.marks.data = mark_columns(self._scene, self._image)
+
+    def _is_other(self, name: str, drawn: tuple[object, ...]) -> bool:
+        """Tell whether something is not what was drawn, and remember it: what has not changed does not travel."""
+        before = self._drawn.get(name)
+        is_same = before is not None and all(a is b or (a == b) is True for a, b in zip(before, drawn, strict=True))
+        self._drawn[name] = drawn
+        return not is_same
+
+    def _take_box(self, event: SelectionGeometry) -> None:
+        if self._on_box is None or not event.final or event.geometry["type"] != "rect" or not self._image:
+            return
+        shape = self._shapes[self._image]
+        y, x, height, width = box_inside(event.geometry, shape)
+        if min(height, width) >= _SMALLEST_BOX_PX:
+            self._on_box(self._image, y, x, height, width)
+
+    def _take_tap(self, event: Tap) -> None:
+        if self._on_flag is None or event.x is None or event.y is None:
+            return
+        found = find_peak(self._scene, self._image, (-event.y - 0.5, event.x - 0.5), self._active)
+        if found is not None:
+            self._on_flag(found[0], self._image, *found[1:])
+
+    async def _measure(self, name: str) -> None:
+        size = await asyncio.to_thread(self._context.pixel_size_um, name)
+        if name == self._image:
+            self._bar.send(scale={"um": size})
+
+    def _show_channels(self, curation: Curation) -> None:
+        names = self._context.live.study.channel_names
+        defaults = self._context.urls.channels([names.index(name) for name in curation.channels])
+        shown = tuple(self._changed.get(each.index, each) for each in defaults)
+        if shown != self._shown:
+            self._shown = shown
+            if self._image:
+                self._parts.tiles.url = self._context.urls.tile_template(self._image, shown)
+        parts = [channel_part(names[each.index], each, default) for each, default in zip(shown, defaults, strict=True)]
+        self._bar.send(channels=parts)
+
+    def _take_channel(self, message: Message) -> None:
+        index, low, high = int(message["index"]), float(message["low"]), float(message["high"])
+        color = str(message["color"]).removeprefix("#").upper()
+        if high > low and re.fullmatch("[0-9A-F]{6}", color):
+            self._changed[index] = ShownChannel(index, color, low, high)
+            self._show_channels(self._context.live.snapshot.curation)
+
+    def _take_heat(self, message: Message) -> None:
+        self._show_heat(str(message["name"]) if message["name"] else None)
+
+    def _show_heat(self, class_name: str | None) -> None:
+        """Fetch the similarity map of a class on the image, and draw it when it is there."""
+        self._heat_class = class_name
+        self._bar.send(heat={"name": class_name})
+        if class_name is None:
+            self._parts.heat.data = dict(_NO_HEAT)
+        else:
+            self._context.doc.add_next_tick_callback(partial(self._fetch_heat, class_name, self._image))
+
+    async def _fetch_heat(self, class_name: str, image: str) -> None:
+        found = await asyncio.to_thread(self._context.live.similarity_map, class_name, image)
+        if (class_name, image) == (self._heat_class, self._image):
+            self._parts.heat.data = dict(_NO_HEAT) if found is None else heat_columns(found)
+
+
+def box_inside(geometry: Mapping[str, Any], shape: tuple[int, int]) -> tuple[float, float, float, float]:
+    """Turn a rectangle of the figure into y, x, height and width in level-0 pixels, cut at the image's borders.
+
+    Examples
+    --------
+    >>> box_inside({"x0": -5, "x1": 10, "y0": -20, "y1": -4}, (100, 100))
+    (11.5, 4.5, 16, 10)
+    """
+    left, right = (min(max(geometry[side], 0), shape[1]) for side in ("x0", "x1"))
+    top, bottom = (min(max(-geometry[side], 0), shape[0]) for side in ("y1", "y0"))
+    # Centres of pixels are half a pixel right of, and below, their left and upper edges.
+    return (top + bottom) / 2 - 0.5, (left + right) / 2 - 0.5, bottom - top, right - left
+
+
+def channel_part(name: str, shown: ShownChannel, default: ShownChannel) -> dict[str, Any]:
+    """Write a channel for a script to draw."""
+    return {
+        "index": shown.index,
+        "name": name,
+        "color": f"#{shown.color}",
+        "low": shown.low,
+        "high": shown.high,
+        "start": min(0.0, default.low),
+        "end": 2 * default.high - min(0.0, default.low),
+        "default": {"color": f"#{default.color}", "low": default.low, "high": default.high},
+    }
+
+
+def heat_columns(found: SimilarityMap) -> dict[str, list[Any]]:
+    """Return a similarity map as columns of an image glyph, whose first row is the lowest."""
+    height, width = found.values.shape
+    top, left = (centre + 0.5 - found.step / 2 for centre in found.origin)
+    return {
+        "image": [found.values[::-1]],
+        "x": [left],
+        "y": [-(top + height * found.step)],
+        "dw": [width * found.step],
+        "dh": [height * found.step],
+    }

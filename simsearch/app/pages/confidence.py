@@ -1,0 +1,30 @@
+"""The page on which one chooses how sure a model must be."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from simsearch.app.components.confidence_choice import ConfidenceChoice
+from simsearch.app.components.scene import Scene
+from simsearch.app.components.viewer import Viewer
+from simsearch.app.context import Page
+
+if TYPE_CHECKING:
+    from simsearch.app.context import PageContext
+    from simsearch.app.snapshot import Snapshot
+
+
+def confidence_page(context: PageContext) -> Page:
+    """Make the page."""
+    viewer = Viewer(context)
+    choice = ConfidenceChoice(context, viewer.draw)
+
+    def update(snapshot: Snapshot) -> None:
+        if not viewer.image:  # the images can be seen before anything is found on them
+            viewer.draw(Scene(snapshot.curation.displayed, None), snapshot.curation)
+        choice.update(snapshot)
+
+    roots = {
+        "viewer": viewer.figure, "viewer_bar": viewer.bar, "confidence": choice.root, "confidence_peaks": choice.peaks
+    }  # fmt: skip
+    return Page(roots, update)

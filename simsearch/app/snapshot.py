@@ -1,0 +1,110 @@
+"""What pages draw: frozen values, replaced whole at each change, cheap to make and read from any thread."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from simsearch.core.ranked_peaks import RankedPeaks
+    from simsearch.curation.history import History
+    from simsearch.curation.state import Curation, Patch
+    from simsearch.workflows.study import Study
+    from simsearch.workflows.trained import TrainedModel
+
+JobKind = Literal["features", "measure", "diverse", "train", "predict", "detect", "segment"]
+JobState = Literal["waiting", "running", "done", "failed", "cancelled", "interrupted"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Suggestions:
+    """What looks like the prototypes on the displayed images."""
+
+    images: tuple[str, ...] = ()
+    """Names of the images that `by_class` refers to."""
+    by_class: Mapping[str, RankedPeaks] = field(default_factory=dict)
+    """All peaks of similarity above 0, whatever the thresholds, and whatever was flagged."""
+    suggested_thresholds: Mapping[str, float] = field(default_factory=dict)
+    """For each class what its similarity threshold could be."""
+    difficult: tuple[Patch, ...] = ()
+    """May be background, and looks like prototypes (paper algorithm 1)."""
+    easy: tuple[Patch, ...] = ()
+    """May be background, and looks like no prototype."""
+    state: Literal["empty", "computing", "ready", "failed"] = "empty"
+    """What was there stays while it is computed anew."""
+    message: str = ""
+    """In words: what is being done, or what failed and the way out."""
+    version: int = 0
+    """Grows when the peaks change; not with thresholds and flags."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobView:
+    """A long piece of work."""
+
+    id: str
+    kind: JobKind
+    title: str
+    """In words."""
+    started_by: str
+    """Who asked for it."""
+    state: JobState = "waiting"
+    """Interrupted: it ran when an earlier server stopped, and can go on."""
+    step: str = ""
+    """Name of the step that it is in."""
+    n_done: int = 0
+    """Tasks of the step that are done, failed ones included."""
+    n_tasks: int = 0
+    """Tasks of the step; 0 while nobody knows."""
+    eta_s: float | None = None
+    """Seconds until the step will be done, where that can be guessed."""
+    message: str = ""
+    """What failed and the way out, or what there is to know."""
+    result: Path | None = None
+    """The file or folder that it made."""
+    epochs: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    """Of a training: loss of each epoch that is done, by stage."""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing will change any more."""
+        return self.state in ("done", "failed", "cancelled")
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterView:
+    """The cluster."""
+
+    address: str = ""
+    n_workers: int = 0
+    n_threads: int = 0
+    is_connected: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """All that pages draw."""
+
+    version: int
+    """Grows by one with each change."""
+    study: Study
+    history: History
+    """`history.state` is the curation."""
+    suggestions: Suggestions
+    jobs: tuple[JobView, ...] = ()
+    """The newest last."""
+    models: tuple[TrainedModel, ...] = ()
+    """The oldest first."""
+    cluster: ClusterView = ClusterView()
+    n_results: int = 0
+    """Runs over images that are finished; `LiveStudy.results` reads them."""
+    notice: str = ""
+    """What happened before the study was opened and should be known; empty if nothing."""
+
+    @property
+    def curation(self) -> Curation:
+        """All that was said."""
+        return self.history.state

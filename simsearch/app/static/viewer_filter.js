@@ -1,0 +1,13 @@
+// Rows are sorted by descending score: those above the limit are the first ones.
+const { score, is_flagged } = source.data;
+const least = limit.data.threshold[0];
+let first = 0;
+let end = score.length;
+while (first < end) {
+  const middle = (first + end) >> 1;
+  if (score[middle] >= least) first = middle + 1;
+  else end = middle;
+}
+const kept = [];
+for (let row = 0; row < first; row += 1) if (!is_flagged[row]) kept.push(row);
+return kept;

@@ -1,0 +1,212 @@
+"""Suggestions that follow what people say, in a thread of their own."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from threading import Condition, Thread
+from typing import TYPE_CHECKING, Any
+
+from simsearch.app.jobs import new_job
+from simsearch.app.snapshot import Suggestions
+from simsearch.errors import Cancelled, SimSearchError
+from simsearch.workflows.live_search import LiveSearch, suggested_background, suggested_thresholds
+from simsearch.workflows.suggest import prepare_suggestions, sight_group
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from simsearch.app.jobs import Jobs
+    from simsearch.curation.state import Curation, Patch
+    from simsearch.runtime import Client
+    from simsearch.runtime.events import Event, Observer
+    from simsearch.workflows.live_search import Findings, SimilarityMap
+    from simsearch.workflows.study import Study
+
+_log = logging.getLogger(__name__)
+
+NOBODY = "simsearch"
+"""Who is said to have started what starts by itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Sight:
+    """What of a curation features depend on."""
+
+    displayed: tuple[str, ...]
+    channels: tuple[str, ...]
+    downsampling: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """What of a curation suggestions depend on."""
+
+    sight: _Sight
+    patch_shape: tuple[float, float] | None
+    prototypes: tuple[tuple[str, tuple[Patch, ...]], ...]
+
+    @classmethod
+    def of(cls, curation: Curation) -> _Wanted:
+        """Take it out of a curation."""
+        prototypes = tuple((each.name, each.prototypes) for each in curation.classes if each.prototypes)
+        sight = _Sight(curation.displayed, curation.channels, sight_group(curation).downsampling)
+        return cls(sight, curation.patch_shape, prototypes)
+
+
+class _OutdatedError(Cancelled):
+    """Something else is wanted by now."""
+
+
+class Suggester:
+    """Keeps suggestions up with a curation, the newest state first: what was begun for an older one is left.
+
+    Parameters
+    ----------
+    client : distributed.Client
+        The cluster.
+    study : Study
+        The study.
+    jobs : Jobs
+        Show what takes long.
+    publish : callable
+        Gets new suggestions, in the thread of this.
+    """
+
+    def __init__(self, client: Client, study: Study, jobs: Jobs, publish: Callable[[Suggestions], None]) -> None:
+        self._client, self._study, self._jobs, self._publish = client, study, jobs, publish
+        self._search = LiveSearch(client, study)
+        self._changed = Condition()
+        self._newest: Curation | None = None
+        self._is_closing = False
+        self._shown = Suggestions()
+        self._found: Findings | None = None
+        self._prepared: _Sight | None = None
+        self._thread = Thread(target=self._run, name="suggestions", daemon=True)
+        self._thread.start()
+
+    def follow(self, curation: Curation) -> None:
+        """Take what people say now; returns at once."""
+        with self._changed:
+            self._newest = curation
+            self._changed.notify()
+
+    def similarity_map(self, class_name: str, image: str) -> SimilarityMap | None:
+        """Return how similar a displayed image is to a class; None where that is not known, or not held."""
+        found = self._found
+        if found is None or image not in found.images or class_name not in found.maps:
+            return None
+        return found.maps[class_name][found.images.index(image)]
+
+    def close(self) -> None:
+        """Stop, and wait until it has."""
+        with self._changed:
+            self._is_closing = True
+            self._changed.notify()
+        self._thread.join()
+        self._search.close()
+
+    def _run(self) -> None:
+        seen: Curation | None = None
+        wanted: _Wanted | None = None
+        while True:
+            seen = self._next(seen)
+            if seen is None:
+                return
+            try:
+                if _Wanted.of(seen) != wanted:
+                    wanted = None
+                    self._follow(seen)
+                    wanted = _Wanted.of(seen)
+                self._choose_background(seen)
+            except _OutdatedError:
+                continue
+            except Cancelled:
+                self._show(state="failed", message="Looking at the images was stopped. The next box starts it again.")
+            except SimSearchError as error:
+                self._show(state="failed", message=str(error))
+            except Exception as error:  # noqa: BLE001  a person must be told, whatever it is
+                _log.exception("expected suggestions, got an error that was not foreseen")
+                self._show(state="failed", message=f"{type(error).__name__}: {error}. See the server's log")
+
+    def _next(self, seen: Curation | None) -> Curation | None:
+        """Wait for another curation than the last; None if there will be none."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._is_closing or self._newest is not seen)
+            return None if self._is_closing else self._newest
+
+    def _follow(self, curation: Curation) -> None:
+        wanted = _Wanted.of(curation)
+        if not curation.displayed:
+            self._found = None
+            self._show(state="empty", message="Choose images to display.", by_class={}, images=())
+            return
+        self._show(state="computing", message="Looking at the images.")
+        self._prepare(curation, wanted.sight)
+        if not wanted.prototypes:
+            self._found = None
+            self._show(
+                state="empty",
+                message="Draw a box around something.",
+                images=curation.displayed,
+                by_class={},
+                suggested_thresholds={},
+                version=self._shown.version + 1,
+            )
+            return
+        self._found = self._search.find(curation, observe=self._while(lambda now: _Wanted.of(now) == wanted))
+        self._show(
+            state="ready",
+            message="",
+            images=self._found.images,
+            by_class=self._found.by_class,
+            suggested_thresholds=suggested_thresholds(curation, self._found),
+            version=self._shown.version + 1,
+        )
+
+    def _prepare(self, curation: Curation, sight: _Sight) -> None:
+        """Compute features where there are none yet; a person sees how far that is."""
+        if sight == self._prepared:
+            return
+        check = self._while(lambda now: _Wanted.of(now).sight == sight)
+        opened: list[Observer] = []
+        with ExitStack() as stack:
+
+            def observe(event: Event) -> None:
+                check(event)
+                if not opened:  # there is something to do
+                    n = len(curation.displayed)
+                    job = new_job("features", f"Look at {n} displayed image{'s' * (n > 1)}", NOBODY)
+                    opened.append(stack.enter_context(self._jobs.attended(job)))
+                opened[0](event)
+
+            prepare_suggestions(self._client, self._study, curation, observe=observe)
+            self._search.look(curation, observe=observe)
+        self._prepared = sight
+
+    def _choose_background(self, curation: Curation) -> None:
+        if self._found is None or curation.patch_shape is None:
+            if self._shown.difficult or self._shown.easy:
+                self._show(difficult=(), easy=())
+            return
+        difficult, easy = suggested_background(curation, self._found)
+        known = {(each.image, each.y, each.x): each for each in (*self._shown.difficult, *self._shown.easy)}
+        # The same place keeps its name, so that galleries keep what they show.
+        chosen = [tuple(known.get((each.image, each.y, each.x), each) for each in found) for found in (difficult, easy)]
+        if chosen != [self._shown.difficult, self._shown.easy]:
+            self._show(difficult=chosen[0], easy=chosen[1])
+
+    def _while(self, is_wanted: Callable[[Curation], bool]) -> Observer:
+        """Make an observer that stops what is not wanted any more."""
+
+        def observe(event: Event) -> None:
+            newest = self._newest
+            if self._is_closing or (newest is not None and not is_wanted(newest)):
+                raise _OutdatedError
+
+        return observe
+
+    def _show(self, **changes: Any) -> None:  # noqa: ANN401  fields of Suggestions
+        self._shown = replace(self._shown, **changes)
+        self._publish(self._shown)

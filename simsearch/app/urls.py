@@ -1,0 +1,130 @@
+"""Addresses within the app: what pages link to, and what the server understands."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlencode
+
+from simsearch.errors import ConfigError
+from simsearch.io.render import ShownChannel
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from simsearch.curation.state import Patch
+
+ASSETS = Path(__file__).parent / "static"
+"""CSS and JS of the app."""
+
+FULL_ZOOM = 20
+"""Zoom of tiles whose pixels are those of level 0, in all images: a viewer changes images, and no zoom changes."""
+
+CROP_PX = 192
+"""The longer side of a crop is at most this, unless asked otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Urls:
+    """Makes addresses. Images are named by their place in the study, never by a path."""
+
+    prefix: str
+    """Empty, or begins with a slash and ends without."""
+    indices: Mapping[str, int]
+    """Place in the study of each image, by its name."""
+    shown: tuple[ShownChannel, ...]
+    """How each channel of the images is shown unless asked otherwise."""
+    version: str
+    """Changes when what is behind the addresses may have changed: browsers keep what they have got."""
+
+    def page(self, name: str) -> str:
+        """Address of a page."""
+        return f"{self.prefix}/{name}"
+
+    def asset(self, name: str) -> str:
+        """Address of a CSS or JS file of the app."""
+        return f"{self.prefix}/assets/{name}?v={self.version}"
+
+    def channels(self, indices: Sequence[int]) -> tuple[ShownChannel, ...]:
+        """Tell how some of the channels are shown."""
+        return tuple(self.shown[index] for index in indices)
+
+    def tile_template(self, image: str, shown: Sequence[ShownChannel] | None = None) -> str:
+        """Address of the tiles of an image, with ``{Z}``, ``{X}`` and ``{Y}``."""
+        return f"{self.prefix}/tiles/{self.indices[image]}/{{Z}}/{{X}}/{{Y}}?{self._query(shown)}"
+
+    def crop(
+        self,
+        patch: Patch,
+        shape: tuple[float, float],
+        shown: Sequence[ShownChannel] | None = None,
+        side_px: int = CROP_PX,
+    ) -> str:
+        """Address of the picture of a patch of the given height and width in level-0 pixels."""
+        return self.crop_at(patch.image, (patch.y, patch.x), shape, shown, side_px)
+
+    def crop_at(
+        self,
+        image: str,
+        centre: tuple[float, float],
+        shape: tuple[float, float],
+        shown: Sequence[ShownChannel] | None = None,
+        side_px: int = CROP_PX,
+    ) -> str:
+        """Address of the picture of a place (y, x) in an image."""
+        place = "/".join(f"{value:.10g}" for value in (*centre, *shape))
+        return f"{self.prefix}/crops/{self.indices[image]}/{place}?{self._query(shown)}&side={side_px}"
+
+    def thumbnail(self, image: str, shown: Sequence[ShownChannel] | None = None) -> str:
+        """Address of the picture of a whole image."""
+        return f"{self.prefix}/thumbnails/{self.indices[image]}?{self._query(shown)}"
+
+    def thumbnail_template(self, shown: Sequence[ShownChannel] | None = None) -> str:
+        """Address of the picture of any image, with ``{I}`` for its place in the study."""
+        return f"{self.prefix}/thumbnails/{{I}}?{self._query(shown)}"
+
+    def crop_template(
+        self, shape: tuple[float, float], shown: Sequence[ShownChannel] | None = None, side_px: int = CROP_PX
+    ) -> str:
+        """Address of the picture of any place, with ``{I}``, ``{Y}`` and ``{X}``."""
+        sides = "/".join(f"{side:.10g}" for side in shape)
+        return f"{self.prefix}/crops/{{I}}/{{Y}}/{{X}}/{sides}?{self._query(shown)}&side={side_px}"
+
+    def download(self, key: str) -> str:
+        """Address of a file to download."""
+        return f"{self.prefix}/downloads/{key}"
+
+    def _query(self, shown: Sequence[ShownChannel] | None) -> str:
+        wanted = self.shown if shown is None else shown
+        parts = [("c", f"{c.index},{c.color},{c.low:.9g},{c.high:.9g}") for c in wanted]
+        return urlencode([*parts, ("v", self.version)], safe=",")
+
+
+def parse_shown(values: Sequence[str], n_channels: int) -> tuple[ShownChannel, ...]:
+    """Understand what `Urls` wrote about channels.
+
+    Raises
+    ------
+    ConfigError
+        If it is something else, or there is no such channel.
+
+    Examples
+    --------
+    >>> parse_shown(["1,00FF00,120,4000"], 2)
+    (ShownChannel(index=1, color='00FF00', low=120.0, high=4000.0),)
+    """
+    shown = []
+    for value in values:
+        try:
+            index, color, low, high = value.split(",")
+            bytes.fromhex(color)
+            channel = ShownChannel(int(index), color, float(low), float(high))
+        except ValueError as error:
+            raise ConfigError(f"expected INDEX,COLOR,LOW,HIGH of a channel, got {value!r}: reload the page") from error
+        if not (0 <= channel.index < n_channels and len(color) == 6 and 0 < channel.high - channel.low < float("inf")):
+            raise ConfigError(f"expected one of {n_channels} channels and a range, got {value!r}: reload the page")
+        shown.append(channel)
+    if not shown:
+        raise ConfigError("expected a channel, got none: reload the page")
+    return tuple(shown)

@@ -1,0 +1,109 @@
+"""What a model says at the places that people have judged: how precise and complete it is at each threshold."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from simsearch.core.intervals import wilson_interval
+from simsearch.curation.state import Places
+from simsearch.workflows.train import clean_objects
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from simsearch.core.ranked_peaks import RankedPeaks
+    from simsearch.curation.state import Curation, Patch
+
+THRESHOLDS = np.round(np.arange(0.05, 1.0, 0.01), 2)
+"""Confidence thresholds that estimates are made for."""
+_NEAR = 0.5  # of the patch's shorter side: what lies nearer to a judged place is the same object
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Estimate:
+    """Precision and recall of a class on judged places, over `THRESHOLDS`, with 95 % Wilson intervals."""
+
+    n_objects: int
+    """Judged places of the class."""
+    n_others: int
+    """Judged places that are something else: other classes, negatives of the class, background."""
+    precision: NDArray[np.float64]
+    """Share of the class's own among all judged places that the model takes for the class; NaN where it takes none."""
+    precision_low: NDArray[np.float64]
+    precision_high: NDArray[np.float64]
+    recall: NDArray[np.float64]
+    """Share of the class's places that the model takes for it; NaN without places."""
+    recall_low: NDArray[np.float64]
+    recall_high: NDArray[np.float64]
+
+
+def estimate_confidence(
+    curation: Curation, images: Sequence[str], by_class: Mapping[str, RankedPeaks]
+) -> dict[str, Estimate]:
+    """Estimate precision and recall on what people have judged on some images.
+
+    Each class is looked at for itself, whatever the thresholds of others. The model was trained on these places:
+    estimates are too good, the more so the fewer places there are. Precision holds for the mix of places that were
+    judged, which is not that of the images.
+
+    Parameters
+    ----------
+    curation : Curation
+        What was judged.
+    images : sequence of str
+        Which images were looked at.
+    by_class : mapping of str to RankedPeaks
+        All that the model found there, by class, down to the lowest of `THRESHOLDS`.
+
+    Returns
+    -------
+    dict of str to Estimate
+        For each class of the model that is in the curation.
+    """
+    shape = curation.patch_shape
+    known = {each.name: each for each in curation.classes}
+    if shape is None:
+        return {}
+    estimates = {}
+    for name, peaks in by_class.items():
+        if name not in known:
+            continue
+        own = clean_objects(known[name], shape)
+        others = [p for each in curation.classes if each.name != name for p in clean_objects(each, shape)]
+        taken = Places(others, shape)  # what is flagged for one class may be of another
+        others += [patch for patch in known[name].negatives if taken.near(patch) is None]
+        others += curation.background
+        near = _NEAR * min(shape)
+        estimates[name] = _estimate(_confidences(own, images, peaks, near), _confidences(others, images, peaks, near))
+    return estimates
+
+
+def _confidences(
+    patches: Sequence[Patch], images: Sequence[str], peaks: RankedPeaks, near: float
+) -> NDArray[np.float64]:
+    """Return the highest confidence near each patch that lies on one of the images; 0 where nothing was found."""
+    indices = {name: index for index, name in enumerate(images)}
+    found = []
+    for patch in patches:
+        if patch.image in indices:
+            here = (peaks.image == indices[patch.image]) & (np.hypot(peaks.y - patch.y, peaks.x - patch.x) < near)
+            found.append(float(peaks.score[here].max(initial=0.0)))
+    return np.array(found)
+
+
+def _estimate(own: NDArray[np.float64], others: NDArray[np.float64]) -> Estimate:
+    n_true = (own[:, None] >= THRESHOLDS).sum(axis=0)
+    n_taken = n_true + (others[:, None] >= THRESHOLDS).sum(axis=0)
+    n_own = np.full_like(n_true, len(own))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        precision, recall = n_true / n_taken, n_true / n_own
+    return Estimate(
+        len(own), len(others),
+        precision, *wilson_interval(n_true, n_taken),
+        recall, *wilson_interval(n_true, n_own),
+    )  # fmt: skip

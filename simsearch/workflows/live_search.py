@@ -1,0 +1,337 @@
+"""Suggestions while a person draws: what was computed for the last prototypes is kept for the next.
+
+The features of the displayed images are held in memory as spectra, which cost little to compare with. For each
+prototype two maps of each image are kept: the highest similarity over its rotations, and their sum. So the next
+prototype is all that is computed, and what was computed does not depend on which class it is of.
+"""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import psutil
+import torch
+from dask.system import CPU_COUNT
+
+from simsearch.core.feature_grid import to_level0
+from simsearch.core.peaks import Peak, find_peaks
+from simsearch.core.ranked_peaks import RankedPeaks, ranked_peaks
+from simsearch.core.tiles import Region
+from simsearch.curation.state import BACKGROUND
+from simsearch.curation.suggestions import background_patches, marked_patches
+from simsearch.io.feature_store import read_features
+from simsearch.nn.device import pick_device
+from simsearch.nn.similarity import make_query
+from simsearch.nn.spectra import Spectra, make_kernels
+from simsearch.nn.trunk_file import read_trunk
+from simsearch.runtime.events import Observer, StepEnded, StepStarted, TaskDone, ignore
+from simsearch.runtime.search_tasks import compute_blocks
+from simsearch.runtime.worker import hold
+from simsearch.workflows.image_set import ImageSet
+from simsearch.workflows.peaks import split_similarities
+from simsearch.workflows.query import extractor_of, find_centre, prototype_task, view_of
+from simsearch.workflows.study import study_images
+from simsearch.workflows.suggest import (
+    N_BACKGROUND,
+    find_suggestions,
+    settle_measurement,
+    sight_group,
+    study_group,
+    study_sight,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from simsearch.core.boxes import Box
+    from simsearch.curation.state import Curation, Patch
+    from simsearch.runtime import Client
+    from simsearch.runtime.views import View
+    from simsearch.workflows.peaks import Candidates
+    from simsearch.workflows.query import Group, Setting
+    from simsearch.workflows.study import Study
+
+_MEMORY = 0.25  # of the machine's: what spectra may take
+_N_KEPT = 64  # prototypes whose maps are kept: what is undone may be redone
+
+_Key = tuple[tuple[str, float, float], tuple[float, float]]  # image, row and column of a prototype, and its shape
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SimilarityMap:
+    """How similar an image is to a class."""
+
+    values: NDArray[np.float32]
+    """(h, w) similarity in [-1, 1]."""
+    origin: tuple[float, float]
+    """Row and column of the first value in level-0 pixels."""
+    step: float
+    """Level-0 pixels between values."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Findings:
+    """What the displayed images have to offer."""
+
+    images: tuple[str, ...]
+    """Their names, which columns refer to."""
+    by_class: Mapping[str, RankedPeaks]
+    """Peaks of similarity above 0 of each class with prototypes."""
+    maps: Mapping[str, tuple[SimilarityMap, ...]] = field(default_factory=dict)
+    """For each of these classes, the map of each image; empty where images are too large to be held."""
+    mean: tuple[NDArray[np.float32], ...] = ()
+    """For each image, the mean similarity to all prototypes; empty where images are too large to be held."""
+    views: tuple[View, ...] = ()
+    """How the images are seen; empty where they are too large to be held."""
+    candidates: Candidates | None = None
+    """What `find_suggestions` found, where images are too large to be held."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Maps:
+    """What is kept of a prototype, for each image."""
+
+    best: list[NDArray[np.float32]]
+    """Highest similarity over its rotations."""
+    total: list[NDArray[np.float32]]
+    """Their sum."""
+    n_rotations: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Class:
+    """What is kept of a class, whatever its name."""
+
+    maps: tuple[SimilarityMap, ...]
+    peaks: RankedPeaks
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Sight:
+    """The displayed images, ready to be compared."""
+
+    views: tuple[View, ...]
+    """Whatever the patch."""
+    setting: Setting
+    centre: torch.Tensor
+    spectra: tuple[Spectra, ...]
+
+
+class LiveSearch:
+    """Finds what `find_suggestions` finds, again and again.
+
+    Parameters
+    ----------
+    client : distributed.Client
+        The cluster.
+    study : Study
+        The study.
+    memory_bytes : int, optional
+        What spectra may take; a quarter of the machine's memory by default.
+    """
+
+    def __init__(self, client: Client, study: Study, memory_bytes: int | None = None) -> None:
+        self._client, self._study = client, study
+        self._memory_bytes = int(_MEMORY * psutil.virtual_memory().total) if memory_bytes is None else memory_bytes
+        # One thread for each core, and one core for each of them: where cores are shared, threads of one operation that
+        # wait for each other are many times slower.
+        self._threads = ThreadPoolExecutor(CPU_COUNT, "compare", lambda: torch.set_num_threads(1))
+        self._key: object = None  # of what was looked at, whether it could be held or not
+        self._sight: _Sight | None = None
+        self._kept: dict[_Key, _Maps] = {}
+        self._classes: dict[tuple[_Key, ...], _Class] = {}
+
+    def look(self, curation: Curation, *, observe: Observer = ignore) -> bool:
+        """Make the displayed images ready, whose features must be there; of no effect where they are.
+
+        Returns
+        -------
+        bool
+            Whether they are ready. Otherwise they are too large to be held.
+
+        Raises
+        ------
+        SourceError, StoreError
+            If an image cannot be read.
+        """
+        has_prototypes = any(each.prototypes for each in curation.classes)
+        key = (curation.displayed, curation.channels, sight_group(curation).downsampling)
+        if key == self._key:
+            if has_prototypes:
+                settle_measurement(self._client, self._study, curation, observe=observe)
+            return self._sight is not None
+        self._key, self._sight, self._kept, self._classes = None, None, {}, {}
+        group, setting = study_sight(self._client, self._study, curation, observe=observe)
+        images = study_images(self._study, curation.displayed)
+        views = tuple(view_of(image, group, setting) for image in images)
+        n_bytes = sum(Spectra.n_bytes(v.grid_shape, v.extractor.dim, v.kept_margin) for v in views)
+        if n_bytes <= self._memory_bytes and all(view.features for view in views):
+            hold(read_trunk(self._study.trunk))
+            centre = find_centre(self._client, ImageSet(images), group, setting, observe).to(pick_device())
+            self._sight = _Sight(views, setting, centre, tuple(self._spectra(views, centre, observe)))
+        self._key = key
+        return self._sight is not None
+
+    def find(self, curation: Curation, *, observe: Observer = ignore) -> Findings:
+        """Find the peaks of similarity on the displayed images.
+
+        Raises
+        ------
+        CurationError
+            If no class has a prototype.
+        SourceError, StoreError
+            If an image cannot be read, or the folder not written.
+        """
+        group = study_group(curation)
+        if not self.look(curation, observe=observe) or self._sight is None:
+            found = find_suggestions(self._client, self._study, curation, observe=observe)
+            by_name = {name: [peak for peak in found.peaks if peak.class_name == name] for name in group.classes}
+            by_class = {name: ranked_peaks(peaks, curation.displayed) for name, peaks in by_name.items()}
+            return Findings(curation.displayed, by_class, candidates=found)
+        sight, shape, extractor = self._sight, group.patch_shape, extractor_of(group, self._sight.setting)
+        views = tuple(replace(view, extractor=extractor) for view in sight.views)
+        wanted: dict[str, list[_Key]] = {name: [] for name in group.classes}
+        for box in group.boxes:
+            wanted[box.class_name].append((_place(box), shape))
+        self._compare(sight, group, [box for box in group.boxes if (_place(box), shape) not in self._kept], observe)
+        self._forget({key for keys in wanted.values() for key in keys})
+        self._classes = {tuple(keys): self._class_of(tuple(keys), views) for keys in wanted.values()}
+        classes = {name: self._classes[tuple(keys)] for name, keys in wanted.items()}
+        everything = [self._kept[key] for keys in wanted.values() for key in keys]
+        n = sum(each.n_rotations for each in everything)
+        mean = tuple(np.sum([each.total[i] for each in everything], axis=0) / np.float32(n) for i in range(len(views)))
+        maps = {name: each.maps for name, each in classes.items()}
+        return Findings(curation.displayed, {name: each.peaks for name, each in classes.items()}, maps, mean, views)
+
+    def close(self) -> None:
+        """Let go of threads."""
+        self._threads.shutdown(cancel_futures=True)
+
+    def _spectra(self, views: Sequence[View], centre: torch.Tensor, observe: Observer) -> Iterator[Spectra]:
+        observe(StepStarted("index", len(views)))
+        begin = time.perf_counter()
+
+        def transform(view: View) -> Spectra:
+            height, width = view.grid_shape
+            whole = Region(0, height, 0, width).grown(view.kept_margin).shifted(view.kept_margin)
+            found = torch.from_numpy(read_features(str(view.features), whole)).to(centre.device)
+            with torch.inference_mode():
+                return Spectra(found, centre, view.kept_margin)
+
+        for view, spectra in zip(views, self._threads.map(transform, views), strict=True):
+            yield spectra
+            observe(TaskDone("index", view.image.meta.name))
+        observe(StepEnded("index", time.perf_counter() - begin))
+
+    def _compare(self, sight: _Sight, group: Group, boxes: Sequence[Box], observe: Observer) -> None:
+        """Compare all images with prototypes that are new."""
+        if not boxes:
+            return
+        known = {view.image.meta.name: view.image.meta for view in sight.views}
+        others = sorted({box.image for box in boxes} - set(known))  # somebody drew there when they were displayed
+        known |= dict(zip(others, study_images(self._study, others) if others else [], strict=True))
+        for index, box in enumerate(boxes):
+            task = prototype_task(view_of(known[box.image], group, sight.setting), index, box, sight.setting)
+            blocks = compute_blocks(task, spread=self._threads.map)
+            maps = self._maps_of([torch.from_numpy(block).to(sight.centre) for block in blocks], sight)
+            self._kept[_place(box), group.patch_shape] = maps
+            observe(TaskDone("suggestions", str(task)))
+
+    def _maps_of(self, blocks: Sequence[torch.Tensor], sight: _Sight) -> _Maps:
+        """Compare all images with the rotations of a prototype."""
+        margin = sight.views[0].kept_margin
+        query = make_query([blocks], sight.centre).blocks[0]
+        kernels = list(self._threads.map(lambda group: make_kernels(group, margin), query))
+
+        def compare(spectra: Spectra) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+            with torch.inference_mode():
+                found = torch.cat([spectra.compare(each) for each in kernels])
+                return found.amax(dim=0).cpu().numpy(), found.sum(dim=0).cpu().numpy()
+
+        found = list(self._threads.map(compare, sight.spectra))
+        return _Maps([best for best, _ in found], [total for _, total in found], len(blocks))
+
+    def _class_of(self, keys: tuple[_Key, ...], views: Sequence[View]) -> _Class:
+        """Merge the maps of prototypes of a class and find its peaks, or take what was found for the same before."""
+        if keys in self._classes:
+            return self._classes[keys]
+
+        def merge(index: int) -> tuple[SimilarityMap, NDArray[np.float64]]:
+            values = np.max([self._kept[key].best[index] for key in keys], axis=0)
+            return _map(values, views[index]), _level0_peaks(values, views[index], 0.0)
+
+        merged = list(self._threads.map(merge, range(len(views))))
+        return _Class(tuple(each for each, _ in merged), _ranked([table for _, table in merged]))
+
+    def _forget(self, wanted: set[_Key]) -> None:
+        others = [key for key in self._kept if key not in wanted]
+        for key in others[: max(0, len(self._kept) - _N_KEPT)]:
+            del self._kept[key]
+
+
+def _place(box: Box) -> tuple[str, float, float]:
+    return box.image, box.y, box.x
+
+
+def _map(values: NDArray[np.float32], view: View) -> SimilarityMap:
+    first = to_level0(0.0, view.image.downsampling)
+    return SimilarityMap(values, (first, first), _step(view))
+
+
+def _ranked(tables: Sequence[NDArray[np.float64]]) -> RankedPeaks:
+    image = np.repeat(np.arange(len(tables), dtype=np.int32), [len(table) for table in tables])
+    y, x, score = np.concatenate(tables).T
+    order = np.lexsort((x, y, image, -score))
+    return RankedPeaks(image[order], y[order], x[order], score[order].astype(np.float32))
+
+
+def _level0_peaks(values: NDArray[np.float32], view: View, floor: float) -> NDArray[np.float64]:
+    """Find the peaks of a map of a whole image, as (N, 3) rows of y and x in level-0 pixels, and height."""
+    framed = np.pad(values, view.peak_radius, constant_values=-np.inf)
+    table = find_peaks(framed, view.peak_radius, floor)
+    table[:, :2] = to_level0(0.0, view.image.downsampling) + _step(view) * table[:, :2]
+    return table
+
+
+def _step(view: View) -> float:
+    """Return the level-0 pixels between positions."""
+    return view.extractor.grid.stride * view.image.downsampling
+
+
+def suggested_thresholds(curation: Curation, found: Findings) -> dict[str, float]:
+    """Suggest a similarity threshold for each class that was looked for, as `suggested_threshold` does."""
+    suggested = {}
+    for name, peaks in found.by_class.items():
+        is_other = np.ones(len(peaks), bool)
+        for patch in curation.roi_class(name).prototypes:
+            if patch.image in found.images and curation.patch_shape is not None:
+                near = np.hypot(peaks.y - patch.y, peaks.x - patch.x) < min(curation.patch_shape) / 2
+                is_other &= ~(near & (peaks.image == found.images.index(patch.image)))
+        suggested[name] = split_similarities(peaks.score[is_other].astype(np.float64))
+    return suggested
+
+
+def suggested_background(curation: Curation, found: Findings) -> tuple[list[Patch], list[Patch]]:
+    """Choose what may be background, difficult and easy, where nobody has marked anything (paper algorithm 1)."""
+    highest, lowest = _extremes(curation, found)
+    return background_patches(curation, highest, lowest, marked_patches(curation), N_BACKGROUND)
+
+
+def _extremes(curation: Curation, found: Findings) -> tuple[Sequence[Peak], Sequence[Peak]]:
+    """Return the local maxima and minima of the mean similarity to all prototypes."""
+    if found.candidates is not None:
+        return found.candidates.highest, found.candidates.lowest
+    shape, sides = curation.patch_shape or (0.0, 0.0), []
+    for sign in (1, -1):
+        tables = [_level0_peaks(sign * mean, view, -np.inf) for mean, view in zip(found.mean, found.views, strict=True)]
+        rows = zip(found.images, tables, strict=True)
+        sides.append(
+            [Peak(name, BACKGROUND, y, x, shape, sign * score) for name, t in rows for y, x, score in t.tolist()]
+        )
+    return sides[0], sides[1]

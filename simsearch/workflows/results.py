@@ -1,0 +1,278 @@
+"""Results of a study, as far as they are looked at and downloaded: read from the files that runs left."""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from simsearch.errors import StoreError
+from simsearch.io.wells import parse_well
+from simsearch.workflows.objects import GEOJSON_NAME, OBJECTS_NAME, PLATES_NAME, RUN_NAME, TABLE_NAME
+from simsearch.workflows.plate_report import DOSES_NAME, REPORT_NAMES, WELLS_NAME
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from simsearch.workflows.study import Study
+
+RESULTS_NAME = "results"
+_COUNT, _FRACTION, _SCORE = "count ", "fraction ", "mean score "
+
+
+@dataclass(frozen=True, slots=True)
+class WellResult:
+    """What a well holds."""
+
+    well: str
+    """Such as A01."""
+    row: int
+    """From 0."""
+    column: int
+    """From 0."""
+    treatment: Mapping[str, str]
+    """What the plate map says of it."""
+    counts: Mapping[str, int]
+    """Objects by class."""
+    fractions: Mapping[str, float | None]
+    """Share of each class in all objects; None of a well without objects."""
+
+
+@dataclass(frozen=True, slots=True)
+class DoseFit:
+    """How a class's share depends on the dose of a drug."""
+
+    drug: str
+    class_name: str
+    ec50: float | None
+    """None where no curve could be fitted."""
+    interval: tuple[float, float] | None
+    """95 % interval of it."""
+    unit: str
+    bottom: float | None
+    top: float | None
+    slope: float | None
+    z_prime: float | None
+    """Z'-factor; None without controls."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlateResult:
+    """What a plate holds."""
+
+    name: str
+    wells: tuple[WellResult, ...]
+    doses: tuple[DoseFit, ...]
+    """Empty without doses in the plate map."""
+    pictures: tuple[Path, ...]
+    """Heat maps, and dose response where there is one."""
+
+
+@dataclass(frozen=True, slots=True)
+class AreaResult:
+    """How much of an image is of a class."""
+
+    image: str
+    class_name: str
+    n_pixels: int
+    mm2: float | None
+    """None where the size of pixels is not known."""
+    of_tissue: float | None
+    """Share of the tissue; None where there is none."""
+    of_image: float
+
+
+@dataclass(frozen=True, slots=True)
+class ResultView:
+    """A finished run over images."""
+
+    id: str
+    """Name of its folder."""
+    kind: str
+    """detect or segment."""
+    folder: Path
+    model: str
+    """sha256 of the model."""
+    finished: str
+    """When, in ISO 8601."""
+    classes: tuple[str, ...]
+    n_images: int
+    n_objects: Mapping[str, int]
+    """Of a detection, by class, at its confidence thresholds."""
+    confidence_thresholds: Mapping[str, float]
+    """Of a detection."""
+    plates: tuple[PlateResult, ...]
+    """Of a detection on plates."""
+    areas: tuple[AreaResult, ...]
+    """Of a segmentation."""
+    labels: tuple[str, ...]
+    """Of a segmentation: OME-Zarr labels, path or URL, in the order of the images."""
+    overlays: tuple[Path, ...]
+    """Of a segmentation: pictures."""
+    failures: tuple[tuple[str, str], ...]
+    """What was left out, and why."""
+    files: tuple[Path, ...]
+    """What can be downloaded."""
+
+
+def read_results(study: Study) -> list[ResultView]:
+    """List the finished runs of a study, the oldest first."""
+    runs = (study.folder.absolute() / RESULTS_NAME).glob(f"*/{RUN_NAME}")
+    found = [view for path in runs if (view := _read(path)) is not None]
+    return sorted(found, key=lambda view: view.finished)
+
+
+@dataclass(frozen=True, slots=True)
+class FoundObject:
+    """An object of a detection, as far as it is looked at."""
+
+    image: str
+    well: str
+    """Empty outside plates."""
+    class_name: str
+    y: float
+    """Row of the centre in level-0 pixels."""
+    x: float
+    """Column of the centre in level-0 pixels."""
+    confidence: float
+
+
+def read_objects(folder: Path, start: int, n: int, *, well: str = "") -> list[FoundObject]:
+    """Read some of the objects of a detection; the others are passed over, and none is kept in memory.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the detection.
+    start, n : int
+        The first, from 0, and at most how many.
+    well : str
+        Only those of a well of this name, on any plate.
+
+    Returns
+    -------
+    list of FoundObject
+        By image, class and descending confidence.
+
+    Raises
+    ------
+    StoreError
+        If they cannot be read.
+    """
+    try:
+        with (folder / OBJECTS_NAME).open(newline="", encoding="utf-8") as file:
+            wanted = (row for row in csv.DictReader(file) if not well or row["well"] == well)
+            return [
+                FoundObject(
+                    row["image"], row["well"], row["class"], float(row["y"]), float(row["x"]), float(row["confidence"])
+                )
+                for row in islice(wanted, start, start + n)
+            ]
+    except (OSError, ValueError, KeyError) as error:
+        raise StoreError(
+            f"{folder / OBJECTS_NAME}: expected a table of objects, got {type(error).__name__}: {error}: run it again"
+        ) from error
+
+
+def _read(path: Path) -> ResultView | None:
+    """Read a run; None where it is just being written, or is none."""
+    folder = path.parent
+    try:
+        run = json.loads(path.read_text(encoding="utf-8"))
+        report = run["report"]
+        is_detection = run["workflow"] == "detect"
+        thresholds = run.get("confidence_thresholds", {})
+        return ResultView(
+            id=folder.name,
+            kind=run["workflow"],
+            folder=folder,
+            model=run["model"].rpartition("@")[2],
+            finished=run["finished"],
+            classes=tuple(run["header"]["classes"][1:]),
+            n_images=report["n_images"] if is_detection else len(report["images"]),
+            n_objects=report["n_objects"] if is_detection else {},
+            confidence_thresholds=thresholds,
+            plates=tuple(_plates(folder, run["header"]["classes"][1:])),
+            areas=tuple(_areas(folder / "areas.csv")),
+            labels=() if is_detection else tuple(each["labels"] for each in report["images"]),
+            overlays=tuple(sorted((folder / "overlays").rglob("*.png"))),
+            failures=tuple((name, message) for name, message in report["failures"]),
+            files=tuple(_files(folder)),
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _plates(folder: Path, classes: Sequence[str]) -> Iterable[PlateResult]:
+    for path in sorted((folder / PLATES_NAME).glob(f"*/{WELLS_NAME}")):
+        wells = [_well(row, classes) for row in _rows(path)]
+        doses = [_dose(row) for row in _rows(path.with_name(DOSES_NAME))]
+        pictures = tuple(
+            each for name in REPORT_NAMES if (each := path.with_name(name)).suffix == ".png" and each.exists()
+        )
+        yield PlateResult(path.parent.name, tuple(wells), tuple(doses), pictures)
+
+
+def _well(row: Mapping[str, str], classes: Sequence[str]) -> WellResult:
+    numbers = {f"{kind}{name}" for name in classes for kind in (_COUNT, _FRACTION, _SCORE)}
+    well = parse_well(row["well"])
+    return WellResult(
+        well=row["well"],
+        row=well.row if well else 0,
+        column=well.column if well else 0,
+        treatment={name: value for name, value in row.items() if name not in numbers | {"plate", "well"}},
+        counts={name: int(row[f"{_COUNT}{name}"]) for name in classes},
+        fractions={name: _number(row[f"{_FRACTION}{name}"]) for name in classes},
+    )
+
+
+def _dose(row: Mapping[str, str]) -> DoseFit:
+    low, high = _number(row["low"]), _number(row["high"])
+    return DoseFit(
+        drug=row["drug"],
+        class_name=row["class"],
+        ec50=_number(row["ec50"]),
+        interval=(low, high) if low is not None and high is not None else None,
+        unit=row["unit"],
+        bottom=_number(row["bottom"]),
+        top=_number(row["top"]),
+        slope=_number(row["slope"]),
+        z_prime=_number(row["z_prime"]),
+    )
+
+
+def _areas(path: Path) -> Iterable[AreaResult]:
+    for row in _rows(path):
+        yield AreaResult(
+            image=row["image"],
+            class_name=row["class"],
+            n_pixels=int(row["pixels"]),
+            mm2=_number(row["mm2"]),
+            of_tissue=_number(row["fraction_of_tissue"]),
+            of_image=float(row["fraction_of_image"]),
+        )
+
+
+def _files(folder: Path) -> Iterable[Path]:
+    """List tables, outlines and reports, those that people want most first."""
+    for name in (OBJECTS_NAME, Path(TABLE_NAME).with_suffix(".csv").name, TABLE_NAME, "areas.csv"):
+        if (folder / name).exists():
+            yield folder / name
+    for name in REPORT_NAMES:
+        yield from sorted(path for path in (folder / PLATES_NAME).glob(f"*/{name}") if path.is_file())
+    yield from sorted((folder / GEOJSON_NAME).rglob("*.geojson"))
+    yield folder / RUN_NAME
+
+
+def _rows(path: Path) -> list[dict[str, Any]]:
+    if not path.exists():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def _number(text: str) -> float | None:
+    return float(text) if text else None

@@ -1,0 +1,75 @@
+"""Models that were trained in a study, as far as people want to know about them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from simsearch.errors import ModelFileError
+from simsearch.nn.model_file import read_header
+from simsearch.workflows.study import study_models
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from simsearch.workflows.study import Study
+
+
+@dataclass(frozen=True, slots=True)
+class TrainedModel:
+    """A model that was trained in a study."""
+
+    id: str
+    """Name of its folder."""
+    path: Path
+    """Its file."""
+    sha256: str
+    """Of its file."""
+    kind: str
+    """dense or patchwise."""
+    classes: tuple[str, ...]
+    """Without the background."""
+    patch_shape: tuple[float, float]
+    """Height and width of a patch in level-0 pixels."""
+    confidence_thresholds: Mapping[str, float]
+    """What the model file says; what people chose since stands in the curation."""
+    created: str
+    """When, in ISO 8601."""
+    n_patches: Mapping[str, Mapping[str, int]]
+    """How many it was trained on, by role and class."""
+    losses: Mapping[str, tuple[float, ...]]
+    """Loss of each epoch of each stage."""
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The model, its card and its pictures, as far as they are there."""
+        names = (self.path.name, "README.md", "run.json", "losses.png", "patches.png")
+        return tuple(path for name in names if (path := self.path.with_name(name)).exists())
+
+
+def read_trained(study: Study) -> list[TrainedModel]:
+    """List the models of a study that are complete, the oldest first."""
+    return [model for path in study_models(study) if (model := _read(path)) is not None]
+
+
+def _read(path: Path) -> TrainedModel | None:
+    """Read a model and how it was trained; None where a training is just about to end, or somebody removes it."""
+    try:
+        run = json.loads(path.with_name("run.json").read_text(encoding="utf-8"))
+        report, header = run["report"], read_header(path.read_bytes(), str(path))
+        return TrainedModel(
+            id=path.parent.name,
+            path=path,
+            sha256=report["sha256"],
+            kind=header.kind,
+            classes=header.classes[1:],
+            patch_shape=header.patch_shape,
+            confidence_thresholds=dict(zip(header.classes[1:], header.confidence_thresholds, strict=True)),
+            created=run["finished"],
+            n_patches=report["n_patches"],
+            losses={stage: tuple(values) for stage, values in report["losses"].items()},
+        )
+    except (OSError, ValueError, KeyError, TypeError, ModelFileError):
+        return None

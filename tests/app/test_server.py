@@ -1,0 +1,439 @@
+"""The server answers those who may come in, and nobody else; nothing outside the study can be read."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import re
+from contextlib import closing
+from dataclasses import dataclass, replace
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode, urlsplit
+
+import numpy as np
+import pytest
+from bokeh.models import Div
+from bokeh.util.token import get_token_payload
+from PIL import Image
+
+from simsearch.app.auth import decide_access
+from simsearch.app.context import Page
+from simsearch.app.downloads import download_key, downloads
+from simsearch.app.pictures import PictureCache
+from simsearch.app.server import ServeOptions, Site, StudyServer, make_server
+from simsearch.app.urls import FULL_ZOOM, Urls
+from simsearch.errors import ConfigError
+from simsearch.io.render import Picture, ShownChannel, render_damage
+from tests.app.serving import serving
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from simsearch.app.context import PageContext, PageFunction
+    from simsearch.app.live import LiveStudy
+
+TOKEN = "a token that is long enough"
+
+
+def _page(context: PageContext) -> Page:
+    return Page({"main": Div(text=f"for {context.user}")}, lambda snapshot: None)
+
+
+def _mount(context: PageContext, name: str, make: PageFunction) -> None:
+    for root in make(context).roots.values():
+        context.doc.add_root(root)
+    context.doc.title = name
+
+
+SITE = Site({"images": _page, "regions": _page}, _mount, lambda snapshot: "images")
+
+
+@dataclass
+class Answer:
+    """What the server answered."""
+
+    status: int
+    headers: http.client.HTTPMessage
+    content: bytes
+
+    @property
+    def text(self) -> str:
+        """The content."""
+        return self.content.decode()
+
+
+class Browser:
+    """Keeps cookies, follows nothing."""
+
+    def __init__(self, server: StudyServer) -> None:
+        self.port, self.prefix, self.cookies = server.port, server.prefix, dict[str, str]()
+
+    def get(self, path: str, **headers: str) -> Answer:
+        """Ask for a path; in names of headers, _ stands for -."""
+        return self.ask("GET", path, headers=headers)
+
+    def ask(self, method: str, path: str, body: str | None = None, headers: dict[str, str] | None = None) -> Answer:
+        """Ask, and keep the cookies of the answer."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        sent = {"Cookie": self.cookie, **(headers or {})}
+        if body is not None:
+            sent["Content-Type"] = "application/x-www-form-urlencoded"
+        connection.request(method, path, body, {name.replace("_", "-"): value for name, value in sent.items()})
+        response = connection.getresponse()
+        answer = Answer(response.status, response.headers, response.read())
+        connection.close()
+        for header in response.headers.get_all("Set-Cookie", []):
+            name, _, value = header.partition(";")[0].partition("=")
+            self.cookies[name] = value
+        return answer
+
+    @property
+    def cookie(self) -> str:
+        """All cookies, as they are sent."""
+        return "; ".join(f"{name}={value}" for name, value in self.cookies.items())
+
+    def log_in(self, token: str = TOKEN, user: str = "", path: str = "/login") -> Answer:
+        """Fill in the form."""
+        form = self.get(f"{self.prefix}{path}").text
+        found = re.search(r'name="_xsrf" value="([^"]+)"', form)
+        assert found
+        body = urlencode({"token": token, "user": user, "_xsrf": found[1]})
+        return self.ask("POST", f"{self.prefix}/login", body)
+
+    def session_token(self, page: str = "images") -> str:
+        """Open a page, and take the token that its websocket begins with."""
+        answer = self.get(f"{self.prefix}/{page}")
+        found = re.search(r'"token":"([^"]+)"', answer.text)
+        assert found, answer.text[:500]
+        return found[1]
+
+    def connect(self, session_token: str, *, origin: str = "", page: str = "images") -> bytes | int:
+        """Return the first message of the websocket, or the status of a refusal."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        headers = {
+            "Connection": "Upgrade",
+            "Upgrade": "websocket",
+            "Sec-WebSocket-Version": "13",
+            "Sec-WebSocket-Key": "MDEyMzQ1Njc4OWFiY2RlZg==",
+            "Sec-WebSocket-Protocol": f"bokeh, {session_token}",
+            "Origin": origin or f"http://127.0.0.1:{self.port}",
+            "Cookie": self.cookie,
+        }
+        with closing(connection):
+            connection.request("GET", f"{self.prefix}/{page}/ws", headers=headers)
+            with connection.sock.makefile("rb") as stream:
+                status = int(stream.readline().split()[1])
+                while stream.readline().strip():
+                    pass
+                if status != 101:
+                    return status
+                _, length = stream.read(2)
+                return stream.read(length)
+
+
+def urls_of(live: LiveStudy, server: StudyServer) -> Urls:
+    """Make addresses as pages do."""
+    shown = (ShownChannel(0, "00FF00", 0.0, 300.0), ShownChannel(1, "0000FF", 0.0, 300.0))
+    return Urls(server.prefix, {image.name: i for i, image in enumerate(live.study.images)}, shown, "1")
+
+
+def tile(template: str, z: int = FULL_ZOOM, x: int = 0, y: int = 0) -> str:
+    return template.format(Z=z, X=x, Y=y)
+
+
+def test_the_own_machine_needs_no_login(live: LiveStudy) -> None:
+    with serving(live, SITE) as server:
+        browser = Browser(server)
+        home = browser.get("/")
+        assert (home.status, home.headers["Location"]) == (302, "/images")
+        assert server.url == f"http://127.0.0.1:{server.port}/"
+        page = browser.get("/images")
+        assert page.status == 200
+        assert get_token_payload(browser.session_token())["simsearch_user"] == "tester"
+        assert b"ACK" in bytes(browser.connect(browser.session_token()))
+
+
+def test_pictures_can_be_had_and_kept(live: LiveStudy) -> None:
+    with serving(live, SITE) as server:
+        browser, urls = Browser(server), urls_of(live, server)
+        answers = {
+            name: browser.get(path)
+            for name, path in {
+                "tile": tile(urls.tile_template("b")),
+                "beside": tile(urls.tile_template("b"), FULL_ZOOM, 1, -1),
+                "beyond": tile(urls.tile_template("b"), FULL_ZOOM + 1),
+                "far away": tile(urls.tile_template("b"), FULL_ZOOM - 4),
+                "crop": urls.crop_at("a", (40.5, 40.25), (24, 30)),
+                "thumbnail": urls.thumbnail("c", urls.channels([1])),
+            }.items()
+        }
+        assert {name: answer.status for name, answer in answers.items()} == dict.fromkeys(answers, 200)
+        sizes = {name: Image.open(BytesIO(answer.content)).size for name, answer in answers.items()}
+        assert sizes == {
+            **dict.fromkeys(["tile", "far away"], (256, 256)),
+            **dict.fromkeys(["beside", "beyond"], (1, 1)),
+            **{"crop": (30, 24), "thumbnail": (176, 176)},
+        }
+        for answer in answers.values():
+            assert "private" in answer.headers["Cache-Control"]
+            assert "immutable" in answer.headers["Cache-Control"]
+        again = browser.get(tile(urls.tile_template("b")), If_None_Match=answers["tile"].headers["Etag"])
+        assert (again.status, again.content) == (304, b"")
+        assert np.asarray(Image.open(BytesIO(answers["thumbnail"].content)))[..., :2].max() < 40  # only blue is shown
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "words"),
+    [
+        ("/tiles/4/0/0/0?c=0,00FF00,0,9", 404, ""),
+        ("/tiles/0/0/0/0?c=7,00FF00,0,9", 400, "expected one of 2 channels"),
+        ("/tiles/0/0/0/0?c=0,nocolor,0,9", 400, "expected INDEX,COLOR,LOW,HIGH"),
+        ("/tiles/0/0/0/0?c=0,00FF00,9,9", 400, "and a range"),
+        ("/tiles/0/0/0/0?c=0,00FF00,nan,9", 400, "and a range"),
+        ("/tiles/0/0/0/0", 400, "expected a channel"),
+        ("/tiles/..%2F..%2Fetc/0/0/0?c=0,00FF00,0,9", 404, ""),
+        ("/crops/0/900/900/20/20?c=0,00FF00,0,9&side=64", 404, "expected a place inside the image"),
+        ("/crops/0/50/50/20/20?c=0,00FF00,0,9&side=999999", 400, "expected a side from 1 to"),
+        ("/crops/0/50/50/20/20?c=0,00FF00,0,9", 400, "expected a side from 1 to"),
+        ("/downloads/" + "0" * 32, 404, "expected a file of the study"),
+        ("/downloads/..%2Fstudy.json", 404, ""),
+        ("/downloads/../study.json", 404, ""),
+        ("/assets/../server.py", 403, ""),
+        ("/assets/..%2Fserver.py", 403, ""),
+        ("/assets/%2Fetc%2Fpasswd", 403, ""),
+        ("/static/..%2f..%2fserver/server.py", 403, ""),
+        ("/images/autoload.js?bokeh-autoload-element=1", 404, ""),
+        ("/images/metadata", 404, ""),
+    ],
+)
+def test_what_does_not_exist_is_refused(live: LiveStudy, path: str, status: int, words: str) -> None:
+    with serving(live, SITE) as server:
+        answer = Browser(server).get(path)
+        assert answer.status == status
+        assert words in answer.text
+
+
+def test_a_damaged_chunk_is_a_hatched_tile_that_is_asked_for_again(live: LiveStudy, tmp_path: Path) -> None:
+    with serving(live, SITE) as server:
+        browser, urls = Browser(server), urls_of(live, server)
+        server._pictures.image(0)  # described while it was whole
+        broken = replace(server._pictures.image(0), path=str(tmp_path / "gone.ome.zarr"))
+        server._pictures._images[0] = broken
+        answer = browser.get(tile(urls.tile_template("a")))
+        assert answer.status == 200
+        assert answer.content == render_damage().content
+        assert (answer.headers["Cache-Control"], answer.headers["Etag"]) == ("no-store", None)
+
+
+def secured(live: LiveStudy) -> dict[str, str]:
+    """All that is behind the login, by name."""
+    urls = Urls("", {image.name: i for i, image in enumerate(live.study.images)}, (), "1")
+    query = "c=0,00FF00,0,9"
+    return {
+        "tile": tile(urls.tile_template("a")).replace("?", f"?{query}&"),
+        "crop": urls.crop_at("a", (40, 40), (24, 24)).replace("?", f"?{query}&"),
+        "thumbnail": urls.thumbnail("a").replace("?", f"?{query}&"),
+        "download": urls.download("0" * 32),
+    }
+
+
+def test_strangers_get_nothing(live: LiveStudy) -> None:
+    with serving(live, SITE, ServeOptions("tester", token=TOKEN)) as server:
+        stranger = Browser(server)
+        assert {name: stranger.get(path).status for name, path in secured(live).items()} == dict.fromkeys(
+            secured(live), 401
+        )
+        for path in ("/", "/images", "/regions"):
+            answer = stranger.get(path)
+            assert answer.status == 302
+            assert urlsplit(answer.headers["Location"]).path == "/login"
+            assert "token" not in answer.text
+        friend = Browser(server)
+        friend.log_in()
+        session_token = friend.session_token()
+        assert b"ACK" in bytes(friend.connect(session_token))
+        assert stranger.connect(session_token) == 403
+        assert stranger.connect("no token") == 403
+        stranger.cookies[f"simsearch-{server.port}"] = friend.cookies[f"simsearch-{server.port}"][:-4] + "0000"
+        assert stranger.get(secured(live)["tile"]).status == 401
+        assert stranger.connect(session_token) == 403
+
+
+def test_logging_in_needs_the_token_and_the_form(live: LiveStudy) -> None:
+    with serving(live, SITE, ServeOptions("tester", token=TOKEN)) as server:
+        assert server.url == f"http://127.0.0.1:{server.port}/login#{TOKEN}"
+        browser = Browser(server)
+        assert browser.ask("POST", "/login", urlencode({"token": TOKEN})).status == 403  # without the form's secret
+        refused = browser.log_in("another token of some length")
+        assert refused.status == 401
+        assert "not the token" in refused.text
+        assert browser.get("/images").status == 302
+        answer = browser.log_in(user="  Ada\n\u202e Lovelace " + "x" * 100)
+        assert (answer.status, answer.headers["Location"]) == (303, "/")
+        cookie = next(c for c in answer.headers.get_all("Set-Cookie", []) if c.startswith("simsearch-"))
+        assert {"HttpOnly", "SameSite=Lax"} <= {part.strip() for part in cookie.split(";")}
+        user = get_token_payload(browser.session_token())["simsearch_user"]
+        assert user.startswith("Ada Lovelace xxx")
+        assert len(user) == 64
+        statuses = {name: browser.get(path).status for name, path in secured(live).items()}
+        assert statuses == {"tile": 200, "crop": 200, "thumbnail": 200, "download": 404}
+        out = browser.get("/logout")
+        found = re.search(r'name="_xsrf" value="([^"]+)"', out.text)
+        assert found
+        browser.ask("POST", "/logout", urlencode({"_xsrf": found[1]}))
+        assert browser.get("/images").status == 302
+
+
+def test_the_login_leads_to_no_other_site(live: LiveStudy) -> None:
+    with serving(live, SITE, ServeOptions("tester", token=TOKEN)) as server:
+        for wanted in ("https://evil.example", "//evil.example", "/\\evil.example", "javascript:alert(1)"):
+            form = Browser(server).get("/login?" + urlencode({"next": wanted})).text
+            assert 'name="next" value="/"' in form
+        assert 'name="next" value="/regions"' in Browser(server).get("/login?next=/regions").text
+
+
+def test_a_session_belongs_to_who_opened_it(live: LiveStudy) -> None:
+    with serving(live, SITE, ServeOptions("tester", token=TOKEN)) as server:
+        ada, eve = Browser(server), Browser(server)
+        ada.log_in(user="ada")
+        eve.log_in(user="eve")
+        assert eve.connect(ada.session_token()) == 403
+        assert eve.get("/images?bokeh-session-id=chosen").status == 403
+
+
+def test_pages_of_other_sites_cannot_connect(live: LiveStudy) -> None:
+    with serving(live, SITE) as server:
+        browser = Browser(server)
+        session_token = browser.session_token()
+        assert browser.connect(session_token, origin="http://evil.example") == 403
+        assert browser.connect(session_token, origin=f"http://127.0.0.1:{server.port + 1}") == 403
+        refused = browser.get("/images", Host=f"evil.example:{server.port}")
+        assert refused.status == 403
+        assert browser.get(secured(live)["tile"], Host=f"evil.example:{server.port}").status == 403
+
+
+def test_a_session_tells_no_headers_and_cookies(live: LiveStudy) -> None:
+    with serving(live, SITE, ServeOptions("tester", token=TOKEN)) as server:
+        browser = Browser(server)
+        browser.log_in()
+        found = re.search(r'"token":"([^"]+)"', browser.get("/images", Authorization="Bearer secret").text)
+        assert found
+        payload = get_token_payload(found[1])
+        assert payload["headers"] == {}
+        assert payload["cookies"] == {}
+        assert "secret" not in json.dumps(payload)
+
+
+def test_all_answers_carry_the_headers_that_browsers_protect_with(live: LiveStudy) -> None:
+    with serving(live, SITE, ServeOptions("tester", token=TOKEN)) as server:
+        browser = Browser(server)
+        for path in ("/login", "/images", "/tiles/0/0/0/0", "/static/js/bokeh.min.js", "/nothing"):
+            headers = browser.get(path).headers
+            assert headers["X-Content-Type-Options"] == "nosniff"
+            assert headers["Referrer-Policy"] == "no-referrer"
+            assert "frame-ancestors 'self'" in headers["Content-Security-Policy"]
+            assert headers["Server"] is None
+
+
+def test_behind_a_reverse_proxy_all_is_under_the_prefix(live: LiveStudy) -> None:
+    options = ServeOptions("tester", prefix="/lab/study/", token=TOKEN, origins=("lab.example",))
+    with serving(live, SITE, options) as server:
+        browser = Browser(server)
+        assert browser.get("/images").status == 404
+        assert urlsplit(browser.get("/lab/study/").headers["Location"]).path == "/lab/study/login"
+        assert browser.log_in().headers["Location"] == "/lab/study/"
+        assert browser.get("/lab/study/").headers["Location"] == "/lab/study/images"
+        page = browser.get("/lab/study/images", Host="lab.example").text
+        assert "/lab/study/static/js/bokeh" in page
+        urls = urls_of(live, server)
+        assert urls.asset("app.css").startswith("/lab/study/assets/app.css?v=")
+        assert browser.get(tile(urls.tile_template("a"))).status == 200
+        assert b"ACK" in bytes(browser.connect(browser.session_token(), origin="https://lab.example"))
+        assert browser.connect(browser.session_token(), origin="https://other.example") == 403
+        assert browser.get("/lab/study/login").status == 302  # is logged in
+        plain, https = Browser(server), Browser(server)
+        assert not any("Secure" in cookie for cookie in plain.log_in().headers.get_all("Set-Cookie", []))
+        found = re.search(r'name="_xsrf" value="([^"]+)"', https.get("/lab/study/login").text)
+        assert found
+        body = urlencode({"token": TOKEN, "_xsrf": found[1]})
+        cookies = https.ask("POST", "/lab/study/login", body, {"X-Forwarded-Proto": "https"}).headers
+        assert any("Secure" in cookie for cookie in cookies.get_all("Set-Cookie", []))
+
+
+def test_an_auth_module_decides_instead(live: LiveStudy, tmp_path: Path) -> None:
+    module = tmp_path / "auth.py"
+    module.write_text(
+        "def get_user(handler):\n    return handler.request.headers.get('X-User')\n\nlogin_url = '/sign-in'\n"
+    )
+    with serving(live, SITE, ServeOptions("tester", auth_module=module)) as server:
+        browser = Browser(server)
+        assert server.url.endswith(f":{server.port}/")
+        assert browser.get(secured(live)["tile"]).status == 401
+        assert urlsplit(browser.get("/images").headers["Location"]).path == "/sign-in"
+        assert browser.get("/login").status == 404
+        assert browser.get(secured(live)["tile"], X_User="ada").status == 200
+        found = re.search(r'"token":"([^"]+)"', browser.get("/images", X_User="ada").text)
+        assert found
+        assert get_token_payload(found[1])["simsearch_user"] == "ada"
+
+
+@pytest.mark.parametrize(
+    ("address", "options", "is_open"),
+    [
+        ("127.0.0.1", {}, True),
+        ("localhost", {}, True),
+        ("::1", {}, True),
+        ("127.0.0.1", {"origins": ["localhost:9000"]}, True),
+        ("127.0.0.1", {"origins": ["lab.example"]}, False),
+        ("127.0.0.1", {"token": TOKEN}, False),
+        ("0.0.0.0", {}, False),
+        ("", {}, False),
+        ("192.168.1.5", {}, False),
+    ],
+)
+def test_whatever_others_can_reach_needs_a_token(address: str, options: dict[str, Any], is_open: bool) -> None:
+    access = decide_access(address, user="tester", **{"token": None, "module": None, **options})
+    assert access.is_open == is_open
+    assert is_open or len(access.token or "") >= 16
+
+
+def test_tokens_are_made_anew_and_short_ones_refused(tmp_path: Path) -> None:
+    made = {decide_access("0.0.0.0", user="tester", token=None, module=None).token for _ in range(3)}
+    assert len(made) == 3
+    assert all(len(token or "") > 40 for token in made)
+    with pytest.raises(ConfigError, match="at least 16 characters, got 5"):
+        decide_access("127.0.0.1", user="tester", token="12345", module=None)
+    with pytest.raises(ConfigError, match="got none there"):
+        decide_access("0.0.0.0", user="tester", token=None, module=tmp_path / "auth.py")
+    with pytest.raises(ConfigError, match="got both"):
+        decide_access("0.0.0.0", user="tester", token=TOKEN, module=tmp_path / "auth.py")
+
+
+def test_pictures_are_kept_while_there_is_room() -> None:
+    cache = PictureCache(cache_bytes=100)
+    for name, size in (("a", 40), ("b", 40)):
+        cache.put(name, Picture(b"." * size, "image/jpeg"))
+    assert cache.get("a")
+    cache.put("c", Picture(b"." * 30, "image/jpeg"))
+    assert [bool(cache.get(name)) for name in "abc"] == [True, False, True]
+    cache.put("a", Picture(b"." * 10, "image/jpeg"))
+    assert cache.n_bytes == 40
+    cache.put("d", Picture(b"." * 101, "image/jpeg"))
+    assert cache.n_bytes == 0
+
+
+def test_only_files_in_the_study_can_be_downloaded(tmp_path: Path) -> None:
+    study = tmp_path / "study"
+    study.mkdir()
+    inside, outside, leads_out = study / "table.csv", tmp_path / "secret", study / "link"
+    inside.write_text("a")
+    outside.write_text("b")
+    leads_out.symlink_to(outside)
+    paths = [inside, outside, leads_out, study, study / "missing", study / ".." / "secret"]
+    assert downloads(study, paths) == {download_key(inside): inside}
+
+
+def test_a_port_that_is_taken_is_said_so(live: LiveStudy) -> None:
+    with serving(live, SITE) as server, pytest.raises(ConfigError, match=r"--address or --port"):
+        make_server(live, ServeOptions("tester", port=server.port or 0), SITE)

@@ -1,0 +1,301 @@
+"""In a real browser: images lie where they should, drags draw, boxes follow a threshold without asking the server."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from simsearch.app import shell
+from simsearch.app.components.confidence_choice import ConfidenceChoice
+from simsearch.app.components.scene import Layer, Mark, Scene
+from simsearch.app.components.viewer import Viewer
+from simsearch.app.context import Page
+from simsearch.app.live import LiveStudy
+from simsearch.app.server import Site
+from simsearch.core.peaks import Peak, objects
+from simsearch.core.ranked_peaks import RankedPeaks
+from simsearch.curation.state import Patch
+from simsearch.workflows.predict import Predictions
+from simsearch.workflows.study import StudyOptions, create_study
+from simsearch.workflows.trained import TrainedModel
+from tests.app.browser import wait_until
+from tests.app.serving import serving
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from distributed import Client
+    from numpy.typing import NDArray
+    from playwright.sync_api import Browser
+    from playwright.sync_api import Page as Tab
+
+    from simsearch.app.context import PageContext
+    from simsearch.app.snapshot import Snapshot
+    from tests.conftest import SaveImage
+
+pytestmark = pytest.mark.browser
+
+HEIGHT, WIDTH = 900, 1300
+SHAPE = (40.0, 30.0)
+TO_SCREEN = """([y, x]) => {
+  const figure = Bokeh.documents[0].get_model_by_name('viewer');
+  const view = Bokeh.index.find_one(figure);
+  const corner = view.canvas_view.el.getBoundingClientRect();
+  const { left, top, width, height } = view.frame.bbox;
+  return [corner.left + left + (x - figure.x_range.start) / (figure.x_range.end - figure.x_range.start) * width,
+          corner.top + top + (figure.y_range.end + y) / (figure.y_range.end - figure.y_range.start) * height];
+}"""
+ALL_LOADED = """() => {
+  const tiles = [...simsearch.model('viewer').renderers[0].tile_source.tiles.values()];
+  return tiles.length > 0 && tiles.every((tile) => tile.loaded);
+}"""
+
+
+@pytest.fixture
+def tab(chromium: Browser) -> Iterator[Tab]:
+    """Open a tab, in which nothing must go wrong."""
+    tab = chromium.new_page(viewport={"width": 1280, "height": 720})
+    tab.set_default_timeout(90_000)
+    problems: list[str] = []
+    tab.on("pageerror", lambda error: problems.append(str(error)))
+    tab.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
+    yield tab
+    tab.close()
+    assert problems == []
+
+
+def marked(name: str) -> NDArray[np.uint16]:
+    """Make an image, dark but for a bright square; in a also a bright bar along the lower border."""
+    pixels = np.full((1, HEIGHT, WIDTH), 100, np.uint16)
+    pixels[0, 200:260, 300:360] = 3000
+    if name == "a":
+        pixels[0, HEIGHT - 50 :, WIDTH // 2 :] = 3000
+    return pixels
+
+
+@pytest.fixture
+def live(client: Client, save_image: SaveImage, tmp_path: Path) -> Iterator[LiveStudy]:
+    """Open a study of two images."""
+    paths = [save_image(tmp_path / f"{n}.ome.zarr", marked(n), pixel_size_um=(0.5, 0.5)).path for n in "ab"]
+    with LiveStudy(client, create_study(tmp_path / "study", paths, StudyOptions(display=("a", "b")))) as live:
+        yield live
+
+
+def random_peaks(seed: int, n: int = 400) -> RankedPeaks:
+    rng = np.random.default_rng(seed)
+    scores = np.sort(rng.uniform(0.05, 1, n).astype(np.float32))[::-1]
+    return RankedPeaks(
+        rng.integers(0, 2, n).astype(np.int32), rng.uniform(30, HEIGHT - 30, n), rng.uniform(30, WIDTH - 30, n), scores
+    )
+
+
+class Trial:
+    """A page with nothing but a viewer, on which a square, a negative and random peaks are shown."""
+
+    def __init__(self) -> None:
+        self.said: list[tuple[Any, ...]] = []
+        self.peaks = random_peaks(1)
+
+    def page(self, context: PageContext) -> Page:
+        """Make the page."""
+        viewer = Viewer(
+            context, lambda *box: self.said.append(("box", *box)), lambda *flag: self.said.append(("flag", *flag))
+        )
+        layers = (Layer("cell", "#e69f00", 0.9, self.peaks),)
+        marks = (Mark("prototype", "cell", "#ff0000", Patch.at("a", 229.5, 329.5)),)
+
+        def update(snapshot: Snapshot) -> None:
+            viewer.draw(Scene(("a", "b"), SHAPE, layers, ("a", "b"), marks), snapshot.curation)
+
+        return Page({"viewer": viewer.figure, "viewer_bar": viewer.bar}, update)
+
+
+@pytest.fixture
+def trial(live: LiveStudy, tab: Tab, monkeypatch: pytest.MonkeyPatch) -> Iterator[Trial]:
+    """Show the trial in the tab."""
+    source = (
+        '{% extends "page.html" %}{% from "viewer.html" import viewer with context %}'
+        "{% block scripts %}<link rel='stylesheet' href='{{ asset(\"viewer.css\") }}'>"
+        "<script defer src='{{ asset(\"viewer.js\") }}'></script>{% endblock %}"
+        "{% block main %}<div style='height: 100%; display: grid'>{{ viewer(slot, has_heat=true) }}</div>{% endblock %}"
+    )
+    monkeypatch.setattr(shell, "_template", lambda _: shell._templates().from_string(source))
+    trial = Trial()
+    with serving(live, Site({"trial": trial.page}, shell.mount_page, lambda _: "trial")) as server:
+        tab.goto(f"http://127.0.0.1:{server.port}/trial")
+        tab.wait_for_selector("html[data-ready]")
+        tab.wait_for_function("simsearch.viewer.image === 'a'")
+        tab.wait_for_function(ALL_LOADED)
+        yield trial
+        tab.goto("about:blank")  # before the server goes, which a page would complain about
+
+
+def at(tab: Tab, y: float, x: float) -> tuple[float, float]:
+    left, top = tab.evaluate(TO_SCREEN, [y, x])
+    return left, top
+
+
+def brightness(tab: Tab, y: float, x: float) -> int:
+    """Read the screen at a place of the image."""
+    left, top = at(tab, y, x)
+    pixels = np.asarray(Image.open(BytesIO(tab.screenshot())).convert("L"))
+    return int(pixels[round(top), round(left)])
+
+
+def drag(tab: Tab, start: tuple[float, float], end: tuple[float, float], button: Any = "left") -> None:  # noqa: ANN401
+    tab.mouse.move(*start)
+    tab.mouse.down(button=button)
+    tab.mouse.move((start[0] + end[0]) / 2, (start[1] + end[1]) / 2, steps=4)
+    tab.mouse.move(*end, steps=4)
+    tab.mouse.up(button=button)
+
+
+def in_view(tab: Tab) -> list[float]:
+    found: list[float] = tab.evaluate("""() => {
+      const { x_range: h, y_range: v } = simsearch.model('viewer');
+      return [h.start, h.end, v.start, v.end];
+    }""")
+    return found
+
+
+def test_the_image_lies_where_its_pixels_are(trial: Trial, tab: Tab) -> None:
+    left, right, bottom, top = in_view(tab)
+    assert left < 0 < WIDTH < right or bottom < -HEIGHT < 0 < top  # all of it is seen
+    for y, x, is_bright in (
+        (206, 306, True),
+        (170, 330, False),
+        (215, 400, False),
+        (880, 1200, True),
+        (880, 500, False),
+    ):
+        assert (brightness(tab, y, x) > 128) == is_bright, (y, x)
+    assert tab.locator("#viewer-scale").inner_text() == "100 µm"
+
+
+def test_a_plain_drag_draws_a_box_of_exactly_these_pixels(trial: Trial, tab: Tab) -> None:
+    tab.evaluate("simsearch.viewer.centre(330, -230, 200, 200)")
+    drag(tab, at(tab, 200, 300), at(tab, 260, 360))
+    wait_until(lambda: trial.said, "a box")
+    ((what, image, *box),) = trial.said
+    assert (what, image) == ("box", "a")
+    assert box == pytest.approx([229.5, 329.5, 60, 60], abs=0.5)
+
+
+def test_the_image_moves_with_shift_with_the_right_button_and_with_keys(trial: Trial, tab: Tab) -> None:
+    tab.evaluate("simsearch.viewer.fit()")
+    before = in_view(tab)
+    middle = at(tab, 450, 650)
+    tab.keyboard.down("Shift")
+    drag(tab, middle, (middle[0] + 100, middle[1]))
+    tab.keyboard.up("Shift")
+    after = in_view(tab)
+    assert after[0] < before[0]
+    assert after[2] == pytest.approx(before[2])
+    drag(tab, middle, (middle[0] - 100, middle[1]), button="right")
+    assert in_view(tab) == pytest.approx(before, abs=2)
+    tab.keyboard.press("ArrowRight")
+    assert in_view(tab)[0] > before[0]
+    tab.keyboard.press("+")
+    zoomed = in_view(tab)
+    assert zoomed[1] - zoomed[0] < before[1] - before[0]
+    tab.keyboard.press("0")
+    assert in_view(tab) == pytest.approx(before, abs=2)
+    time.sleep(0.3)
+    assert trial.said == []  # nothing was drawn
+
+
+def test_boxes_follow_a_threshold_and_the_server_is_not_asked(trial: Trial, tab: Tab) -> None:
+    sent: list[str] = []
+    session = tab.context.new_cdp_session(tab)
+    session.send("Network.enable")
+    session.on("Network.webSocketFrameSent", lambda frame: sent.append(frame["response"]["payloadData"]))
+    time.sleep(0.5)
+    sent.clear()
+    here = trial.peaks.score[trial.peaks.image == 0]
+    for least in (0.8, 0.5, 0.05, 0.95):
+        shown = tab.evaluate("least => simsearch.viewer.threshold('cell', least)", least)
+        assert shown == int((here >= np.float32(least)).sum())
+        kept = tab.evaluate("""() => {
+          const figure = simsearch.model('viewer');
+          const renderer = figure.renderers.find((each) => each.data_source?.name === 'peaks:cell');
+          return Bokeh.index.find_one(renderer).glyph.data_size;
+        }""")
+        assert kept == shown
+    time.sleep(0.3)
+    assert [frame for frame in sent if "PATCH-DOC" in frame] == []
+
+
+def test_a_click_on_a_box_is_told_and_beside_it_is_not(trial: Trial, tab: Tab) -> None:
+    row = int(np.flatnonzero(trial.peaks.image == 0)[0])  # the best on the image
+    y, x = float(trial.peaks.y[row]), float(trial.peaks.x[row])
+    tab.mouse.click(*at(tab, y + 0.5, x + 0.5))
+    wait_until(lambda: trial.said, "a flag")
+    assert trial.said == [("flag", "cell", "a", y, x)]
+    tab.mouse.click(*at(tab, 5, 5))
+    time.sleep(0.3)
+    assert len(trial.said) == 1
+
+
+def test_images_are_changed_by_tabs_and_keys_and_remember_where_one_was(trial: Trial, tab: Tab) -> None:
+    tab.evaluate("simsearch.viewer.centre(330, -230, 200, 200)")
+    before = in_view(tab)
+    tab.get_by_role("tab", name="b").click()
+    tab.wait_for_function("simsearch.viewer.image === 'b'")
+    tab.wait_for_function(ALL_LOADED)
+    assert brightness(tab, 206, 306) > 128
+    assert brightness(tab, 880, 1200) < 128  # the bar is in the other image
+    tab.keyboard.press("p")
+    tab.wait_for_function("simsearch.viewer.image === 'a'")
+    wait_until(lambda: in_view(tab) == pytest.approx(before, abs=1), "the place where one was")
+
+
+MODEL = TrainedModel(
+    "m",
+    __file__,
+    "f",
+    "dense",
+    ("cell", "dust"),
+    SHAPE,
+    {"cell": 0.5, "dust": 0.4},
+    "2026-01-01T00:00:00+00:00",
+    {},
+    {},
+)  # type: ignore[arg-type]  # no model file is read
+
+
+def test_the_browser_counts_objects_as_detection_does(live: LiveStudy, tab: Tab) -> None:
+    found = Predictions("m", ("a", "b"), {"cell": random_peaks(2), "dust": random_peaks(3)}, {})
+
+    def page(context: PageContext) -> Page:
+        viewer = Viewer(context)
+        choice = ConfidenceChoice(context, viewer.draw)
+
+        def show(snapshot: Snapshot) -> None:
+            choice.show(found, replace(snapshot, models=(MODEL,)), MODEL)
+
+        roots = {"viewer": viewer.figure, "viewer_bar": viewer.bar, "confidence": choice.root}
+        return Page({**roots, "confidence_peaks": choice.peaks}, show)
+
+    peaks = [
+        Peak(found.images[each.image[row]], name, float(each.y[row]), float(each.x[row]), SHAPE, float(each.score[row]))
+        for name, each in found.by_class.items()
+        for row in range(len(each))
+    ]
+    with serving(live, Site({"confidence": page}, shell.mount_page, lambda _: "confidence")) as server:
+        tab.goto(f"http://127.0.0.1:{server.port}/confidence")
+        tab.wait_for_selector("html[data-ready]")
+        tab.wait_for_function("window.simsearch.confidence?.counts")
+        for thresholds in ({"cell": 0.5, "dust": 0.4}, {"cell": 0.8, "dust": 0.4}, {"cell": 0.8, "dust": 0.05}):
+            for name, least in thresholds.items():
+                slider = tab.get_by_role("slider", name=f"Confidence of {name}")
+                slider.evaluate("(s, v) => { s.value = v; s.dispatchEvent(new Event('input')); }", least)
+            kept = [peak.class_name for peak in objects(peaks, thresholds)]
+            assert tab.evaluate("simsearch.confidence.counts") == {name: kept.count(name) for name in thresholds}
+        tab.goto("about:blank")

@@ -1,0 +1,162 @@
+"""Suggestions while a person draws are those of the headless command, and only what is new is computed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from simsearch.core.ranked_peaks import RankedPeaks, ranked_peaks
+from simsearch.core.synthetic import CYTOPLASM, NUCLEUS
+from simsearch.curation.actions import AddClass, Batch, ChooseImages, apply
+from simsearch.curation.marks import AddPrototypes
+from simsearch.curation.state import Curation, Patch
+from simsearch.curation.suggestions import background_patches, marked_patches
+from simsearch.runtime.events import Event, TaskDone
+from simsearch.workflows.live_search import LiveSearch, suggested_background, suggested_thresholds
+from simsearch.workflows.peaks import Candidates, suggested_threshold
+from simsearch.workflows.study import Study, StudyOptions, create_study
+from simsearch.workflows.suggest import N_BACKGROUND, find_suggestions, prepare_suggestions, study_group
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from distributed import Client
+
+    from tests.workflows.conftest import Cells
+
+PATCH = (40.0, 40.0)
+
+
+@pytest.fixture(scope="module")
+def study(cells: Cells, tmp_path_factory: pytest.TempPathFactory) -> Study:
+    folder = tmp_path_factory.mktemp("live") / "study"
+    return create_study(folder, cells.paths, StudyOptions(display=tuple("abc")))
+
+
+def draw(curation: Curation, cells: Cells, class_name: str, numbers: slice, images: str = "abc") -> Curation:
+    """Draw boxes around cells of a class that stand alone."""
+    alone = [o for o in cells.alone(images) if o.class_name == class_name][numbers]
+    assert alone
+    patches = tuple(Patch.at(o.image, o.y, o.x) for o in alone)
+    return apply(curation, AddPrototypes(class_name, patches, PATCH))
+
+
+@pytest.fixture
+def classes(study: Study) -> Curation:
+    return apply(study.initial, Batch("", (AddClass(CYTOPLASM, "#e69f00"), AddClass(NUCLEUS, "#56b4e9"))))
+
+
+def check_same(found: RankedPeaks, expected: RankedPeaks) -> None:
+    """Compare peaks whose similarities may differ by rounding, and by it their order."""
+    assert len(found) == len(expected) > 10
+    order, other = (np.lexsort((p.x.round(1), p.y.round(1), p.image)) for p in (found, expected))
+    for name in ("image", "y", "x"):
+        np.testing.assert_allclose(getattr(found, name)[order], getattr(expected, name)[other], atol=0.02)
+    np.testing.assert_allclose(found.score[order], expected.score[other], atol=1e-5)
+
+
+def check_same_as_headless(client: Client, study: Study, curation: Curation, search: LiveSearch) -> Candidates:
+    found, expected = search.find(curation), find_suggestions(client, study, curation)
+    group = study_group(curation)
+    assert list(found.by_class) == list(group.classes)
+    for name in group.classes:
+        peaks = [peak for peak in expected.peaks if peak.class_name == name]
+        check_same(found.by_class[name], ranked_peaks(peaks, curation.displayed))
+        boxes = [box for box in group.boxes if box.class_name == name]
+        assert suggested_thresholds(curation, found)[name] == pytest.approx(suggested_threshold(peaks, boxes), abs=5e-3)
+    own = suggested_background(curation, found)
+    other = background_patches(curation, expected.highest, expected.lowest, marked_patches(curation), N_BACKGROUND)
+    for mine, theirs in zip(own, other, strict=True):
+        assert {(p.image, round(p.y), round(p.x)) for p in mine} == {(p.image, round(p.y), round(p.x)) for p in theirs}
+    return expected
+
+
+def test_prototype_after_prototype_gives_what_the_headless_command_gives(
+    client: Client, study: Study, cells: Cells, classes: Curation
+) -> None:
+    prepare_suggestions(client, study, classes)
+    search = LiveSearch(client, study)
+    assert search.look(classes)
+    one = draw(classes, cells, CYTOPLASM, slice(0, 1))
+    check_same_as_headless(client, study, one, search)
+    two = draw(draw(one, cells, NUCLEUS, slice(0, 2)), cells, CYTOPLASM, slice(1, 2))
+    check_same_as_headless(client, study, two, search)
+    # Undone: what is left is known already.
+    check_same_as_headless(client, study, one, search)
+
+
+def test_only_a_new_prototype_is_computed(client: Client, study: Study, cells: Cells, classes: Curation) -> None:
+    prepare_suggestions(client, study, classes)
+    search = LiveSearch(client, study)
+    one = draw(classes, cells, CYTOPLASM, slice(0, 2))
+    search.find(one)
+    events: list[Event] = []
+    search.find(draw(one, cells, NUCLEUS, slice(0, 1)), observe=events.append)
+    assert [type(event) for event in events] == [TaskDone]
+    events.clear()
+    search.find(replace(one, classes=one.classes[::-1]), observe=events.append)
+    assert events == []
+
+
+def test_a_first_box_finds_its_features_ready_whatever_its_shape(
+    client: Client, study: Study, cells: Cells, classes: Curation
+) -> None:
+    prepare_suggestions(client, study, classes)
+    search = LiveSearch(client, study)
+    search.look(classes)
+    for side in (33.0, 64.0):
+        o = cells.alone("abc")[0]
+        events: list[Event] = []
+        drawn = apply(classes, AddPrototypes(CYTOPLASM, (Patch.at(o.image, o.y, o.x),), (side, 50.0)))
+        prepare_suggestions(client, study, drawn, observe=events.append)
+        search.find(drawn, observe=events.append)
+        assert [type(event) for event in events] == [TaskDone]  # the prototype itself
+        check_same_as_headless(client, study, drawn, search)
+
+
+def test_prototypes_on_images_that_are_not_displayed_count(
+    client: Client, study: Study, cells: Cells, classes: Curation
+) -> None:
+    search = LiveSearch(client, study)
+    drawn = apply(draw(classes, cells, CYTOPLASM, slice(0, 3)), ChooseImages(("d", "e")))
+    prepare_suggestions(client, study, drawn)
+    assert search.look(drawn)
+    check_same_as_headless(client, study, drawn, search)
+
+
+def test_images_too_large_to_be_held_are_searched_by_the_cluster(
+    client: Client, study: Study, cells: Cells, classes: Curation
+) -> None:
+    search = LiveSearch(client, study, memory_bytes=1000)
+    drawn = draw(classes, cells, CYTOPLASM, slice(0, 1))
+    assert not search.look(drawn)
+    expected = check_same_as_headless(client, study, drawn, search)
+    found = search.find(drawn)
+    assert len(found.by_class[CYTOPLASM]) == len(expected.peaks)
+    assert not found.maps
+
+
+def test_maps_lie_where_their_peaks_are(client: Client, study: Study, cells: Cells, classes: Curation) -> None:
+    drawn = draw(classes, cells, CYTOPLASM, slice(0, 1))
+    prepare_suggestions(client, study, drawn)
+    found = LiveSearch(client, study).find(drawn)
+    peaks, image = found.by_class[CYTOPLASM], found.maps[CYTOPLASM][int(found.by_class[CYTOPLASM].image[0])]
+    row, column = ((at - first) / image.step for at, first in zip((peaks.y[0], peaks.x[0]), image.origin, strict=True))
+    assert image.values[round(row), round(column)] == pytest.approx(peaks.score[0]) == image.values.max()
+
+
+def test_a_study_without_measurement_is_looked_at_with_the_same_ranges_before_and_after_the_first_box(
+    client: Client, cells: Cells, tmp_path: Path
+) -> None:
+    study = create_study(tmp_path / "study", cells.paths, StudyOptions(display=tuple("ab")))
+    curation = apply(study.initial, AddClass(CYTOPLASM, "#e69f00"))
+    prepare_suggestions(client, study, curation)
+    assert not (study.folder / "measure.json").exists()  # a larger patch would be measured at its own scale
+    search = LiveSearch(client, study)
+    search.look(curation)
+    search.find(draw(curation, cells, CYTOPLASM, slice(0, 1), "ab"))
+    kept = study.folder / "cache" / "measure-1.json"
+    assert (study.folder / "measure.json").read_bytes() == kept.read_bytes()
