@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from threading import Lock
 from typing import TYPE_CHECKING
 
 from distributed import WorkerPlugin
+from distributed.comm.core import CommClosedError
 
 from simsearch.errors import TaskError
 
@@ -98,7 +99,8 @@ def lent(client: Client, blob: bytes) -> Iterator[str]:
             if is_last:
                 del _leases[lease]
         if is_last:
-            client.unregister_worker_plugin(_plugin_name(digest))
+            with suppress(CommClosedError):  # from a worker that was lost just now, and all it had with it
+                client.unregister_worker_plugin(_plugin_name(digest))
 
 
 def fetch(digest: str) -> bytes:

@@ -7,10 +7,11 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
+from distributed.comm.core import CommClosedError
 
 from simsearch.errors import TaskError
 from simsearch.runtime import open_cluster
-from simsearch.runtime.worker import BlobPlugin, broadcast, fetch
+from simsearch.runtime.worker import BlobPlugin, broadcast, fetch, lent
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,6 +59,15 @@ def test_the_bytes_go_with_the_last_cluster() -> None:
         assert fetch(digest) == b"short-lived"
     with pytest.raises(TaskError):
         fetch(digest)
+
+
+def test_a_worker_that_is_lost_at_the_end_does_not_end_a_run(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    def lost(name: str) -> None:
+        raise CommClosedError(f"{name}: a worker has gone while it was told to forget it")
+
+    with monkeypatch.context() as patch, lent(client, b"lent to the end") as digest:
+        assert client.submit(fetch, digest, pure=False).result() == b"lent to the end"
+        patch.setattr(client, "unregister_worker_plugin", lost)
 
 
 def wait_for(condition: Callable[[], object]) -> None:
