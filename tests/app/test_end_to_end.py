@@ -357,8 +357,8 @@ def _run_headless(server: Server, n_entries: int, folder: Path) -> Path:
     journal.write_text("".join(f"{line}\n" for line in lines))
     _simsearch("detect", model, folder / "plate.ome.zarr", "--out", folder / "headless", "--cluster", "threads")
     classes = read_curation(open_study(copy))[0].state.classes
-    chosen = ",".join(f"{each.name}={each.confidence_threshold}" for each in classes)
-    _simsearch("rethreshold", folder / "headless", "--confidence", chosen)
+    chosen = [word for each in classes for word in ("--confidence", f"{each.name}={each.confidence_threshold}")]
+    _simsearch("rethreshold", folder / "headless", *chosen)
     return folder / "headless" / "objects.csv"
 
 
