@@ -219,8 +219,7 @@ def _patterns(live: LiveStudy, pictures: Pictures, site: Site) -> list[Any]:
 def _downloads(live: LiveStudy) -> dict[str, Path]:
     files = [path for model in live.snapshot.models for path in model.files]
     for result in live.results():
-        pictures = [picture for plate in result.plates for picture in plate.pictures]
-        files += [*result.files, *pictures, *result.overlays]
+        files += [*result.files, *result.overlays]
     return downloads(live.study.folder, files)
 
 

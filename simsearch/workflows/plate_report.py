@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 POSITIVE, NEGATIVE, EMPTY = "positive_control", "negative_control", "empty"
 """What the column ``role`` of a plate map says of wells."""
-WELLS_NAME, DOSES_NAME = "wells.csv", "dose_response.csv"
-REPORT_NAMES = (WELLS_NAME, "wells.zarr", "heat_maps.png", DOSES_NAME, "dose_response.png")
+WELLS_NAME, DOSES_NAME, CURVES_NAME = "wells.csv", "dose_response.csv", "dose_response.png"
+REPORT_NAMES = (WELLS_NAME, "wells.zarr", "heat_maps.png", DOSES_NAME, CURVES_NAME)
 """Files of a report; the last two only where there are doses."""
 _MIN_DOSES = 5
 _DRUG, _DOSE, _UNIT, _ROLE = "drug", "dose", "unit", "role"

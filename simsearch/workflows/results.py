@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from simsearch.errors import StoreError
 from simsearch.io.wells import parse_well
 from simsearch.workflows.objects import GEOJSON_NAME, OBJECTS_NAME, PLATES_NAME, RUN_NAME, TABLE_NAME
-from simsearch.workflows.plate_report import DOSES_NAME, REPORT_NAMES, WELLS_NAME
+from simsearch.workflows.plate_report import CURVES_NAME, DOSES_NAME, REPORT_NAMES, WELLS_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -67,8 +67,8 @@ class PlateResult:
     wells: tuple[WellResult, ...]
     doses: tuple[DoseFit, ...]
     """Empty without doses in the plate map."""
-    pictures: tuple[Path, ...]
-    """Heat maps, and dose response where there is one."""
+    curves: Path | None
+    """Picture of the dose response, where there is one; heat maps are drawn from the wells."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,10 +210,8 @@ def _plates(folder: Path, classes: Sequence[str]) -> Iterable[PlateResult]:
     for path in sorted((folder / PLATES_NAME).glob(f"*/{WELLS_NAME}")):
         wells = [_well(row, classes) for row in _rows(path)]
         doses = [_dose(row) for row in _rows(path.with_name(DOSES_NAME))]
-        pictures = tuple(
-            each for name in REPORT_NAMES if (each := path.with_name(name)).suffix == ".png" and each.exists()
-        )
-        yield PlateResult(path.parent.name, tuple(wells), tuple(doses), pictures)
+        curves = path.with_name(CURVES_NAME)
+        yield PlateResult(path.parent.name, tuple(wells), tuple(doses), curves if curves.exists() else None)
 
 
 def _well(row: Mapping[str, str], classes: Sequence[str]) -> WellResult:

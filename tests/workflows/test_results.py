@@ -47,6 +47,7 @@ def test_a_detection_tells_its_plates_and_doses(study: Study) -> None:
         "P,B03,taxol,5,7,1.000000,0.5\nP,A01,,,0,,\n"
     )
     (plate / "heat_maps.png").write_bytes(b"")
+    (plate / "dose_response.png").write_bytes(b"")
     (plate / "wells.zarr").mkdir()  # a folder is no download
     (plate / "dose_response.csv").write_text(
         "drug,class,ec50,low,high,unit,bottom,top,slope,z_prime\n"
@@ -61,7 +62,7 @@ def test_a_detection_tells_its_plates_and_doses(study: Study) -> None:
     )
     assert [path.name for path in result.files] == [
         "objects.csv", "detections.csv", "detections.parquet", "wells.csv", "heat_maps.png", "dose_response.csv",
-        "0.geojson", "run.json",
+        "dose_response.png", "0.geojson", "run.json",
     ]  # fmt: skip
     (found,) = result.plates
     treated, empty = found.wells
@@ -71,7 +72,7 @@ def test_a_detection_tells_its_plates_and_doses(study: Study) -> None:
     fitted, flat = found.doses
     assert (fitted.ec50, fitted.interval, fitted.unit, fitted.z_prime) == (2.5, (1.0, 4.0), "uM", None)
     assert (flat.ec50, flat.interval, flat.z_prime) == (None, None, 0.6)
-    assert [path.name for path in found.pictures] == ["heat_maps.png"]
+    assert found.curves == plate / "dose_response.png"
 
 
 def test_a_segmentation_tells_areas_and_where_labels_are(study: Study) -> None:

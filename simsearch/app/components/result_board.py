@@ -203,7 +203,7 @@ def plate_part(plate: PlateResult, urls: Urls) -> dict[str, Any]:
             }
             for dose in plate.doses
         ],
-        "pictures": [_file_part(path, urls) for path in plate.pictures],
+        "curves": None if plate.curves is None else _file_part(plate.curves, urls),
     }
 
 

@@ -127,7 +127,7 @@
         h("p", { class: "small quiet" }, "Click a well to see what was found in it."),
         doses.length ? h("div", { class: "doses" }, h("h3", {}, "Dose response"), h("table", {}, h("thead", {}, h("tr", {}, ["Drug", "Class", "EC50", "95 % interval", "Z′"].map((title, i) => h("th", { class: i > 1 ? "number" : "" }, title)))),
           h("tbody", {}, doses.map((dose) => h("tr", {}, h("td", {}, dose.drug), h("td", {}, dose.class), h("td", { class: "number" }, dose.ec50 === null ? "no fit" : `${tidy(dose.ec50)} ${dose.unit}`), h("td", { class: "number" }, dose.interval ? `${tidy(dose.interval[0])} – ${tidy(dose.interval[1])}` : "–"), h("td", { class: "number" }, dose.z === null ? "–" : dose.z.toFixed(2))))))) : null,
-        plate.pictures.length ? h("div", { class: "pictures" }, plate.pictures.map((picture) => h("a", { href: picture.url, download: picture.name, title: `Download ${picture.name}` }, h("img", { src: picture.url, alt: picture.name, loading: "lazy" })))) : null);
+        plate.curves ? h("div", { class: "pictures" }, h("a", { href: plate.curves.url, download: plate.curves.name, title: `Download ${plate.curves.name}` }, h("img", { src: plate.curves.url, alt: "Dose response", loading: "lazy" }))) : null);
     }
 
     function drawAreas() {
