@@ -269,7 +269,7 @@ def test_the_page_shows_images_before_anything_is_found(marked: PageContext) -> 
 
 def a_result(folder: Path) -> ResultView:
     wells = (WellResult("B03", 1, 2, {"drug": "Wortmannin"}, {"cell": 4}, {"cell": 1.0}),)
-    plate = PlateResult("P1", wells, (DoseFit("W", "cell", 0.1, (0.05, 0.2), "µM", 0.0, 1.0, 1.0, 0.6),), ())
+    plate = PlateResult("P1", wells, (DoseFit("W", "cell", 0.1, (0.05, 0.2), "µM", 0.0, 1.0, 1.0, 0.6),), None)
     (folder / "objects.csv").write_text(
         "image,well,field,class,y,x,confidence\n"
         + "".join(f"P1/B/03/{i},B03,{i},cell,{i}.5,9,0.{9 - i}\n" for i in range(4))
