@@ -260,7 +260,7 @@ def show_scores(scores: Sequence[ClassScore], folder: Path) -> None:
     _out.print(f"Scores and curves: {folder}", soft_wrap=True)
 
 
-def show_study(study: Study, history: History, models: Sequence[Path] = ()) -> None:
+def show_study(study: Study, history: History, trunk: str, models: Sequence[Path] = ()) -> None:
     """Print what was said in a study, and what was trained on it."""
     table = Table(title=Text(f"Study {study.folder}"))
     for heading in ("class", "prototypes", "positives", "negatives", "similarity threshold", "accepted"):
@@ -273,6 +273,7 @@ def show_study(study: Study, history: History, models: Sequence[Path] = ()) -> N
     _out.print(table)
     for label, value in _study_summary(study, history).items():
         _out.print(f"{label:<11}{value}", markup=False, soft_wrap=True)
+    _out.print(f"{'trunk':<11}{trunk}", markup=False, soft_wrap=True)
     for model in models:
         _out.print(f"{'model':<11}{model}", markup=False, soft_wrap=True)
 
