@@ -7,8 +7,9 @@ to stop. So a browser that was closed, or another terminal, can watch and cancel
 from __future__ import annotations
 
 import json
+import time
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -122,9 +123,12 @@ class TrainingLog:
             self._epochs = [EpochDone(**each) for each in self.checkpoint["epochs"]]
         # Epochs after the checkpoint are done again.
         (folder / PROGRESS_NAME).write_text("".join(_line(event) for event in self._epochs))
+        self._last = time.perf_counter()
 
     def observe(self, event: EpochDone) -> None:
-        """Tell that an epoch is over."""
+        """Tell that an epoch is over, and how long it took."""
+        now = time.perf_counter()
+        event, self._last = replace(event, seconds=round(now - self._last, 3)), now
         self._epochs.append(event)
         with (self._folder / PROGRESS_NAME).open("a") as file:
             file.write(_line(event))
