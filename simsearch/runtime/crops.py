@@ -15,7 +15,7 @@ from torch.nn import functional
 from simsearch.core.intensity import Range, rescale
 from simsearch.core.tiles import Region
 from simsearch.errors import ConfigError
-from simsearch.io.image import ImageMeta, read_region
+from simsearch.io.image import ImageMeta, is_rgb, read_region
 from simsearch.io.scaled import read_scaled, scaled
 
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ _TRIES = 3  # places looked at before a crop of nothing is taken
 _FLAT = 0.03  # standard deviation of intensities in [0, 1] below which a crop shows nothing
 _PERCENTILES = ((0.1, 99.9), (1.0, 99.0), (5.0, 95.0))  # of an image that become 0 and 1; one pair is drawn for a crop
 _SAMPLE_PX, _SAMPLE_SIDE = 256, 2048  # shortest side of the level they are taken from, longest side of what is read
-_RGB = ("FF0000", "00FF00", "0000FF")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +90,6 @@ def read_crops(sources: Sequence[CropSource], options: CropOptions, n: int, seed
     with ThreadPoolExecutor(_READERS) as pool:
         crops = list(pool.map(lambda rng: _read_crop(sources, weights / weights.sum(), options, rng), generators))
     return torch.stack(crops)
-
-
-def is_rgb(image: ImageMeta) -> bool:
-    """Tell whether the three channels of an image are the colours of what a camera saw."""
-    return image.dtype == "uint8" and tuple(color.upper() for color in image.channel_colors) == _RGB
 
 
 def as_colours(pixels: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:

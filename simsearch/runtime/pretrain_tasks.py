@@ -13,6 +13,7 @@ import torch
 from simsearch.core.feature_grid import from_level0
 from simsearch.core.intensity import rescale
 from simsearch.core.tiles import Region
+from simsearch.io.colors import RGB_COLORS
 from simsearch.io.model_card import draw_patches
 from simsearch.io.scaled import read_scaled
 from simsearch.io.writing import store_errors
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from simsearch.core.boxes import Box
     from simsearch.runtime.views import View
 
-_RED_GREEN_BLUE = ("FF0000", "00FF00", "0000FF")
 _N_DRAWN = 48  # crops that are looked at for the picture
 _DISTANCE = 0.3  # of a patch's width: the paper's three strides (section 3.3)
 
@@ -154,4 +154,4 @@ def _centre(view: View, box: Box) -> tuple[float, float]:
 
 def _draw(crops: torch.Tensor, folder: Path) -> None:
     """Draw some of what the trunk is trained on."""
-    draw_patches({"crops": crops.numpy()}, _RED_GREEN_BLUE, folder / PATCHES_NAME)
+    draw_patches({"crops": crops.numpy()}, RGB_COLORS, folder / PATCHES_NAME)
