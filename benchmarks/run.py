@@ -22,6 +22,7 @@ from benchmarks import (
     scale_tables,
     search_accuracy,
     search_speed,
+    trunks,
 )
 
 _SHARED = Path(os.environ.get("SIMSEARCH_DATA", Path(__file__).parents[2] / "shared/data"))
@@ -128,7 +129,23 @@ def scale(scratch: Path, options: argparse.Namespace) -> None:
         scale_tables.print_part(part, scratch, options)
 
 
+def judge(scratch: Path, options: argparse.Namespace) -> None:
+    """Print which trunk finds best, and its ratio to ImageNet's."""
+    if not _SHARED.is_dir():
+        print(f"trunks: left out, no images in {_SHARED} (set SIMSEARCH_DATA)")
+        return
+    n_draws = trunks.QUICK["draws"] if options.quick else 10
+    log = scratch / "trunks.jsonl"
+    rows = []
+    for name, trunk, values in trunks.run(_SHARED, options.trunk, options.set, n_draws, log, quick=options.quick):
+        print(f"{name}, {trunk}: {np.mean(values):.3f}", flush=True)
+        rows.append((name, trunk, values))
+    print(f"\n{'QUICK: few images. ' if options.quick else ''}5 prototypes, {n_draws} draws, template method")
+    print(trunks.table(rows, "imagenet"))
+
+
 _BENCHMARKS = {
+    "trunks": judge,
     "accuracy": accuracy,
     "speed": speed,
     "detection": detection,
@@ -145,7 +162,11 @@ def main() -> None:
     """Run the chosen benchmarks."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", default=list(_BENCHMARKS), help=", ".join(_BENCHMARKS))
-    parser.add_argument("--trunk", action="append", help="bundled, imagenet or a file; several for accuracy")
+    parser.add_argument(
+        "--trunk",
+        action="append",
+        help="bundled, imagenet, a file, or random; several for accuracy and trunks",
+    )
     parser.add_argument("--method", action="append", help="for accuracy; several")
     parser.add_argument("--of-class", action="append", help="for accuracy: RBC, WBC, Platelets; several")
     parser.add_argument("--train", type=int, default=0, help="for accuracy: judge on so many training images instead")
@@ -157,7 +178,10 @@ def main() -> None:
     parser.add_argument("--side", type=int, default=100_000, help="for scale: of the slide, in px")
     parser.add_argument("--wells", type=int, default=384, help="for scale: of the plate")
     parser.add_argument("--tiles", type=int, default=5000, help="for scale --part overhead: at most")
+    parser.add_argument("--set", action="append", help=f"for trunks: {', '.join(trunks.SETS)}; several")
+    parser.add_argument("--quick", action="store_true", help="for trunks: few images and draws")
     options = parser.parse_args()
+    options.set = options.set or trunks.SETS
     options.trunk = options.trunk or ["bundled"]
     options.method, options.of_class = options.method or _METHODS, options.of_class or tuple(search_accuracy.PATCHES)
     options.workflow, options.part = options.workflow or memory.WORKFLOWS, options.part or scale_tables.PARTS

@@ -15,23 +15,13 @@ import numpy as np
 import torch
 
 from benchmarks.bccd import SHAPE, Smear, read_split
-from simsearch.core.feature_grid import from_level0, to_level0, working_downsampling
+from simsearch.core.feature_grid import from_level0, working_downsampling
 from simsearch.core.intensity import IMAGE_PERCENTILES, pool_range, rescale
-from simsearch.core.metrics import match, precision_recall
-from simsearch.core.peaks import find_peaks
-from simsearch.core.tiles import Region, pad_to
 from simsearch.io.pyramid import halved
-from simsearch.nn.extractor import (
-    Extractor,
-    make_extractor,
-    needed_region,
-    prototype_blocks,
-    prototype_region,
-    vectors,
-)
-from simsearch.nn.similarity import Query, make_query, prototype_maps, similarity_maps
+from simsearch.nn.extractor import Extractor, make_extractor
 from simsearch.nn.trunk import fused
 from simsearch.nn.trunk_file import read_trunk, trunk_from_bytes
+from simsearch.training.judging import Annotated, average_precision, blocks_at, feature_map, find_like
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -87,44 +77,40 @@ def _score(trunk: Trunk, class_name: str, method: str, splits: tuple[list[Smear]
     side = PATCHES[class_name] // downsampling
     extractor = make_extractor("template" if method == EXACT else method, (side, side))
     extractor = replace(extractor, is_exact=extractor.is_exact or method == EXACT)
-    ranges = _ranges(test)
-    images = [_view(smear, ranges, downsampling) for smear in test]
+    ranges = ranges_of(test)
+    images = [Annotated(view(smear, ranges, downsampling), centres(smear, class_name, downsampling)) for smear in test]
     begin = time.perf_counter()
-    maps = [_vectors(trunk, image, extractor) for image in images]
+    maps = [feature_map(trunk, image.pixels, extractor) for image in images]
     seconds = time.perf_counter() - begin
-    centre = torch.stack([m.mean(dim=(1, 2)) for m in maps]).mean(dim=0)
-    centre = centre if extractor.is_centred else torch.zeros_like(centre)
     precisions = []
     for draw in range(n_draws):
         blocks = _draw_blocks(trunk, extractor, class_name, train, ranges, draw)
         begin = time.perf_counter()
-        query = make_query([blocks], centre)
-        found = [_peaks(m, query, extractor, image.shape[1:]) for m, image in zip(maps, images, strict=True)]
+        found = find_like(maps, blocks, extractor)
         seconds += (time.perf_counter() - begin) / n_draws
-        precisions.append(_average_precision(found, test, class_name, extractor.grid.stride, downsampling))
-    megapixels = sum(image[0].size for image in images) / 1e6
+        precisions.append(average_precision(found, images, 0.3 * side))
+    megapixels = sum(image.pixels[0].size for image in images) / 1e6
     return Score(class_name, method, tuple(precisions), seconds / megapixels)
 
 
-def _ranges(smears: list[Smear]) -> list[tuple[float, float]]:
+def ranges_of(smears: list[Smear]) -> list[tuple[float, float]]:
+    """Measure the intensity range of each channel."""
     percentiles = np.array([np.percentile(smear.pixels, IMAGE_PERCENTILES, axis=(1, 2)).T for smear in smears])
     return [pool_range(percentiles[:, channel]) for channel in range(3)]
 
 
-def _view(smear: Smear, ranges: list[tuple[float, float]], downsampling: int) -> NDArray[np.float32]:
+def view(smear: Smear, ranges: list[tuple[float, float]], downsampling: int) -> NDArray[np.float32]:
+    """Downsample a smear and rescale it to [0, 1]."""
     pixels: NDArray[np.generic] = smear.pixels
     while downsampling > 1:
         pixels, downsampling = halved(pixels), downsampling // 2
     return rescale(pixels, ranges)
 
 
-def _vectors(trunk: Trunk, image: NDArray[np.float32], extractor: Extractor) -> torch.Tensor:
-    shape = image.shape[1:]
-    margin = max(extractor.block_shape) // 2
-    window = Region(0, extractor.grid.size(shape[0]), 0, extractor.grid.size(shape[1])).grown(margin)
-    region = needed_region(extractor, window, shape)
-    pixels = torch.from_numpy(np.ascontiguousarray(pad_to(image, region, shape)))
-    return vectors(trunk, pixels, extractor, window, region)
+def centres(smear: Smear, class_name: str, downsampling: int) -> NDArray[np.float64]:
+    """List where objects of a class are, in pixels of the searched scale."""
+    here = [box for box in smear.boxes if box.class_name == class_name]
+    return np.array([[from_level0(v, downsampling) for v in (box.y, box.x)] for box in here]).reshape(-1, 2)
 
 
 def _draw_blocks(
@@ -136,38 +122,16 @@ def _draw_blocks(
     draw: int,
 ) -> list[torch.Tensor]:
     """Compute the blocks of prototypes drawn from those that lie wholly inside their images."""
-    whole = [(smear, box) for smear in train for box in smear.boxes if box.class_name == class_name and _is_whole(box)]
+    whole = [(smear, box) for smear in train for box in smear.boxes if box.class_name == class_name and is_whole(box)]
     downsampling = PATCHES[class_name] // extractor.patch_shape[0]
     blocks: list[torch.Tensor] = []
     for smear, box in random.Random(draw).sample(whole, N_PROTOTYPES):
-        image = _view(smear, ranges, downsampling)
-        shape = image.shape[1:]
-        region = prototype_region(extractor, from_level0(box.y, downsampling), from_level0(box.x, downsampling))
-        inside = image[:, *region.clipped(shape).slices]
-        pixels = torch.from_numpy(np.ascontiguousarray(pad_to(inside, region, shape)))
-        blocks += list(prototype_blocks(trunk, pixels, extractor))
+        y, x = from_level0(box.y, downsampling), from_level0(box.x, downsampling)
+        blocks += blocks_at(trunk, view(smear, ranges, downsampling), extractor, y, x)
     return blocks
 
 
-def _is_whole(box: Box) -> bool:
+def is_whole(box: Box) -> bool:
+    """Tell whether the patch around a box lies in its image."""
     half = PATCHES[box.class_name] / 2
     return half <= box.y <= SHAPE[0] - half and half <= box.x <= SHAPE[1] - half
-
-
-def _peaks(maps: torch.Tensor, query: Query, extractor: Extractor, shape: tuple[int, int]) -> NDArray[np.float64]:
-    radius = max(1, round(extractor.patch_shape[0] / 2 / extractor.grid.stride))
-    values = np.pad(similarity_maps(prototype_maps(maps, query))[0].numpy(), radius, constant_values=-np.inf)
-    return find_peaks(values, radius, floor=-1.0)
-
-
-def _average_precision(
-    found: list[NDArray[np.float64]], test: list[Smear], class_name: str, stride: float, downsampling: int
-) -> float:
-    hits, scores, n_objects = [], [], 0
-    for peaks, smear in zip(found, test, strict=True):
-        points = np.array([[to_level0(stride * v, downsampling) for v in peak[:2]] for peak in peaks]).reshape(-1, 2)
-        truth = np.array([(b.y, b.x) for b in smear.boxes if b.class_name == class_name]).reshape(-1, 2)
-        hits.append(match(points, peaks[:, 2], truth, distance=0.3 * PATCHES[class_name]))
-        scores.append(peaks[:, 2])
-        n_objects += len(truth)
-    return precision_recall(hits, scores, n_objects).average_precision

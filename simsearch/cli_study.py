@@ -66,12 +66,13 @@ def create(
     """Create a study of images in DIR."""
     from simsearch.console import show_study
     from simsearch.workflows.study import StudyOptions, create_study, read_curation
+    from simsearch.workflows.suggest import study_trunk
 
     paths, chosen = [*images, *more_images], StudyOptions(**options)
     if diverse:
         chosen = replace(chosen, display=_diverse(paths, chosen, cluster))
     made = create_study(folder, paths, chosen)
-    show_study(made, read_curation(made)[0])
+    show_study(made, read_curation(made)[0], study_trunk(made))
 
 
 @study.command()
@@ -80,10 +81,11 @@ def show(folder: Path) -> None:
     """Show what was said in the study in DIR."""
     from simsearch.console import show_study
     from simsearch.workflows.study import open_study, read_curation, study_models
+    from simsearch.workflows.suggest import study_trunk
 
     opened = open_study(folder)
     history, torn = read_curation(opened)
-    show_study(opened, history, study_models(opened))
+    show_study(opened, history, study_trunk(opened), study_models(opened))
     if torn:
         click.echo(f"Note: {torn}")
 

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from simsearch.workflows.evaluate import ClassScore
     from simsearch.workflows.measure import Measurement
     from simsearch.workflows.objects import ObjectsReport
+    from simsearch.workflows.pretrain import PretrainReport
     from simsearch.workflows.search import SearchReport
     from simsearch.workflows.segment import SegmentReport
     from simsearch.workflows.study import Study
@@ -98,7 +99,8 @@ def show_progress() -> Iterator[Observer]:
                 case EpochDone(stage, epoch, n_epochs, loss):
                     if stage not in bars:
                         bars[stage] = progress.add_task(stage, total=n_epochs, speed="")
-                    progress.update(bars[stage], completed=epoch, description=f"{stage}, loss {loss:.3f}")
+                    speed = _speed(now, "epochs") if now else ""
+                    progress.update(bars[stage], completed=epoch, description=f"{stage}, loss {loss:.3f}", speed=speed)
 
         yield observe
 
@@ -111,9 +113,9 @@ def show_address(url: str, notice: str) -> None:
     _out.print("Ctrl-C ends it; nothing is lost.")
 
 
-def _speed(progress: StepProgress) -> str:
+def _speed(progress: StepProgress, unit: str = "tasks") -> str:
     """Tell how fast a step is, and when it will be done."""
-    unit = "tiles" if progress.n_pixels else "tasks"
+    unit = "tiles" if progress.n_pixels else unit
     words = [f"{progress.tasks_per_s:.3g} {unit}/s"]
     if progress.n_pixels:
         words.append(f"{progress.mpx_per_s:.3g} Mpx/s")
@@ -177,6 +179,19 @@ def show_training(report: TrainReport) -> None:
     _out.print(stages)
     _out.print(f"Model {report.sha256[:16]}: {report.model}", soft_wrap=True)
     _out.print(f"Its card: {report.model.parent / 'README.md'}", soft_wrap=True)
+
+
+def show_pretraining(report: PretrainReport) -> None:
+    """Print how a trunk was trained, and how to use it."""
+    stages = Table("stage", "epochs", "first loss", "last loss", title=f"Trained on {report.n_images} images")
+    for stage, losses in report.losses.items():
+        stages.add_row(stage, str(len(losses)), f"{losses[0]:.3f}", f"{losses[-1]:.3f}")
+    _out.print(stages)
+    for each in report.validations:
+        scores = ", ".join(f"{name} {value:.3f}" for name, value in each.scores.items())
+        _out.print(f"Step {each.step}: average precision {scores}", markup=False, soft_wrap=True)
+    _out.print(f"Trunk {report.sha256[:16]}: use it with --trunk {report.trunk}", soft_wrap=True)
+    _out.print(f"Its card: {report.folder / 'README.md'}", soft_wrap=True)
 
 
 def show_detections(report: DetectReport) -> None:
@@ -276,7 +291,7 @@ def show_scores(scores: Sequence[ClassScore], folder: Path) -> None:
     _out.print(f"Scores and curves: {folder}", soft_wrap=True)
 
 
-def show_study(study: Study, history: History, models: Sequence[Path] = ()) -> None:
+def show_study(study: Study, history: History, trunk: str, models: Sequence[Path] = ()) -> None:
     """Print what was said in a study, and what was trained on it."""
     table = Table(title=Text(f"Study {study.folder}"))
     for heading in ("class", "prototypes", "positives", "negatives", "similarity threshold", "accepted"):
@@ -289,6 +304,7 @@ def show_study(study: Study, history: History, models: Sequence[Path] = ()) -> N
     _out.print(table)
     for label, value in _study_summary(study, history).items():
         _out.print(f"{label:<11}{value}", markup=False, soft_wrap=True)
+    _out.print(f"{'trunk':<11}{trunk}", markup=False, soft_wrap=True)
     for model in models:
         _out.print(f"{'model':<11}{model}", markup=False, soft_wrap=True)
 

@@ -85,6 +85,28 @@ def test_measure_prints_ranges_and_writes_them(image: ImageMeta, tmp_path: Path)
     assert "Mean correlation between channels" in unwrapped(result.stdout)
 
 
+def test_a_trunk_is_trained_and_searched_with(image: ImageMeta, boxes: Path, tmp_path: Path) -> None:
+    trunk = tmp_path / "own.safetensors"
+    result = run(
+        "pretrain", image.path, "--out", trunk, "--steps", "1", "--batch", "2", "--crop", "32", "--scales", "0.5", "1",
+        "--cluster", "threads",
+    )  # fmt: skip
+    assert result.exit_code == 0
+    assert f"use it with --trunk {trunk}" in unwrapped(result.stdout)
+    result = run(
+        "search", image.path, "--prototypes", boxes, "--out", tmp_path / "out", "--trunk", trunk,
+        "--cluster", "threads",
+    )  # fmt: skip
+    assert result.exit_code == 0
+    named = json.loads((tmp_path / "out" / "run.json").read_text())["trunk"]
+    (digest,) = (tmp_path / "own.safetensors.sha256").read_text().split()[:1]
+    assert named == f"{trunk}@{digest[:16]}"
+    trunk.write_bytes(trunk.read_bytes()[:-1000])
+    check_refused(
+        run("search", image.path, "--prototypes", boxes, "--out", tmp_path / "b", "--trunk", trunk), "fetch both again"
+    )
+
+
 def test_search_writes_and_prints_what_it_found(
     image: ImageMeta, boxes: Path, trunk_file: Path, tmp_path: Path
 ) -> None:

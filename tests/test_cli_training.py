@@ -17,7 +17,8 @@ from click.testing import CliRunner, Result
 from simsearch.cli import main
 from simsearch.core.synthetic import Cell, cell_field
 from simsearch.io.peak_table import read_peaks
-from simsearch.runtime import train_tasks
+from simsearch.nn.trunk_file import BUNDLED_SHA256
+from simsearch.runtime import training_log
 from simsearch.training.recipe import Schedule, TrainingConfig
 from simsearch.workflows import train as train_module
 
@@ -109,7 +110,7 @@ def short() -> Iterator[None]:
     n_threads = torch.get_num_threads()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(train_module, "BRIEF", SHORT)
-        patch.setattr(train_tasks, "CPU_COUNT", 1)
+        patch.setattr(training_log, "CPU_COUNT", 1)
         yield
     torch.set_num_threads(n_threads)
 
@@ -204,6 +205,7 @@ def test_what_was_accepted_is_there_by_name_of_who_said_so(way: Way) -> None:
     assert row[2] == cells_of_table(way.accepted, "cell")[3]  # positives
     assert row[-1] == "yes"
     assert "of ada (accept what is suggested)" in shown
+    assert f"bundled@{BUNDLED_SHA256[:16]}" in shown
     assert (way.study / "cache").is_dir()
 
 

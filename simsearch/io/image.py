@@ -14,6 +14,7 @@ import xarray as xr
 import zarr
 
 from simsearch.errors import ConfigError, ShapeError, SourceError, StoreError
+from simsearch.io.colors import RGB_NAMES
 from simsearch.io.ngff import Multiscale, ome_attributes, parse_channels, parse_multiscale
 from simsearch.io.stores import as_location, check_ranges, image_name, join, open_group
 
@@ -78,6 +79,11 @@ class ImageMeta:
     def shape(self) -> tuple[int, int]:
         """Height and width at level 0 in pixels."""
         return self.levels[0].shape
+
+
+def is_rgb(image: ImageMeta) -> bool:
+    """Tell whether the channels of an image are the colours that a camera saw, in 8 bits."""
+    return image.channel_names == RGB_NAMES and image.dtype == "uint8"
 
 
 def describe_image(path: str | Path, *, z: Selection = None, t: Selection = None) -> ImageMeta:

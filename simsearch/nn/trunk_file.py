@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -41,13 +42,71 @@ def read_trunk(choice: str) -> bytes:
     Raises
     ------
     TrunkError
-        If there is no such file, it cannot be downloaded, or it is not a ResNet-18 trunk.
+        If there is no such file, it cannot be downloaded, it is not a ResNet-18 trunk, or it is not the one of which
+        ``FILE.sha256`` beside it has the sha256.
     """
     if choice == "bundled":
         return _read_bundled()
     if choice == "imagenet":
         return _serialise(_checked(_download_imagenet(), "imagenet"))
     return _serialise(_checked(_read_file(Path(choice)), choice))
+
+
+def trunk_label(choice: str, digest: str) -> str:
+    """Name a trunk in results: by what was chosen, and by the sha256 of what was read.
+
+    Examples
+    --------
+    >>> trunk_label("bundled", "0123456789abcdef0123")
+    'bundled@0123456789abcdef'
+    """
+    return f"{choice}@{digest[:16]}"
+
+
+def label_of_digest(digest: str) -> str:
+    """Name a trunk of which only the sha256 is known, such as that which a model began with.
+
+    Examples
+    --------
+    >>> label_of_digest("0123456789abcdef0123")
+    'sha256@0123456789abcdef'
+    """
+    return trunk_label("bundled" if digest == BUNDLED_SHA256 else "sha256", digest)
+
+
+def trunk_to_bytes(trunk: Trunk, name: str) -> bytes:
+    """Serialise a trunk that was trained, in half precision, as `read_trunk` gives it back.
+
+    Parameters
+    ----------
+    trunk : Trunk
+        For RGB.
+    name : str
+        Of the training, for messages.
+
+    Raises
+    ------
+    TrunkError
+        If it does not fit in half precision: the training went astray.
+    """
+    return _serialise(_checked({key: value.detach().cpu().half() for key, value in _parameters(trunk).items()}, name))
+
+
+def write_trunk(blob: bytes, path: Path) -> str:
+    """Write a trunk, and beside it its sha256 as ``sha256sum --check`` reads it; whole or not at all.
+
+    Returns
+    -------
+    str
+        The sha256.
+    """
+    digest = hashlib.sha256(blob).hexdigest()
+    _checksum_path(path).unlink(missing_ok=True)  # of another trunk
+    for target, content in ((path, blob), (_checksum_path(path), f"{digest}  {path.name}\n".encode())):
+        partial = target.with_name(f"{target.name}.partial")
+        partial.write_bytes(content)
+        partial.replace(target)
+    return digest
 
 
 def trunk_from_bytes(blob: bytes, n_channels: int) -> Trunk:
@@ -69,8 +128,16 @@ def trunk_from_bytes(blob: bytes, n_channels: int) -> Trunk:
 
 def expected_shapes() -> dict[str, tuple[int, ...]]:
     """Return the shape of each parameter that an RGB trunk has."""
-    state = Trunk().state_dict()
-    return {name: tuple(value.shape) for name, value in state.items() if not name.endswith("num_batches_tracked")}
+    return {name: tuple(value.shape) for name, value in _parameters(Trunk()).items()}
+
+
+def _parameters(trunk: Trunk) -> State:
+    state = trunk.state_dict()
+    return {name: value for name, value in state.items() if not name.endswith("num_batches_tracked")}
+
+
+def _checksum_path(path: Path) -> Path:
+    return path.with_name(f"{path.name}.sha256")
 
 
 def _read_bundled() -> bytes:
@@ -99,9 +166,14 @@ def _read_file(path: Path) -> State:
     if not path.is_file():
         raise TrunkError(f"{path}: expected bundled, imagenet or a trunk file, got no such file: check --trunk")
     try:
+        blob = path.read_bytes()
+    except OSError as error:
+        raise TrunkError(f"{path}: expected a file that can be read, got {error.strerror}: check its rights") from error
+    _check_sum(blob, path)
+    try:
         if path.suffix == ".safetensors":
-            return safetensors.torch.load(path.read_bytes())
-        state = torch.load(path, map_location="cpu", weights_only=True)
+            return safetensors.torch.load(blob)
+        state = torch.load(io.BytesIO(blob), map_location="cpu", weights_only=True)
     except Exception as error:  # both readers stumble over foreign bytes in many ways
         raise TrunkError(
             f"{path}: expected safetensors, or a PyTorch file of tensors only, got one that does not open "
@@ -110,6 +182,19 @@ def _read_file(path: Path) -> State:
     if not isinstance(state, dict):
         raise TrunkError(f"{path}: expected a state_dict, got {type(state).__name__}: save model.state_dict()")
     return state
+
+
+def _check_sum(blob: bytes, path: Path) -> None:
+    """Refuse a file that is not the one whose sha256 is beside it."""
+    beside = _checksum_path(path)
+    if not beside.is_file():
+        return
+    recorded, digest = beside.read_text(errors="replace").split(), hashlib.sha256(blob).hexdigest()
+    if recorded[:1] != [digest]:
+        raise TrunkError(
+            f"{path}: expected the sha256 that is in {beside.name}, {(recorded or ['nothing'])[0][:16]}..., got "
+            f"{digest[:16]}...: the file is damaged or another one, fetch both again"
+        )
 
 
 def _checked(state: Mapping[str, object], name: str) -> State:
@@ -128,6 +213,8 @@ def _checked(state: Mapping[str, object], name: str) -> State:
             )
         if not value.is_floating_point() or not torch.isfinite(value).all():
             raise TrunkError(f"{name}: expected finite numbers in {parameter}, got others: the file is damaged")
+        if parameter.endswith("running_var") and (value < 0).any():
+            raise TrunkError(f"{name}: expected variances of 0 or more in {parameter}, got less: the file is damaged")
         checked[parameter] = value.clone(memory_format=torch.contiguous_format)  # safetensors refuses shared memory
     return checked
 

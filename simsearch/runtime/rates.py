@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from simsearch.runtime.events import StepEnded, StepStarted, TaskDone, TaskFailed
+from simsearch.training.epochs import EpochDone
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -65,6 +66,8 @@ class Rates:
         """Take an event, and tell where its step is; None where it is of no step that has begun."""
         if isinstance(event, StepStarted):
             self._steps[event.step] = self._clock(), StepProgress(event.n_tasks, event.n_pixels)
+        if isinstance(event, EpochDone):
+            return self._take_epoch(event)
         if not isinstance(event, StepStarted | TaskDone | TaskFailed | StepEnded) or event.step not in self._steps:
             return None
         begin, before = self._steps[event.step]
@@ -77,4 +80,14 @@ class Rates:
             seconds=self._clock() - begin,
         )
         self._steps[event.step] = begin, progress
+        return progress
+
+    def _take_epoch(self, event: EpochDone) -> StepProgress | None:
+        """Add up what the worker measured: epochs of an earlier run are told all at once."""
+        if not event.seconds:
+            return None
+        _, before = self._steps.get(event.stage, (0.0, StepProgress(event.n_epochs, 0)))
+        seconds = before.seconds + event.seconds
+        progress = StepProgress(event.n_epochs, 0, n_done=event.epoch, seconds=seconds)
+        self._steps[event.stage] = 0.0, progress
         return progress

@@ -14,6 +14,7 @@ from simsearch.core.tiles import tile_cores
 from simsearch.io.peak_table import write_detections
 from simsearch.io.plate import is_plate
 from simsearch.io.writing import store_errors
+from simsearch.nn.trunk_file import label_of_digest
 from simsearch.runtime.detect_tasks import DetectTask, detect_tile
 from simsearch.runtime.events import Observer, ignore
 from simsearch.runtime.views import window_region
@@ -152,6 +153,7 @@ def detect(
             seconds=timings.seconds,
         )
         content = {"run": run, "options": options, "model": f"{model}@{digest}", "header": header, "plates": plates}
+        content |= {"trunk": label_of_digest(header.trunk)}
         content |= {"confidence_thresholds": thresholds, "images": [image.path for image in images], "report": report}
         write_run(folder / RUN_NAME, "detect", content)
     return report

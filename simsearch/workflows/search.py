@@ -14,7 +14,7 @@ from simsearch.io.overlay import Drawing, Mark
 from simsearch.io.peak_table import write_peaks
 from simsearch.io.writing import store_errors
 from simsearch.nn.extractor import make_extractor
-from simsearch.nn.trunk_file import read_trunk
+from simsearch.nn.trunk_file import read_trunk, trunk_label
 from simsearch.runtime.events import Observer, ignore
 from simsearch.runtime.overlay_tasks import OverlayTask, draw
 from simsearch.runtime.submit import run_tasks
@@ -224,7 +224,7 @@ def _write_run(
 ) -> None:
     content = {
         "options": options,
-        "trunk": f"{options.trunk}@{setting.trunk[:16]}",
+        "trunk": trunk_label(options.trunk, setting.trunk),
         "setting": setting,
         "groups": groups,
         "images": [image.path for image in images],

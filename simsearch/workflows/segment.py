@@ -16,6 +16,7 @@ from simsearch.errors import StoreError
 from simsearch.io.labels import can_hold_labels, create_labels, finish_labels, labels_template, run_of_labels
 from simsearch.io.overlay import CLASS_COLORS
 from simsearch.io.writing import ImageTemplate, store_errors
+from simsearch.nn.trunk_file import label_of_digest
 from simsearch.runtime.events import Observer, ignore
 from simsearch.runtime.segment_tasks import (
     DrawTask,
@@ -181,7 +182,13 @@ def segment(
             seconds=timings.seconds,
             notes=_notes(model, header),
         )
-        content = {"options": options, "model": f"{model}@{digest}", "header": header, "report": report}
+        content = {
+            "options": options,
+            "model": f"{model}@{digest}",
+            "trunk": label_of_digest(header.trunk),
+            "header": header,
+            "report": report,
+        }
         write_run(folder / "run.json", "segment", content)
     return report
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -9,9 +10,9 @@ from simsearch.core.boxes import Box
 from simsearch.core.peaks import Peak, objects
 from simsearch.curation.state import BACKGROUND, Patch, Places
 from simsearch.curation.suggestions import background_patches, marked_patches
-from simsearch.errors import CurationError
+from simsearch.errors import CurationError, TrunkError
 from simsearch.io.writing import store_errors
-from simsearch.nn.trunk_file import read_trunk
+from simsearch.nn.trunk_file import read_trunk, trunk_label
 from simsearch.runtime.events import Observer, ignore
 from simsearch.runtime.worker import broadcast
 from simsearch.workflows.features import keep_features
@@ -142,6 +143,16 @@ def study_group(curation: Curation) -> Group:
     shape = curation.patch_shape
     boxes = [Box(p.image, each.name, p.y, p.x, *shape) for each in classes for p in each.prototypes]
     return Group(shape, tuple(each.name for each in classes), tuple(boxes))
+
+
+def study_trunk(study: Study) -> str:
+    """Name the trunk of a study as results do, ``imagenet`` without its sha256: it may not be there yet."""
+    if study.trunk == "imagenet":
+        return study.trunk
+    try:
+        return trunk_label(study.trunk, hashlib.sha256(read_trunk(study.trunk)).hexdigest())
+    except TrunkError as error:
+        return f"cannot be had: {error}"
 
 
 def study_setting(client: Client, study: Study, curation: Curation, observe: Observer = ignore) -> Setting:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from simsearch.io.colors import RGB_NAMES
+from simsearch.io.image import is_rgb
 from simsearch.io.scaled import scaled
 from simsearch.runtime.segment_tasks import TissueTask, find_tissue
 from simsearch.runtime.submit import run_tasks
@@ -70,7 +70,7 @@ def find_tissues(client: Client, images: ImageSet, downsampling: int, observe: O
     dict of str to Tissue
         By the name of the image; none for other images.
     """
-    stained = [image for image in images if image.channel_names == RGB_NAMES and image.dtype == "uint8"]
+    stained = [image for image in images if is_rgb(image)]
     if not stained:
         return {}
     factors = {image.name: _mask_downsampling(image, downsampling) for image in stained}

@@ -20,8 +20,10 @@ from simsearch.io.scaled import scaled
 from simsearch.io.writing import store_errors
 from simsearch.nn.classifier import classifier_extractor
 from simsearch.nn.model_file import ModelHeader
+from simsearch.nn.trunk_file import trunk_label
 from simsearch.runtime.events import Observer, ignore
-from simsearch.runtime.train_tasks import CHECKPOINT_NAME, Place, TrainTask, read_progress, run_training
+from simsearch.runtime.train_tasks import Place, TrainTask, run_training
+from simsearch.runtime.training_log import CHECKPOINT_NAME, losses_of
 from simsearch.runtime.views import View
 from simsearch.training.recipe import Schedule, TrainingConfig
 from simsearch.workflows.models import read_model
@@ -151,7 +153,7 @@ def train_study(
         # Of a model that was complete before: its confidence thresholds may have been others.
         task = replace(task, header=read_model(folder / MODEL_NAME)[1])
         report = _report(folder, task)
-        _describe(report, task, options)
+        _describe(report, task, options, trunk_label(study.trunk, setting.trunk))
         (folder / CHECKPOINT_NAME).unlink(missing_ok=True)
     return report
 
@@ -314,19 +316,16 @@ def _report(folder: Path, task: TrainTask) -> TrainReport:
         counts = Counter(place.label for place in places)
         return {name: counts[label] for label, name in enumerate(task.header.classes) if counts[label]}
 
-    losses: dict[str, tuple[float, ...]] = {}
-    for event in read_progress(folder):
-        losses[event.stage] = (*losses.get(event.stage, ()), event.loss)
     path = folder / MODEL_NAME
     return TrainReport(
         model=path,
         sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
         n_patches={"clean": counted(task.clean), "negative": counted(task.negatives), "noisy": counted(task.noisy)},
-        losses=losses,
+        losses=losses_of(folder),
     )
 
 
-def _describe(report: TrainReport, task: TrainTask, options: TrainOptions) -> None:
+def _describe(report: TrainReport, task: TrainTask, options: TrainOptions, trunk: str) -> None:
     header, folder = task.header, report.model.parent
     draw_losses(report.losses, folder / "losses.png")
     height, width = header.patch_shape
@@ -338,13 +337,14 @@ def _describe(report: TrainReport, task: TrainTask, options: TrainOptions) -> No
         "channels": ", ".join(f"{name} ({low:g} to {high:g})" for name, (low, high) in ranges),
         "pixels": f"{header.dtype}, {_size(header.pixel_size_um)}",
         "confidence thresholds": ", ".join(f"{value:g}" for value in header.confidence_thresholds),
-        "began with trunk": header.trunk,
+        "began with trunk": trunk,
         "sha256": report.sha256,
         **{f"{role} patches": _counts(counts) for role, counts in report.n_patches.items()},
         **{f"{stage} stage": f"{len(values)} epochs, loss {values[-1]:.3f}" for stage, values in report.losses.items()},
     }
     write_card(facts, folder / "README.md")
-    write_run(folder / "run.json", "train", {"options": options, "config": task.config, "report": report})
+    content = {"options": options, "config": task.config, "trunk": trunk, "report": report}
+    write_run(folder / "run.json", "train", content)
 
 
 def _size(pixel_size_um: tuple[float, float] | None) -> str:

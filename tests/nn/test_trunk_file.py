@@ -15,7 +15,8 @@ import torch
 import simsearch.nn
 from simsearch.errors import TrunkError
 from simsearch.nn import trunk_file as module
-from simsearch.nn.trunk_file import expected_shapes, read_trunk, trunk_from_bytes
+from simsearch.nn.trunk import Trunk
+from simsearch.nn.trunk_file import expected_shapes, read_trunk, trunk_from_bytes, trunk_to_bytes, write_trunk
 
 if TYPE_CHECKING:
     from torchvision.models import ResNet
@@ -103,9 +104,10 @@ def spoilt(name: str, change: Callable[[torch.Tensor], torch.Tensor]) -> Spoil:
         (spoilt("conv1.weight", lambda w: w[:, :1].clone()), r"\(64, 3, 7, 7\), got \(64, 1, 7, 7\)"),
         (spoilt("layer3.1.bn2.bias", lambda b: b * torch.nan), r"finite numbers in layer3\.1\.bn2\.bias"),
         (spoilt("bn1.running_var", lambda v: v / 0), r"finite numbers in bn1\.running_var"),
+        (spoilt("layer1.0.bn1.running_var", lambda v: -v), r"variances of 0 or more in layer1\.0\.bn1\.running_var"),
         (spoilt("bn1.weight", lambda w: w.to(torch.int32)), r"finite numbers in bn1\.weight"),
     ],
-    ids=["missing", "one channel", "nan", "infinite", "integers"],
+    ids=["missing", "one channel", "nan", "infinite", "negative", "integers"],
 )
 def test_wrong_parameters_are_refused_by_name(
     state: State, tmp_path: Path, suffix: str, spoil: Spoil, message: str
@@ -115,6 +117,40 @@ def test_wrong_parameters_are_refused_by_name(
     with pytest.raises(TrunkError, match=message) as caught:
         read_trunk(path)
     assert str(caught.value).startswith(f"{path}: expected ")
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_a_file_that_differs_from_its_checksum_is_refused(state: State, tmp_path: Path, suffix: str) -> None:
+    path = Path(save(state, tmp_path / f"a{suffix}"))
+    beside = tmp_path / f"{path.name}.sha256"
+    beside.write_text(f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n")
+    read_trunk(str(path))
+    state["bn1.bias"] += 1  # as good a trunk, but another
+    save(state, path)
+    with pytest.raises(TrunkError, match=rf"expected the sha256 that is in a{suffix}\.sha256, .* fetch both again"):
+        read_trunk(str(path))
+    beside.write_text("")
+    with pytest.raises(TrunkError, match=r"nothing\.\.\., got "):
+        read_trunk(str(path))
+
+
+def test_a_trunk_that_was_trained_is_written_as_it_is_read(tmp_path: Path) -> None:
+    trunk = Trunk()
+    blob = trunk_to_bytes(trunk, "training")
+    path = tmp_path / "own.safetensors"
+    digest = write_trunk(blob, path)
+    assert read_trunk(str(path)) == path.read_bytes() == blob
+    assert hashlib.sha256(blob).hexdigest() == digest
+    assert (tmp_path / "own.safetensors.sha256").read_text() == f"{digest}  own.safetensors\n"
+    assert torch.equal(trunk_from_bytes(blob, 3).conv1.weight, trunk.conv1.weight.half().float())
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["own.safetensors", "own.safetensors.sha256"]
+
+
+def test_a_trunk_that_went_astray_is_not_written() -> None:
+    trunk = Trunk()
+    trunk.bn1.running_var.fill_(1e6)  # more than half precision holds
+    with pytest.raises(TrunkError, match=r"^training: expected finite numbers in bn1\.running_var"):
+        trunk_to_bytes(trunk, "training")
 
 
 def test_a_larger_resnet_is_refused(tmp_path: Path, state: State) -> None:

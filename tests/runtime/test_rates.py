@@ -53,3 +53,15 @@ def test_what_is_of_no_step_has_no_rate() -> None:
     rates = Rates(Clock())
     for event in (Waiting("a"), EpochDone("noisy", 1, 2, 0.5), TaskDone("never begun", "x")):
         assert rates.take(event) is None
+
+
+def test_epochs_tell_when_their_stage_will_be_done_whenever_they_are_told() -> None:
+    """Those of an earlier run come all at once, so what the worker measured counts, not when it is heard."""
+    rates = Rates(Clock())
+    rates.take(EpochDone("distill", 1, 4, 0.5, seconds=10.0))
+    now = rates.take(EpochDone("distill", 2, 4, 0.4, seconds=30.0))
+    assert now == StepProgress(4, 0, n_done=2, seconds=40.0)
+    assert now.eta_s == 40.0
+    first = rates.take(EpochDone("simclr", 1, 2, 0.5, seconds=6.0))
+    assert first is not None
+    assert first.eta_s == 6.0

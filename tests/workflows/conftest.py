@@ -14,7 +14,7 @@ import torch
 
 from simsearch.core.synthetic import CYTOPLASM, NUCLEUS, cell_field
 from simsearch.io.truth_table import TrueObject
-from simsearch.runtime import open_cluster, train_tasks
+from simsearch.runtime import open_cluster, training_log
 from simsearch.training.recipe import Schedule, TrainingConfig
 from simsearch.workflows import train
 from simsearch.workflows.simulated_user import Behaviour, simulate_curation
@@ -125,7 +125,7 @@ def brief() -> Iterator[None]:
     n_threads = torch.get_num_threads()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(train, "BRIEF", TINY)
-        patch.setattr(train_tasks, "CPU_COUNT", 1)
+        patch.setattr(training_log, "CPU_COUNT", 1)
         yield
     torch.set_num_threads(n_threads)
 

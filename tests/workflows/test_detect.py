@@ -22,7 +22,7 @@ from simsearch.io.image import describe_image, open_image
 from simsearch.io.peak_table import read_peaks
 from simsearch.nn.classifier import PatchClassifier, classifier_extractor
 from simsearch.nn.model_file import ModelHeader, model_from_bytes, model_to_bytes
-from simsearch.nn.trunk_file import read_trunk, trunk_from_bytes
+from simsearch.nn.trunk_file import BUNDLED_SHA256, read_trunk, trunk_from_bytes
 from simsearch.runtime.events import Event, TaskDone
 from simsearch.workflows.detect import DetectOptions, DetectReport, detect
 from simsearch.workflows.evaluate import evaluate
@@ -114,6 +114,7 @@ def test_tables_hold_all_that_is_not_below_the_floor(report: DetectReport, train
     run = json.loads((report.folder / "run.json").read_text())
     assert run["workflow"] == "detect"
     assert run["model"].endswith(f"@{trained.sha256}")
+    assert run["trunk"] == f"bundled@{BUNDLED_SHA256[:16]}"
 
 
 def test_what_was_run_is_written_down(report: DetectReport, trained: TrainReport) -> None:

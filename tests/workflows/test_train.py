@@ -28,8 +28,9 @@ from simsearch.io.image import describe_image
 from simsearch.io.peak_table import read_peaks
 from simsearch.io.scaled import scaled
 from simsearch.nn.model_file import model_from_bytes
-from simsearch.runtime import train_tasks
-from simsearch.runtime.train_tasks import CHECKPOINT_NAME, PROGRESS_NAME, cancel_training, read_progress
+from simsearch.nn.trunk_file import BUNDLED_SHA256
+from simsearch.runtime import training_log
+from simsearch.runtime.training_log import CHECKPOINT_NAME, PROGRESS_NAME, cancel_training, read_progress
 from simsearch.runtime.views import View, read_pixels
 from simsearch.training.epochs import EpochDone
 from simsearch.training.recipe import Schedule, TrainingConfig
@@ -108,7 +109,7 @@ def whole(client: Client, curated: Study, tmp_path_factory: pytest.TempPathFacto
     n_threads = torch.get_num_threads()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(train_module, "BRIEF", MINI)
-        patch.setattr(train_tasks, "CPU_COUNT", 1)
+        patch.setattr(training_log, "CPU_COUNT", 1)
         yield train_study(client, replace(curated, folder=folder), state(curated), OPTIONS)
     torch.set_num_threads(n_threads)
 
@@ -119,8 +120,8 @@ def whole(client: Client, curated: Study, tmp_path_factory: pytest.TempPathFacto
 def test_a_worker_has_its_threads_back(monkeypatch: pytest.MonkeyPatch) -> None:
     """Workers that are one of several on a machine must not take all of its cores afterwards."""
     before = torch.get_num_threads()
-    monkeypatch.setattr(train_tasks, "CPU_COUNT", before + 1)
-    with train_tasks._all_cores():
+    monkeypatch.setattr(training_log, "CPU_COUNT", before + 1)
+    with training_log.all_cores():
         assert torch.get_num_threads() == before + 1
     assert torch.get_num_threads() == before
 
@@ -178,6 +179,7 @@ def test_model_card_and_record_are_beside_the_model(trained: TrainReport) -> Non
         assert losses.width > 2 * losses.height
     run = json.loads((folder / "run.json").read_text())
     assert run["workflow"] == "train"
+    assert run["trunk"] == f"bundled@{BUNDLED_SHA256[:16]}"
     assert run["options"]["kind"] == "dense"
     assert run["config"]["clean"]["epochs"] == 2
     assert run["report"]["sha256"] == trained.sha256
@@ -252,22 +254,22 @@ class Slow:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.begun_after: list[int] = []
-        observe, begin = train_tasks._Log.observe, train_tasks._Log.__init__
+        observe, begin = training_log.TrainingLog.observe, training_log.TrainingLog.__init__
 
-        def slowly(log: train_tasks._Log, event: EpochDone) -> None:
+        def slowly(log: training_log.TrainingLog, event: EpochDone) -> None:
             observe(log, event)
             for _ in range(100):
                 if self.is_hasty or (log._folder / "cancel").exists():
                     break
                 time.sleep(0.01)
 
-        def noted(log: train_tasks._Log, folder: Path, device: torch.device) -> None:
+        def noted(log: training_log.TrainingLog, folder: Path, device: torch.device) -> None:
             begin(log, folder, device)
             self.begun_after.append(len(log._epochs))
 
         self.is_hasty = False
-        monkeypatch.setattr(train_tasks._Log, "observe", slowly)
-        monkeypatch.setattr(train_tasks._Log, "__init__", noted)
+        monkeypatch.setattr(training_log.TrainingLog, "observe", slowly)
+        monkeypatch.setattr(training_log.TrainingLog, "__init__", noted)
 
 
 def test_a_training_that_was_cancelled_goes_on_to_the_same_bytes(

@@ -1,0 +1,163 @@
+"""The folder of a training: the only channel between the worker that trains and whoever watches.
+
+``progress.jsonl`` gets a line an epoch, ``checkpoint.pt`` is replaced after each, and a file ``cancel`` asks the worker
+to stop. So a browser that was closed, or another terminal, can watch and cancel too.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+import torch
+from dask.system import CPU_COUNT
+
+from simsearch.errors import Cancelled
+from simsearch.runtime.events import Waiting
+from simsearch.runtime.submit import run_one
+from simsearch.training.epochs import EpochDone
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from simsearch.runtime import Client
+    from simsearch.runtime.events import Observer
+
+PROGRESS_NAME, CHECKPOINT_NAME, CANCEL_NAME, PATCHES_NAME = "progress.jsonl", "checkpoint.pt", "cancel", "patches.png"
+VALIDATIONS_NAME = "validations.json"
+
+
+class InFolder(Protocol):
+    """A training task."""
+
+    @property
+    def folder(self) -> str:
+        """Folder of the training, which exists."""
+
+
+Task = TypeVar("Task", bound=InFolder)
+
+
+def run_followed(client: Client, function: Callable[[Task], bytes], task: Task, observe: Observer) -> bytes:
+    """Train on a worker and follow it.
+
+    Parameters
+    ----------
+    client : distributed.Client
+        The cluster.
+    function : callable
+        Trains, with a `TrainingLog` of the task's folder; a function of a module.
+    task
+        What to train, and where.
+    observe : callable
+        Gets an event for each epoch, those of an earlier run that this one goes on from included. What it raises ends
+        the training after the epoch that it is in.
+
+    Returns
+    -------
+    bytes
+        The file that was trained.
+
+    Raises
+    ------
+    Cancelled
+        If there is a file ``cancel`` in its folder.
+    SimSearchError
+        If an image cannot be read, or the folder cannot be written.
+    """
+    folder, n_seen = Path(task.folder), 0
+
+    def follow() -> None:
+        nonlocal n_seen
+        epochs = read_progress(folder)
+        for event in epochs[n_seen:]:
+            observe(event)
+        if len(epochs) <= n_seen:
+            observe(Waiting("training"))
+        n_seen = max(n_seen, len(epochs))
+
+    (folder / CANCEL_NAME).unlink(missing_ok=True)
+    try:
+        return run_one(client, function, task, meanwhile=follow)
+    except BaseException:
+        cancel_training(folder)  # on Ctrl-C, the worker would go on
+        raise
+
+
+def cancel_training(folder: Path) -> None:
+    """Ask the worker to stop after the epoch that it is in; what is done is kept."""
+    (folder / CANCEL_NAME).touch()
+
+
+def read_progress(folder: Path) -> list[EpochDone]:
+    """Read which epochs of a training are done; a line that is being written is not."""
+    try:
+        lines = (folder / PROGRESS_NAME).read_text().splitlines(keepends=True)
+    except FileNotFoundError:
+        return []
+    return [EpochDone(**json.loads(line)) for line in lines if line.endswith("\n")]
+
+
+def losses_of(folder: Path) -> dict[str, tuple[float, ...]]:
+    """Read the loss of each epoch of each stage."""
+    losses: dict[str, tuple[float, ...]] = {}
+    for event in read_progress(folder):
+        losses[event.stage] = (*losses.get(event.stage, ()), event.loss)
+    return losses
+
+
+class TrainingLog:
+    """What a training leaves in its folder after each epoch."""
+
+    def __init__(self, folder: Path, device: torch.device) -> None:
+        self._folder = folder
+        self.checkpoint: dict[str, Any] | None = None
+        self._epochs: list[EpochDone] = []
+        path = folder / CHECKPOINT_NAME
+        if path.exists():
+            self.checkpoint = torch.load(path, map_location=device, weights_only=True)
+            self._epochs = [EpochDone(**each) for each in self.checkpoint["epochs"]]
+        # Epochs after the checkpoint are done again.
+        (folder / PROGRESS_NAME).write_text("".join(_line(event) for event in self._epochs))
+        self._last = time.perf_counter()
+
+    def observe(self, event: EpochDone) -> None:
+        """Tell that an epoch is over, and how long it took."""
+        now = time.perf_counter()
+        event, self._last = replace(event, seconds=round(now - self._last, 3)), now
+        self._epochs.append(event)
+        with (self._folder / PROGRESS_NAME).open("a") as file:
+            file.write(_line(event))
+
+    def keep(self, checkpoint: dict[str, Any]) -> None:
+        """Keep what is needed to go on.
+
+        Raises
+        ------
+        Cancelled
+            If somebody asked to stop.
+        """
+        partial = self._folder / f"{CHECKPOINT_NAME}.partial"
+        torch.save({**checkpoint, "epochs": [asdict(event) for event in self._epochs]}, partial)
+        partial.replace(self._folder / CHECKPOINT_NAME)
+        if (self._folder / CANCEL_NAME).exists():
+            raise Cancelled(f"{self._folder}: training was cancelled; run the same command again to go on")
+
+
+@contextmanager
+def all_cores() -> Iterator[None]:
+    """Let torch have the cores that this process may use: while a model is trained, other workers wait."""
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(int(CPU_COUNT))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(n_threads)
+
+
+def _line(event: EpochDone) -> str:
+    return json.dumps(asdict(event)) + "\n"
