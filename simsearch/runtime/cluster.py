@@ -28,6 +28,8 @@ _TIMEOUT_S = 10
 _ALLOCATOR = {
     "distributed.nanny.pre-spawn-environ.MALLOC_MMAP_THRESHOLD_": 2**30,
     "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": 2**28,
+    # Tasks of a worker take turns, in threads that would each keep memory of its own for what only one needs at a time.
+    "distributed.nanny.pre-spawn-environ.MALLOC_ARENA_MAX": 1,
 }
 _SCHEDULER = {"dashboard": False, "dashboard_address": "127.0.0.1:0"}  # else two runs at once quarrel about port 8787
 
