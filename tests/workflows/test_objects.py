@@ -72,6 +72,7 @@ def original(save_image: SaveImage, tmp_path_factory: pytest.TempPathFactory) ->
         "plates": [str(plate)],
         "confidence_thresholds": KNOWN,
         "images": [image.path for image in images],
+        "report": {"n_objects": {}},
     }
     (results / "run.json").write_text(json.dumps(run))
     for image in images:

@@ -4,6 +4,7 @@
   const { h, icon } = app;
   const byId = (id) => document.getElementById(id);
   const FIRST = 0.05; // the model's findings below are not kept
+  const WAIT_MS = 250; // before a threshold that is moved by keys is told
 
   app.island("confidence", (send) => {
     let classes = [];
@@ -115,8 +116,24 @@
         precision.draw(estimate.precision.map((values) => values[nearest]));
         recall.draw(estimate.recall.map((values) => values[nearest]));
       };
-      slider.addEventListener("input", () => { least.set(name, Number(slider.value)); draw(); count(); });
-      slider.addEventListener("change", () => send("threshold", { name, value: Number(slider.value) }));
+      let told = null; // a threshold that is on its way; what comes back meanwhile is older
+      let timer = null;
+      const tell = () => {
+        clearTimeout(timer);
+        timer = null;
+        send("threshold", { name, value: told });
+      };
+      slider.addEventListener("input", () => {
+        least.set(name, Number(slider.value));
+        told = Number(slider.value);
+        draw();
+        count();
+      });
+      slider.addEventListener("change", () => {
+        clearTimeout(timer);
+        timer = setTimeout(tell, WAIT_MS);
+      });
+      window.addEventListener("pagehide", () => { if (timer !== null) tell(); });
       return {
         element,
         count(n, nImages) { number.textContent = `${n.toLocaleString("en")} found on ${app.plural(nImages, "image")}`; },
@@ -128,7 +145,8 @@
           estimate = part.estimate;
           for (const each of [precision, recall]) each.element.hidden = !estimate;
           judged.textContent = estimate ? `On ${app.plural(estimate.n_objects, "place")} of the class and ${estimate.n_others.toLocaleString("en")} others that you judged.` : "";
-          if (document.activeElement !== slider || !slider.matches(":active")) {
+          if (told === null || told === part.threshold) {
+            told = null;
             least.set(name, part.threshold);
             slider.value = String(part.threshold);
           }

@@ -165,7 +165,11 @@
       byId("gallery-title").textContent = about ? `Like “${about.name}”` : "Suggestions";
       for (const id of ["threshold-box", "gallery-jump", "gallery-foot"]) byId(id).hidden = !has;
       drawState();
-      if (!has) return void area.replaceChildren(h("div", { class: "empty" }, empty()));
+      if (!has) {
+        shown = [];
+        grid.reset(0); // it draws once more when it is taken out, and there is nothing to draw
+        return void area.replaceChildren(h("div", { class: "empty" }, empty()));
+      }
       if (gridElement.parentElement !== area) area.replaceChildren(gridElement);
       slider.value = least;
       byId("threshold-box").style.setProperty("--color", about.color);
