@@ -23,6 +23,7 @@ from simsearch.cli_options import (
     user_option,
     z_option,
 )
+from simsearch.cli_pretrain import pretrain
 from simsearch.cli_study import study
 
 if TYPE_CHECKING:
@@ -203,56 +204,6 @@ def train(
 
 
 @main.command()
-@click.argument("images", nargs=-1, required=True)
-@click.option(
-    "--out", type=click.Path(path_type=Path, dir_okay=False), required=True, help="The trunk: NAME.safetensors."
-)
-@click.option("--teacher", help="Whom to distil from: bundled, imagenet or a file.")
-@click.option(
-    "--method",
-    type=click.Choice(["simclr", "distill", "both"]),
-    help="simclr needs no teacher, the others do.  [default: distill with a teacher, else simclr]",
-)
-@click.option("--begin", help="Trunk to begin with: bundled, imagenet or a file.  [default: random weights]")
-@click.option("--steps", default=10_000, show_default=True, help="Batches to learn from.")
-@click.option("--batch", default=64, show_default=True, help="Crops in a batch.")
-@click.option("--rate", default=3e-3, show_default=True, help="Highest learning rate.")
-@click.option("--crop", default=96, show_default=True, help="Side of a crop in pixels.")
-@click.option(
-    "--scales",
-    type=(float, float),
-    default=(0.4, 4.0),
-    show_default=True,
-    help="Least and most pixels of full resolution that a pixel of a crop spans.",
-)
-@click.option("--checkpoint", default=100, show_default=True, help="Steps between checkpoints.")
-@click.option("--bfloat16", is_flag=True, help="Faster on GPUs, and on CPUs with AMX.")
-@click.option("--measure", "measurement", type=FILE, help="Intensity ranges from `simsearch measure --out`.")
-@click.option(
-    "--validate", type=FILE, help="CSV of boxes in some IMAGES, which judge and are not trained on: average precision."
-)
-@click.option("--validate-every", default=1000, show_default=True, help="Steps between two validations.")
-@click.option("--seed", default=0, show_default=True, help="Of all randomness.")
-@z_option
-@t_option
-@cluster_option
-def pretrain(
-    images: Sequence[str],
-    out: Path,
-    cluster: str,
-    **options: Any,  # noqa: ANN401  as many types as PretrainOptions has fields
-) -> None:
-    """Train a trunk on IMAGES (OME-Zarr images or plates of any kinds), without labels; what was stopped goes on."""
-    from simsearch.console import show_pretraining, show_progress
-    from simsearch.runtime.cluster import open_cluster
-    from simsearch.workflows.pretrain import PretrainOptions, pretrain_trunk
-
-    with open_cluster(cluster) as client, show_progress() as observe:
-        report = pretrain_trunk(client, images, out, PretrainOptions(**options), observe=observe)
-    show_pretraining(report)
-
-
-@main.command()
 @click.argument("model", type=FILE)
 @click.argument("images", nargs=-1, required=True)
 @click.option("--out", type=FOLDER, required=True, help="Folder for results.")
@@ -406,4 +357,5 @@ def demo(folder: Path, trunk: str, cluster: str) -> None:
     show_demo(report)
 
 
+main.add_command(pretrain)
 main.add_command(study)
