@@ -21,7 +21,7 @@ from benchmarks import (
     scale_tables,
     search_accuracy,
     search_speed,
-    trunks,
+    searches,
     variants,
 )
 
@@ -122,22 +122,22 @@ def scale(scratch: Path, options: argparse.Namespace) -> None:
         scale_tables.print_part(part, scratch, options)
 
 
-def trunk_judges(scratch: Path, options: argparse.Namespace) -> None:
+def ways_to_search(scratch: Path, options: argparse.Namespace) -> None:
     """Print the average precision of trunks, side by side, and what ways to search change."""
     if not _SHARED.is_dir():
-        print(f"trunks: left out, no images in {_SHARED} (set SIMSEARCH_DATA)")
+        print(f"searches: left out, no images in {_SHARED} (set SIMSEARCH_DATA)")
         return
     images, draws = (12, 3) if options.quick else (0, 10)
-    plan = trunks.Plan("val" if options.val else "test", images, draws)
+    plan = searches.Plan("val" if options.val else "test", images, draws)
     chosen = variants.VARIANTS if options.variants else variants.VARIANTS[:1]
-    path = scratch / "trunks.jsonl"
-    trunks.run(_SHARED, plan, trunks.load_trunks(options.trunk), chosen, path)
+    path = scratch / "searches.jsonl"
+    searches.run(_SHARED, plan, searches.load_trunks(options.trunk), chosen, path)
     print(f"\nTrunks, {plan.key} (split, images, draws)")
-    lines = trunks.read_results(path)
-    trunks.print_trunks(lines, plan)
+    lines = searches.read_results(path)
+    searches.print_trunks(lines, plan)
     if options.variants:
         print("\nVariants: mean average precision over judges, and the change")
-        trunks.print_variants(lines, plan)
+        searches.print_variants(lines, plan)
 
 
 _BENCHMARKS = {
@@ -149,7 +149,7 @@ _BENCHMARKS = {
     "results": results,
     "memory": memory_of,
     "scale": scale,
-    "trunks": trunk_judges,
+    "searches": ways_to_search,
 }
 
 
@@ -157,7 +157,7 @@ def main() -> None:
     """Run the chosen benchmarks."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", default=list(_BENCHMARKS), help=", ".join(_BENCHMARKS))
-    parser.add_argument("--trunk", action="append", help="bundled, imagenet, a file, for trunks also random; several")
+    parser.add_argument("--trunk", action="append", help="bundled, imagenet, a file, for searches also random; several")
     parser.add_argument("--method", action="append", help="for accuracy; several")
     parser.add_argument("--of-class", action="append", help="for accuracy: RBC, WBC, Platelets; several")
     parser.add_argument("--train", type=int, default=0, help="for accuracy: judge on so many training images instead")
@@ -169,9 +169,9 @@ def main() -> None:
     parser.add_argument("--side", type=int, default=100_000, help="for scale: of the slide, in px")
     parser.add_argument("--wells", type=int, default=384, help="for scale: of the plate")
     parser.add_argument("--tiles", type=int, default=5000, help="for scale --part overhead: at most")
-    parser.add_argument("--quick", action="store_true", help="for trunks: 12 images and 3 draws a judge")
-    parser.add_argument("--val", action="store_true", help="for trunks: the validation split, to choose by")
-    parser.add_argument("--variants", action="store_true", help="for trunks: other ways to search with them too")
+    parser.add_argument("--quick", action="store_true", help="for searches: 12 images and 3 draws a judge")
+    parser.add_argument("--val", action="store_true", help="for searches: the validation split, to choose by")
+    parser.add_argument("--variants", action="store_true", help="for searches: other ways to search with them too")
     options = parser.parse_args()
     options.trunk = options.trunk or ["bundled"]
     options.method, options.of_class = options.method or _METHODS, options.of_class or tuple(search_accuracy.PATCHES)

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import trunks
+from benchmarks import searches
 from benchmarks.judges import Judge, Scene, is_held_out, read_judges
-from benchmarks.trunks import Plan, random_trunk, read_results
+from benchmarks.searches import Plan, random_trunk, read_results
 from benchmarks.variants import VARIANTS, Variant, fit_space, similarity_map
 from simsearch.core.synthetic import NUCLEUS, cell_field
 from simsearch.nn.similarity import make_query, prototype_maps, similarity_maps
@@ -44,10 +44,10 @@ def judges() -> list[Judge]:
 def measured(
     trunk: bytes, judges: list[Judge], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Path, list[dict[str, object]]]]:
-    folder = tmp_path_factory.mktemp("trunks")
+    folder = tmp_path_factory.mktemp("searches")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(trunks, "read_judges", lambda *arguments: iter(judges))
-        trunks.run(folder, PLAN, {"random": trunk}, [Variant(), Variant(layers=(2,))], folder / "results.jsonl")
+        patch.setattr(searches, "read_judges", lambda *arguments: iter(judges))
+        searches.run(folder, PLAN, {"random": trunk}, [Variant(), Variant(layers=(2,))], folder / "results.jsonl")
         yield folder / "results.jsonl", read_results(folder / "results.jsonl")
 
 
@@ -74,18 +74,18 @@ def test_what_has_a_line_is_not_measured_again_and_a_torn_line_is(
     path.write_text("".join(text[:-1]) + text[-1][:20])
     assert read_results(path) == lines[:-1]
     path.write_text("".join(text[:-1]))
-    trunks.run(tmp_path, PLAN, {"again": trunk}, [Variant(), Variant(layers=(2,))], path)
+    searches.run(tmp_path, PLAN, {"again": trunk}, [Variant(), Variant(layers=(2,))], path)
     after = read_results(path)
     assert after[:-1] == lines[:-1]
     assert {**after[-1], "trunk": "random"} == lines[-1]  # same trunk by its bytes, same draws, same numbers
-    monkeypatch.setattr(trunks, "_see", lambda *arguments: pytest.fail("it is measured again"))
-    trunks.run(tmp_path, PLAN, {"again": trunk}, [Variant()], path)
+    monkeypatch.setattr(searches, "_see", lambda *arguments: pytest.fail("it is measured again"))
+    searches.run(tmp_path, PLAN, {"again": trunk}, [Variant()], path)
 
 
 def test_prototypes_are_the_same_for_all_trunks_and_no_result_of_a_retrieval(judges: list[Judge]) -> None:
-    assert trunks._picks(judges[0], 0) == trunks._picks(judges[1], 0) != trunks._picks(judges[0], 1)
-    picks = trunks._picks(judges[1], 0)
-    assert len(set(picks)) == trunks.N_PROTOTYPES
+    assert searches._picks(judges[0], 0) == searches._picks(judges[1], 0) != searches._picks(judges[0], 1)
+    picks = searches._picks(judges[1], 0)
+    assert len(set(picks)) == searches.N_PROTOTYPES
     for scene, index in picks:
         y, x = judges[1].drawn[scene].centres[index]
         assert min(y, x) >= 24
@@ -144,8 +144,8 @@ def test_tables_put_trunks_side_by_side(
 ) -> None:
     _, lines = measured
     better = [{**line, "trunk": "imagenet", "precisions": [0.8, 1.0]} for line in lines]
-    trunks.print_trunks(json.loads(json.dumps([*lines, *better])), PLAN)
-    trunks.print_variants([*lines, *better], PLAN)
+    searches.print_trunks(json.loads(json.dumps([*lines, *better])), PLAN)
+    searches.print_variants([*lines, *better], PLAN)
     text = capsys.readouterr().out
     assert text.count("0.900 +- 0.100 (100%)") == 2
     assert "| layers (2,) | 2 |" in text

@@ -1,4 +1,4 @@
-"""Trunks and ways to search, side by side: same images, same draws of prototypes, one line of results for each.
+"""Ways to search, and trunks, side by side: same images, same draws of prototypes, one line of results for each.
 
 ``results.jsonl`` gets a line for each trunk, judge and variant; what has one is not computed again, so that a run can
 be stopped at any time and goes on.
