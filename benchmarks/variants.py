@@ -59,6 +59,8 @@ VARIANTS = (
     Variant(combine="best3"),
     Variant(combine="direction"),
     Variant(n_components=64, is_whitened=True, combine="direction"),
+    Variant(n_components=64, combine="mean"),
+    Variant(layers=(2,), combine="mean"),
 )
 
 
