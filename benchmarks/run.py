@@ -22,7 +22,9 @@ from benchmarks import (
     scale_tables,
     search_accuracy,
     search_speed,
+    searches,
     trunks,
+    variants,
 )
 
 _SHARED = Path(os.environ.get("SIMSEARCH_DATA", Path(__file__).parents[2] / "shared/data"))
@@ -144,6 +146,24 @@ def judge(scratch: Path, options: argparse.Namespace) -> None:
     print(trunks.table(rows, "imagenet"))
 
 
+def ways_to_search(scratch: Path, options: argparse.Namespace) -> None:
+    """Print the average precision of trunks, side by side, and what ways to search change."""
+    if not _SHARED.is_dir():
+        print(f"searches: left out, no images in {_SHARED} (set SIMSEARCH_DATA)")
+        return
+    images, draws = (12, 3) if options.quick else (0, 10)
+    plan = searches.Plan("val" if options.val else "test", images, draws)
+    chosen = variants.VARIANTS if options.variants else variants.VARIANTS[:1]
+    path = scratch / "searches.jsonl"
+    searches.run(_SHARED, plan, searches.load_trunks(options.trunk), chosen, path)
+    print(f"\nTrunks, {plan.key} (split, images, draws)")
+    lines = searches.read_results(path)
+    searches.print_trunks(lines, plan)
+    if options.variants:
+        print("\nVariants: mean average precision over judges, and the change")
+        searches.print_variants(lines, plan)
+
+
 _BENCHMARKS = {
     "trunks": judge,
     "accuracy": accuracy,
@@ -155,6 +175,7 @@ _BENCHMARKS = {
     "live": waits,
     "memory": memory_of,
     "scale": scale,
+    "searches": ways_to_search,
 }
 
 
@@ -165,7 +186,7 @@ def main() -> None:
     parser.add_argument(
         "--trunk",
         action="append",
-        help="bundled, imagenet, a file, or random; several for accuracy and trunks",
+        help="bundled, imagenet, a file, or random; several for accuracy, trunks and searches",
     )
     parser.add_argument("--method", action="append", help="for accuracy; several")
     parser.add_argument("--of-class", action="append", help="for accuracy: RBC, WBC, Platelets; several")
@@ -179,7 +200,9 @@ def main() -> None:
     parser.add_argument("--wells", type=int, default=384, help="for scale: of the plate")
     parser.add_argument("--tiles", type=int, default=5000, help="for scale --part overhead: at most")
     parser.add_argument("--set", action="append", help=f"for trunks: {', '.join(trunks.SETS)}; several")
-    parser.add_argument("--quick", action="store_true", help="for trunks: few images and draws")
+    parser.add_argument("--quick", action="store_true", help="for trunks and searches: few images and draws")
+    parser.add_argument("--val", action="store_true", help="for searches: the validation split, to choose by")
+    parser.add_argument("--variants", action="store_true", help="for searches: other ways to search with them too")
     options = parser.parse_args()
     options.set = options.set or trunks.SETS
     options.trunk = options.trunk or ["bundled"]

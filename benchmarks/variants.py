@@ -1,0 +1,117 @@
+"""Ways to search with the same features, switched on and off one by one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from unittest.mock import patch
+
+import torch
+
+from simsearch.nn import similarity
+from simsearch.nn.features import gaussian
+from simsearch.nn.similarity import Query, make_query, prototype_maps
+from simsearch.nn.trunk import LAYER_DIMS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_TURNS = 4  # blocks of each prototype, one after the other
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """How vectors are compared. The defaults are what simsearch does."""
+
+    layers: tuple[int, ...] = (2, 3)
+    is_centred: bool = True
+    n_components: int = 0
+    """Principal components that vectors are reduced to; 0 for all, without a rotation."""
+    is_whitened: bool = False
+    """Whether components are scaled to the same variance."""
+    width: float = 0.2
+    """Of the Gaussian window, as a share of the patch."""
+    finer: int = 0
+    """How many levels finer than the working level features are computed; -1 for coarser."""
+    combine: str = "max"
+    """max, mean or best3 of the prototypes, or direction: their mean, one block for each rotation."""
+
+    def __str__(self) -> str:
+        default = Variant()
+        changed = [name for name in Variant.__slots__ if getattr(self, name) != getattr(default, name)]
+        return ", ".join(f"{name} {getattr(self, name)}" for name in changed) or "default"
+
+
+VARIANTS = (
+    Variant(),
+    Variant(is_centred=False),
+    Variant(layers=(2,)),
+    Variant(layers=(3,)),
+    Variant(n_components=64),
+    Variant(n_components=128),
+    Variant(n_components=64, is_whitened=True),
+    Variant(n_components=128, is_whitened=True),
+    Variant(width=0.15),
+    Variant(width=0.3),
+    Variant(finer=1),
+    Variant(finer=-1),
+    Variant(combine="mean"),
+    Variant(combine="best3"),
+    Variant(combine="direction"),
+    Variant(n_components=64, is_whitened=True, combine="direction"),
+    Variant(n_components=64, combine="mean"),
+    Variant(layers=(2,), combine="mean"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """A linear map of vectors: a centre is subtracted, then components are taken."""
+
+    rows: slice
+    centre: torch.Tensor
+    components: torch.Tensor | None
+    """(K, D)"""
+
+    def __call__(self, vectors: torch.Tensor) -> torch.Tensor:
+        """Map (D, H, W) vectors of layers 2 and 3."""
+        moved = vectors[self.rows] - self.centre[:, None, None]
+        return moved if self.components is None else torch.einsum("kd,dhw->khw", self.components, moved)
+
+
+def fit_space(maps: Sequence[torch.Tensor], variant: Variant) -> Space:
+    """Fit the space of a variant to the feature maps of the images that are searched; no label is used."""
+    rows = {(2, 3): slice(None), (2,): slice(0, LAYER_DIMS[2]), (3,): slice(LAYER_DIMS[2], None)}[variant.layers]
+    sample = torch.cat([m[rows].flatten(1)[:, ::7] for m in maps], dim=1)
+    mean = sample.mean(dim=1)
+    centre = mean if variant.is_centred else torch.zeros_like(mean)
+    if not variant.n_components:
+        return Space(rows, centre, None)
+    deviation = (sample - mean[:, None]).double()
+    values, axes = torch.linalg.eigh(deviation @ deviation.T / deviation.shape[1])
+    chosen = axes[:, -variant.n_components :].T
+    if variant.is_whitened:
+        chosen = chosen / values[-variant.n_components :, None].clamp_min(1e-4 * float(values.max())).sqrt()
+    return Space(rows, centre, chosen.float())
+
+
+def similarity_map(vectors: torch.Tensor, blocks: Sequence[torch.Tensor], variant: Variant) -> torch.Tensor:
+    """Compare (K, H, W) vectors with the blocks of prototypes, all in the variant's space, as (h, w)."""
+    with patch.object(similarity, "gaussian", lambda shape: gaussian(shape, variant.width)):
+        query = _query(blocks, variant)
+        (found,) = prototype_maps(vectors, query)
+    if variant.combine in ("max", "direction"):
+        return found.amax(dim=0)
+    by_prototype = found.unflatten(0, (-1, _TURNS)).amax(dim=1)
+    if variant.combine == "mean":
+        return by_prototype.mean(dim=0)
+    return by_prototype.topk(min(3, len(by_prototype)), dim=0).values.mean(dim=0)
+
+
+def _query(blocks: Sequence[torch.Tensor], variant: Variant) -> Query:
+    centre = torch.zeros(len(blocks[0]))
+    query = make_query([blocks], centre)
+    if variant.combine != "direction":
+        return query
+    unit = query.blocks[0][0].unflatten(0, (-1, _TURNS))  # the patches of all judges are square
+    return make_query([list(unit.mean(dim=0))], centre)

@@ -1,0 +1,152 @@
+"""The judge of trunks: what it counts, and that a run goes on where it was."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import torch
+
+from benchmarks import searches
+from benchmarks.judges import Judge, Scene, is_held_out, read_judges
+from benchmarks.searches import Plan, random_trunk, read_results
+from benchmarks.variants import VARIANTS, Variant, fit_space, similarity_map
+from simsearch.core.synthetic import NUCLEUS, cell_field
+from simsearch.nn.similarity import make_query, prototype_maps, similarity_maps
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+PLAN = Plan(split="val", n_draws=2)
+
+
+@pytest.fixture(scope="module")
+def trunk() -> bytes:
+    return random_trunk()
+
+
+@pytest.fixture(scope="module")
+def judges() -> list[Judge]:
+    """Cells with GFP in their nucleus: searched for, and told from the others."""
+    rng, scenes = np.random.default_rng(0), []
+    for name in "abcd":
+        field = cell_field(rng, (176, 176), n_cells=10)
+        points = {of: [(c.y, c.x) for c in field.cells if (c.class_name == NUCLEUS) is of] for of in (True, False)}
+        arrays = [np.array(points[of], np.float64).reshape(-1, 2) for of in (True, False)]
+        scenes.append(Scene(name, field.image, *arrays))
+    return [Judge(task, task, 48, tuple(scenes), tuple(scenes)) for task in ("search", "retrieval")]
+
+
+@pytest.fixture(scope="module")
+def measured(
+    trunk: bytes, judges: list[Judge], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Path, list[dict[str, object]]]]:
+    folder = tmp_path_factory.mktemp("searches")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(searches, "read_judges", lambda *arguments: iter(judges))
+        searches.run(folder, PLAN, {"random": trunk}, [Variant(), Variant(layers=(2,))], folder / "results.jsonl")
+        yield folder / "results.jsonl", read_results(folder / "results.jsonl")
+
+
+def test_each_judge_and_variant_has_a_line_of_average_precisions(
+    measured: tuple[Path, list[dict[str, object]]], judges: list[Judge]
+) -> None:
+    _, lines = measured
+    assert [(line["judge"], line["variant"]) for line in lines] == [
+        ("search", "default"), ("search", "layers (2,)"), ("retrieval", "default"), ("retrieval", "layers (2,)"),
+    ]  # fmt: skip
+    for line in lines:
+        assert len(line["precisions"]) == PLAN.n_draws  # type: ignore[arg-type]
+        assert all(0 < value <= 1 for value in line["precisions"])  # type: ignore[attr-defined]
+    n_right, n_all = (sum(len(getattr(s, n)) for s in judges[1].judged) for n in ("centres", "others"))
+    chance = n_right / (n_right + n_all)
+    assert np.mean(lines[2]["precisions"]) > chance  # type: ignore[arg-type]  # colours alone tell something
+
+
+def test_what_has_a_line_is_not_measured_again_and_a_torn_line_is(
+    measured: tuple[Path, list[dict[str, object]]], trunk: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, lines = measured
+    path, text = tmp_path / "results.jsonl", whole.read_text().splitlines(keepends=True)
+    path.write_text("".join(text[:-1]) + text[-1][:20])
+    assert read_results(path) == lines[:-1]
+    path.write_text("".join(text[:-1]))
+    searches.run(tmp_path, PLAN, {"again": trunk}, [Variant(), Variant(layers=(2,))], path)
+    after = read_results(path)
+    assert after[:-1] == lines[:-1]
+    assert {**after[-1], "trunk": "random"} == lines[-1]  # same trunk by its bytes, same draws, same numbers
+    monkeypatch.setattr(searches, "_see", lambda *arguments: pytest.fail("it is measured again"))
+    searches.run(tmp_path, PLAN, {"again": trunk}, [Variant()], path)
+
+
+def test_prototypes_are_the_same_for_all_trunks_and_no_result_of_a_retrieval(judges: list[Judge]) -> None:
+    assert searches._picks(judges[0], 0) == searches._picks(judges[1], 0) != searches._picks(judges[0], 1)
+    picks = searches._picks(judges[1], 0)
+    assert len(set(picks)) == searches.N_PROTOTYPES
+    for scene, index in picks:
+        y, x = judges[1].drawn[scene].centres[index]
+        assert min(y, x) >= 24
+        assert max(y, x) <= 152
+
+
+def test_the_default_variant_is_what_simsearch_does() -> None:
+    generator = torch.Generator().manual_seed(0)
+    maps = [torch.rand(384, 12, 12, generator=generator)]
+    blocks = list(torch.rand(8, 384, 3, 3, generator=generator))
+    space = fit_space(maps, Variant())
+    found = similarity_map(space(maps[0]), [space(block) for block in blocks], Variant())
+    query = make_query([blocks], maps[0].flatten(1)[:, ::7].mean(dim=1))
+    torch.testing.assert_close(found, similarity_maps(prototype_maps(maps[0], query))[0])
+
+
+@pytest.mark.parametrize("variant", VARIANTS, ids=str)
+def test_a_prototype_is_found_where_it_was_taken_by_all_variants(variant: Variant) -> None:
+    generator = torch.Generator().manual_seed(1)
+    vectors = torch.rand(384, 21, 21, generator=generator)
+    block = vectors[:, 9:12, 4:7]
+    space = fit_space([vectors], variant)
+    turned = [torch.rot90(block, turns, dims=(1, 2)) for turns in range(4)]
+    found = similarity_map(space(vectors), [space(each) for each in turned], variant)
+    peak = found.flatten().argmax().item()
+    assert divmod(peak, found.shape[1]) == (9, 4)
+
+
+def test_whitened_components_have_unit_variance() -> None:
+    mixed = torch.randn(384, 384, generator=torch.Generator().manual_seed(2))
+    sources = torch.randn(384, 400 * 7, generator=torch.Generator().manual_seed(3))
+    vectors = (mixed @ sources).view(384, 100, 28)
+    space = fit_space([vectors], Variant(n_components=8, is_whitened=True))
+    deviation = space(vectors).flatten(1)[:, ::7]
+    torch.testing.assert_close(deviation.square().mean(dim=1), torch.ones(8), rtol=1e-3, atol=1e-3)
+
+
+def test_splits_of_fluorescence_images_do_not_overlap() -> None:
+    names = [str(number) for number in range(2000)]
+    test, val = ({name for name in names if is_held_out(name, split)} for split in ("test", "val"))
+    assert not test & val
+    assert all(150 < len(found) < 260 for found in (test, val))
+
+
+def test_judges_of_the_two_splits_share_no_judged_image(shared_data: Path) -> None:
+    names = [
+        {(judge.name.split(":")[0], scene.name) for judge in read_judges(shared_data, split) for scene in judge.judged}
+        for split in ("test", "val")
+    ]
+    assert not names[0] & names[1]
+    assert {kind for kind, _ in names[0]} == {"blood", "fluorescence", "tissue", "translocation"}
+
+
+def test_tables_put_trunks_side_by_side(
+    measured: tuple[Path, list[dict[str, object]]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, lines = measured
+    better = [{**line, "trunk": "imagenet", "precisions": [0.8, 1.0]} for line in lines]
+    searches.print_trunks(json.loads(json.dumps([*lines, *better])), PLAN)
+    searches.print_variants([*lines, *better], PLAN)
+    text = capsys.readouterr().out
+    assert text.count("0.900 +- 0.100 (100%)") == 2
+    assert "| layers (2,) | 2 |" in text
+    assert "0.900 (+0.000)" in text
