@@ -105,8 +105,8 @@ def _local(address: str) -> LocalCluster:
         )
     n_workers, n_threads = worker_shape(n_cores, psutil.virtual_memory().total, int(count or 0) or None)
     # One computation at a time in a process, beside which another task reads, and libraries share the cores: neither
-    # idle nor oversubscribed. Threads that
-    # wait do not spin: where cores are shared after all, spinning ones keep those from work that they wait for.
+    # idle nor oversubscribed. Threads that wait do not spin: where cores are shared after all, spinning ones keep those
+    # from work that they wait for.
     threads = str(n_threads)
     environment = {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, "OMP_WAIT_POLICY": "PASSIVE"}
     with dask.config.set(_ALLOCATOR):

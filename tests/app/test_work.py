@@ -22,7 +22,7 @@ from simsearch.curation.actions import AddClass, Batch, SetConfidenceThreshold, 
 from simsearch.curation.marks import AcceptBackground, AcceptClass, AddPrototypes, FlagNegatives
 from simsearch.curation.state import Patch
 from simsearch.errors import ConfigError, CurationError
-from simsearch.runtime import train_tasks
+from simsearch.runtime import training_log
 from simsearch.training.recipe import Schedule, TrainingConfig
 from simsearch.workflows import train
 from simsearch.workflows.live_search import LiveSearch
@@ -51,7 +51,7 @@ TINY = TrainingConfig(
 def tiny_training(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Train for seconds, with one thread: two that wait for each other are slow on a busy machine."""
     monkeypatch.setattr(train, "BRIEF", TINY)
-    monkeypatch.setattr(train_tasks, "CPU_COUNT", 1)
+    monkeypatch.setattr(training_log, "CPU_COUNT", 1)
     n_threads = torch.get_num_threads()
     yield
     torch.set_num_threads(n_threads)
