@@ -50,7 +50,7 @@ class Score:
 
 
 EXACT = "template-exact"
-"""The template method with layer3 computed at every position instead of interpolated."""
+"""The template-deep method with layer3 computed at every position instead of interpolated."""
 
 
 def run(data: Path, trunk: str, methods: Sequence[str], classes: Sequence[str], n_draws: int, n_train: int = 0
@@ -75,7 +75,7 @@ def _score(trunk: Trunk, class_name: str, method: str, splits: tuple[list[Smear]
     train, test = splits
     downsampling = working_downsampling((PATCHES[class_name],) * 2)
     side = PATCHES[class_name] // downsampling
-    extractor = make_extractor("template" if method == EXACT else method, (side, side))
+    extractor = make_extractor("template-deep" if method == EXACT else method, (side, side))
     extractor = replace(extractor, is_exact=extractor.is_exact or method == EXACT)
     ranges = ranges_of(test)
     images = [Annotated(view(smear, ranges, downsampling), centres(smear, class_name, downsampling)) for smear in test]

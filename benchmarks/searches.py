@@ -139,7 +139,7 @@ class _Seen:
 
     def __init__(self, trunk: Trunk, judge: Judge, downsampling: int) -> None:
         side = judge.side // downsampling
-        self.extractor: Extractor = make_extractor("template", (side, side))
+        self.extractor: Extractor = make_extractor("template-deep", (side, side))
         self.downsampling = downsampling
         self._trunk, self._judge = trunk, judge
         self._ranges = _ranges(judge.judged)

@@ -23,7 +23,7 @@ _TURNS = 4  # blocks of each prototype, one after the other
 class Variant:
     """How vectors are compared. The defaults are what simsearch does."""
 
-    layers: tuple[int, ...] = (2, 3)
+    layers: tuple[int, ...] = (2,)
     is_centred: bool = True
     n_components: int = 0
     """Principal components that vectors are reduced to; 0 for all, without a rotation."""
@@ -37,20 +37,18 @@ class Variant:
     """max, mean or best3 of the prototypes, or direction: their mean, one block for each rotation."""
 
     def __str__(self) -> str:
-        default = Variant()
-        changed = [name for name in Variant.__slots__ if getattr(self, name) != getattr(default, name)]
-        return ", ".join(f"{name} {getattr(self, name)}" for name in changed) or "default"
+        default, layers = Variant(), "+".join(map(str, self.layers))
+        changed = [name for name in Variant.__slots__[1:] if getattr(self, name) != getattr(default, name)]
+        return ", ".join([f"layer{layers}", *(f"{name} {getattr(self, name)}" for name in changed)])
 
 
 VARIANTS = (
     Variant(),
     Variant(is_centred=False),
-    Variant(layers=(2,)),
+    Variant(layers=(2, 3)),
     Variant(layers=(3,)),
     Variant(n_components=64),
-    Variant(n_components=128),
     Variant(n_components=64, is_whitened=True),
-    Variant(n_components=128, is_whitened=True),
     Variant(width=0.15),
     Variant(width=0.3),
     Variant(finer=1),
@@ -60,7 +58,7 @@ VARIANTS = (
     Variant(combine="direction"),
     Variant(n_components=64, is_whitened=True, combine="direction"),
     Variant(n_components=64, combine="mean"),
-    Variant(layers=(2,), combine="mean"),
+    Variant(layers=(2, 3), combine="mean"),
 )
 
 

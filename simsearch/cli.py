@@ -125,7 +125,7 @@ def measure(
 @click.option("--out", type=FOLDER, required=True, help="Folder for results.")
 @click.option(
     "--method",
-    type=click.Choice(["template", "pooled", "patchwise"]),
+    type=click.Choice(["template", "template-deep", "pooled", "patchwise"]),
     default="template",
     show_default=True,
     help="How images are compared with prototypes; patchwise is the paper's, and slow.",

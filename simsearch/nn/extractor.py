@@ -1,7 +1,9 @@
-"""Three ways from pixels to vectors on the feature grid, which a search compares with its prototypes.
+"""Four ways from pixels to vectors on the feature grid, which a search compares with its prototypes.
 
 ``template``
-    Dense features; a prototype is the whole block of vectors that its patch covers. The default.
+    Dense features of layer2; a prototype is the whole block of vectors that its patch covers. The default.
+``template-deep``
+    The same with those of layer2 and layer3: larger surroundings count too.
 ``pooled``
     Dense features, averaged over the patch with a Gaussian window; a prototype is one vector.
 ``patchwise``
@@ -26,7 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 Method = Literal["template", "pooled", "patchwise"]
-METHODS: tuple[Method, ...] = ("template", "pooled", "patchwise")
+METHODS = ("template", "template-deep", "pooled", "patchwise")
+"""What `make_extractor` knows; both templates are one method with other layers."""
 
 _DENSE_STRIDE = 8
 _PAPER_STRIDE = 0.1  # of the patch's width (section 2.3.1)
@@ -40,7 +43,7 @@ class Extractor:
     """How vectors are computed, for patches of one shape on one pyramid level."""
 
     method: Method
-    """One of `METHODS`."""
+    """How they become vectors, and how large a prototype is."""
     patch_shape: tuple[int, int]
     """Height and width of a patch in pixels of the searched level."""
     layers: tuple[int, ...]
@@ -87,7 +90,7 @@ class Extractor:
 
 
 def make_extractor(method: str, patch_shape: tuple[int, int]) -> Extractor:
-    """Return the extractor of a method with what was measured to be best for it (DESIGN 4.2).
+    """Return the extractor of a method with what was measured to be best for it (benchmarks/RESULTS.md).
 
     Raises
     ------
@@ -97,6 +100,8 @@ def make_extractor(method: str, patch_shape: tuple[int, int]) -> Extractor:
     if min(patch_shape) < LAYER_STRIDES[3]:
         raise ConfigError(f"expected patches of at least {LAYER_STRIDES[3]} px, got {patch_shape}: draw larger boxes")
     if method == "template":
+        return Extractor("template", patch_shape, layers=(2,), is_centred=True)
+    if method == "template-deep":
         return Extractor("template", patch_shape, layers=(2, 3), is_centred=True, is_exact=False)
     if method == "pooled":
         return Extractor("pooled", patch_shape, layers=(3,), is_centred=False)

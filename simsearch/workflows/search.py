@@ -42,7 +42,7 @@ class SearchOptions:
     """How to search."""
 
     method: str = "template"
-    """template, pooled or patchwise."""
+    """One of `simsearch.nn.extractor.METHODS`."""
     trunk: str = "bundled"
     """bundled, imagenet or a file."""
     channels: tuple[str, ...] | None = None

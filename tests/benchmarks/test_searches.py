@@ -14,6 +14,7 @@ from benchmarks.judges import Judge, Scene, is_held_out, read_judges
 from benchmarks.searches import Plan, random_trunk, read_results
 from benchmarks.variants import VARIANTS, Variant, fit_space, similarity_map
 from simsearch.core.synthetic import NUCLEUS, cell_field
+from simsearch.nn.extractor import make_extractor
 from simsearch.nn.similarity import make_query, prototype_maps, similarity_maps
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def measured(
     folder = tmp_path_factory.mktemp("searches")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(searches, "read_judges", lambda *arguments: iter(judges))
-        searches.run(folder, PLAN, {"random": trunk}, [Variant(), Variant(layers=(2,))], folder / "results.jsonl")
+        searches.run(folder, PLAN, {"random": trunk}, [Variant(), Variant(layers=(2, 3))], folder / "results.jsonl")
         yield folder / "results.jsonl", read_results(folder / "results.jsonl")
 
 
@@ -56,7 +57,7 @@ def test_each_judge_and_variant_has_a_line_of_average_precisions(
 ) -> None:
     _, lines = measured
     assert [(line["judge"], line["variant"]) for line in lines] == [
-        ("search", "default"), ("search", "layers (2,)"), ("retrieval", "default"), ("retrieval", "layers (2,)"),
+        ("search", "layer2"), ("search", "layer2+3"), ("retrieval", "layer2"), ("retrieval", "layer2+3"),
     ]  # fmt: skip
     for line in lines:
         assert len(line["precisions"]) == PLAN.n_draws  # type: ignore[arg-type]
@@ -74,7 +75,7 @@ def test_what_has_a_line_is_not_measured_again_and_a_torn_line_is(
     path.write_text("".join(text[:-1]) + text[-1][:20])
     assert read_results(path) == lines[:-1]
     path.write_text("".join(text[:-1]))
-    searches.run(tmp_path, PLAN, {"again": trunk}, [Variant(), Variant(layers=(2,))], path)
+    searches.run(tmp_path, PLAN, {"again": trunk}, [Variant(), Variant(layers=(2, 3))], path)
     after = read_results(path)
     assert after[:-1] == lines[:-1]
     assert {**after[-1], "trunk": "random"} == lines[-1]  # same trunk by its bytes, same draws, same numbers
@@ -98,8 +99,9 @@ def test_the_default_variant_is_what_simsearch_does() -> None:
     blocks = list(torch.rand(8, 384, 3, 3, generator=generator))
     space = fit_space(maps, Variant())
     found = similarity_map(space(maps[0]), [space(block) for block in blocks], Variant())
-    query = make_query([blocks], maps[0].flatten(1)[:, ::7].mean(dim=1))
-    torch.testing.assert_close(found, similarity_maps(prototype_maps(maps[0], query))[0])
+    dim = make_extractor("template", (48, 48)).dim
+    query = make_query([[block[:dim] for block in blocks]], maps[0][:dim].flatten(1)[:, ::7].mean(dim=1))
+    torch.testing.assert_close(found, similarity_maps(prototype_maps(maps[0][:dim], query))[0])
 
 
 @pytest.mark.parametrize("variant", VARIANTS, ids=str)
@@ -148,5 +150,5 @@ def test_tables_put_trunks_side_by_side(
     searches.print_variants([*lines, *better], PLAN)
     text = capsys.readouterr().out
     assert text.count("0.900 +- 0.100 (100%)") == 2
-    assert "| layers (2,) | 2 |" in text
+    assert "| layer2+3 | 2 |" in text
     assert "0.900 (+0.000)" in text

@@ -13,6 +13,7 @@ from simsearch.curation.actions import Action, AddClass, SetSimilarityThreshold
 from simsearch.curation.history import replay
 from simsearch.curation.marks import AcceptBackground, AcceptClass, AddPrototypes, FlagNegatives, FlagNotBackground
 from simsearch.errors import ConfigError
+from simsearch.io.truth_table import TrueObject
 from simsearch.workflows.simulated_user import simulate_curation
 from simsearch.workflows.study import Study, read_curation
 from simsearch.workflows.suggest import find_suggestions
@@ -59,8 +60,14 @@ def places(patches: tuple[Patch, ...]) -> list[tuple[str, float, float]]:
     return [(patch.image, patch.y, patch.x) for patch in patches]
 
 
-def test_the_journal_holds_what_a_person_does(simulate: Simulate) -> None:
-    _, actions = simulate(n_negatives=1, n_background=5)
+def with_debris(cells: Cells, simulate: Simulate) -> list[TrueObject]:
+    """Add to the truth what lies where background is suggested."""
+    state, _ = simulate(n_negatives=1, n_background=5)
+    return [*cells.truth, *(TrueObject(p.image, "debris", p.y, p.x) for p in state.background[:2])]
+
+
+def test_the_journal_holds_what_a_person_does(cells: Cells, simulate: Simulate) -> None:
+    _, actions = simulate(with_debris(cells, simulate), n_negatives=1, n_background=5)
     drawing, judging = [AddClass, AddPrototypes], [SetSimilarityThreshold, FlagNegatives, AcceptClass]
     assert [type(action) for action in actions] == [
         *(2 * drawing),
@@ -128,10 +135,11 @@ def test_where_fewer_are_wrong_all_of_them_are_flagged(
 
 
 def test_background_has_no_cell_in_its_middle(cells: Cells, simulate: Simulate) -> None:
-    state, _ = simulate(n_negatives=1, n_background=5)
+    truth = with_debris(cells, simulate)
+    state, _ = simulate(truth, n_negatives=1, n_background=5)
 
     def holds(patch: Patch) -> bool:
-        return any(o.image == patch.image and abs(o.y - patch.y) < 20 and abs(o.x - patch.x) < 20 for o in cells.truth)
+        return any(o.image == patch.image and abs(o.y - patch.y) < 20 and abs(o.x - patch.x) < 20 for o in truth)
 
     assert 4 <= len(state.background) <= 4 * (5 + 5) - len(state.not_background)
     assert not any(map(holds, state.background))
