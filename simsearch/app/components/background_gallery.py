@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from simsearch.app.components.class_list import patch_parts
+from simsearch.app.components.class_list import crop_part, patch_parts
 from simsearch.app.components.island import Island, Part, Wire
 from simsearch.app.judging_background import accept_background, free_background, toggle_background
 
@@ -48,9 +48,8 @@ class BackgroundGallery:
 
     def _patches(self, snapshot: Snapshot) -> dict[str, Any]:
         curation, suggestions, urls = snapshot.curation, snapshot.suggestions, self._context.urls
-        shown = urls.channels([curation.channel_names.index(name) for name in curation.channels])
         return {
-            "crop": urls.crop_template(curation.patch_shape, shown, _CROP_PX) if curation.patch_shape else None,
+            "crop": crop_part(curation, urls, _CROP_PX),
             "shape": curation.patch_shape,
             "difficult": patch_parts(suggestions.difficult, urls.indices),
             "easy": patch_parts(suggestions.easy, urls.indices),

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from simsearch.app.components.island import Message
     from simsearch.app.context import PageContext
     from simsearch.app.snapshot import Snapshot
-    from simsearch.curation.state import Patch, RoiClass
+    from simsearch.app.urls import Urls
+    from simsearch.curation.state import Curation, Patch, RoiClass
 
 _CROP_PX = 96
 
@@ -80,11 +81,10 @@ class ClassList:
         """Draw another state."""
         curation, urls = snapshot.curation, self._context.urls
         self._choose(tuple(each.name for each in curation.classes))
-        shown = urls.channels([curation.channel_names.index(name) for name in curation.channels])
         self._island.send(
             classes={"list": [class_part(each) for each in curation.classes], "palette": PALETTE},
             prototypes={
-                "crop": urls.crop_template(curation.patch_shape, shown, _CROP_PX) if curation.patch_shape else None,
+                "crop": crop_part(curation, urls, _CROP_PX),
                 "of": {each.name: patch_parts(each.prototypes, urls.indices) for each in curation.classes},
             },
         )
@@ -132,3 +132,11 @@ def class_part(roi_class: RoiClass) -> dict[str, Any]:
 def patch_parts(patches: Sequence[Patch], indices: Mapping[str, int]) -> list[dict[str, Any]]:
     """Write patches for a script to draw; images by their place in the study."""
     return [{"id": patch.id, "image": indices[patch.image], "y": patch.y, "x": patch.x} for patch in patches]
+
+
+def crop_part(curation: Curation, urls: Urls, side_px: int) -> str | None:
+    """Write where pictures of patches are, in the channels that are looked at; None before there is a patch."""
+    if curation.patch_shape is None:
+        return None
+    shown = urls.channels([curation.channel_names.index(name) for name in curation.channels])
+    return urls.crop_template(curation.patch_shape, shown, side_px)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
@@ -48,15 +49,12 @@ class Frame:
         self._numbers = count(1)
         self._error = ""
 
-        def cancel(message: Message) -> None:
-            context.run(lambda: live.cancel(str(message["job"])))
-
         self._island = Island(
             FrameWire(),
             {
                 "undo": lambda _: context.run(lambda: live.undo(user)),
                 "redo": lambda _: context.run(lambda: live.redo(user)),
-                "cancel": cancel,
+                "cancel": job_actions(context)["cancel"],
             },
         )
         self.root = self._island.root
@@ -94,6 +92,16 @@ def undo_and_redo(history: History, user: str) -> dict[str, Any]:
         "saved": last.time if last else None,
         "by": last.user if last else None,
         "n": len(history.entries),
+    }
+
+
+def job_actions(context: PageContext) -> dict[str, Callable[[Message], None]]:
+    """Return what a script may ask of a job, by name."""
+    live, user = context.live, context.user
+    return {
+        "cancel": lambda message: context.run(partial(live.cancel, str(message["job"]))),
+        "resume": lambda message: context.run(partial(live.resume, user, str(message["job"]))),
+        "dismiss": lambda message: context.run(partial(live.dismiss, str(message["job"]))),
     }
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from bokeh.models import ColumnDataSource
 
-from simsearch.app.components.class_list import patch_parts
+from simsearch.app.components.class_list import crop_part, patch_parts
 from simsearch.app.components.island import Island, Part, Wire
 from simsearch.app.judging import accept_class, toggle_negative
 from simsearch.curation.actions import SetSimilarityThreshold
@@ -84,7 +84,6 @@ class Gallery:
 
     def _about(self, snapshot: Snapshot, roi_class: RoiClass) -> dict[str, Any]:
         curation, urls = snapshot.curation, self._context.urls
-        shown = urls.channels([curation.channel_names.index(name) for name in curation.channels])
         shape = curation.patch_shape
         return {
             "name": roi_class.name,
@@ -96,7 +95,7 @@ class Gallery:
             "suggested": snapshot.suggestions.suggested_thresholds.get(roi_class.name),
             "shape": shape,
             "radius": NEAR * min(shape) if shape else 0,
-            "crop": urls.crop_template(shape, shown, _CROP_PX) if shape else None,
+            "crop": crop_part(curation, urls, _CROP_PX),
         }
 
     def _marks(self, roi_class: RoiClass | None) -> dict[str, Any]:

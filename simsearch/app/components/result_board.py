@@ -6,7 +6,8 @@ import asyncio
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from simsearch.app.components.frame import job_part
+from simsearch.app.components.class_list import crop_part
+from simsearch.app.components.frame import job_actions, job_part
 from simsearch.app.components.island import Island, Part, Wire
 from simsearch.app.downloads import download_key
 from simsearch.errors import SimSearchError
@@ -49,7 +50,6 @@ class ResultBoard:
 
     def __init__(self, context: PageContext) -> None:
         self._context = context
-        live, user = context.live, context.user
         self._results: tuple[ResultView, ...] = ()
         self._asked: object = None
         self._current: str | None = None
@@ -57,9 +57,7 @@ class ResultBoard:
             ResultsWire(),
             {
                 "start": self._start,
-                "cancel": lambda message: context.run(partial(live.cancel, str(message["job"]))),
-                "resume": lambda message: context.run(partial(live.resume, user, str(message["job"]))),
-                "dismiss": lambda message: context.run(partial(live.dismiss, str(message["job"]))),
+                **job_actions(context),
                 "choose": self._choose,
                 "table": self._ask_table,
             },
@@ -91,8 +89,7 @@ class ResultBoard:
 
     def _draw_run(self) -> None:
         result, urls, curation = self._found(), self._context.urls, self._context.live.snapshot.curation
-        shown = urls.channels([curation.channel_names.index(name) for name in curation.channels])
-        crop = urls.crop_template(curation.patch_shape, shown, _CROP_PX) if curation.patch_shape else None
+        crop = crop_part(curation, urls, _CROP_PX)
         self._island.send(run=None if result is None else {**run_part(result, urls), "crop": crop}, table=None)
         if result is not None and result.kind == "detect":
             self._context.doc.add_next_tick_callback(partial(self._read_table, result, 0, ""))

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from simsearch.app.components.class_list import patch_parts
-from simsearch.app.components.frame import job_part
+from simsearch.app.components.class_list import crop_part, patch_parts
+from simsearch.app.components.frame import job_actions, job_part
 from simsearch.app.components.island import Island, Part, Wire
 from simsearch.app.downloads import download_key
 from simsearch.errors import CurationError
@@ -48,14 +47,11 @@ class Training:
 
     def __init__(self, context: PageContext) -> None:
         self._context = context
-        live, user = context.live, context.user
         self._island = Island(
             TrainingWire(),
             {
                 "start": self._start,
-                "cancel": lambda message: context.run(partial(live.cancel, str(message["job"]))),
-                "resume": lambda message: context.run(partial(live.resume, user, str(message["job"]))),
-                "dismiss": lambda message: context.run(partial(live.dismiss, str(message["job"]))),
+                **job_actions(context),
             },
         )
         self.root = self._island.root
@@ -63,10 +59,9 @@ class Training:
     def update(self, snapshot: Snapshot) -> None:
         """Draw another state."""
         curation, urls = snapshot.curation, self._context.urls
-        shown = urls.channels([curation.channel_names.index(name) for name in curation.channels])
         self._island.send(
             patches={
-                "crop": urls.crop_template(curation.patch_shape, shown, _CROP_PX) if curation.patch_shape else None,
+                "crop": crop_part(curation, urls, _CROP_PX),
                 "aspect": curation.patch_shape[1] / curation.patch_shape[0] if curation.patch_shape else 1.0,
                 "roles": [role_part(*role, urls.indices) for role in roles(curation)],
             },
