@@ -32,6 +32,9 @@ LONG_PATIENCE_S = 1200.0
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
 """Of processes: this copy of simsearch is run."""
 
+SIMSEARCH = (sys.executable, "-m", "tests.app.briefly")
+"""The command."""
+
 _VIEWER = """([y, x]) => {
   const figure = Bokeh.documents[0].get_model_by_name('viewer');
   const view = Bokeh.index.find_one(figure);
@@ -74,7 +77,7 @@ class Server:
         self.port = self.port or _free_port()
         self.log.touch()
         n_started = self.log.read_text().count("Open http")
-        command = [sys.executable, "-m", "simsearch", "serve", str(self.study), "--port", str(self.port)]
+        command = [*SIMSEARCH, "serve", str(self.study), "--port", str(self.port)]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [*command, "--no-browser", "--user", "ada", "--cluster", "threads"],

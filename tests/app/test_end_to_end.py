@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -17,7 +16,7 @@ from simsearch.app.steps import STEPS
 from simsearch.core.synthetic import CYTOPLASM, NUCLEUS, CellField, cell_field
 from simsearch.workflows.convert import ConvertOptions, convert
 from simsearch.workflows.study import StudyOptions, create_study, open_study, read_curation
-from tests.app.browser import ENVIRONMENT, LONG_PATIENCE_S, Person, Server, wait_until
+from tests.app.browser import ENVIRONMENT, LONG_PATIENCE_S, SIMSEARCH, Person, Server, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -364,7 +363,7 @@ def _run_headless(server: Server, n_entries: int, folder: Path) -> Path:
 
 def _simsearch(*arguments: object) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "simsearch", *map(str, arguments)],
+        [*SIMSEARCH, *map(str, arguments)],
         env=ENVIRONMENT,
         capture_output=True,
         text=True,
