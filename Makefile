@@ -15,7 +15,7 @@ demo: .venv/.package ## find regions of interest in a real image and a synthetic
 	$(BIN)/simsearch demo demo
 
 test: .venv/.dev ## all tests; some of them: make test ARGS="tests/core -k tile"
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: .venv/.dev ## style, types and layers
 	$(BIN)/ruff check .

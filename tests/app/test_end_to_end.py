@@ -29,7 +29,7 @@ pytestmark = pytest.mark.browser
 
 SIDE, N_CELLS, PATCH = 320, 30, 48
 NUCLEAR_FRACTIONS = {"A01": 0.15, "A02": 0.5, "A03": 0.85, "B01": 0.15, "B02": 0.5, "B03": 0.85}
-SIZES = ((1280, 720), (1920, 1080))
+LOOKS = ((1280, 720, "light"), (1920, 1080, "dark"))
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +83,7 @@ def album(tmp_path: Path) -> Album:
 
 @dataclass
 class Album:
-    """Screenshots of pages at two sizes, light and dark."""
+    """Screenshots of pages at two sizes, one of them light and one dark."""
 
     folder: Path
     names: list[str] = field(default_factory=list)
@@ -98,12 +98,11 @@ class Album:
         """Take them, and check that nothing is wider than the window."""
         size = page.viewport_size
         page.evaluate("document.querySelectorAll('.toast.good').forEach((toast) => toast.remove())")
-        for width, height in SIZES:
+        for width, height, scheme in LOOKS:
             page.set_viewport_size({"width": width, "height": height})
-            for scheme in ("light", "dark"):
-                page.emulate_media(color_scheme=scheme)
-                page.wait_for_timeout(400)  # pictures of the new size arrive
-                page.screenshot(path=self.folder / f"{name}-{width}-{scheme}.png")
+            page.emulate_media(color_scheme=scheme)
+            page.wait_for_timeout(400)  # pictures of the new size arrive
+            page.screenshot(path=self.folder / f"{name}-{width}-{scheme}.png")
             assert page.evaluate("document.documentElement.scrollWidth") <= width, name
             assert page.evaluate("document.documentElement.scrollHeight") <= height, name
         page.emulate_media(color_scheme="light")
@@ -184,20 +183,24 @@ def _draw_classes(ada: Person, fields: dict[str, CellField], album: Album) -> No
     ada.saved()
 
 
-def _move_threshold(ada: Person, to: float) -> None:
-    """Drag the slider: counts follow at once, the journal hears of the end only."""
+def _raise_threshold(ada: Person, n_less: int) -> None:
+    """Drag the slider until so many suggestions less are left on this image: counts follow, and then the journal."""
     page = ada.page
     page.locator("#gallery-state").wait_for(state="hidden")
     before, n_actions = ada.numbers("#threshold-count"), len(_entries(ada.server))
     slider = page.locator("#threshold")
     box = slider.bounding_box()
     assert box is not None
-    now = float(slider.input_value())
+    now, name = float(slider.input_value()), page.evaluate("simsearch.viewer.activeClass()")
+    scores = sorted(page.evaluate("(name) => [...simsearch.model(`peaks:${name}`).data.score]", name), reverse=True)
+    to = scores[sum(score >= now for score in scores) - n_less]
     y, inner = box["y"] + box["height"] / 2, box["width"] - 16
     page.mouse.move(box["x"] + 8 + now * inner, y)
     page.mouse.down()
     for value in np.linspace(now, to, 12):
         page.mouse.move(box["x"] + 8 + value * inner, y)
+    wait_until(lambda: float(slider.input_value()) != now, "a slider that follows the mouse")
+    page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
     during = ada.numbers("#threshold-count")
     assert during != before
     assert len(_entries(ada.server)) == n_actions
@@ -381,13 +384,13 @@ def test_the_whole_work_in_a_browser(
     _choose_images(ada, album)
     _choose_channels(ada, album)
     _draw_classes(ada, fields, album)
-    _move_threshold(ada, to=0.6)
+    _raise_threshold(ada, 3)
     _flag_negatives(ada, "class 1", 2)
     _see_it_crash(ada)
     _accept(ada, "class 1")
     ada.page.keyboard.press("1")
     ada.page.get_by_text("Like “cytoplasm”").wait_for()
-    _move_threshold(ada, to=0.62)
+    _raise_threshold(ada, 3)
     _flag_negatives(ada, "cytoplasm", 2)
     album.shoot(ada.page, "3-regions")
     _accept(ada, "cytoplasm")

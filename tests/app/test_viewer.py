@@ -24,7 +24,7 @@ from simsearch.app.components.scene import (
 from simsearch.app.components.viewer import Viewer, box_inside, heat_columns
 from simsearch.app.snapshot import Suggestions
 from simsearch.core.ranked_peaks import RankedPeaks
-from simsearch.curation.actions import AddClass, ChooseChannels, SetSimilarityThreshold
+from simsearch.curation.actions import AddClass, ChooseChannels, RenameClass, SetSimilarityThreshold
 from simsearch.curation.marks import AddPrototypes, FlagNegatives
 from simsearch.curation.state import Patch
 from simsearch.workflows.live_search import SimilarityMap
@@ -164,6 +164,20 @@ def test_a_class_that_goes_takes_its_boxes_along(curated: PageContext) -> None:
     viewer.update(curated.live.snapshot)
     assert viewer._layers == {}
     assert len(viewer.figure.renderers) == n_before - 1
+
+
+def test_a_class_of_a_name_that_was_there_before_has_boxes_of_its_own(curated: PageContext) -> None:
+    viewer = Viewer(curated)
+    viewer.update(with_peaks(curated))
+    before = viewer._layers["cell"]
+    curated.act(RenameClass("cell", "other"))
+    viewer.update(with_peaks(curated))
+    curated.live.undo("ada")
+    viewer.update(with_peaks(curated))
+    now = viewer._layers["cell"]
+    assert now.source.data["score"].tolist() == before.source.data["score"].tolist() == [0.9, 0.7, 0.2]
+    assert now.limit.data == before.limit.data
+    assert (before.source.name, now.source.name) == (None, "peaks:cell")
 
 
 def test_channels_are_those_chosen_in_colours_of_choice(curated: PageContext) -> None:

@@ -154,14 +154,20 @@ class Viewer:
         self._bar.send(view={"image": self._image, "height": height, "width": width, "at": at})
 
     def _draw_layers(self) -> None:
+        for name in set(self._layers) - {layer.name for layer in self._scene.layers}:
+            self._remove_layer(name)
         for layer in self._scene.layers:
             if layer.name not in self._layers:
                 self._layers[layer.name] = add_layer(self._parts, layer.name, layer.color)
             self._draw_layer(layer, self._layers[layer.name])
-        gone = set(self._layers) - {layer.name for layer in self._scene.layers}
-        for name in gone:
-            models = self._layers.pop(name)
-            self.figure.renderers = [each for each in self.figure.renderers if each is not models.renderer]
+
+    def _remove_layer(self, name: str) -> None:
+        models = self._layers.pop(name)
+        for model in (models.source, models.limit):
+            model.name = None  # scripts find removed models for another half minute, and the name may be used again
+        self.figure.renderers = [each for each in self.figure.renderers if each is not models.renderer]
+        for part in ("looks", "limit", "peaks"):
+            self._drawn.pop(f"{part}:{name}", None)
 
     def _draw_layer(self, layer: Layer, models: LayerModels) -> None:
         glyph = models.renderer.glyph
