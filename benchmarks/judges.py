@@ -7,7 +7,6 @@ which was. ``val`` is what choices are made by.
 from __future__ import annotations
 
 import csv
-import hashlib
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Literal
@@ -17,6 +16,7 @@ from PIL import Image
 from scipy import ndimage
 
 from benchmarks.bccd import read_split
+from benchmarks.held_back import TISSUE_TILES, is_held_back, is_reported_on
 from benchmarks.search_accuracy import PATCHES
 from simsearch.core.synthetic import cell_field
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 Split = Literal["test", "val"]
 Task = Literal["search", "retrieval"]
 
-_TISSUE = {"test": (("34_3", "799_2"), ("22_2", "6_2")), "val": (("34_3",), ("799_2",))}
+_TISSUE = {"test": (("34_3", "799_2"), TISSUE_TILES), "val": (("34_3",), ("799_2",))}
 """Tiles that prototypes are drawn from, and those that are judged: both of the latter have nuclei of both kinds."""
 _NUCLEI = {"DAB-positive nuclei": 0, "negative nuclei": 2}  # channel of the ground truth
 _SMALLEST_NUCLEUS = 30  # pixels: less is a rest beside a boundary
@@ -61,12 +61,6 @@ class Judge:
     """Where prototypes are drawn from."""
     judged: tuple[Scene, ...]
     """Where they are looked for; the same scenes for retrieval, where prototypes themselves do not count."""
-
-
-def is_held_out(name: str, split: Split) -> bool:
-    """Tell whether a fluorescence image belongs to a split: a tenth each, by the hash of its name."""
-    first = hashlib.sha256(name.encode()).digest()[0]
-    return first < 26 if split == "test" else 26 <= first < 52
 
 
 def read_judges(data: Path, split: Split, n_images: int = 0) -> Iterator[Judge]:
@@ -107,10 +101,9 @@ def _fluorescence(data: Path, split: Split) -> Judge:
         return Scene(name, grey[None], _points(centres[name]), _NONE)
 
     names = sorted(centres)
-    stems = {name: name.removesuffix(".png") for name in names}
-    judged = tuple(scene(name) for name in names if is_held_out(stems[name], split))
-    others = [n for n in names if not is_held_out(stems[n], "test") and not is_held_out(stems[n], "val")]
-    return Judge("fluorescence: nuclei", "search", 32, tuple(map(scene, others)), judged)
+    judged = [name for name in names if is_held_back(name) and is_reported_on(name) == (split == "test")]
+    others = [name for name in names if not is_held_back(name)]
+    return Judge("fluorescence: nuclei", "search", 32, tuple(map(scene, others)), tuple(map(scene, judged)))
 
 
 def _tissue(data: Path, split: Split, class_name: str) -> Judge:

@@ -22,7 +22,6 @@ from benchmarks import (
     scale_tables,
     search_accuracy,
     search_speed,
-    searches,
     trunks,
     variants,
 )
@@ -132,36 +131,21 @@ def scale(scratch: Path, options: argparse.Namespace) -> None:
 
 
 def judge(scratch: Path, options: argparse.Namespace) -> None:
-    """Print which trunk finds best, and its ratio to ImageNet's."""
+    """Print the average precision of trunks, side by side, and what ways to search change."""
     if not _SHARED.is_dir():
         print(f"trunks: left out, no images in {_SHARED} (set SIMSEARCH_DATA)")
         return
-    n_draws = trunks.QUICK["draws"] if options.quick else 10
-    log = scratch / "trunks.jsonl"
-    rows = []
-    for name, trunk, values in trunks.run(_SHARED, options.trunk, options.set, n_draws, log, quick=options.quick):
-        print(f"{name}, {trunk}: {np.mean(values):.3f}", flush=True)
-        rows.append((name, trunk, values))
-    print(f"\n{'QUICK: few images. ' if options.quick else ''}5 prototypes, {n_draws} draws, template method")
-    print(trunks.table(rows, "imagenet"))
-
-
-def ways_to_search(scratch: Path, options: argparse.Namespace) -> None:
-    """Print the average precision of trunks, side by side, and what ways to search change."""
-    if not _SHARED.is_dir():
-        print(f"searches: left out, no images in {_SHARED} (set SIMSEARCH_DATA)")
-        return
     images, draws = (12, 3) if options.quick else (0, 10)
-    plan = searches.Plan("val" if options.val else "test", images, draws)
+    plan = trunks.Plan("val" if options.val else "test", images, draws)
     chosen = variants.VARIANTS if options.variants else variants.VARIANTS[:1]
-    path = scratch / "searches.jsonl"
-    searches.run(_SHARED, plan, searches.load_trunks(options.trunk), chosen, path)
+    path = scratch / "trunks.jsonl"
+    trunks.run(_SHARED, plan, trunks.load_trunks(options.trunk), chosen, path)
     print(f"\nTrunks, {plan.key} (split, images, draws)")
-    lines = searches.read_results(path)
-    searches.print_trunks(lines, plan)
+    lines = trunks.read_results(path)
+    trunks.print_trunks(lines, plan)
     if options.variants:
         print("\nVariants: mean average precision over judges, and the change")
-        searches.print_variants(lines, plan)
+        trunks.print_variants(lines, plan)
 
 
 _BENCHMARKS = {
@@ -175,7 +159,6 @@ _BENCHMARKS = {
     "live": waits,
     "memory": memory_of,
     "scale": scale,
-    "searches": ways_to_search,
 }
 
 
@@ -186,7 +169,7 @@ def main() -> None:
     parser.add_argument(
         "--trunk",
         action="append",
-        help="bundled, imagenet, a file, or random; several for accuracy, trunks and searches",
+        help="bundled, imagenet, a file, or random; several for accuracy and trunks",
     )
     parser.add_argument("--method", action="append", help="for accuracy; several")
     parser.add_argument("--of-class", action="append", help="for accuracy: RBC, WBC, Platelets; several")
@@ -199,12 +182,10 @@ def main() -> None:
     parser.add_argument("--side", type=int, default=100_000, help="for scale: of the slide, in px")
     parser.add_argument("--wells", type=int, default=384, help="for scale: of the plate")
     parser.add_argument("--tiles", type=int, default=5000, help="for scale --part overhead: at most")
-    parser.add_argument("--set", action="append", help=f"for trunks: {', '.join(trunks.SETS)}; several")
-    parser.add_argument("--quick", action="store_true", help="for trunks and searches: few images and draws")
-    parser.add_argument("--val", action="store_true", help="for searches: the validation split, to choose by")
-    parser.add_argument("--variants", action="store_true", help="for searches: other ways to search with them too")
+    parser.add_argument("--quick", action="store_true", help="for trunks: few images and draws")
+    parser.add_argument("--val", action="store_true", help="for trunks: the validation split, to choose by")
+    parser.add_argument("--variants", action="store_true", help="for trunks: other ways to search with them too")
     options = parser.parse_args()
-    options.set = options.set or trunks.SETS
     options.trunk = options.trunk or ["bundled"]
     options.method, options.of_class = options.method or _METHODS, options.of_class or tuple(search_accuracy.PATCHES)
     options.workflow, options.part = options.workflow or memory.WORKFLOWS, options.part or scale_tables.PARTS

@@ -1,12 +1,11 @@
-"""Which trunk finds best: average precision of search peaks, and of retrieval, on images that no trunk may train on.
+"""Ways to search, and trunks, side by side: same images, same draws of prototypes, one line of results for each.
 
-All trunks are judged with the same images and the same draws of five prototypes, by the template method. A draw that
-is in the log is not done again, so the comparison can be run in parts.
+``results.jsonl`` gets a line for each trunk, judge and variant; what has one is not computed again, so that a run can
+be stopped at any time and goes on.
 """
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
 import random
@@ -15,273 +14,278 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import safetensors.torch
 import torch
-from PIL import Image
-from skimage.measure import label, regionprops
 
-from benchmarks.bccd import read_split
-from benchmarks.held_back import LABELLED_WELLS, TISSUE_TILES, is_held_back, is_reported_on
-from benchmarks.search_accuracy import N_PROTOTYPES, PATCHES, centres, is_whole, ranges_of, view
-from simsearch.core.feature_grid import from_level0, working_downsampling
-from simsearch.core.intensity import IMAGE_PERCENTILES, pool_range, rescale
-from simsearch.core.metrics import precision_recall
-from simsearch.nn.extractor import Extractor, make_extractor
-from simsearch.nn.similarity import Query, make_query, prototype_maps, similarity_maps
+from benchmarks.judges import Judge, Scene, Split, read_judges
+from benchmarks.variants import Variant, fit_space, similarity_map
+from simsearch.core.feature_grid import from_level0, to_level0, working_downsampling
+from simsearch.core.intensity import IMAGE_PERCENTILES, Range, pool_range, rescale
+from simsearch.core.metrics import match, precision_recall
+from simsearch.core.peaks import find_peaks
+from simsearch.core.tiles import Region, pad_to
+from simsearch.io.pyramid import halved
+from simsearch.nn.extractor import (
+    Extractor,
+    make_extractor,
+    needed_region,
+    prototype_blocks,
+    prototype_region,
+    vectors,
+)
 from simsearch.nn.trunk import Trunk, fused
-from simsearch.nn.trunk_file import read_trunk, trunk_from_bytes, trunk_label, trunk_to_bytes
-from simsearch.training.judging import Annotated, average_precision, blocks_at, feature_map, find_like
-from simsearch.training.pretrain import begin_randomly
+from simsearch.nn.trunk_file import expected_shapes, read_trunk, trunk_from_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
-_SIDE, _NUCLEUS_SIDE = 48, 32  # of patches around cells and nuclei of tissue, and around fluorescence nuclei, in pixels
-_N_DRAWN_FROM = 40  # images of BCCD's training split that prototypes are drawn from
-_DISTANCE = 0.3  # of a patch: the paper's three strides (section 3.3)
-_SMALLEST_NUCLEUS_PX = 40  # smaller spots of the ground truth are crumbs of a nucleus
-SETS = ("RBC", "WBC", "Platelets", "cells", "tissue +", "tissue -", "nuclei")
-"""BCCD's classes, BBBC013's labelled cells, DAB-positive and negative nuclei of tissue, fluorescence nuclei."""
-Key = tuple[str, str, int, bool]
-QUICK = {"images": 12, "cells": 48, "draws": 2}
+N_PROTOTYPES = 5
+_DISTANCE = 0.3  # of the patch: a peak nearer than this finds an object (paper section 3.3)
+_NEIGHBOURS = 1  # grid steps around a labelled object in which its similarity is the highest
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where a prototype can be drawn."""
+class Plan:
+    """What is measured."""
 
-    pixels: NDArray[np.float32]
-    """(C, H, W) of its image, intensities in [0, 1]."""
-    y: float
-    x: float
-    class_name: str = ""
+    split: Split = "test"
+    n_images: int = 0
+    """Judged images of each search; 0 for all."""
+    n_draws: int = 10
+    """How often prototypes are drawn."""
 
-
-@dataclass(frozen=True, slots=True)
-class JudgedSet:
-    """Images to search in, and where prototypes are drawn; or, without images, labelled places to retrieve."""
-
-    side: int
-    """Of the square patch, in pixels."""
-    images: tuple[Annotated, ...]
-    places: tuple[Place, ...]
+    @property
+    def key(self) -> str:
+        """Name the plan in results."""
+        return f"{self.split}-{self.n_images or 'all'}-{self.n_draws}"
 
 
-def run(data: Path, choices: Sequence[str], names: Sequence[str], n_draws: int, log: Path, *, quick: bool = False
-        ) -> Iterator[tuple[str, str, list[float]]]:  # fmt: skip
-    """Judge trunks, one set after the other.
-
-    Parameters
-    ----------
-    data : Path
-        Folder of development data.
-    choices : sequence of str
-        bundled, imagenet, random or files.
-    names : sequence of str
-        Out of `SETS`.
-    n_draws : int
-        How often prototypes are drawn.
-    log : Path
-        JSON lines; gets one for each trunk, set and draw.
-    quick : bool
-        Whether to judge on few images.
-
-    Yields
-    ------
-    (str, str, list of float)
-        Set, trunk and the average precision of each draw.
-    """
-    trunks = dict(_trunks(choices))
-    done = _read_log(log)
-    for name in names:
-        judged: JudgedSet | None = None
-        for trunk, blob in trunks.items():
-            keys = [(trunk, name, draw, quick) for draw in range(n_draws)]
-            missing = [key for key in keys if key not in done]
-            if missing:
-                judged = judged or read_set(data, name, quick=quick)
-                network = trunk_from_bytes(blob, _n_channels(judged))
-                with torch.inference_mode():
-                    scores = list(score(fused(network), judged, [key[2] for key in missing]))
-                for key, value in zip(missing, scores, strict=True):
-                    done[key] = value
-                    _append(log, key, value)
-            yield name, trunk, [done[key] for key in keys]
+QUICK = Plan(n_images=12, n_draws=3)
 
 
-def score(trunk: Trunk, judged: JudgedSet, draws: Iterable[int]) -> Iterator[float]:
-    """Judge a trunk on a set, once for each draw."""
-    extractor = make_extractor("template", (judged.side, judged.side))
-    trunk = trunk.to(memory_format=torch.channels_last)
-    if not judged.images:
-        yield from _retrieval(trunk, judged, extractor, draws)
-        return
-    maps = [feature_map(trunk, image.pixels, extractor) for image in judged.images]
-    for draw in draws:
-        drawn = random.Random(draw).sample(judged.places, N_PROTOTYPES)
-        blocks = [block for p in drawn for block in blocks_at(trunk, p.pixels, extractor, p.y, p.x)]
-        yield average_precision(find_like(maps, blocks, extractor), judged.images, _DISTANCE * judged.side)
+def run(data: Path, plan: Plan, trunks: Mapping[str, bytes], variants: Sequence[Variant], results: Path) -> None:
+    """Measure what has no line yet: all trunks on one judge before the next."""
+    done = {_key(line) for line in read_results(results)}
+    for judge in read_judges(data, plan.split, plan.n_images):
+        for name, blob in trunks.items():
+            digest = hashlib.sha256(blob).hexdigest()[:12]
+            line = {"plan": plan.key, "judge": judge.name, "trunk": name, "digest": digest}
+            missing = [v for v in variants if _key({**line, "variant": str(v)}) not in done]
+            with torch.inference_mode():
+                for variant, precisions in _measure(blob, judge, missing, plan.n_draws):
+                    with results.open("a") as file:
+                        file.write(json.dumps({**line, "variant": str(variant), "precisions": precisions}) + "\n")
+            print(f"{judge.name}, {name}: {len(missing)} measured", flush=True)
 
 
-def table(rows: Iterable[tuple[str, str, list[float]]], reference: str) -> str:
-    """Write mean and standard deviation over draws, and the ratio to a reference trunk, as Markdown."""
-    by_trunk: dict[str, dict[str, list[float]]] = {}
-    for name, trunk, values in rows:
-        by_trunk.setdefault(trunk, {})[name] = values
-    names = list(next(iter(by_trunk.values())))
-    against = next((trunk for trunk in by_trunk if reference in trunk), None)
-    lines = [f"| trunk | {' | '.join(names)} | mean ratio |", "| --- |" + " --- |" * (len(names) + 1)]
-    for trunk, found in by_trunk.items():
-        cells, ratios = [], []
-        for name in names:
-            cell = f"{np.mean(found[name]):.3f} +- {np.std(found[name]):.3f}"
-            if against:
-                ratios.append(float(np.mean(found[name]) / np.mean(by_trunk[against][name])))
-                cell += f" ({ratios[-1]:.2f})"
-            cells.append(cell)
-        mean = f"{np.mean(ratios):.2f}" if ratios else ""
-        lines.append(f"| {trunk} | {' | '.join(cells)} | {mean} |")
-    return "\n".join(lines)
+def read_results(path: Path) -> list[dict[str, object]]:
+    """Read the lines of earlier runs; one that was cut short is not there."""
+    text = path.read_text() if path.exists() else ""
+    return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
 
 
-def read_set(data: Path, name: str, *, quick: bool = False) -> JudgedSet:
-    """Read the images that judge, or few of them."""
-    n = QUICK["images"] if quick else None
-    if name in PATCHES:
-        return _blood(data / "bccd", name, n)
-    if name == "cells":
-        return _cells(data / "bbbc013", QUICK["cells"] if quick else None)
-    if name == "nuclei":
-        return _nuclei(data / "dsb2018_fluorescence", n)
-    return _tissue(data / "ihc_dab", 0 if name == "tissue +" else 2)
-
-
-def _blood(folder: Path, name: str, n: int | None) -> JudgedSet:
-    train, test = read_split(folder, "train"), read_split(folder, "test")[:n]
-    ranges, downsampling = ranges_of(test), working_downsampling((PATCHES[name],) * 2)
-    places = tuple(
-        Place(pixels, from_level0(box.y, downsampling), from_level0(box.x, downsampling), name)
-        for smear in train[:_N_DRAWN_FROM]
-        for pixels in [view(smear, ranges, downsampling)]
-        for box in smear.boxes
-        if box.class_name == name and is_whole(box)
-    )
-    images = tuple(Annotated(view(smear, ranges, downsampling), centres(smear, name, downsampling)) for smear in test)
-    return JudgedSet(PATCHES[name] // downsampling, images, places)
-
-
-def _nuclei(folder: Path, n: int | None) -> JudgedSet:
-    """Read images of one size, in which nuclei are about 15 px wide: elsewhere they are of any size."""
-    at: dict[str, list[tuple[float, float]]] = {}
-    with (folder / "nuclei.csv").open() as file:
-        for row in csv.DictReader(file):
-            if (row["height"], row["width"]) == ("256", "256") and (folder / "images" / row["image"]).exists():
-                at.setdefault(row["image"], []).append((float(row["cy"]), float(row["cx"])))
-    judging = [name for name in sorted(at) if is_reported_on(name)][:n]
-    others = [name for name in sorted(at) if not is_held_back(name)][:n]
-    pixels = _rescaled({name: _read(folder / "images" / name)[:1] for name in (*judging, *others)})
-    images = tuple(Annotated(pixels[name], np.array(at[name])) for name in judging)
-    places = tuple(Place(pixels[name], *yx) for name in others for yx in at[name] if _is_inside(yx, pixels[name]))
-    return JudgedSet(_NUCLEUS_SIDE, images, places)
-
-
-def _tissue(folder: Path, plane: int) -> JudgedSet:
-    """Read tiles with nuclei that are red (0) or blue (2) in the ground truth."""
-
-    def nuclei(name: str) -> NDArray[np.float64]:
-        truth = _read(folder / f"deepliif_groundtruth/{name}.png")
-        mask = (truth[plane] > 128) & (truth[1] < 128)
-        found = [region.centroid for region in regionprops(label(mask)) if region.area > _SMALLEST_NUCLEUS_PX]
-        return np.array(found).reshape(-1, 2)
-
-    names = sorted(path.stem for path in (folder / "deepliif_groundtruth").glob("*.png"))
-    pixels = _rescaled({name: _read(folder / f"deepliif_tiles/{name}.png") for name in names})
-    places = tuple(
-        Place(pixels[name], y, x)
-        for name in names
-        if name not in TISSUE_TILES
-        for y, x in nuclei(name)
-        if _is_inside((y, x), pixels[name])
-    )
-    return JudgedSet(_SIDE, tuple(Annotated(pixels[name], nuclei(name)) for name in TISSUE_TILES), places)
-
-
-def _cells(folder: Path, n: int | None) -> JudgedSet:
-    wells = {}
-    for well in LABELLED_WELLS:
-        (gfp,) = (folder / "images").glob(f"Channel1-*-{well}.*")
-        dna = gfp.with_name(gfp.name.replace("Channel1", "Channel2"))
-        wells[well.replace("-", "")] = np.concatenate([_read(gfp)[:1], _read(dna)[:1]])
-    seen = _rescaled(wells)
-    with (folder / "cells_piximi.csv").open() as file:
-        rows = [row for row in csv.DictReader(file) if row["label"] != "Unknown"]
-    random.Random(0).shuffle(rows)
-    return JudgedSet(
-        _SIDE, (), tuple(Place(seen[r["well"]], float(r["cy"]), float(r["cx"]), r["label"]) for r in rows[:n])
-    )
-
-
-def _retrieval(trunk: Trunk, judged: JudgedSet, extractor: Extractor, draws: Iterable[int]) -> Iterator[float]:
-    """Rank labelled places by their similarity to five of a class: average precision, mean over classes."""
-    blocks = [blocks_at(trunk, p.pixels, extractor, p.y, p.x) for p in judged.places]
-    centre = torch.stack([own[0].mean(dim=(1, 2)) for own in blocks]).mean(dim=0)
-    names = np.array([place.class_name for place in judged.places])
-    for draw in draws:
-        found = []
-        for name in sorted(set(names)):
-            drawn = random.Random(draw).sample([int(i) for i in np.flatnonzero(names == name)], N_PROTOTYPES)
-            query = make_query([[block for i in drawn for block in blocks[i]]], centre)
-            rest = [i for i in range(len(names)) if i not in drawn]
-            similarity = np.array([_similarity(blocks[i][0], query) for i in rest])
-            hits = names[rest] == name
-            found.append(precision_recall([hits], [similarity], int(hits.sum())).average_precision)
-        yield float(np.mean(found))
-
-
-def _similarity(block: torch.Tensor, query: Query) -> float:
-    """Compare one block with a query: positions around it that the query would see count as the mean vector."""
-    grown = query.centre[:, None, None].repeat(1, *(2 * [2 * query.margin + 1]))
-    top, left = ((grown.shape[axis] - block.shape[axis]) // 2 for axis in (1, 2))
-    grown[:, top : top + block.shape[1], left : left + block.shape[2]] = block
-    return float(similarity_maps(prototype_maps(grown, query))[0, 0, 0])
-
-
-def _read(path: Path) -> NDArray[np.uint8]:
-    return np.asarray(Image.open(path).convert("RGB")).transpose(2, 0, 1)
-
-
-def _rescaled(images: Mapping[str, NDArray[np.uint8]]) -> dict[str, NDArray[np.float32]]:
-    """Rescale images as a search does: by percentiles of the whole set."""
-    percentiles = np.array([np.percentile(pixels, IMAGE_PERCENTILES, axis=(1, 2)).T for pixels in images.values()])
-    ranges = [pool_range(percentiles[:, channel]) for channel in range(percentiles.shape[1])]
-    return {name: rescale(pixels, ranges) for name, pixels in images.items()}
-
-
-def _is_inside(yx: tuple[float, float], pixels: NDArray[np.float32]) -> bool:
-    height, width = pixels.shape[1:]
-    return _SIDE / 2 <= yx[0] <= height - _SIDE / 2 and _SIDE / 2 <= yx[1] <= width - _SIDE / 2
-
-
-def _n_channels(judged: JudgedSet) -> int:
-    return len(judged.places[0].pixels)
-
-
-def _trunks(choices: Sequence[str]) -> Iterator[tuple[str, bytes]]:
+def load_trunks(choices: Sequence[str]) -> dict[str, bytes]:
+    """Read trunks by their names: bundled, imagenet, random or files; NAME=FILE gives a file another name."""
+    found = {}
     for choice in choices:
-        blob = trunk_to_bytes(begin_randomly(0), choice) if choice == "random" else read_trunk(choice)
-        yield trunk_label(Path(choice).stem, hashlib.sha256(blob).hexdigest()), blob
+        name, _, path = choice.rpartition("=")
+        found[name or Path(path).stem] = random_trunk() if path == "random" else read_trunk(path)
+    return found
 
 
-def _read_log(path: Path) -> dict[Key, float]:
-    """Read which draws are done; a line that was cut short is not."""
-    if not path.exists():
-        return {}
-    rows = [json.loads(line) for line in path.read_text().splitlines(keepends=True) if line.endswith("\n")]
-    return {(row["trunk"], row["set"], row["draw"], row["quick"]): row["average_precision"] for row in rows}
+def random_trunk() -> bytes:
+    """Make a trunk with random weights, and BatchNorm statistics of noise at many scales."""
+    torch.manual_seed(0)
+    trunk = Trunk().train()
+    for module in trunk.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.momentum = None  # statistics are those of all that passes
+    noise = [torch.nn.functional.interpolate(torch.rand(8, 3, n, n), 128, mode="bilinear") for n in (4, 8, 16, 32, 64)]
+    with torch.no_grad():
+        trunk(torch.cat(noise))
+    return safetensors.torch.save({k: v for k, v in trunk.state_dict().items() if k in expected_shapes()})
 
 
-def _append(path: Path, key: Key, value: float) -> None:
-    row = dict(zip(("trunk", "set", "draw", "quick"), key, strict=True)) | {"average_precision": value}
-    with path.open("a") as file:
-        file.write(json.dumps(row) + "\n")
+def _key(line: Mapping[str, object]) -> tuple[object, ...]:
+    return tuple(line[name] for name in ("plan", "judge", "digest", "variant"))
+
+
+def _measure(
+    blob: bytes, judge: Judge, variants: Sequence[Variant], n_draws: int
+) -> Iterator[tuple[Variant, list[float]]]:
+    """Compute features once for each level, and judge all variants that see them."""
+    trunk = fused(trunk_from_bytes(blob, len(judge.judged[0].pixels))).to(memory_format=torch.channels_last)
+    for finer in sorted({variant.finer for variant in variants}):
+        seen = _see(trunk, judge, finer)
+        if seen is None:
+            continue  # patches would be too small, or pixels finer than the image's
+        for variant in variants:
+            if variant.finer == finer:
+                space = fit_space(seen.maps, variant)
+                maps = [space(m) for m in seen.maps]
+                precisions = []
+                for draw in range(n_draws):
+                    picks = _picks(judge, draw)
+                    blocks = [space(block) for block in seen.blocks(picks)]
+                    found = [similarity_map(m, blocks, variant).numpy() for m in maps]
+                    precisions.append(_average_precision(judge, seen, found, picks))
+                yield variant, precisions
+
+
+class _Seen:
+    """A judge's images as a trunk sees them at one downsampling."""
+
+    def __init__(self, trunk: Trunk, judge: Judge, downsampling: int) -> None:
+        side = judge.side // downsampling
+        self.extractor: Extractor = make_extractor("template-deep", (side, side))
+        self.downsampling = downsampling
+        self._trunk, self._judge = trunk, judge
+        self._ranges = _ranges(judge.judged)
+        self._blocks: dict[tuple[int, int], list[torch.Tensor]] = {}
+        views = [_view(scene, self._ranges, downsampling) for scene in judge.judged]
+        self.maps = [_vectors(trunk, view, self.extractor) for view in views]
+
+    def blocks(self, picks: Sequence[tuple[int, int]]) -> list[torch.Tensor]:
+        """Compute the blocks of prototypes, or return them as computed before."""
+        for scene, index in picks:
+            if (scene, index) not in self._blocks:
+                self._blocks[scene, index] = self._prototype(self._judge.drawn[scene], index)
+        return [block for pick in picks for block in self._blocks[pick]]
+
+    def _prototype(self, scene: Scene, index: int) -> list[torch.Tensor]:
+        image = _view(scene, self._ranges, self.downsampling)
+        y, x = (from_level0(value, self.downsampling) for value in scene.centres[index])
+        region = prototype_region(self.extractor, y, x)
+        inside = image[:, *region.clipped(image.shape[1:]).slices]
+        pixels = torch.from_numpy(np.ascontiguousarray(pad_to(inside, region, image.shape[1:])))
+        return list(prototype_blocks(self._trunk, pixels, self.extractor))
+
+
+def _see(trunk: Trunk, judge: Judge, finer: int) -> _Seen | None:
+    downsampling = working_downsampling((judge.side, judge.side))
+    downsampling = downsampling // 2 if finer == 1 else downsampling * 2 if finer == -1 else downsampling
+    if downsampling < 1 or judge.side // downsampling < 16:
+        return None
+    return _Seen(trunk, judge, downsampling)
+
+
+def _picks(judge: Judge, draw: int) -> list[tuple[int, int]]:
+    """Draw prototypes among those that lie wholly inside their images."""
+    half = judge.side / 2
+    whole = [
+        (s, i)
+        for s, scene in enumerate(judge.drawn)
+        for i, (y, x) in enumerate(scene.centres)
+        if half <= y <= scene.pixels.shape[1] - half and half <= x <= scene.pixels.shape[2] - half
+    ]
+    return random.Random(draw).sample(whole, N_PROTOTYPES)
+
+
+def _ranges(scenes: Sequence[Scene]) -> list[Range]:
+    percentiles = np.array([np.percentile(scene.pixels, IMAGE_PERCENTILES, axis=(1, 2)).T for scene in scenes])
+    return [pool_range(percentiles[:, channel]) for channel in range(percentiles.shape[1])]
+
+
+def _view(scene: Scene, ranges: Sequence[Range], downsampling: int) -> NDArray[np.float32]:
+    pixels = scene.pixels
+    while downsampling > 1:
+        pixels, downsampling = halved(pixels), downsampling // 2
+    return rescale(pixels, ranges)
+
+
+def _vectors(trunk: Trunk, image: NDArray[np.float32], extractor: Extractor) -> torch.Tensor:
+    shape = image.shape[1:]
+    margin = max(extractor.block_shape) // 2
+    window = Region(0, extractor.grid.size(shape[0]), 0, extractor.grid.size(shape[1])).grown(margin)
+    region = needed_region(extractor, window, shape)
+    pixels = torch.from_numpy(np.ascontiguousarray(pad_to(image, region, shape)))
+    return vectors(trunk, pixels, extractor, window, region)
+
+
+def _average_precision(
+    judge: Judge, seen: _Seen, found: Sequence[NDArray[np.float32]], picks: Sequence[tuple[int, int]]
+) -> float:
+    if judge.task == "retrieval":
+        return _retrieval(judge, seen, found, picks)
+    stride, hits, scores = seen.extractor.grid.stride, [], []
+    radius = max(1, round(seen.extractor.patch_shape[0] / 2 / stride))
+    for scene, values in zip(judge.judged, found, strict=True):
+        peaks = find_peaks(np.pad(values, radius, constant_values=-np.inf), radius, floor=-1.0)
+        points = np.array([[to_level0(stride * v, seen.downsampling) for v in peak[:2]] for peak in peaks])
+        hits.append(match(points.reshape(-1, 2), peaks[:, 2], scene.centres, _DISTANCE * judge.side))
+        scores.append(peaks[:, 2])
+    return precision_recall(hits, scores, sum(len(scene.centres) for scene in judge.judged)).average_precision
+
+
+def _retrieval(
+    judge: Judge, seen: _Seen, found: Sequence[NDArray[np.float32]], picks: Sequence[tuple[int, int]]
+) -> float:
+    """Sort labelled objects by their similarity; prototypes themselves do not count."""
+    hits, scores = [], []
+    for index, (scene, values) in enumerate(zip(judge.judged, found, strict=True)):
+        free = [i for i in range(len(scene.centres)) if (index, i) not in picks]
+        points = np.concatenate([scene.centres[free], scene.others])
+        scores.append(np.array([_near(values, point, seen) for point in points]))
+        hits.append(np.arange(len(points)) < len(free))
+    return precision_recall(hits, scores, sum(int(each.sum()) for each in hits)).average_precision
+
+
+def _near(values: NDArray[np.float32], point: NDArray[np.float64], seen: _Seen) -> float:
+    steps = (round(from_level0(v, seen.downsampling) / seen.extractor.grid.stride) for v in point)
+    y, x = (min(step, n - 1) for step, n in zip(steps, values.shape, strict=True))
+    around = values[max(0, y - _NEIGHBOURS) : y + _NEIGHBOURS + 1, max(0, x - _NEIGHBOURS) : x + _NEIGHBOURS + 1]
+    return float(around.max())
+
+
+def print_trunks(lines: Sequence[Mapping[str, object]], plan: Plan) -> None:
+    """Print the average precision of each trunk with the default variant, and its ratio to ImageNet."""
+    found = _collected(lines, plan, str(Variant()))
+    trunks = list(dict.fromkeys(trunk for trunk, _ in found))
+    judges = list(dict.fromkeys(judge for _, judge in found))
+    print("| judge | " + " | ".join(trunks) + " |\n| --- |" + " --- |" * len(trunks))
+    ratios: dict[str, list[float]] = {trunk: [] for trunk in trunks}
+    for judge in judges:
+        cells = []
+        for trunk in trunks:
+            values, best = found.get((trunk, judge)), found.get(("imagenet", judge))
+            if values is None:
+                cells.append("-")
+                continue
+            cell = f"{np.mean(values):.3f} +- {np.std(values):.3f}"
+            if best is not None:
+                ratios[trunk].append(float(np.mean(values) / np.mean(best)))
+                cell += f" ({ratios[trunk][-1]:.0%})"
+            cells.append(cell)
+        print(f"| {judge} | " + " | ".join(cells) + " |")
+    means = [f"{np.mean(ratios[trunk]):.1%}" if ratios[trunk] else "-" for trunk in trunks]
+    print("| mean ratio to ImageNet | " + " | ".join(means) + " |", flush=True)
+
+
+def print_variants(lines: Sequence[Mapping[str, object]], plan: Plan) -> None:
+    """Print by how much each variant changes the average precision, for each trunk: over judges that it applies to."""
+    default = _collected(lines, plan, str(Variant()))
+    trunks = list(dict.fromkeys(trunk for trunk, _ in default))
+    print("| variant | judges | " + " | ".join(trunks) + " |\n| --- | --- |" + " --- |" * len(trunks))
+    for variant in dict.fromkeys(str(line["variant"]) for line in lines if line["plan"] == plan.key):
+        found, cells, n_judges = _collected(lines, plan, variant), [], 0
+        for trunk in trunks:
+            pairs = [
+                (np.mean(v), np.mean(default[key])) for key, v in found.items() if key[0] == trunk and key in default
+            ]
+            n_judges = max(n_judges, len(pairs))
+            after, before = (np.mean([pair[i] for pair in pairs]) if pairs else np.nan for i in range(2))
+            cells.append(f"{after:.3f} ({after - before:+.3f})" if pairs else "-")
+        print(f"| {variant} | {n_judges} | " + " | ".join(cells) + " |", flush=True)
+
+
+def _collected(
+    lines: Sequence[Mapping[str, object]], plan: Plan, variant: str
+) -> dict[tuple[str, str], NDArray[np.float64]]:
+    """Collect precisions by trunk and judge; of several measurements, the last."""
+    return {
+        (str(line["trunk"]), str(line["judge"])): np.array(line["precisions"], np.float64)
+        for line in lines
+        if line["plan"] == plan.key and line["variant"] == variant
+    }

@@ -1,7 +1,8 @@
-"""The comparison of trunks: what it remembers, how it ranks, what it prints."""
+"""The judge of trunks: what it counts, and that a run goes on where it was."""
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,90 +11,119 @@ import torch
 
 from benchmarks import trunks
 from benchmarks.held_back import is_held_back, is_reported_on
-from simsearch.nn.trunk_file import read_trunk, trunk_from_bytes
-from simsearch.training.judging import Annotated
+from benchmarks.judges import Judge, Scene, read_judges
+from benchmarks.trunks import Plan, random_trunk, read_results
+from benchmarks.variants import VARIANTS, Variant, fit_space, similarity_map
+from simsearch.core.synthetic import NUCLEUS, cell_field
+from simsearch.nn.extractor import make_extractor
+from simsearch.nn.similarity import make_query, prototype_maps, similarity_maps
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
-SPOTS = tuple((float(y), float(x)) for y in (40, 100, 160) for x in (40, 100, 160))
+PLAN = Plan(split="val", n_draws=2)
 
 
-def pixels(seed: int) -> np.ndarray:
-    y, x = np.mgrid[:200, :200]
-    noise = np.random.default_rng(seed).normal(0, 0.02, (200, 200))
-    spots = sum(np.exp(-((y - cy) ** 2 + (x - cx) ** 2) / 80) for cy, cx in SPOTS)
-    return (spots + noise).astype(np.float32).clip(0, 1)[None]
+@pytest.fixture(scope="module")
+def trunk() -> bytes:
+    return random_trunk()
 
 
-def spots(name: str, **options: bool) -> trunks.JudgedSet:
-    image = pixels(0)
-    places = tuple(trunks.Place(image, y, x) for y, x in SPOTS)
-    return trunks.JudgedSet(32, (Annotated(image, np.array(SPOTS)),), places)
+@pytest.fixture(scope="module")
+def judges() -> list[Judge]:
+    """Cells with GFP in their nucleus: searched for, and told from the others."""
+    rng, scenes = np.random.default_rng(0), []
+    for name in "abcd":
+        field = cell_field(rng, (176, 176), n_cells=10)
+        points = {of: [(c.y, c.x) for c in field.cells if (c.class_name == NUCLEUS) is of] for of in (True, False)}
+        arrays = [np.array(points[of], np.float64).reshape(-1, 2) for of in (True, False)]
+        scenes.append(Scene(name, field.image, *arrays))
+    return [Judge(task, task, 48, tuple(scenes), tuple(scenes)) for task in ("search", "retrieval")]
 
 
-@pytest.fixture
-def counted(monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
-    """Judge on spots, and note which draws are computed."""
-    seen: list[list[int]] = []
-    score = trunks.score
-
-    def noted(trunk: object, judged: trunks.JudgedSet, draws: list[int]) -> object:
-        seen.append(draws)
-        return score(trunk, judged, draws)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(trunks, "read_set", lambda data, name, quick: spots(name))
-    monkeypatch.setattr(trunks, "score", noted)
-    return seen
+@pytest.fixture(scope="module")
+def measured(
+    trunk: bytes, judges: list[Judge], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Path, list[dict[str, object]]]]:
+    folder = tmp_path_factory.mktemp("trunks")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trunks, "read_judges", lambda *arguments: iter(judges))
+        trunks.run(folder, PLAN, {"random": trunk}, [Variant(), Variant(layers=(2, 3))], folder / "results.jsonl")
+        yield folder / "results.jsonl", read_results(folder / "results.jsonl")
 
 
-def test_draws_that_are_in_the_log_are_not_done_again(tmp_path: Path, counted: list[list[int]]) -> None:
-    log = tmp_path / "log.jsonl"
-
-    def judge(n_draws: int) -> list[tuple[str, str, list[float]]]:
-        return list(trunks.run(tmp_path, ["bundled"], ["nuclei"], n_draws, log))
-
-    (first,) = judge(1)
-    with log.open("a") as file:
-        file.write('{"trunk": "half a li')
-    (second,) = judge(1)
-    assert second == first
-    assert first[2][0] > 0.9
-    assert counted == [[0]]
-
-
-def test_cells_of_a_class_are_retrieved_before_others() -> None:
-    """Large spots against small ones: each class is nearest to itself."""
-    y, x = np.mgrid[:64, :64]
-    rng = np.random.default_rng(0)
-    places = []
-    for index in range(14):
-        size = (40, 250)[index % 2]
-        image = np.exp(-((y - 32) ** 2 + (x - 32) ** 2) / size) + rng.normal(0, 0.03, (64, 64))
-        places.append(
-            trunks.Place(image.astype(np.float32)[None].clip(0, 1), 32.0, 32.0, ("small", "large")[index % 2])
-        )
-    with torch.inference_mode():
-        (found,) = trunks.score(
-            trunk_from_bytes(read_trunk("bundled"), 1), trunks.JudgedSet(48, (), tuple(places)), [0]
-        )
-    assert found > 0.9
+def test_each_judge_and_variant_has_a_line_of_average_precisions(
+    measured: tuple[Path, list[dict[str, object]]], judges: list[Judge]
+) -> None:
+    _, lines = measured
+    assert [(line["judge"], line["variant"]) for line in lines] == [
+        ("search", "layer2"), ("search", "layer2+3"), ("retrieval", "layer2"), ("retrieval", "layer2+3"),
+    ]  # fmt: skip
+    for line in lines:
+        assert len(line["precisions"]) == PLAN.n_draws  # type: ignore[arg-type]
+        assert all(0 < value <= 1 for value in line["precisions"])  # type: ignore[attr-defined]
+    n_right, n_all = (sum(len(getattr(s, n)) for s in judges[1].judged) for n in ("centres", "others"))
+    chance = n_right / (n_right + n_all)
+    assert np.mean(lines[2]["precisions"]) > chance  # type: ignore[arg-type]  # colours alone tell something
 
 
-def test_the_table_compares_with_imagenet() -> None:
-    rows = [
-        ("RBC", "bundled@1", [0.4, 0.6]),
-        ("RBC", "resnet18_imagenet@2", [0.4, 0.4]),
-        ("RBC", "random@3", [0.2, 0.2]),
-    ]
-    assert trunks.table(rows, "imagenet").splitlines() == [
-        "| trunk | RBC | mean ratio |",
-        "| --- | --- | --- |",
-        "| bundled@1 | 0.500 +- 0.100 (1.25) | 1.25 |",
-        "| resnet18_imagenet@2 | 0.400 +- 0.000 (1.00) | 1.00 |",
-        "| random@3 | 0.200 +- 0.000 (0.50) | 0.50 |",
-    ]
-    assert "(" not in trunks.table(rows[:1], "imagenet")
+def test_what_has_a_line_is_not_measured_again_and_a_torn_line_is(
+    measured: tuple[Path, list[dict[str, object]]], trunk: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, lines = measured
+    path, text = tmp_path / "results.jsonl", whole.read_text().splitlines(keepends=True)
+    path.write_text("".join(text[:-1]) + text[-1][:20])
+    assert read_results(path) == lines[:-1]
+    path.write_text("".join(text[:-1]))
+    trunks.run(tmp_path, PLAN, {"again": trunk}, [Variant(), Variant(layers=(2, 3))], path)
+    after = read_results(path)
+    assert after[:-1] == lines[:-1]
+    assert {**after[-1], "trunk": "random"} == lines[-1]  # same trunk by its bytes, same draws, same numbers
+    monkeypatch.setattr(trunks, "_see", lambda *arguments: pytest.fail("it is measured again"))
+    trunks.run(tmp_path, PLAN, {"again": trunk}, [Variant()], path)
+
+
+def test_prototypes_are_the_same_for_all_trunks_and_no_result_of_a_retrieval(judges: list[Judge]) -> None:
+    assert trunks._picks(judges[0], 0) == trunks._picks(judges[1], 0) != trunks._picks(judges[0], 1)
+    picks = trunks._picks(judges[1], 0)
+    assert len(set(picks)) == trunks.N_PROTOTYPES
+    for scene, index in picks:
+        y, x = judges[1].drawn[scene].centres[index]
+        assert min(y, x) >= 24
+        assert max(y, x) <= 152
+
+
+def test_the_default_variant_is_what_simsearch_does() -> None:
+    generator = torch.Generator().manual_seed(0)
+    maps = [torch.rand(384, 12, 12, generator=generator)]
+    blocks = list(torch.rand(8, 384, 3, 3, generator=generator))
+    space = fit_space(maps, Variant())
+    found = similarity_map(space(maps[0]), [space(block) for block in blocks], Variant())
+    dim = make_extractor("template", (48, 48)).dim
+    query = make_query([[block[:dim] for block in blocks]], maps[0][:dim].flatten(1)[:, ::7].mean(dim=1))
+    torch.testing.assert_close(found, similarity_maps(prototype_maps(maps[0][:dim], query))[0])
+
+
+@pytest.mark.parametrize("variant", VARIANTS, ids=str)
+def test_a_prototype_is_found_where_it_was_taken_by_all_variants(variant: Variant) -> None:
+    generator = torch.Generator().manual_seed(1)
+    vectors = torch.rand(384, 21, 21, generator=generator)
+    block = vectors[:, 9:12, 4:7]
+    space = fit_space([vectors], variant)
+    turned = [torch.rot90(block, turns, dims=(1, 2)) for turns in range(4)]
+    found = similarity_map(space(vectors), [space(each) for each in turned], variant)
+    peak = found.flatten().argmax().item()
+    assert divmod(peak, found.shape[1]) == (9, 4)
+
+
+def test_whitened_components_have_unit_variance() -> None:
+    mixed = torch.randn(384, 384, generator=torch.Generator().manual_seed(2))
+    sources = torch.randn(384, 400 * 7, generator=torch.Generator().manual_seed(3))
+    vectors = (mixed @ sources).view(384, 100, 28)
+    space = fit_space([vectors], Variant(n_components=8, is_whitened=True))
+    deviation = space(vectors).flatten(1)[:, ::7]
+    torch.testing.assert_close(deviation.square().mean(dim=1), torch.ones(8), rtol=1e-3, atol=1e-3)
 
 
 def test_two_tenths_of_the_images_are_held_back_and_one_is_reported_on() -> None:
@@ -103,9 +133,23 @@ def test_two_tenths_of_the_images_are_held_back_and_one_is_reported_on() -> None
     assert all(is_held_back(name) for name in names if is_reported_on(name))
 
 
-@pytest.mark.parametrize(("name", "n_objects"), [("tissue +", 32), ("tissue -", 148), ("nuclei", 1), ("cells", 0)])
-def test_real_sets_are_read(shared_data: Path, name: str, n_objects: int) -> None:
-    judged = trunks.read_set(shared_data, name, quick=True)
-    assert sum(len(image.centres) for image in judged.images) >= n_objects
-    assert len(judged.places) >= 5
-    assert all(0 <= image.pixels.min() < image.pixels.max() <= 1 for image in judged.images)
+def test_judges_of_the_two_splits_share_no_judged_image(shared_data: Path) -> None:
+    names = [
+        {(judge.name.split(":")[0], scene.name) for judge in read_judges(shared_data, split) for scene in judge.judged}
+        for split in ("test", "val")
+    ]
+    assert not names[0] & names[1]
+    assert {kind for kind, _ in names[0]} == {"blood", "fluorescence", "tissue", "translocation"}
+
+
+def test_tables_put_trunks_side_by_side(
+    measured: tuple[Path, list[dict[str, object]]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, lines = measured
+    better = [{**line, "trunk": "imagenet", "precisions": [0.8, 1.0]} for line in lines]
+    trunks.print_trunks(json.loads(json.dumps([*lines, *better])), PLAN)
+    trunks.print_variants([*lines, *better], PLAN)
+    text = capsys.readouterr().out
+    assert text.count("0.900 +- 0.100 (100%)") == 2
+    assert "| layer2+3 | 2 |" in text
+    assert "0.900 (+0.000)" in text
