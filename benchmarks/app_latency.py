@@ -89,7 +89,9 @@ def run(side: int) -> Iterator[tuple[str, float]]:
             with sync_playwright() as playwright:
                 path = shutil.which("chromium")
                 browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
-                yield from _measure(browser.new_page(viewport={"width": 1280, "height": 720}), url)
+                pages = [browser.new_page(viewport={"width": 1280, "height": 720}) for _ in range(2)]
+                yield from _measure(pages[0], url)
+                yield "a flag to the screen of somebody else, median", statistics.median(_beside(*pages, url))
                 browser.close()
         finally:
             server.terminate()
@@ -168,24 +170,41 @@ def _draw(page: Page, y: float, x: float, after: str) -> float:
     return waited
 
 
-def _flags(page: Page) -> list[float]:
-    waited = []
+def _flags(page: Page) -> Iterator[float]:
     for _ in range(10):
-        found: list[Any] = page.evaluate("""() => {
-          const { x, y, score, is_flagged: flagged } = simsearch.model('peaks:class 1').data;
-          const least = simsearch.model('limit:class 1').data.threshold[0];
-          for (let row = 12; row < x.length; row += 1) {
-            if (score[row] >= least && !flagged[row]) return [-y[row], x[row]];
-          }
-          return [];
-        }""")
-        if not found:
-            break
+        if not _flag(page):
+            return
+        yield page.evaluate("changed.then((now) => now - began)")
+        page.wait_for_timeout(300)
+
+
+def _beside(page: Page, other: Page, url: str) -> Iterator[float]:
+    other.goto(f"{url}regions")
+    other.wait_for_selector("html[data-ready]")
+    other.wait_for_function("simsearch.model('peaks:class 1')?.data.x.length > 0")
+    for _ in range(5):
+        other.evaluate(_CHANGED, "peaks:class 1")
+        if not _flag(page):
+            return
+        seen = other.evaluate("changed.then((now) => performance.timeOrigin + now)")
+        yield seen - page.evaluate("performance.timeOrigin + began")
+        page.wait_for_timeout(300)
+
+
+def _flag(page: Page) -> bool:
+    """Click on a suggestion; tell whether there was one."""
+    found: list[Any] = page.evaluate("""() => {
+      const { x, y, score, is_flagged: flagged } = simsearch.model('peaks:class 1').data;
+      const least = simsearch.model('limit:class 1').data.threshold[0];
+      for (let row = 12; row < x.length; row += 1) {
+        if (score[row] >= least && !flagged[row]) return [-y[row], x[row]];
+      }
+      return [];
+    }""")
+    if found:
         page.evaluate(_CHANGED, "peaks:class 1")
         page.mouse.click(*page.evaluate(_PLACE, found))
-        waited.append(page.evaluate("changed.then((now) => now - began)"))
-        page.wait_for_timeout(300)
-    return waited
+    return bool(found)
 
 
 def main() -> None:
