@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import resource
 import shutil
 from typing import TYPE_CHECKING
 
@@ -232,6 +233,23 @@ def test_labels_that_are_gone_or_of_another_run_are_written_anew(client: Client,
 
     np.testing.assert_array_equal(labels_of(image / "labels/simsearch"), first)
     assert back.images[0].n_pixels == again.images[0].n_pixels
+
+
+def test_a_full_disk_ends_with_a_way_out_and_the_run_goes_on(
+    done: tuple[Path, SegmentReport], client: Client, model: Path, tmp_path: Path
+) -> None:
+    image, images = write_slide(tmp_path / "slide.ome.zarr"), find_image_set([tmp_path / "slide.ome.zarr"])
+    expected = done[0] / "slide.ome.zarr/labels/simsearch"
+    largest = max(path.stat().st_size for path in (expected / "0").rglob("*") if path.is_file())
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (largest - 1, limits[1]))
+    try:
+        with pytest.raises(StoreError, match="free some space, then run the same command"):
+            segment(client, images, model, tmp_path / "out", SegmentOptions())
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    segment(client, images, model, tmp_path / "out", SegmentOptions())
+    np.testing.assert_array_equal(labels_of(image / "labels/simsearch"), labels_of(expected))
 
 
 def test_what_is_no_label_of_ours_is_never_removed_unasked(client: Client, model: Path, tmp_path: Path) -> None:
