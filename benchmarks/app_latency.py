@@ -89,9 +89,7 @@ def run(side: int) -> Iterator[tuple[str, float]]:
             with sync_playwright() as playwright:
                 path = shutil.which("chromium")
                 browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
-                pages = [browser.new_page(viewport={"width": 1280, "height": 720}) for _ in range(2)]
-                yield from _measure(pages[0], url)
-                yield "a flag to the screen of somebody else, median", statistics.median(_beside(*pages, url))
+                yield from _measure(browser.new_page(viewport={"width": 1280, "height": 720}), url)
                 browser.close()
         finally:
             server.terminate()
@@ -175,19 +173,6 @@ def _flags(page: Page) -> Iterator[float]:
         if not _flag(page):
             return
         yield page.evaluate("changed.then((now) => now - began)")
-        page.wait_for_timeout(300)
-
-
-def _beside(page: Page, other: Page, url: str) -> Iterator[float]:
-    other.goto(f"{url}regions")
-    other.wait_for_selector("html[data-ready]")
-    other.wait_for_function("simsearch.model('peaks:class 1')?.data.x.length > 0")
-    for _ in range(5):
-        other.evaluate(_CHANGED, "peaks:class 1")
-        if not _flag(page):
-            return
-        seen = other.evaluate("changed.then((now) => performance.timeOrigin + now)")
-        yield seen - page.evaluate("performance.timeOrigin + began")
         page.wait_for_timeout(300)
 
 
