@@ -11,6 +11,7 @@ import tempfile
 import threading
 import time
 import urllib.request
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,9 @@ import numpy as np
 from playwright.sync_api import sync_playwright
 
 from benchmarks.live import make_study
+from benchmarks.scale import TISSUE_SHARE
+from benchmarks.synthetic import CELL, islands, write_slide
+from simsearch.workflows.study import Study, StudyOptions, create_study
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,6 +33,15 @@ if TYPE_CHECKING:
 _N = 20  # of each that is measured several times
 _PATIENCE_MS = 300_000
 _TILES = "[...simsearch.model('viewer').renderers[0].tile_source.tiles.values()]"
+_ARE_THERE = f"{_TILES}.every((tile) => tile.loaded)"
+_MOVE = """([ratio, shift]) => {
+  const { x_range: x, y_range: y } = simsearch.model('viewer');
+  for (const range of [x, y]) {
+    const span = range.end - range.start;
+    const start = range.start + (range === x || ratio < 1 ? shift * span : 0);
+    range.setv({ start, end: start + ratio * span });
+  }
+}"""
 # Each fetched once to have the server draw it, and timed when the server has it and the browser has not.
 _TILE_TIMES = """async () => {
   const source = simsearch.model('viewer').renderers[0].tile_source;
@@ -80,20 +93,48 @@ def run(side: int) -> Iterator[tuple[str, float]]:
     str, float
         What a person waits for, and how many milliseconds.
     """
+    with tempfile.TemporaryDirectory() as folder, _opened(make_study(Path(folder), side)) as (page, url):
+        yield from _measure(page, url)
+
+
+def run_slide(side: int) -> Iterator[tuple[str, float]]:
+    """Measure how a slide is zoomed and panned in its first seconds, while its features are computed."""
     with tempfile.TemporaryDirectory() as folder:
-        study = make_study(Path(folder), side)
-        command = [sys.executable, "-m", "simsearch", "serve", str(study.folder), "--no-browser", "--port", "0"]
-        server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        try:
-            url = _address(server)
-            with sync_playwright() as playwright:
-                path = shutil.which("chromium")
-                browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
-                yield from _measure(browser.new_page(viewport={"width": 1280, "height": 720}), url)
-                browser.close()
-        finally:
-            server.terminate()
-            server.wait()
+        slide = write_slide(Path(folder) / "slide.ome.zarr", side, islands(-(-side // CELL), TISSUE_SHARE))
+        with _opened(create_study(Path(folder) / "study", [slide], StudyOptions())) as (page, url):
+            begin = time.perf_counter()
+            page.goto(f"{url}regions")
+            page.wait_for_function(f"window.simsearch?.viewer?.image && {_TILES}.length && {_ARE_THERE}")
+            yield "the page opened until all visible tiles are there", 1000 * (time.perf_counter() - begin)
+            for name, ratio, shift in (("zoomed in by 0.8", 0.8, 0.1), ("panned by a quarter of the view", 1.0, 0.25)):
+                waits = [_move(page, ratio, shift) for _ in range(_N)]
+                yield f"{name} until all visible tiles are there, median", statistics.median(waits)
+                yield f"{name} until all visible tiles are there, most", max(waits)
+
+
+def _move(page: Page, ratio: float, shift: float) -> float:
+    begin = time.perf_counter()
+    page.evaluate(_MOVE, [ratio, shift])
+    page.wait_for_timeout(20)  # the viewer asks for tiles
+    page.wait_for_function(_ARE_THERE)
+    return 1000 * (time.perf_counter() - begin)
+
+
+@contextmanager
+def _opened(study: Study) -> Iterator[tuple[Page, str]]:
+    """Serve a study, and open a browser."""
+    command = [sys.executable, "-m", "simsearch", "serve", str(study.folder), "--no-browser", "--port", "0"]
+    server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        url = _address(server)
+        with sync_playwright() as playwright:
+            path = shutil.which("chromium")
+            browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
+            yield browser.new_page(viewport={"width": 1280, "height": 720}), url
+            browser.close()
+    finally:
+        server.terminate()
+        server.wait()
 
 
 class _Asker(threading.Thread):
@@ -136,9 +177,7 @@ def _measure(page: Page, url: str) -> Iterator[tuple[str, float]]:
     yield "a small question while features are computed, most", max(waited)
     begin = time.perf_counter()
     page.goto(f"{url}regions")
-    page.wait_for_function(
-        f"window.simsearch?.viewer?.image && {_TILES}.length && {_TILES}.every((tile) => tile.loaded)"
-    )
+    page.wait_for_function(f"window.simsearch?.viewer?.image && {_TILES}.length && {_ARE_THERE}")
     yield "a page opened until all visible tiles are there", 1000 * (time.perf_counter() - begin)
     first, again = page.evaluate(_TILE_TIMES)
     yield "a tile that nobody has looked at, median", statistics.median(first)
@@ -196,7 +235,9 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--side", type=int, default=2048, help="of an image in pixels")
-    for what, milliseconds in run(parser.parse_args().side):
+    parser.add_argument("--slide", type=int, help="instead, of one slide in pixels, such as 100000")
+    options = parser.parse_args()
+    for what, milliseconds in run_slide(options.slide) if options.slide else run(options.side):
         print(f"{what}: {milliseconds:.1f} ms", flush=True)
 
 
