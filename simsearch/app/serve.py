@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import webbrowser
 from contextlib import contextmanager
@@ -59,6 +60,7 @@ def serve(
         server = make_server(live, options, site)
         loop: IOLoop = server.io_loop
         server.start()
+        gc.freeze()  # what was imported stays; to look through it again and again makes everybody wait
         try:
             tell(server.url, live.snapshot.notice)
             if open_browser:
