@@ -23,18 +23,14 @@ from simsearch.core.feature_grid import from_level0, to_level0, working_downsamp
 from simsearch.core.intensity import IMAGE_PERCENTILES, Range, pool_range, rescale
 from simsearch.core.metrics import match, precision_recall
 from simsearch.core.peaks import find_peaks
-from simsearch.core.tiles import Region, pad_to
 from simsearch.io.pyramid import halved
 from simsearch.nn.extractor import (
     Extractor,
     make_extractor,
-    needed_region,
-    prototype_blocks,
-    prototype_region,
-    vectors,
 )
 from simsearch.nn.trunk import Trunk, fused
 from simsearch.nn.trunk_file import expected_shapes, read_trunk, trunk_from_bytes
+from simsearch.training.judging import blocks_at, feature_map
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -145,7 +141,7 @@ class _Seen:
         self._ranges = _ranges(judge.judged)
         self._blocks: dict[tuple[int, int], list[torch.Tensor]] = {}
         views = [_view(scene, self._ranges, downsampling) for scene in judge.judged]
-        self.maps = [_vectors(trunk, view, self.extractor) for view in views]
+        self.maps = [feature_map(trunk, view, self.extractor) for view in views]
 
     def blocks(self, picks: Sequence[tuple[int, int]]) -> list[torch.Tensor]:
         """Compute the blocks of prototypes, or return them as computed before."""
@@ -157,10 +153,7 @@ class _Seen:
     def _prototype(self, scene: Scene, index: int) -> list[torch.Tensor]:
         image = _view(scene, self._ranges, self.downsampling)
         y, x = (from_level0(value, self.downsampling) for value in scene.centres[index])
-        region = prototype_region(self.extractor, y, x)
-        inside = image[:, *region.clipped(image.shape[1:]).slices]
-        pixels = torch.from_numpy(np.ascontiguousarray(pad_to(inside, region, image.shape[1:])))
-        return list(prototype_blocks(self._trunk, pixels, self.extractor))
+        return blocks_at(self._trunk, image, self.extractor, y, x)
 
 
 def _see(trunk: Trunk, judge: Judge, finer: int) -> _Seen | None:
@@ -193,15 +186,6 @@ def _view(scene: Scene, ranges: Sequence[Range], downsampling: int) -> NDArray[n
     while downsampling > 1:
         pixels, downsampling = halved(pixels), downsampling // 2
     return rescale(pixels, ranges)
-
-
-def _vectors(trunk: Trunk, image: NDArray[np.float32], extractor: Extractor) -> torch.Tensor:
-    shape = image.shape[1:]
-    margin = max(extractor.block_shape) // 2
-    window = Region(0, extractor.grid.size(shape[0]), 0, extractor.grid.size(shape[1])).grown(margin)
-    region = needed_region(extractor, window, shape)
-    pixels = torch.from_numpy(np.ascontiguousarray(pad_to(image, region, shape)))
-    return vectors(trunk, pixels, extractor, window, region)
 
 
 def _average_precision(

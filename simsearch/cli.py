@@ -41,8 +41,8 @@ def _square(ctx: click.Context, param: click.Parameter, value: float | None) -> 
 @click.version_option(package_name="simsearch")
 def main() -> None:
     """Find what you point at in very large microscopy images."""
-    # Before torch is loaded. Threads that spin while they wait for each other train five times slower beside a busy
-    # browser; those that sleep, half as fast, as is fair.
+    # Before torch is loaded. Threads that spin while they wait for each other train several times slower
+    # beside a busy browser than those that sleep.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 

@@ -12,7 +12,7 @@ from simsearch.app.requests import Request, Requests
 from simsearch.app.shared import SharedStudy
 from simsearch.app.shelf import Shelf
 from simsearch.app.snapshot import ClusterView
-from simsearch.app.suggesting import Suggester
+from simsearch.app.suggesting import NOBODY, Suggester
 from simsearch.app.work import detection_floor, do_request, find_model
 from simsearch.curation.actions import ChooseImages
 from simsearch.errors import ConfigError
@@ -198,7 +198,7 @@ class LiveStudy(SharedStudy):
             if self._channels is None and not any(
                 job.kind == "measure" and not job.is_over for job in self._snapshot.jobs
             ):
-                self._start(new_job("measure", "Measure the channels", "simsearch"), self._measure)
+                self._start(new_job("measure", "Measure the channels", NOBODY), self._measure)
             return self._channels
 
     def similarity_map(self, class_name: str, image: str) -> SimilarityMap | None:

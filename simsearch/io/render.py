@@ -6,7 +6,6 @@ at the wanted scale, never from a finer one.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from io import BytesIO
 from typing import TYPE_CHECKING
@@ -18,8 +17,9 @@ from simsearch.core.intensity import rescale
 from simsearch.core.tiles import Region
 from simsearch.errors import ConfigError, StoreError
 from simsearch.io.colors import RGB_COLORS
+from simsearch.io.image import is_rgb
 from simsearch.io.overlay import compose
-from simsearch.io.scaled import ScaledImage, read_scaled, scaled
+from simsearch.io.scaled import ScaledImage, downsampling_to, read_scaled, scaled
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,11 +65,6 @@ class Picture:
     content: bytes
     mime: str
     """``image/jpeg``, ``image/webp`` or ``image/png``."""
-
-
-def is_rgb(image: ImageMeta) -> bool:
-    """Tell whether an image has the colours of a photograph, which are shown as they are."""
-    return image.dtype == "uint8" and tuple(c.upper() for c in image.channel_colors) == RGB_COLORS
 
 
 def shown_channels(image: ImageMeta, channels: Sequence[int]) -> tuple[ShownChannel, ...]:
@@ -159,7 +154,7 @@ def render_crop(image: ImageMeta, shown: tuple[ShownChannel, ...], box: Region, 
     """
     if 0 in box.clipped(image.shape).shape:
         raise ConfigError(f"{image.name}: expected a box with a part of the {image.shape} px of the image, got {box}")
-    downsampling = _downsampling(max(box.shape), side_px)
+    downsampling = downsampling_to(max(box.shape), side_px)
     view = scaled(image, downsampling)
     y0, x0 = box.y0 // downsampling, box.x0 // downsampling
     height, width = (max(1, round(side / downsampling)) for side in box.shape)
@@ -180,7 +175,7 @@ def render_thumbnail(image: ImageMeta, shown: tuple[ShownChannel, ...]) -> Pictu
     StoreError
         If the pixels cannot be read, or the image has no level that is small enough.
     """
-    view = scaled(image, _downsampling(max(image.shape), THUMBNAIL_PX))
+    view = scaled(image, downsampling_to(max(image.shape), THUMBNAIL_PX))
     return _jpeg(_draw(view, Region(0, view.shape[0], 0, view.shape[1]), shown))
 
 
@@ -202,17 +197,12 @@ def render_nothing() -> Picture:
 
 def _percentiles(image: ImageMeta, channels: Sequence[int]) -> NDArray[np.float64]:
     """Return (2, C): the darkest and the brightest intensity worth telling apart."""
-    view = scaled(image, _downsampling(max(image.shape), _PERCENTILES_PX))
+    view = scaled(image, downsampling_to(max(image.shape), _PERCENTILES_PX))
     pixels = _read(view, Region(0, view.shape[0], 0, view.shape[1]), channels)
     pair: NDArray[np.float64] = np.percentile(
         pixels.reshape(len(channels), -1).astype(np.float64), _SHOWN_PERCENTILES, axis=1
     )
     return pair
-
-
-def _downsampling(side: int, side_px: int) -> int:
-    """Return the least power of two that brings a side down to at most `side_px`."""
-    return 1 << max(0, math.ceil(math.log2(side / side_px)))
 
 
 def _read(view: ScaledImage, region: Region, channels: Sequence[int]) -> NDArray[np.generic]:

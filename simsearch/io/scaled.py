@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -41,6 +42,17 @@ class ScaledImage:
     def downsampling(self) -> int:
         """Level-0 pixels per pixel."""
         return round(self.meta.levels[self.level].downsampling[0]) << self.halvings
+
+
+def downsampling_to(side: int, most_px: int) -> int:
+    """Return the least power of two that brings a side of so many pixels down to at most `most_px`.
+
+    Examples
+    --------
+    >>> [downsampling_to(side, 512) for side in (100, 512, 513, 4096)]
+    [1, 1, 2, 8]
+    """
+    return 1 << max(0, math.ceil(math.log2(side / most_px)))
 
 
 def scaled(meta: ImageMeta, downsampling: int = 1) -> ScaledImage:

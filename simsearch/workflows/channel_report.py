@@ -10,7 +10,7 @@ import numpy as np
 
 from simsearch.core.tiles import Region
 from simsearch.errors import AnnotationError
-from simsearch.io.scaled import ScaledImage, read_scaled, scaled
+from simsearch.io.scaled import ScaledImage, downsampling_to, read_scaled, scaled
 from simsearch.runtime.events import Observer, ignore
 from simsearch.runtime.submit import run_tasks
 from simsearch.workflows.image_set import ImageSet
@@ -110,7 +110,7 @@ def _edges(low: float, high: float) -> NDArray[np.float64]:
 
 
 def _overview(image: ImageMeta) -> ScaledImage:
-    return scaled(image, int(2 ** max(0, np.ceil(np.log2(max(image.shape) / _SIDE)))))
+    return scaled(image, downsampling_to(max(image.shape), _SIDE))
 
 
 def _count(task: _Overview) -> NDArray[np.int64]:

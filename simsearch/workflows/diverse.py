@@ -10,7 +10,7 @@ import numpy as np
 from simsearch.core.coverage import choose_covering
 from simsearch.core.intensity import check_ranges
 from simsearch.errors import ConfigError
-from simsearch.io.scaled import scaled
+from simsearch.io.scaled import downsampling_to, scaled
 from simsearch.nn.extractor import make_extractor
 from simsearch.nn.trunk_file import read_trunk
 from simsearch.runtime.events import Observer, ignore
@@ -108,8 +108,7 @@ def choose_diverse(
 
 
 def _downsampling(images: ImageSet) -> int:
-    side = max(max(image.shape) for image in images)
-    return int(2 ** max(0, np.ceil(np.log2(side / _SIDE))))
+    return downsampling_to(max(max(image.shape) for image in images), _SIDE)
 
 
 def _closeness(vectors: Sequence[NDArray[np.float32]], seed: int) -> NDArray[np.float32]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from simsearch.io.image import is_rgb
-from simsearch.io.scaled import scaled
+from simsearch.io.scaled import downsampling_to, scaled
 from simsearch.runtime.segment_tasks import TissueTask, find_tissue
 from simsearch.runtime.submit import run_tasks
 
@@ -80,5 +80,4 @@ def find_tissues(client: Client, images: ImageSet, downsampling: int, observe: O
 
 
 def _mask_downsampling(image: ImageMeta, downsampling: int) -> int:
-    overview = int(2 ** max(0, np.ceil(np.log2(max(image.shape) / _OVERVIEW))))
-    return max(overview, _MASK_PIXEL * downsampling)
+    return max(downsampling_to(max(image.shape), _OVERVIEW), _MASK_PIXEL * downsampling)
