@@ -86,13 +86,16 @@ class Cell:
     averaging: bool = True
     display: str = "random"
     beside: bool = True
+    trunk: str = "bundled"
+    """Its name."""
 
     @property
     def study_name(self) -> str:
         """Name of its study: strategies and repeats share one."""
         if self.strategy == SUPERVISED:
-            return f"{self.class_name}-supervised"
-        return f"{self.class_name}-P{self.n_prototypes}-N{self.n_negatives}-{self.display}-{self.experiment}"
+            return f"{self.trunk}-{self.class_name}-supervised"
+        curated = f"P{self.n_prototypes}-N{self.n_negatives}-{self.display}-{self.experiment}"
+        return f"{self.trunk}-{self.class_name}-{curated}"
 
 
 def main() -> None:
@@ -109,6 +112,9 @@ def main() -> None:
     parser.add_argument("--no-averaging", action="store_true", help="end with the last weights, as the paper does")
     parser.add_argument("--no-beside", action="store_true", help="learn no background beside objects, as the paper")
     parser.add_argument("--display", nargs="+", default=["random"], help="how displayed images are chosen")
+    parser.add_argument(
+        "--trunk", nargs="+", default=["bundled"], help="that studies begin with; NAME=FILE gives a file a name"
+    )
     parser.add_argument("--judge", default="test", choices=["test", "val"])
     parser.add_argument("--images", type=int, default=0, help="judge on so many of its images; all by default")
     parser.add_argument("--noisy", type=int, default=1000, help="at most so many noisy patches")
@@ -137,8 +143,9 @@ def run(options: argparse.Namespace) -> None:
 
 def cells(options: argparse.Namespace) -> Iterator[Cell]:
     """Enumerate models: all of the first experiment before the second, so that a part is a smaller ablation."""
-    grid = product(range(options.experiments), range(options.repeats), options.classes, options.kinds)
-    for experiment, repeat, class_name, kind in grid:
+    names = [trunk.partition("=")[0] for trunk in options.trunk]
+    grid = product(range(options.experiments), range(options.repeats), options.classes, options.kinds, names)
+    for experiment, repeat, class_name, kind, trunk in grid:
         for display, p, n, strategy in product(
             options.display, options.prototypes, options.negatives, options.strategies
         ):
@@ -153,6 +160,7 @@ def cells(options: argparse.Namespace) -> Iterator[Cell]:
                 not options.no_averaging,
                 display,
                 not options.no_beside,
+                trunk,
             )
             if strategy == SUPERVISED:
                 if (p, n, display) == (options.prototypes[0], options.negatives[0], options.display[0]):
@@ -178,7 +186,7 @@ def prepare(client: Client) -> None:
 
 def judge(client: Client, cell: Cell, options: argparse.Namespace) -> dict[str, object]:
     """Curate, train and detect; return the average precision and what it was trained on."""
-    study = _study(client, cell)
+    study = _study(client, cell, options)
     curation = read_curation(study)[0].state
     uses_negatives, selflearn = STRATEGIES.get(cell.strategy, (False, False))
     chosen = TrainOptions(
@@ -213,7 +221,7 @@ def judge(client: Client, cell: Cell, options: argparse.Namespace) -> dict[str, 
     }
 
 
-def _study(client: Client, cell: Cell) -> Study:
+def _study(client: Client, cell: Cell, options: argparse.Namespace) -> Study:
     """Create and curate the study of a cell, or open it."""
     folder = _SCRATCH / "studies" / cell.study_name
     if (folder / "curated").exists():
@@ -225,7 +233,9 @@ def _study(client: Client, cell: Cell) -> Study:
         displayed = choose_diverse(client, find_image_set(_images("train")), DiverseOptions(N_DISPLAYED))
     else:
         displayed = _displayed(cell, smears)
-    chosen = StudyOptions(display=displayed, measurement=_SCRATCH / "measure.json")
+    files = dict(trunk.rpartition("=")[::2] for trunk in options.trunk)
+    trunk = files.get(cell.trunk, cell.trunk)
+    chosen = StudyOptions(display=displayed, measurement=_SCRATCH / "measure.json", trunk=trunk)
     study = create_study(folder, _images("train"), chosen)
     cache = _SCRATCH / "cache"  # of all studies: features depend on neither displayed images nor prototypes
     cache.mkdir(exist_ok=True)
@@ -295,6 +305,7 @@ def table(options: argparse.Namespace) -> None:
         what = line["strategy"] if line["averaging"] else f"{line['strategy']}, last weights"
         what += "" if line["beside"] else ", not beside"
         what += "" if line["display"] == "random" else f", {line['display']}"
+        what += "" if line["trunk"] == "bundled" else f", trunk {line['trunk']}"
         key = (line["class_name"], f"P{line['n_prototypes']} N{line['n_negatives']}", what, line["kind"])
         groups[key][line["experiment"]].append(line["average_precision"])
     print("| class | curated | trained with | kind | AP | std between experiments | between repeats | models |")

@@ -31,8 +31,7 @@ def on_a_worker(scratch: Path, trunk: str, side: int = 1024) -> dict[str, float]
     found = {}
     with open_cluster("local:1") as client:
         for kind in KINDS:
-            path = scratch / f"{kind}.safetensors"
-            path.write_bytes(_model(kind, trunk))
+            path = write_model(scratch, kind, trunk)
             seconds = []
             for _ in range(2):  # the first loads torch
                 report = detect(client, find_image_set([image]), path, scratch / "out", DetectOptions(overwrite=True))
@@ -67,12 +66,18 @@ def in_process(trunk: str, side: int = 512) -> dict[str, float]:
     return found
 
 
+def write_model(scratch: Path, kind: Kind, trunk: str) -> Path:
+    """Write a model that has learned nothing: it costs as much."""
+    path = scratch / f"{kind}.safetensors"
+    path.write_bytes(_model(kind, trunk))
+    return path
+
+
 def _classifier(kind: Kind, trunk: str) -> PatchClassifier:
     return PatchClassifier(trunk_from_bytes(read_trunk(trunk), 3), classifier_extractor(kind, _PATCH), n_classes=4)
 
 
 def _model(kind: Kind, trunk: str) -> bytes:
-    """Make a model that has learned nothing: it costs as much."""
     header = ModelHeader(
         kind=kind,
         classes=("background", "a", "b", "c"),

@@ -32,6 +32,8 @@ Task = Literal["search", "retrieval"]
 _TISSUE = {"test": (("34_3", "799_2"), TISSUE_TILES), "val": (("34_3",), ("799_2",))}
 """Tiles that prototypes are drawn from, and those that are judged: both of the latter have nuclei of both kinds."""
 _NUCLEI = {"DAB-positive nuclei": 0, "negative nuclei": 2}  # channel of the ground truth
+CELLS = ("CytoplasmicGFP", "NuclearGFP", "NoGFP")
+"""Kinds of cells by where their GFP is."""
 _SMALLEST_NUCLEUS = 30  # pixels: less is a rest beside a boundary
 
 
@@ -63,13 +65,18 @@ class Judge:
     """Where they are looked for; the same scenes for retrieval, where prototypes themselves do not count."""
 
 
+def read_mixed(data: Path, split: Split) -> Iterator[Judge]:
+    """Read judges whose class is of two kinds of cells that look different: the question is to find both."""
+    for name in CELLS:
+        yield _cells(data, name, is_all_but=True) if split == "test" else _drawn_cells(name, is_all_but=True)
+
+
 def read_judges(data: Path, split: Split, n_images: int = 0) -> Iterator[Judge]:
     """Read the judges of a split one after the other; with `n_images`, each with at most so many judged images."""
     makers: list[Callable[[], Judge]] = [partial(_blood, data, split, name) for name in PATCHES]
     makers.append(partial(_fluorescence, data, split))
     makers += [partial(_tissue, data, split, name) for name in _NUCLEI if split == "test" or "negative" in name]
-    classes = ("CytoplasmicGFP", "NuclearGFP", "NoGFP")
-    makers += [partial(_cells, data, name) if split == "test" else partial(_drawn_cells, name) for name in classes]
+    makers += [partial(_cells, data, name) if split == "test" else partial(_drawn_cells, name) for name in CELLS]
     for make in makers:
         judge = make()
         if n_images and judge.task == "search":
@@ -120,7 +127,7 @@ def _tissue(data: Path, split: Split, class_name: str) -> Judge:
     return Judge(f"tissue: {class_name}", "search", 48, drawn, judged)
 
 
-def _cells(data: Path, class_name: str) -> Judge:
+def _cells(data: Path, class_name: str, is_all_but: bool = False) -> Judge:
     folder = data / "bbbc013"
     with (folder / "cells_piximi.csv").open(newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["label"] != "Unknown"]
@@ -129,22 +136,26 @@ def _cells(data: Path, class_name: str) -> Judge:
         here = [row for row in rows if row["well"] == well]
         files = [(folder / "images" / here[0][key]).with_suffix(".png") for key in ("image_gfp", "image_dna")]
         pixels = np.stack([np.asarray(Image.open(path).convert("L")) for path in files])
-        is_of = {row["cell"]: row["label"] == class_name for row in here}
+        is_of = {row["cell"]: (row["label"] == class_name) != is_all_but for row in here}
         points = {row["cell"]: (float(row["cy"]), float(row["cx"])) for row in here}
         scenes.append(_sorted_scene(well, pixels, list(points.values()), list(is_of.values())))
-    return Judge(f"translocation: {class_name}", "retrieval", 48, tuple(scenes), tuple(scenes))
+    return Judge(f"translocation: {_title(class_name, is_all_but)}", "retrieval", 48, tuple(scenes), tuple(scenes))
 
 
-def _drawn_cells(class_name: str) -> Judge:
+def _drawn_cells(class_name: str, is_all_but: bool = False) -> Judge:
     """Synthetic cells of the same three kinds, by which choices are made."""
     rng = np.random.default_rng(77)
     names = {"CytoplasmicGFP": "GFP in cytoplasm", "NuclearGFP": "GFP in nucleus", "NoGFP": "no GFP"}
     scenes = []
     for index in range(4):
         field = cell_field(rng, (512, 512), n_cells=60)
-        is_of = [cell.class_name == names[class_name] for cell in field.cells]
+        is_of = [(cell.class_name == names[class_name]) != is_all_but for cell in field.cells]
         scenes.append(_sorted_scene(str(index), field.image, [(c.y, c.x) for c in field.cells], is_of))
-    return Judge(f"drawn cells: {class_name}", "retrieval", 48, tuple(scenes), tuple(scenes))
+    return Judge(f"drawn cells: {_title(class_name, is_all_but)}", "retrieval", 48, tuple(scenes), tuple(scenes))
+
+
+def _title(class_name: str, is_all_but: bool) -> str:
+    return f"all but {class_name}" if is_all_but else class_name
 
 
 def _sorted_scene(

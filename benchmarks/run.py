@@ -10,12 +10,14 @@ from datetime import date
 from pathlib import Path
 
 import numpy as np
+import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # a script of the repository, not of the installed package
 
 from benchmarks import (
     conversion,
     detect_speed,
+    gpu,
     live,
     memory,
     results_memory,
@@ -104,6 +106,25 @@ def results(scratch: Path, options: argparse.Namespace) -> None:
             )
 
 
+def device(scratch: Path, options: argparse.Namespace) -> None:
+    """Print what a GPU gains, and whether it finds the same."""
+    if not torch.cuda.is_available():
+        print("gpu: left out, this machine has none")
+        return
+    timed = gpu.run(scratch, options.trunk[0], options.tissue)
+    first, second = (timed[name] for name in gpu.DEVICES)
+    print(f"\n{options.tissue:,} px of tissue a side, one worker, {torch.cuda.get_device_name()}, seconds")
+    print("| step | GPU | CPU | ratio |\n| --- | --- | --- | --- |")
+    for step, a, b in (("search", first.search, second.search), ("detect", first.detect, second.detect)):
+        print(f"| {step} | {a:.2f} | {b:.2f} | {b / a:.1f} |")
+    agreement = gpu.compare(first.peaks, second.peaks)
+    print(
+        f"{agreement.shared:.2%} of {agreement.n_peaks:,} peaks are also found on the CPU; similarities differ by at "
+        f"most {agreement.difference:.4f}",
+        flush=True,
+    )
+
+
 def waits(scratch: Path, options: argparse.Namespace) -> None:
     """Print how long a person waits for suggestions."""
     print("\nSuggestions on six displayed images of 2,048 x 2,048 px\n| what | ms |\n| --- | --- |")
@@ -136,7 +157,7 @@ def judge(scratch: Path, options: argparse.Namespace) -> None:
         print(f"trunks: left out, no images in {_SHARED} (set SIMSEARCH_DATA)")
         return
     images, draws = (12, 3) if options.quick else (0, 10)
-    plan = trunks.Plan("val" if options.val else "test", images, draws)
+    plan = trunks.Plan("val" if options.val else "test", images, draws, options.mixed)
     chosen = variants.VARIANTS if options.variants else variants.VARIANTS[:1]
     path = scratch / "trunks.jsonl"
     trunks.run(_SHARED, plan, trunks.load_trunks(options.trunk), chosen, path)
@@ -156,6 +177,7 @@ _BENCHMARKS = {
     "workers": workers,
     "convert": convert,
     "results": results,
+    "gpu": device,
     "live": waits,
     "memory": memory_of,
     "scale": scale,
@@ -180,10 +202,12 @@ def main() -> None:
     parser.add_argument("--part", action="append", help=f"for scale: {', '.join(scale_tables.PARTS)}; several")
     parser.add_argument("--budget", type=float, default=240, help="for scale: seconds in which tiles are computed")
     parser.add_argument("--side", type=int, default=100_000, help="for scale: of the slide, in px")
+    parser.add_argument("--tissue", type=int, default=8192, help="for gpu: side of the slide in px")
     parser.add_argument("--wells", type=int, default=384, help="for scale: of the plate")
     parser.add_argument("--tiles", type=int, default=5000, help="for scale --part overhead: at most")
     parser.add_argument("--quick", action="store_true", help="for trunks: few images and draws")
     parser.add_argument("--val", action="store_true", help="for trunks: the validation split, to choose by")
+    parser.add_argument("--mixed", action="store_true", help="for trunks: classes of two kinds that look different")
     parser.add_argument("--variants", action="store_true", help="for trunks: other ways to search with them too")
     options = parser.parse_args()
     options.trunk = options.trunk or ["bundled"]

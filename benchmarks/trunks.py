@@ -17,7 +17,7 @@ import numpy as np
 import safetensors.torch
 import torch
 
-from benchmarks.judges import Judge, Scene, Split, read_judges
+from benchmarks.judges import Judge, Scene, Split, read_judges, read_mixed
 from benchmarks.variants import Variant, fit_space, similarity_map
 from simsearch.core.feature_grid import from_level0, to_level0, working_downsampling
 from simsearch.core.intensity import IMAGE_PERCENTILES, Range, pool_range, rescale
@@ -51,11 +51,13 @@ class Plan:
     """Judged images of each search; 0 for all."""
     n_draws: int = 10
     """How often prototypes are drawn."""
+    is_mixed: bool = False
+    """Whether classes are of two kinds that look different."""
 
     @property
     def key(self) -> str:
         """Name the plan in results."""
-        return f"{self.split}-{self.n_images or 'all'}-{self.n_draws}"
+        return f"{self.split}-{'mixed' if self.is_mixed else self.n_images or 'all'}-{self.n_draws}"
 
 
 QUICK = Plan(n_images=12, n_draws=3)
@@ -64,7 +66,8 @@ QUICK = Plan(n_images=12, n_draws=3)
 def run(data: Path, plan: Plan, trunks: Mapping[str, bytes], variants: Sequence[Variant], results: Path) -> None:
     """Measure what has no line yet: all trunks on one judge before the next."""
     done = {_key(line) for line in read_results(results)}
-    for judge in read_judges(data, plan.split, plan.n_images):
+    judges = read_mixed(data, plan.split) if plan.is_mixed else read_judges(data, plan.split, plan.n_images)
+    for judge in judges:
         for name, blob in trunks.items():
             digest = hashlib.sha256(blob).hexdigest()[:12]
             line = {"plan": plan.key, "judge": judge.name, "trunk": name, "digest": digest}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from unittest.mock import patch
@@ -27,14 +28,17 @@ class Variant:
     is_centred: bool = True
     n_components: int = 0
     """Principal components that vectors are reduced to; 0 for all, without a rotation."""
-    is_whitened: bool = False
-    """Whether components are scaled to the same variance."""
+    whitening: float = 0.0
+    """How far components are scaled to the same variance: 0 not at all, 1 wholly."""
     width: float = 0.2
     """Of the Gaussian window, as a share of the patch."""
     finer: int = 0
     """How many levels finer than the working level features are computed; -1 for coarser."""
     combine: str = "max"
-    """max, mean or best3 of the prototypes, or direction: their mean, one block for each rotation."""
+    """max, mean or best3 of the prototypes, soft: between max and mean, by the logarithm of the mean exponential; or
+    direction: their mean, one block for each rotation."""
+    temperature: float = 0.1
+    """Of soft."""
 
     def __str__(self) -> str:
         default, layers = Variant(), "+".join(map(str, self.layers))
@@ -48,16 +52,21 @@ VARIANTS = (
     Variant(layers=(2, 3)),
     Variant(layers=(3,)),
     Variant(n_components=64),
-    Variant(n_components=64, is_whitened=True),
+    Variant(n_components=64, whitening=0.5),
+    Variant(n_components=64, whitening=1.0),
     Variant(width=0.15),
     Variant(width=0.3),
     Variant(finer=1),
     Variant(finer=-1),
     Variant(combine="mean"),
     Variant(combine="best3"),
+    Variant(combine="soft"),
     Variant(combine="direction"),
-    Variant(n_components=64, is_whitened=True, combine="direction"),
+    Variant(n_components=64, whitening=1.0, combine="direction"),
     Variant(n_components=64, combine="mean"),
+    Variant(n_components=64, whitening=0.5, combine="mean"),
+    Variant(n_components=64, whitening=1.0, combine="mean"),
+    Variant(width=0.15, combine="mean"),
     Variant(layers=(2, 3), combine="mean"),
 )
 
@@ -88,8 +97,8 @@ def fit_space(maps: Sequence[torch.Tensor], variant: Variant) -> Space:
     deviation = (sample - mean[:, None]).double()
     values, axes = torch.linalg.eigh(deviation @ deviation.T / deviation.shape[1])
     chosen = axes[:, -variant.n_components :].T
-    if variant.is_whitened:
-        chosen = chosen / values[-variant.n_components :, None].clamp_min(1e-4 * float(values.max())).sqrt()
+    scales = values[-variant.n_components :, None].clamp_min(1e-4 * float(values.max()))
+    chosen = chosen / scales ** (variant.whitening / 2)
     return Space(rows, centre, chosen.float())
 
 
@@ -103,6 +112,9 @@ def similarity_map(vectors: torch.Tensor, blocks: Sequence[torch.Tensor], varian
     by_prototype = found.unflatten(0, (-1, _TURNS)).amax(dim=1)
     if variant.combine == "mean":
         return by_prototype.mean(dim=0)
+    if variant.combine == "soft":
+        summed = (by_prototype / variant.temperature).logsumexp(dim=0)
+        return variant.temperature * (summed - math.log(len(by_prototype)))
     return by_prototype.topk(min(3, len(by_prototype)), dim=0).values.mean(dim=0)
 
 

@@ -69,7 +69,7 @@ def random_views(crops: torch.Tensor, side: int, generator: torch.Generator, *, 
     side : int
         Height and width of what it gives in pixels.
     generator : torch.Generator
-        Source of randomness, on the CPU: the same views on any device.
+        Source of randomness, on the CPU: the same views on any device but for noise in a fifth of them.
     erases : bool
         Whether a rectangle is erased in half of the views.
 
@@ -134,8 +134,15 @@ def _recoloured(views: torch.Tensor, generator: torch.Generator) -> torch.Tensor
     gain = torch.where(_chance(generator, views, 0.5), gain, gain[:, :1])
     offset, gamma = _uniform(generator, (n, 1, 1, 1), -0.15, 0.15), _uniform(generator, (n, 1, 1, 1), 0.7, 1.4)
     views = (views * gain + offset.to(device)).clamp(0, 1) ** gamma.to(device)
-    noise = torch.randn(views.shape, generator=generator) * _uniform(generator, (n, 1, 1, 1), 0.01, 0.06)
-    return torch.where(_chance(generator, views, 0.2), (views + noise.to(device)).clamp(0, 1), views)
+    noise = _noise(generator, views) * _uniform(generator, (n, 1, 1, 1), 0.01, 0.06).to(device)
+    return torch.where(_chance(generator, views, 0.2), (views + noise).clamp(0, 1), views)
+
+
+def _noise(generator: torch.Generator, like: torch.Tensor) -> torch.Tensor:
+    """Draw noise where the views are: on the CPU it would take longer than a GPU learns."""
+    seed = int(torch.randint(2**62, (), generator=generator))
+    there = torch.Generator(like.device).manual_seed(seed)
+    return torch.randn(like.shape, generator=there, device=like.device)
 
 
 def _erased(views: torch.Tensor, generator: torch.Generator) -> torch.Tensor:

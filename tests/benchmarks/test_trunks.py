@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ import torch
 
 from benchmarks import trunks
 from benchmarks.held_back import is_held_back, is_reported_on
-from benchmarks.judges import Judge, Scene, read_judges
+from benchmarks.judges import CELLS, Judge, Scene, _drawn_cells, read_judges, read_mixed
 from benchmarks.trunks import Plan, random_trunk, read_results
 from benchmarks.variants import VARIANTS, Variant, fit_space, similarity_map
 from simsearch.core.synthetic import NUCLEUS, cell_field
@@ -117,11 +117,24 @@ def test_a_prototype_is_found_where_it_was_taken_by_all_variants(variant: Varian
     assert divmod(peak, found.shape[1]) == (9, 4)
 
 
+@pytest.mark.parametrize("n", [1, 5])
+def test_a_soft_maximum_lies_between_the_mean_and_the_maximum(n: int) -> None:
+    generator = torch.Generator().manual_seed(4)
+    vectors, blocks = torch.rand(128, 9, 9, generator=generator) - 0.5, torch.rand(4 * n, 128, 3, 3) - 0.5
+    mean, highest = (similarity_map(vectors, list(blocks), Variant(combine=how)) for how in ("mean", "max"))
+    for temperature, end in ((1e-4, highest), (1e4, mean)):
+        found = similarity_map(vectors, list(blocks), Variant(combine="soft", temperature=temperature))
+        torch.testing.assert_close(found, end, atol=1e-2, rtol=0)
+    soft = similarity_map(vectors, list(blocks), Variant(combine="soft"))
+    assert (soft >= mean - 1e-5).all()
+    assert (soft <= highest + 1e-5).all()
+
+
 def test_whitened_components_have_unit_variance() -> None:
     mixed = torch.randn(384, 384, generator=torch.Generator().manual_seed(2))
     sources = torch.randn(384, 400 * 7, generator=torch.Generator().manual_seed(3))
     vectors = (mixed @ sources).view(384, 100, 28)
-    space = fit_space([vectors], Variant(n_components=8, is_whitened=True))
+    space = fit_space([vectors], Variant(n_components=8, whitening=1.0))
     deviation = space(vectors).flatten(1)[:, ::7]
     torch.testing.assert_close(deviation.square().mean(dim=1), torch.ones(8), rtol=1e-3, atol=1e-3)
 
@@ -131,6 +144,16 @@ def test_two_tenths_of_the_images_are_held_back_and_one_is_reported_on() -> None
     assert 0.17 < np.mean([is_held_back(name) for name in names]) < 0.24
     assert 0.08 < np.mean([is_reported_on(name) for name in names]) < 0.13
     assert all(is_held_back(name) for name in names if is_reported_on(name))
+
+
+def test_a_mixed_class_is_of_all_cells_but_one_kind() -> None:
+    mixed = list(read_mixed(Path(), "val"))
+    for judge, name in zip(mixed, CELLS, strict=True):
+        single = _drawn_cells(name)
+        assert judge.name == f"drawn cells: all but {name}"
+        for scene, other in zip(judge.judged, single.judged, strict=True):
+            assert np.array_equal(scene.centres, other.others)
+            assert np.array_equal(scene.others, other.centres)
 
 
 def test_judges_of_the_two_splits_share_no_judged_image(shared_data: Path) -> None:

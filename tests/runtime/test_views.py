@@ -28,6 +28,13 @@ if TYPE_CHECKING:
 WINDOW = Region(1, 10, 2, 8)
 
 
+@pytest.fixture(autouse=True)
+def no_gpu(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a machine with a GPU compute as others do, but in tests of the GPU itself."""
+    if "gpu" not in request.keywords:
+        monkeypatch.setattr(views, "pick_device", lambda: torch.device("cpu"))
+
+
 @pytest.fixture(scope="module")
 def trunk() -> Trunk:
     with torch.random.fork_rng():
