@@ -120,14 +120,14 @@ def _draw_blocks(
     train: list[Smear],
     ranges: list[tuple[float, float]],
     draw: int,
-) -> list[torch.Tensor]:
+) -> list[list[torch.Tensor]]:
     """Compute the blocks of prototypes drawn from those that lie wholly inside their images."""
     whole = [(smear, box) for smear in train for box in smear.boxes if box.class_name == class_name and is_whole(box)]
     downsampling = PATCHES[class_name] // extractor.patch_shape[0]
-    blocks: list[torch.Tensor] = []
+    blocks: list[list[torch.Tensor]] = []
     for smear, box in random.Random(draw).sample(whole, N_PROTOTYPES):
         y, x = from_level0(box.y, downsampling), from_level0(box.x, downsampling)
-        blocks += blocks_at(trunk, view(smear, ranges, downsampling), extractor, y, x)
+        blocks.append(blocks_at(trunk, view(smear, ranges, downsampling), extractor, y, x))
     return blocks
 
 

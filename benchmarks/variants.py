@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from unittest.mock import patch
@@ -11,7 +10,7 @@ import torch
 
 from simsearch.nn import similarity
 from simsearch.nn.features import gaussian
-from simsearch.nn.similarity import Query, make_query, prototype_maps
+from simsearch.nn.similarity import SOFTNESS, Query, make_query, prototype_maps, soft_maximum
 from simsearch.nn.trunk import LAYER_DIMS
 
 if TYPE_CHECKING:
@@ -34,11 +33,16 @@ class Variant:
     """Of the Gaussian window, as a share of the patch."""
     finer: int = 0
     """How many levels finer than the working level features are computed; -1 for coarser."""
-    combine: str = "max"
-    """max, mean or best3 of the prototypes, soft: between max and mean, by the logarithm of the mean exponential; or
-    direction: their mean, one block for each rotation."""
-    temperature: float = 0.1
+    combine: str = "soft"
+    """soft, max or mean of the prototypes, the mean of the best3, or direction: one block for each rotation, the mean
+    of theirs."""
+    temperature: float = SOFTNESS["soft"]
     """Of soft."""
+
+    @property
+    def softness(self) -> float:
+        """Temperature of the soft maximum over prototypes."""
+        return self.temperature if self.combine == "soft" else SOFTNESS[self.combine]
 
     def __str__(self) -> str:
         default, layers = Variant(), "+".join(map(str, self.layers))
@@ -48,6 +52,10 @@ class Variant:
 
 VARIANTS = (
     Variant(),
+    Variant(combine="max"),
+    Variant(combine="mean"),
+    Variant(combine="best3"),
+    Variant(combine="direction"),
     Variant(is_centred=False),
     Variant(layers=(2, 3)),
     Variant(layers=(3,)),
@@ -58,16 +66,6 @@ VARIANTS = (
     Variant(width=0.3),
     Variant(finer=1),
     Variant(finer=-1),
-    Variant(combine="mean"),
-    Variant(combine="best3"),
-    Variant(combine="soft"),
-    Variant(combine="direction"),
-    Variant(n_components=64, whitening=1.0, combine="direction"),
-    Variant(n_components=64, combine="mean"),
-    Variant(n_components=64, whitening=0.5, combine="mean"),
-    Variant(n_components=64, whitening=1.0, combine="mean"),
-    Variant(width=0.15, combine="mean"),
-    Variant(layers=(2, 3), combine="mean"),
 )
 
 
@@ -107,21 +105,19 @@ def similarity_map(vectors: torch.Tensor, blocks: Sequence[torch.Tensor], varian
     with patch.object(similarity, "gaussian", lambda shape: gaussian(shape, variant.width)):
         query = _query(blocks, variant)
         (found,) = prototype_maps(vectors, query)
-    if variant.combine in ("max", "direction"):
+    if variant.combine == "direction":
         return found.amax(dim=0)
     by_prototype = found.unflatten(0, (-1, _TURNS)).amax(dim=1)
-    if variant.combine == "mean":
-        return by_prototype.mean(dim=0)
-    if variant.combine == "soft":
-        summed = (by_prototype / variant.temperature).logsumexp(dim=0)
-        return variant.temperature * (summed - math.log(len(by_prototype)))
+    if variant.combine in SOFTNESS:
+        return soft_maximum(by_prototype, variant.softness)
     return by_prototype.topk(min(3, len(by_prototype)), dim=0).values.mean(dim=0)
 
 
 def _query(blocks: Sequence[torch.Tensor], variant: Variant) -> Query:
     centre = torch.zeros(len(blocks[0]))
-    query = make_query([blocks], centre)
+    turned = [blocks[first : first + _TURNS] for first in range(0, len(blocks), _TURNS)]
+    query = make_query([turned], centre)
     if variant.combine != "direction":
         return query
     unit = query.blocks[0][0].unflatten(0, (-1, _TURNS))  # the patches of all judges are square
-    return make_query([list(unit.mean(dim=0))], centre)
+    return make_query([[list(unit.mean(dim=0))]], centre)

@@ -130,6 +130,13 @@ def measure(
     show_default=True,
     help="How images are compared with prototypes; patchwise is the paper's, and slow.",
 )
+@click.option(
+    "--combine",
+    type=click.Choice(["soft", "max", "mean"]),
+    default="soft",
+    show_default=True,
+    help="Prototypes of a class: max is the most similar one alone, as in the paper, mean all alike; soft lies between.",
+)
 @trunk_option
 @click.option("--channels", callback=split, help="Names or numbers of the channels to look at, with commas.")
 @click.option("--measure", "measurement", type=FILE, help="Intensity ranges from `simsearch measure --out`.")

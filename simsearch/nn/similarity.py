@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -9,11 +10,15 @@ import safetensors.torch
 import torch
 from torch.nn import functional
 
-from simsearch.errors import ShapeError
+from simsearch.errors import ConfigError, ShapeError
 from simsearch.nn.features import gaussian
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+
+SOFTNESS = {"soft": 0.1, "max": 0.0, "mean": math.inf}
+"""Ways to combine the similarities to the prototypes of a class, as temperatures of `soft_maximum`. The paper's is max;
+soft was measured to be better for classes that look alike and no worse for others (benchmarks/RESULTS.md)."""
 
 _EPSILON = 1e-12
 
@@ -25,7 +30,11 @@ class Query:
     centre: torch.Tensor
     """(D,) vector that is subtracted from an image's vectors; zeros where nothing is."""
     blocks: tuple[tuple[torch.Tensor, ...], ...]
-    """For each class, (P, D, kh, kw) blocks of unit weighted length; one tensor for each shape of block."""
+    """For each class, (B, D, kh, kw) blocks of unit weighted length; one tensor for each shape of block."""
+    owners: tuple[torch.Tensor, ...]
+    """For each class, (B,) which of its prototypes the blocks are rotations of, in the order of `blocks`."""
+    softness: float
+    """Temperature of the soft maximum over the prototypes of a class."""
 
     @property
     def margin(self) -> int:
@@ -33,26 +42,46 @@ class Query:
         return max(max(group.shape[-2:]) for class_blocks in self.blocks for group in class_blocks) // 2
 
 
-def make_query(blocks: Sequence[Sequence[torch.Tensor]], centre: torch.Tensor) -> Query:
+def softness_of(combine: str) -> float:
+    """Return the temperature of a way to combine.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such way.
+    """
+    if combine not in SOFTNESS:
+        raise ConfigError(f"expected a way to combine prototypes among {', '.join(SOFTNESS)}, got {combine!r}")
+    return SOFTNESS[combine]
+
+
+def make_query(
+    blocks: Sequence[Sequence[Sequence[torch.Tensor]]], centre: torch.Tensor, softness: float = SOFTNESS["soft"]
+) -> Query:
     """Make a query of prototypes' blocks.
 
     Parameters
     ----------
-    blocks : for each class a sequence of (D, kh, kw) tensors
-        Blocks of its prototypes, rotations included; sides are odd.
+    blocks : for each class and each of its prototypes a sequence of (D, kh, kw) tensors
+        The prototype's rotations; sides are odd.
     centre : (D,) tensor
         Mean vector of the images, or zeros.
+    softness : float
+        How prototypes of a class are combined: one of `SOFTNESS`, or another temperature.
     """
-    groups = []
-    for class_blocks in blocks:
-        shapes = sorted({tuple(block.shape[1:]) for block in class_blocks})
-        stacks = [torch.stack([block for block in class_blocks if block.shape[1:] == shape]) for shape in shapes]
+    groups, owners = [], []
+    for prototypes in blocks:
+        owned = [(index, block) for index, turned in enumerate(prototypes) for block in turned]
+        owned.sort(key=lambda pair: pair[1].shape[1:])
+        shapes = dict.fromkeys(block.shape[1:] for _, block in owned)
+        stacks = [torch.stack([block for _, block in owned if block.shape[1:] == shape]) for shape in shapes]
         groups.append(tuple(_unit(stack - centre[:, None, None]) for stack in stacks))
-    return Query(centre, tuple(groups))
+        owners.append(torch.tensor([index for index, _ in owned]))
+    return Query(centre, tuple(groups), tuple(owners), softness)
 
 
 def prototype_maps(vectors: torch.Tensor, query: Query) -> tuple[torch.Tensor, ...]:
-    """Find how similar each position is to each prototype.
+    """Find how similar each position is to each rotation of each prototype.
 
     Parameters
     ----------
@@ -63,7 +92,7 @@ def prototype_maps(vectors: torch.Tensor, query: Query) -> tuple[torch.Tensor, .
 
     Returns
     -------
-    for each class, (P, H, W) tensor
+    for each class, (B, H, W) tensor
         Weighted cosine in [-1, 1] of the vectors around a position with a prototype's block: both are seen as one
         long vector, in which each position counts by a Gaussian window. Zero vectors are similar to nothing: 0.
 
@@ -83,9 +112,48 @@ def prototype_maps(vectors: torch.Tensor, query: Query) -> tuple[torch.Tensor, .
     )
 
 
-def similarity_maps(maps: Sequence[torch.Tensor]) -> torch.Tensor:
-    """Return the (classes, H, W) similarity to the most similar prototype of each class, of `prototype_maps`."""
-    return torch.stack([class_maps.amax(dim=0) for class_maps in maps])
+def similarity_maps(maps: Sequence[torch.Tensor], query: Query) -> torch.Tensor:
+    """Combine `prototype_maps` into the (classes, H, W) similarity to each class.
+
+    A prototype is as similar as its most similar rotation (section 2.3.1), a class as the soft maximum over its
+    prototypes.
+    """
+    return torch.stack(
+        [
+            soft_maximum(
+                torch.stack([class_maps[owners == index].amax(dim=0) for index in range(int(owners.max()) + 1)]),
+                query.softness,
+            )
+            for class_maps, owners in zip(maps, query.owners, strict=True)
+        ]
+    )
+
+
+def soft_maximum(values: torch.Tensor, softness: float) -> torch.Tensor:
+    """Return a value between the mean and the maximum: the logarithm of the mean exponential.
+
+    Parameters
+    ----------
+    values : (N, ...) tensor
+        What to combine.
+    softness : float
+        Temperature: 0 gives the maximum, infinity the mean.
+
+    Returns
+    -------
+    (...) tensor
+
+    Examples
+    --------
+    >>> values = torch.tensor([0.2, 0.6])
+    >>> [round(soft_maximum(values, softness).item(), 2) for softness in (0.0, 0.1, math.inf)]
+    [0.6, 0.53, 0.4]
+    """
+    if softness == 0:
+        return values.amax(dim=0)
+    if math.isinf(softness):
+        return values.mean(dim=0)
+    return softness * ((values / softness).logsumexp(dim=0) - math.log(len(values)))
 
 
 def mean_similarity(maps: Sequence[torch.Tensor]) -> torch.Tensor:
@@ -105,21 +173,21 @@ def mean_vector(sums: Iterable[tuple[torch.Tensor, int]]) -> torch.Tensor:
 
 def query_to_bytes(query: Query) -> bytes:
     """Serialise a query as safetensors."""
-    tensors = {"centre": query.centre.contiguous()}
-    for c, class_blocks in enumerate(query.blocks):
+    tensors = {"centre": query.centre.contiguous(), "softness": torch.tensor(query.softness, dtype=torch.float64)}
+    for c, (class_blocks, owners) in enumerate(zip(query.blocks, query.owners, strict=True)):
         tensors |= {f"{c:03d}/{g:03d}": group.contiguous() for g, group in enumerate(class_blocks)}
+        tensors[f"{c:03d}/owners"] = owners
     return safetensors.torch.save(tensors)
 
 
 def query_from_bytes(blob: bytes) -> Query:
     """Undo `query_to_bytes`."""
     tensors = safetensors.torch.load(blob)
-    centre = tensors.pop("centre")
+    centre, softness = tensors.pop("centre"), tensors.pop("softness").item()
     n_classes = 1 + max(int(key.split("/")[0]) for key in tensors)
-    return Query(
-        centre,
-        tuple(tuple(tensors[key] for key in sorted(tensors) if int(key.split("/")[0]) == c) for c in range(n_classes)),
-    )
+    owners = tuple(tensors.pop(f"{c:03d}/owners") for c in range(n_classes))
+    blocks = (tuple(tensors[key] for key in sorted(tensors) if int(key.split("/")[0]) == c) for c in range(n_classes))
+    return Query(centre, tuple(blocks), owners, softness)
 
 
 def _unit(blocks: torch.Tensor) -> torch.Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache, wraps
 from threading import RLock
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
@@ -57,4 +58,4 @@ def query_on_worker(digest: str) -> Query:
     """Return the broadcast query of a digest on this worker's device."""
     query, device = query_from_bytes(fetch(digest)), pick_device()
     blocks = tuple(tuple(group.to(device) for group in class_blocks) for class_blocks in query.blocks)
-    return Query(query.centre.to(device), blocks)
+    return replace(query, centre=query.centre.to(device), blocks=blocks)

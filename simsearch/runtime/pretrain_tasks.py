@@ -136,7 +136,7 @@ def _average_precision(trunk: Trunk, judged: Judged, images: Sequence[Annotated]
     blocks = []
     for index, box in judged.prototypes:
         y, x = _centre(judged.views[index], box)
-        blocks += blocks_at(trunk, images[index].pixels, extractor, y, x)
+        blocks.append(blocks_at(trunk, images[index].pixels, extractor, y, x))
     return average_precision(find_like(maps, blocks, extractor), images, _DISTANCE * extractor.patch_shape[1])
 
 

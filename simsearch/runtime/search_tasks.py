@@ -164,7 +164,12 @@ def search_tile(task: SearchTask) -> NDArray[np.float64]:
     (N, 4) array
         Index of the class, y and x in grid steps from the image's first pixel, similarity.
     """
-    maps = framed_maps(_trunk(task.view), task.view, task.window, lambda found: similarity_maps(_compared(task, found)))
+    query = query_on_worker(task.query)
+
+    def similarity(found: torch.Tensor) -> torch.Tensor:
+        return similarity_maps(prototype_maps(found, query), query)
+
+    maps = framed_maps(_trunk(task.view), task.view, task.window, similarity)
     if task.map_path is not None:
         core = slice(task.view.peak_radius, -task.view.peak_radius)
         write_region(task.map_path, 0, task.window, maps[:, core, core])
@@ -180,20 +185,17 @@ def find_candidates(task: SearchTask) -> tuple[NDArray[np.float64], NDArray[np.f
         Index of the class, y and x in grid steps from the image's first pixel, similarity. Highest and lowest are the
         local maxima and minima of the mean similarity to all prototypes; they have no class, and index 0.
     """
+    query = query_on_worker(task.query)
 
     def similarity_and_mean(found: torch.Tensor) -> torch.Tensor:
-        maps = _compared(task, found)
-        return torch.cat([similarity_maps(maps), mean_similarity(maps)[None]])
+        maps = prototype_maps(found, query)
+        return torch.cat([similarity_maps(maps, query), mean_similarity(maps)[None]])
 
     *maps, mean = framed_maps(_trunk(task.view), task.view, task.window, similarity_and_mean)
     highest = peak_table(mean[None], task.view, task.window, -np.inf)
     lowest = peak_table(np.where(np.isfinite(mean), -mean, mean)[None], task.view, task.window, -np.inf)
     lowest[:, 3] *= -1
     return peak_table(np.stack(maps), task.view, task.window, task.floor), highest, lowest
-
-
-def _compared(task: SearchTask, found: torch.Tensor) -> tuple[torch.Tensor, ...]:
-    return prototype_maps(found, query_on_worker(task.query))
 
 
 def _trunk(view: View) -> Trunk:

@@ -12,7 +12,7 @@ from simsearch.core.metrics import match, precision_recall
 from simsearch.core.peaks import find_peaks
 from simsearch.core.tiles import Region, pad_to
 from simsearch.nn.extractor import Extractor, needed_region, prototype_blocks, prototype_region, vectors
-from simsearch.nn.similarity import make_query, prototype_maps, similarity_maps
+from simsearch.nn.similarity import SOFTNESS, make_query, prototype_maps, similarity_maps
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,9 +65,12 @@ def blocks_at(
 
 
 def find_like(
-    maps: Sequence[torch.Tensor], blocks: Sequence[torch.Tensor], extractor: Extractor
+    maps: Sequence[torch.Tensor],
+    blocks: Sequence[Sequence[torch.Tensor]],
+    extractor: Extractor,
+    softness: float = SOFTNESS["soft"],
 ) -> list[NDArray[np.float64]]:
-    """Search feature maps for what looks like the prototypes of one class.
+    """Search feature maps for what looks like the prototypes of one class, each given by its rotations' blocks.
 
     Returns
     -------
@@ -75,7 +78,7 @@ def find_like(
         For each map y and x in pixels of its image, and similarity.
     """
     centre = torch.stack([m.mean(dim=(1, 2)) for m in maps]).mean(dim=0)
-    query = make_query([list(blocks)], centre if extractor.is_centred else torch.zeros_like(centre))
+    query = make_query([blocks], centre if extractor.is_centred else torch.zeros_like(centre), softness)
     return [_peaks(m, query, extractor) for m in maps]
 
 
@@ -96,6 +99,6 @@ def _padded(trunk: Trunk, pixels: NDArray[np.float32], region: Region) -> torch.
 
 def _peaks(maps: torch.Tensor, query: Query, extractor: Extractor) -> NDArray[np.float64]:
     radius = max(1, round(min(extractor.patch_shape) / 2 / extractor.grid.stride))
-    similarity = similarity_maps(prototype_maps(maps, query))[0].float().cpu().numpy()
+    similarity = similarity_maps(prototype_maps(maps, query), query)[0].float().cpu().numpy()
     peaks = find_peaks(np.pad(similarity, radius, constant_values=-np.inf), radius, floor=-1.0)
     return peaks * (extractor.grid.stride, extractor.grid.stride, 1.0)

@@ -25,7 +25,7 @@ from simsearch.curation.state import BACKGROUND
 from simsearch.curation.suggestions import background_patches, marked_patches
 from simsearch.io.feature_store import read_features
 from simsearch.nn.device import pick_device
-from simsearch.nn.similarity import make_query
+from simsearch.nn.similarity import make_query, soft_maximum
 from simsearch.nn.spectra import Spectra, make_kernels
 from simsearch.nn.trunk_file import read_trunk
 from simsearch.runtime.events import Observer, StepEnded, StepStarted, TaskDone, ignore
@@ -201,7 +201,8 @@ class LiveSearch:
             wanted[box.class_name].append((_place(box), shape))
         self._compare(sight, group, [box for box in group.boxes if (_place(box), shape) not in self._kept], observe)
         self._forget({key for keys in wanted.values() for key in keys})
-        self._classes = {tuple(keys): self._class_of(tuple(keys), views) for keys in wanted.values()}
+        softness = sight.setting.softness
+        self._classes = {tuple(keys): self._class_of(tuple(keys), views, softness) for keys in wanted.values()}
         classes = {name: self._classes[tuple(keys)] for name, keys in wanted.items()}
         everything = [self._kept[key] for keys in wanted.values() for key in keys]
         n = sum(each.n_rotations for each in everything)
@@ -246,7 +247,7 @@ class LiveSearch:
     def _maps_of(self, blocks: Sequence[torch.Tensor], sight: _Sight) -> _Maps:
         """Compare all images with the rotations of a prototype."""
         margin = sight.views[0].kept_margin
-        query = make_query([blocks], sight.centre).blocks[0]
+        query = make_query([[blocks]], sight.centre).blocks[0]
         kernels = list(self._threads.map(lambda group: make_kernels(group, margin), query))
 
         def compare(spectra: Spectra) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -257,13 +258,14 @@ class LiveSearch:
         found = list(self._threads.map(compare, sight.spectra))
         return _Maps([best for best, _ in found], [total for _, total in found], len(blocks))
 
-    def _class_of(self, keys: tuple[_Key, ...], views: Sequence[View]) -> _Class:
+    def _class_of(self, keys: tuple[_Key, ...], views: Sequence[View], softness: float) -> _Class:
         """Merge the maps of prototypes of a class and find its peaks, or take what was found for the same before."""
         if keys in self._classes:
             return self._classes[keys]
 
         def merge(index: int) -> tuple[SimilarityMap, NDArray[np.float64]]:
-            values = np.max([self._kept[key].best[index] for key in keys], axis=0)
+            of_each = torch.from_numpy(np.stack([self._kept[key].best[index] for key in keys]))
+            values = soft_maximum(of_each, softness).numpy()
             return _map(values, views[index]), _level0_peaks(values, views[index], 0.0)
 
         merged = list(self._threads.map(merge, range(len(views))))

@@ -15,7 +15,7 @@ from simsearch.errors import AnnotationError, SourceError
 from simsearch.io.feature_store import has_features
 from simsearch.io.scaled import scaled
 from simsearch.nn.extractor import Extractor, make_extractor
-from simsearch.nn.similarity import Query, make_query, mean_vector
+from simsearch.nn.similarity import SOFTNESS, Query, make_query, mean_vector
 from simsearch.runtime.search_tasks import PrototypeTask, VectorTask, compute_blocks, sum_vectors
 from simsearch.runtime.submit import run_tasks
 from simsearch.runtime.views import View
@@ -73,6 +73,8 @@ class Setting:
     """Digest of the broadcast trunk."""
     floor: float
     """Peaks of lower similarity are not kept."""
+    softness: float = SOFTNESS["soft"]
+    """How similarities to the prototypes of a class are combined: the temperature of a soft maximum."""
     tile: int | None = None
     """Grid positions along a side of a tile."""
     maps: Path | None = None
@@ -172,7 +174,7 @@ def find_query(
         If no prototype of a class is left.
     """
     blocks = _prototype_blocks(client, drawn_on, group, setting, observe)
-    return make_query(blocks, find_centre(client, sampled, group, setting, observe))
+    return make_query(blocks, find_centre(client, sampled, group, setting, observe), setting.softness)
 
 
 def _features_of(extractor: Extractor) -> dict[str, Any]:
@@ -185,8 +187,8 @@ def _features_of(extractor: Extractor) -> dict[str, Any]:
 
 def _prototype_blocks(
     client: Client, images: ImageSet, group: Group, setting: Setting, observe: Observer
-) -> list[list[torch.Tensor]]:
-    """Return for each class the blocks of its prototypes, in the order of their boxes."""
+) -> list[list[list[torch.Tensor]]]:
+    """Return for each class and each of its prototypes the blocks, in the order of their boxes."""
     tasks = [
         prototype_task(view_of(images[box.image], group, setting), index, box, setting)
         for index, box in enumerate(group.boxes)
@@ -196,9 +198,9 @@ def _prototype_blocks(
     outcomes = run_tasks(client, compute_blocks, tasks, step="prototypes", observe=observe)
     for task, turned in images.results(outcomes, image_name):
         found[task.index] = [torch.from_numpy(block) for block in turned]
-    blocks: dict[str, list[torch.Tensor]] = {name: [] for name in group.classes}
+    blocks: dict[str, list[list[torch.Tensor]]] = {name: [] for name in group.classes}
     for index in sorted(found):
-        blocks[group.boxes[index].class_name] += found[index]
+        blocks[group.boxes[index].class_name].append(found[index])
     for name, class_blocks in blocks.items():
         if not class_blocks:
             raise AnnotationError(f"class {name}: expected a prototype in an image that can be read, got none")

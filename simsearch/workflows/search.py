@@ -14,6 +14,7 @@ from simsearch.io.overlay import Drawing, Mark
 from simsearch.io.peak_table import write_peaks
 from simsearch.io.writing import store_errors
 from simsearch.nn.extractor import make_extractor
+from simsearch.nn.similarity import softness_of
 from simsearch.nn.trunk_file import read_trunk, trunk_label
 from simsearch.runtime.events import Observer, ignore
 from simsearch.runtime.overlay_tasks import OverlayTask, draw
@@ -49,6 +50,8 @@ class SearchOptions:
     """Names of the channels to look at; all of them by default."""
     measurement: Path | None = None
     """JSON of `simsearch measure` with the intensity ranges; by default they are measured at the searched scale."""
+    combine: str = "soft"
+    """How similarities to the prototypes of a class are combined: one of `simsearch.nn.similarity.SOFTNESS`."""
     floor: float = 0.0
     """Peaks of lower similarity are not kept."""
     tile: int | None = None
@@ -129,7 +132,7 @@ def search(
     groups = group_boxes(drawn)
     for group in groups:
         make_extractor(options.method, group.working_shape)  # refuses what cannot be searched before anything is done
-    trunk = read_trunk(options.trunk)
+    softness, trunk = softness_of(options.combine), read_trunk(options.trunk)
     _prepare(folder, overwrite=options.overwrite)
     setting = Setting(
         method=options.method,
@@ -137,6 +140,7 @@ def search(
         ranges=_ranges(client, images, groups, options, folder, timings),
         trunk=broadcast(client, trunk),
         floor=options.floor,
+        softness=softness,
         tile=options.tile,
         maps=folder / "similarity" if options.save_maps else None,
     )

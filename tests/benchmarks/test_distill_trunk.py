@@ -13,7 +13,7 @@ HEIGHT, WIDTH = 300, 400
 
 @pytest.fixture(scope="module")
 def ramp() -> Pool:
-    """An image whose red tells the row and whose green tells the column: interpolation gives them back."""
+    """Make an image whose red tells the row and whose green the column: interpolation gives them back."""
     rows, columns = np.mgrid[:HEIGHT, :WIDTH]
     image = np.stack([rows * 0.5, columns * 0.5, np.full_like(rows, 7)], axis=-1)
     return make_pool({"photo": [image.astype(np.uint8)]}, torch.device("cpu"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -20,7 +21,6 @@ from simsearch.nn.similarity import make_query, prototype_maps, similarity_maps
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 PLAN = Plan(split="val", n_draws=2)
 
@@ -101,8 +101,9 @@ def test_the_default_variant_is_what_simsearch_does() -> None:
     space = fit_space(maps, Variant())
     found = similarity_map(space(maps[0]), [space(block) for block in blocks], Variant())
     dim = make_extractor("template", (48, 48)).dim
-    query = make_query([[block[:dim] for block in blocks]], maps[0][:dim].flatten(1)[:, ::7].mean(dim=1))
-    torch.testing.assert_close(found, similarity_maps(prototype_maps(maps[0][:dim], query))[0])
+    turned = [[block[:dim] for block in blocks[first : first + 4]] for first in (0, 4)]
+    query = make_query([turned], maps[0][:dim].flatten(1)[:, ::7].mean(dim=1))
+    torch.testing.assert_close(found, similarity_maps(prototype_maps(maps[0][:dim], query), query)[0])
 
 
 @pytest.mark.parametrize("variant", VARIANTS, ids=str)
@@ -125,7 +126,7 @@ def test_a_soft_maximum_lies_between_the_mean_and_the_maximum(n: int) -> None:
     for temperature, end in ((1e-4, highest), (1e4, mean)):
         found = similarity_map(vectors, list(blocks), Variant(combine="soft", temperature=temperature))
         torch.testing.assert_close(found, end, atol=1e-2, rtol=0)
-    soft = similarity_map(vectors, list(blocks), Variant(combine="soft"))
+    soft = similarity_map(vectors, list(blocks), Variant())
     assert (soft >= mean - 1e-5).all()
     assert (soft <= highest + 1e-5).all()
 

@@ -5,10 +5,10 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from simsearch.errors import ShapeError
+from simsearch.errors import ConfigError, ShapeError
 from simsearch.nn.features import gaussian
 from simsearch.nn.similarity import (
-    Query,
+    SOFTNESS,
     make_query,
     mean_similarity,
     mean_vector,
@@ -16,6 +16,8 @@ from simsearch.nn.similarity import (
     query_from_bytes,
     query_to_bytes,
     similarity_maps,
+    soft_maximum,
+    softness_of,
 )
 
 D = 6
@@ -62,7 +64,7 @@ def test_similarity_equals_the_loop_written_weighted_cosine(is_centred: bool) ->
     ]
     vectors = drawn(D, 17, 15) + 1
     centre = vectors.mean(dim=(1, 2)) if is_centred else torch.zeros(D)
-    query = make_query(blocks, centre)
+    query = make_query([[[block] for block in class_blocks] for class_blocks in blocks], centre, 0.0)
     assert query.margin == 3
     expected = prototype_oracle(
         vectors.double().numpy(),
@@ -74,7 +76,7 @@ def test_similarity_equals_the_loop_written_weighted_cosine(is_centred: bool) ->
     for found, wanted in zip(maps, expected, strict=True):
         np.testing.assert_allclose(found.numpy(), wanted, atol=1e-5)
     highest = np.stack([wanted.max(axis=0) for wanted in expected])
-    np.testing.assert_allclose(similarity_maps(maps).numpy(), highest, atol=1e-5)
+    np.testing.assert_allclose(similarity_maps(maps, query).numpy(), highest, atol=1e-5)
     np.testing.assert_allclose(mean_similarity(maps).numpy(), paper_sum(expected) / 6, atol=1e-5)
 
 
@@ -96,28 +98,66 @@ def test_the_mean_similarity_puts_positions_in_the_papers_order() -> None:
     assert of_classes.flatten().argsort().tolist() != order.tolist()
 
 
+@pytest.mark.parametrize("combine", SOFTNESS)
+def test_rotations_count_by_the_best_and_prototypes_together(combine: str) -> None:
+    vectors, centre = drawn(D, 15, 15), torch.zeros(D)
+    prototypes = [[drawn(D, 3, 5, seed=1), drawn(D, 5, 3, seed=2)], [drawn(D, 3, 5, seed=3)], [drawn(D, 5, 5, seed=4)]]
+    query = make_query([prototypes], centre, softness_of(combine))
+    best = []
+    for turned in prototypes:
+        alone = make_query([[turned]], centre, 0.0)
+        grown = torch.nn.functional.pad(vectors, (alone.margin - query.margin,) * 4)
+        best.append(similarity_maps(prototype_maps(grown, alone), alone)[0].double().numpy())
+    exponentials = [np.exp(values / 0.1) for values in best]
+    expected = {
+        "max": np.max(best, axis=0),
+        "mean": np.mean(best, axis=0),
+        "soft": 0.1 * np.log(np.mean(exponentials, axis=0)),
+    }
+    (found,) = similarity_maps(prototype_maps(vectors, query), query)
+    np.testing.assert_allclose(found.numpy(), expected[combine], atol=1e-5)
+
+
+def test_one_prototype_is_the_same_however_it_is_combined() -> None:
+    values = drawn(1, 4, 5)
+    for softness in SOFTNESS.values():
+        torch.testing.assert_close(soft_maximum(values, softness), values[0])
+
+
+def test_a_prototype_more_that_is_like_nothing_costs_a_soft_maximum_little_and_a_mean_much() -> None:
+    alike, other = torch.tensor([0.9, 0.9]), torch.tensor([0.9, 0.9, 0.1])
+    soft, mean = SOFTNESS["soft"], SOFTNESS["mean"]
+    assert soft_maximum(alike, soft) - soft_maximum(other, soft) < 0.05
+    assert soft_maximum(alike, mean) - soft_maximum(other, mean) > 0.2
+
+
+def test_an_unknown_way_to_combine_is_refused() -> None:
+    with pytest.raises(ConfigError, match="among soft, max, mean, got 'median'"):
+        softness_of("median")
+
+
 @pytest.mark.parametrize("shape", [(1, 1), (3, 3), (3, 7)])
 def test_a_prototype_is_similar_to_itself_and_to_nothing_more(shape: tuple[int, int]) -> None:
     vectors, margin = drawn(D, 21, 21), max(shape) // 2
     h, w = shape
     block = vectors[:, 10 - h // 2 : 11 + h // 2, 8 - w // 2 : 9 + w // 2]
-    query = make_query([[block]], vectors.mean(dim=(1, 2)))
-    (similarity,) = similarity_maps(prototype_maps(vectors, query))
+    query = make_query([[[block]]], vectors.mean(dim=(1, 2)))
+    (similarity,) = similarity_maps(prototype_maps(vectors, query), query)
     assert similarity[10 - margin, 8 - margin].item() == pytest.approx(1, abs=1e-6)
     assert similarity.max() == similarity[10 - margin, 8 - margin]
 
 
 def test_brighter_and_dimmer_copies_are_as_similar() -> None:
     block = drawn(D, 3, 3)
-    query = make_query([[block]], torch.zeros(D))
-    torch.testing.assert_close(similarity_maps(prototype_maps(block * 7, query)), torch.ones(1, 1, 1))
-    torch.testing.assert_close(similarity_maps(prototype_maps(-block, query)), -torch.ones(1, 1, 1))
+    query = make_query([[[block]]], torch.zeros(D))
+    torch.testing.assert_close(similarity_maps(prototype_maps(block * 7, query), query), torch.ones(1, 1, 1))
+    torch.testing.assert_close(similarity_maps(prototype_maps(-block, query), query), -torch.ones(1, 1, 1))
 
 
 def test_zero_vectors_are_similar_to_nothing() -> None:
-    query = make_query([[drawn(D, 3, 3)], [torch.zeros(D, 1, 1)]], torch.zeros(D))
+    query = make_query([[[drawn(D, 3, 3)]], [[torch.zeros(D, 1, 1)]]], torch.zeros(D))
     vectors = torch.cat([torch.zeros(D, 5, 5), drawn(D, 5, 5)], dim=2)
-    maps = similarity_maps(prototype_maps(vectors, query))
+    maps = similarity_maps(prototype_maps(vectors, query), query)
     assert maps.isfinite().all()
     assert (maps[0, :, :3] == 0).all()
     assert (maps[1] == 0).all()
@@ -125,27 +165,30 @@ def test_zero_vectors_are_similar_to_nothing() -> None:
 
 def test_vectors_of_another_length_are_refused() -> None:
     with pytest.raises(ShapeError, match=f"length {D} with a margin of 1"):
-        prototype_maps(drawn(D + 1, 9, 9), make_query([[drawn(D, 3, 3)]], torch.zeros(D)))
+        prototype_maps(drawn(D + 1, 9, 9), make_query([[[drawn(D, 3, 3)]]], torch.zeros(D)))
 
 
 def test_vectors_that_are_all_margin_are_refused() -> None:
     with pytest.raises(ShapeError, match="margin of 2"):
-        prototype_maps(drawn(D, 4, 9), make_query([[drawn(D, 5, 5)]], torch.zeros(D)))
+        prototype_maps(drawn(D, 4, 9), make_query([[[drawn(D, 5, 5)]]], torch.zeros(D)))
 
 
-def test_a_query_survives_as_bytes() -> None:
-    blocks = [[drawn(D, 3, 5, seed=c), drawn(D, 5, 3, seed=c), drawn(D, 3, 5, seed=-c)] for c in range(12)]
-    query = make_query(blocks, drawn(D))
+@pytest.mark.parametrize("softness", SOFTNESS.values())
+def test_a_query_survives_as_bytes(softness: float) -> None:
+    blocks = [[[drawn(D, 3, 5, seed=c), drawn(D, 5, 3, seed=c)], [drawn(D, 3, 5, seed=-c)]] for c in range(12)]
+    query = make_query(blocks, drawn(D), softness)
     again = query_from_bytes(query_to_bytes(query))
     assert torch.equal(again.centre, query.centre)
     assert [len(groups) for groups in again.blocks] == [2] * 12
     for got, expected in zip(again.blocks, query.blocks, strict=True):
         assert all(torch.equal(a, b) for a, b in zip(got, expected, strict=True))
+    assert [owners.tolist() for owners in again.owners] == [[0, 1, 0]] * 12
+    assert again.softness == softness
     assert query_to_bytes(again) == query_to_bytes(query)
 
 
 def test_the_margin_is_that_of_the_largest_block() -> None:
-    query = Query(torch.zeros(D), ((torch.zeros(1, D, 3, 9),), (torch.zeros(1, D, 5, 5),)))
+    query = make_query([[[torch.zeros(D, 3, 9)]], [[torch.zeros(D, 5, 5)]]], torch.zeros(D))
     assert query.margin == 4
 
 

@@ -20,7 +20,7 @@ def test_spectra_give_what_the_direct_comparison_gives(shape: tuple[int, int], b
     vectors = torch.rand(D, shape[0] + 2 * margin, shape[1] + 2 * margin, generator=rng)
     centre = vectors.mean(dim=(1, 2))
     blocks = [torch.rand(D, *block, generator=rng) for _ in range(3)]
-    query = make_query([blocks], centre)
+    query = make_query([[blocks]], centre)
     expected = prototype_maps(vectors, query)[0]
     found = Spectra(vectors, centre, margin).compare(make_kernels(query.blocks[0][0], margin))
     assert found.shape == expected.shape == (3, *shape)

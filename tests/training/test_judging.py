@@ -28,7 +28,7 @@ def test_what_looks_like_the_prototype_is_found_first() -> None:
     with torch.inference_mode():
         maps = [feature_map(trunk, annotated.pixels, extractor)]
         blocks = blocks_at(trunk, annotated.pixels, extractor, *SPOTS[0])
-        (found,) = find_like(maps, blocks, extractor)
+        (found,) = find_like(maps, [blocks], extractor)
     assert len(blocks) == 4
     best = found[np.argsort(-found[:, 2])][:3]
     assert sorted(map(tuple, best[:, :2].round(-1))) == sorted((round(y, -1), round(x, -1)) for y, x in SPOTS)

@@ -308,6 +308,26 @@ def test_the_overlay_shows_the_image_and_a_legend(bench: Bench) -> None:
     assert (0xE6, 0x9F, 0x00) in colors  # of the first class
 
 
+def test_prototypes_of_a_class_are_combined_as_asked_for(client: Client, bench: Bench, tmp_path: Path) -> None:
+    """The most similar prototype alone, as in the paper, gives more than all together; what was done is recorded."""
+    rows = [("scene", "F", *place, 48, 48) for place in bench.places[:3]]
+    boxes, highest = save_boxes(tmp_path / "boxes.csv", rows), {}
+    for combine in ("mean", "soft", "max"):
+        folder, options = tmp_path / combine, SearchOptions(combine=combine, save_maps=False)
+        search(client, ImageSet([bench.image]), boxes, folder, options)
+        found = read_peaks(folder)
+        assert max(distances(most_similar(found, len(bench.places)), bench.places)) < 3
+        assert json.loads((folder / "run.json").read_text())["options"]["combine"] == combine
+        highest[combine] = found[0]["similarity"]
+    assert highest["mean"] < highest["soft"] < highest["max"] == pytest.approx(1, abs=0.05)
+
+
+def test_an_unknown_way_to_combine_leaves_no_folder(client: Client, bench: Bench, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="among soft, max, mean, got 'sum'"):
+        search(client, ImageSet([bench.image]), bench.boxes, tmp_path / "out", SearchOptions(combine="sum"))
+    assert not (tmp_path / "out").exists()
+
+
 def test_low_peaks_are_left_out(client: Client, bench: Bench, tmp_path: Path) -> None:
     search(client, ImageSet([bench.image]), bench.boxes, tmp_path / "out", SearchOptions(floor=0.3, save_maps=False))
     expected = [row for row in read_peaks(bench.folder) if row["similarity"] >= 0.3]

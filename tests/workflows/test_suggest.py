@@ -119,7 +119,8 @@ def test_prototypes_find_themselves(found: Candidates, drawn: Study) -> None:
             own = [p for p in found.peaks if p.class_name == roi_class.name and p.image == patch.image]
             best = min(own, key=lambda p: math.hypot(p.y - patch.y, p.x - patch.x))
             assert math.hypot(best.y - patch.y, best.x - patch.x) < 4
-            assert best.score > 0.8  # the grid's positions lie up to 4 px beside a prototype's own, along y and x
+            # The grid's positions lie up to 4 px beside a prototype's own, and the others of its class count too.
+            assert best.score > 0.75
 
 
 def test_difficult_background_is_more_similar_than_easy_background(found: Candidates) -> None:
