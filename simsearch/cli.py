@@ -135,7 +135,7 @@ def measure(
     type=click.Choice(["soft", "max", "mean"]),
     default="soft",
     show_default=True,
-    help="Prototypes of a class: max is the most similar one alone, as in the paper, mean all alike; soft lies between.",
+    help="Prototypes of a class: max is the most similar alone, as in the paper, mean all alike; soft lies between.",
 )
 @trunk_option
 @click.option("--channels", callback=split, help="Names or numbers of the channels to look at, with commas.")
