@@ -1,8 +1,8 @@
 """Average precision and cost of the search methods on BCCD blood smears.
 
 Five prototypes are drawn at random from the training split, several times; the search is judged on the test split. A
-peak finds an object nearer than three strides of the paper (section 3.3). Patchwise takes the most similar prototype, as
-the paper does; the others combine them as a search does. Nothing here was tuned on the test split.
+peak finds an object nearer than three strides of the paper (section 3.3). Patchwise takes the most similar prototype,
+as the paper does; the others combine them as a search does. Nothing here was tuned on the test split.
 """
 
 from __future__ import annotations
