@@ -37,7 +37,7 @@ class ReportedGroup(click.Group):
     def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401  click's signature
         """Run the command."""
         try:
-            with _terminable():
+            with _stoppable(ctx.ensure_object(threading.Event)):
                 return super().invoke(ctx)
         except (KeyboardInterrupt, Cancelled):
             from simsearch.console import show_error
@@ -52,16 +52,26 @@ class ReportedGroup(click.Group):
 
 
 @contextmanager
-def _terminable() -> Iterator[None]:
-    """Let SIGTERM, with which batch systems end jobs, do what Ctrl-C does: give up tasks, close files."""
+def _stoppable(asked: threading.Event) -> Iterator[None]:
+    """Let SIGTERM, with which batch systems end jobs, do what Ctrl-C does: give up tasks, close files.
+
+    An exception that meets a finalizer is printed and lost, and this one may meet any. So it is noted as well, and
+    `show_progress` ends with the next event.
+    """
     if threading.current_thread() is not threading.main_thread():  # others get no signals
         yield
         return
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+    def stop(number: int, frame: object) -> None:
+        asked.set()
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def end(failures: Sequence[tuple[str, str]]) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+import threading
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import click
 import numpy as np
 from rich.console import Console
 from rich.progress import (
@@ -23,6 +25,7 @@ from rich.text import Text
 
 from simsearch.core.metrics import best_f1
 from simsearch.curation.checks import count
+from simsearch.errors import Cancelled
 from simsearch.runtime.events import Event, Observer, StepEnded, StepStarted, TaskDone, TaskFailed
 from simsearch.runtime.rates import Rates, StepProgress
 from simsearch.training.epochs import EpochDone
@@ -77,7 +80,7 @@ def show_progress() -> Iterator[Observer]:
     Yields
     ------
     callable
-        Takes the events of the workflow.
+        Takes the events of the workflow. Raises `Cancelled` where a signal has asked the command to stop.
     """
     columns = (
         TextColumn("{task.description:<24}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
@@ -85,9 +88,13 @@ def show_progress() -> Iterator[Observer]:
     )  # fmt: skip
     bars: dict[str, TaskID] = {}
     rates = Rates()
+    command = click.get_current_context(silent=True)
+    asked_to_stop = command.find_object(threading.Event) if command else None
     with Progress(*columns, console=_err) as progress:
 
         def observe(event: Event) -> None:
+            if asked_to_stop and asked_to_stop.is_set():
+                raise Cancelled("stopped as asked")
             now = rates.take(event)
             match event:
                 case StepStarted(step, n_tasks):

@@ -9,12 +9,16 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
+import click
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
+from simsearch.cli_options import ReportedGroup
+from simsearch.console import show_progress
 from simsearch.errors import Cancelled
 from simsearch.runtime.cancel import CancelToken, cancellable
-from simsearch.runtime.events import Event, TaskDone
+from simsearch.runtime.events import Event, StepStarted, TaskDone
 from simsearch.workflows.detect import DetectOptions, detect
 from simsearch.workflows.image_set import find_image_set
 from tests.workflows.test_detect_resume import TILE, content_of, tiles_in, write_model
@@ -85,6 +89,37 @@ def test_a_signal_ends_a_command_with_one_line_and_it_goes_on(
     assert not (out / "detections.parquet").exists()
     assert 2 < len(tiles_in(out)) < N_TILES
     check_goes_on(client, expected, out)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_that_meets_a_finalizer_is_not_forgotten(number: signal.Signals) -> None:
+    """Python prints what is raised in one and goes on: futures of Dask, which are dropped all the time, have one."""
+
+    class Dropped:
+        def __del__(self) -> None:
+            os.kill(os.getpid(), number)
+
+    @click.group(cls=ReportedGroup)
+    def main() -> None:
+        pass
+
+    lived: list[str] = []
+
+    @main.command()
+    def work() -> None:
+        with show_progress() as observe:
+            observe(StepStarted("tiles", 2))
+            dropped = Dropped()
+            del dropped
+            lived.append("after the signal")
+            observe(TaskDone("tiles", "a"))
+            lived.append("after the next event")
+
+    before = signal.getsignal(number)
+    assert CliRunner().invoke(main, ["work"]).exit_code == 130
+    assert lived == ["after the signal"]
+    assert signal.getsignal(number) is before
 
 
 def test_a_token_stops_a_workflow_and_it_goes_on(client: Client, expected: Path, tmp_path: Path) -> None:
