@@ -29,6 +29,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[1]))  # a script of the repository, not of the installed package
 
 from benchmarks.bccd import Smear, read_split
+from benchmarks.trunks import name_trunks
 from simsearch.core.boxes import Box
 from simsearch.curation.actions import AddClass
 from simsearch.curation.marks import AcceptBackground, AcceptClass, AddPrototypes
@@ -143,7 +144,7 @@ def run(options: argparse.Namespace) -> None:
 
 def cells(options: argparse.Namespace) -> Iterator[Cell]:
     """Enumerate models: all of the first experiment before the second, so that a part is a smaller ablation."""
-    names = [trunk.partition("=")[0] for trunk in options.trunk]
+    names = name_trunks(options.trunk)
     grid = product(range(options.experiments), range(options.repeats), options.classes, options.kinds, names)
     for experiment, repeat, class_name, kind, trunk in grid:
         for display, p, n, strategy in product(
@@ -233,8 +234,7 @@ def _study(client: Client, cell: Cell, options: argparse.Namespace) -> Study:
         displayed = choose_diverse(client, find_image_set(_images("train")), DiverseOptions(N_DISPLAYED))
     else:
         displayed = _displayed(cell, smears)
-    files = dict(trunk.rpartition("=")[::2] for trunk in options.trunk)
-    trunk = files.get(cell.trunk, cell.trunk)
+    trunk = name_trunks(options.trunk)[cell.trunk]
     chosen = StudyOptions(display=displayed, measurement=_SCRATCH / "measure.json", trunk=trunk)
     study = create_study(folder, _images("train"), chosen)
     cache = _SCRATCH / "cache"  # of all studies: features depend on neither displayed images nor prototypes

@@ -87,11 +87,20 @@ def read_results(path: Path) -> list[dict[str, object]]:
 
 def load_trunks(choices: Sequence[str]) -> dict[str, bytes]:
     """Read trunks by their names: bundled, imagenet, random or files; NAME=FILE gives a file another name."""
-    found = {}
-    for choice in choices:
-        name, _, path = choice.rpartition("=")
-        found[name or Path(path).stem] = random_trunk() if path == "random" else read_trunk(path)
-    return found
+    named = name_trunks(choices).items()
+    return {name: random_trunk() if path == "random" else read_trunk(path) for name, path in named}
+
+
+def name_trunks(choices: Sequence[str]) -> dict[str, str]:
+    """Tell the names of trunks, and which they are.
+
+    Examples
+    --------
+    >>> name_trunks(["bundled", "runs/a.safetensors", "b=runs/a.safetensors"])
+    {'bundled': 'bundled', 'a': 'runs/a.safetensors', 'b': 'runs/a.safetensors'}
+    """
+    parts = [choice.rpartition("=") for choice in choices]
+    return {name or Path(path).stem: path for name, _, path in parts}
 
 
 def random_trunk() -> bytes:

@@ -52,6 +52,7 @@ class Variant:
 
 VARIANTS = (
     Variant(),
+    Variant(temperature=0.1),
     Variant(combine="max"),
     Variant(combine="mean"),
     Variant(combine="best3"),
