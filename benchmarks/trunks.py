@@ -219,17 +219,20 @@ def _retrieval(
     judge: Judge, seen: _Seen, found: Sequence[NDArray[np.float32]], picks: Sequence[tuple[int, int]]
 ) -> float:
     """Sort labelled objects by their similarity; prototypes themselves do not count."""
-    hits, scores = [], []
+    stride, hits, scores = seen.extractor.grid.stride, [], []
     for index, (scene, values) in enumerate(zip(judge.judged, found, strict=True)):
         free = [i for i in range(len(scene.centres)) if (index, i) not in picks]
         points = np.concatenate([scene.centres[free], scene.others])
-        scores.append(np.array([_near(values, point, seen) for point in points]))
+        scores.append(np.array([highest_near(values, point, seen.downsampling, stride) for point in points]))
         hits.append(np.arange(len(points)) < len(free))
     return precision_recall(hits, scores, sum(int(each.sum()) for each in hits)).average_precision
 
 
-def _near(values: NDArray[np.float32], point: NDArray[np.float64], seen: _Seen) -> float:
-    steps = (round(from_level0(v, seen.downsampling) / seen.extractor.grid.stride) for v in point)
+def highest_near(
+    values: NDArray[np.float32], point: Sequence[float] | NDArray[np.float64], downsampling: int, stride: int
+) -> float:
+    """Return a map's highest value at a level-0 point and the grid positions around it."""
+    steps = (round(from_level0(v, downsampling) / stride) for v in point)
     y, x = (min(step, n - 1) for step, n in zip(steps, values.shape, strict=True))
     around = values[max(0, y - _NEIGHBOURS) : y + _NEIGHBOURS + 1, max(0, x - _NEIGHBOURS) : x + _NEIGHBOURS + 1]
     return float(around.max())
