@@ -29,7 +29,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[1]))  # a script of the repository, not of the installed package
 
 from benchmarks.bccd import Smear, read_split
-from benchmarks.trunks import name_trunks
+from benchmarks.trunks import name_trunks, read_results
 from simsearch.core.boxes import Box
 from simsearch.curation.actions import AddClass
 from simsearch.curation.marks import AcceptBackground, AcceptClass, AddPrototypes
@@ -127,7 +127,7 @@ def main() -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Train and judge what has not been."""
-    done = {line["cell"] for line in _lines(options.results)}
+    done = {line["cell"] for line in read_results(options.results)}
     part, n_parts = map(int, options.part.split("/"))
     with open_cluster("threads:1") as client:
         prepare(client)
@@ -301,7 +301,7 @@ def _write_truth(objects: Sequence[TrueObject], path: Path) -> None:
 def table(options: argparse.Namespace) -> None:
     """Print means, and standard deviations between experiments and between repeats."""
     groups: dict[tuple[str, ...], dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
-    for line in _lines(options.results):
+    for line in read_results(options.results):
         what = line["strategy"] if line["averaging"] else f"{line['strategy']}, last weights"
         what += "" if line["beside"] else ", not beside"
         what += "" if line["display"] == "random" else f", {line['display']}"
@@ -319,10 +319,6 @@ def table(options: argparse.Namespace) -> None:
         print(
             f"| {class_name} | {curated} | {what} | {kind} | {np.mean(means):.3f} | {between} | {within} | {n_models} |"
         )
-
-
-def _lines(path: Path) -> list[dict[str, object]]:
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
 if __name__ == "__main__":

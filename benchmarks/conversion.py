@@ -65,8 +65,8 @@ def write_slide(path: Path, side: int) -> Path:
             for index in range(rows * rows):
                 yield np.roll(tissue, 37 * index, axis=(0, 1))
 
-        options = {"shape": (side, side, 3), "dtype": "uint8", "tile": (_TILE, _TILE)}
-        tifffile.imwrite(path, tiles(), photometric="rgb", compression="zlib", **options)
+        shape, tile = (side, side, 3), (_TILE, _TILE)
+        tifffile.imwrite(path, tiles(), photometric="rgb", compression="zlib", shape=shape, dtype="uint8", tile=tile)
     return path
 
 

@@ -28,7 +28,7 @@ _PATCH = (48, 48)
 def on_a_worker(scratch: Path, trunk: str, side: int = 1024) -> dict[str, float]:
     """Return the seconds per megapixel of the detection step of both kinds, on one worker, warmed up."""
     image, _ = write_tissue(scratch, side)
-    found = {}
+    found: dict[str, float] = {}
     with open_cluster("local:1") as client:
         for kind in KINDS:
             path = write_model(scratch, kind, trunk)
@@ -45,7 +45,7 @@ def on_a_worker(scratch: Path, trunk: str, side: int = 1024) -> dict[str, float]
 def in_process(trunk: str, side: int = 512) -> dict[str, float]:
     """Return the seconds per megapixel of vectors and head of both kinds, without a cluster, the best of two runs."""
     pixels = torch.rand(3, side, side, generator=torch.Generator().manual_seed(0))
-    found = {}
+    found: dict[str, float] = {}
     for kind in KINDS:
         model = _classifier(kind, trunk)
         model.trunk = fused(model.trunk)

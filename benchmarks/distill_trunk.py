@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 import time
 from dataclasses import asdict, dataclass
@@ -75,7 +76,8 @@ def two_channel(gfp: np.ndarray, dna: np.ndarray) -> list[np.ndarray]:
 def stretch(image: np.ndarray) -> np.ndarray:
     """Rescale the intensities between the 1st and the 99.8th percentile."""
     low, high = np.percentile(image, (1, 99.8))
-    return (np.clip((image - low) / max(high - low, 1), 0, 1) * 255).astype(np.uint8)
+    stretched: np.ndarray = np.clip((image - low) / max(high - low, 1), 0, 1) * 255
+    return stretched.astype(np.uint8)
 
 
 def read_images(data: Path) -> Images:
@@ -178,7 +180,8 @@ def sample_batch(
     """
     rng, device = np.random.default_rng(seed), pool.pixels.device
     chosen = torch.from_numpy(rng.choice(len(pool.chances), size, p=pool.chances))
-    span = torch.from_numpy(np.exp(rng.uniform(*np.log(spans), size))).minimum(pool.places[0, chosen, 1:].amin(1))
+    narrowest, widest = map(math.log, spans)
+    span = torch.from_numpy(np.exp(rng.uniform(narrowest, widest, size))).minimum(pool.places[0, chosen, 1:].amin(1))
     corner = torch.from_numpy(rng.uniform(size=(size, 2))) * (pool.places[0, chosen, 1:] - span[:, None])
     level = (span / side).log2().round().clamp(0, _SIZES - 1).long()
     begin, *shape = pool.places[level, chosen].to(device).T

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from simsearch.runtime import Client
+    from simsearch.runtime.views import View
 
     Floats = NDArray[np.float64]
 
@@ -117,7 +118,8 @@ def _draw(rng: np.random.Generator, radius: float, centres: Floats) -> NDArray[n
         inside = np.clip(radius + 0.5 - distance, 0, 1)
         brightness = rng.uniform(110, 150) * (1 - 0.35 * np.clip(distance / radius, 0, 1) ** 2)
         image = image * (1 - inside) + brightness * inside
-    return np.clip(gaussian_filter(image, 0.8) + rng.normal(0, 6, image.shape), 0, 255).astype(np.uint8)
+    noisy: Floats = gaussian_filter(image, 0.8) + rng.normal(0, 6, image.shape)
+    return np.clip(noisy, 0, 255).astype(np.uint8)
 
 
 def _save(path: Path, pixels: NDArray[np.uint8]) -> Path:
@@ -140,7 +142,7 @@ def _train(
     return train_study(client, study, curation, TrainOptions(selflearn=False)).model
 
 
-def _picture(image: Path, model_path: Path, groups: Sequence[Group]) -> tuple[Picture, object]:
+def _picture(image: Path, model_path: Path, groups: Sequence[Group]) -> tuple[Picture, View]:
     model, header = model_from_bytes(model_path.read_bytes())
     (meta,) = find_image_set([image])
     view = model_view(meta, header, "")
@@ -154,7 +156,7 @@ def _picture(image: Path, model_path: Path, groups: Sequence[Group]) -> tuple[Pi
     ), view
 
 
-def _found(picture: Picture, view: object, rule: tuple[int, float], side: int) -> tuple[Floats, Floats]:
+def _found(picture: Picture, view: View, rule: tuple[int, float], side: int) -> tuple[Floats, Floats]:
     """Return the places and the confidences of objects."""
     radius, fraction = rule
     widest = max(radius for radius, _ in RULES)
@@ -170,7 +172,7 @@ def _found(picture: Picture, view: object, rule: tuple[int, float], side: int) -
 
 
 def judge(
-    pictures: Sequence[tuple[Picture, object]], rule: tuple[int, float], side: int, reach: float
+    pictures: Sequence[tuple[Picture, View]], rule: tuple[int, float], side: int, reach: float
 ) -> dict[str, float]:
     """Return count bias by gap and in all, median error of centres in px, and average precision."""
     hits, scores, errors, n_true, n_high = [], [], [], [], 0
@@ -201,7 +203,7 @@ def judge(
     return result
 
 
-def discs(client: Client, radius: int) -> list[tuple[Picture, object]]:
+def discs(client: Client, radius: int) -> list[tuple[Picture, View]]:
     """Train on discs of a radius, and compute the maps of others."""
     folder = _SCRATCH / f"discs-{radius}"
     rng = np.random.default_rng(radius)
@@ -219,7 +221,7 @@ def discs(client: Client, radius: int) -> list[tuple[Picture, object]]:
     return [_picture(path, model, groups) for path, (_, groups) in list(zip(paths, planted, strict=True))[_N_TRAIN:]]
 
 
-def bccd(client: Client, split: str, n_images: int) -> list[tuple[Picture, object]]:
+def bccd(client: Client, split: str, n_images: int) -> list[tuple[Picture, View]]:
     """Train on red blood cells of the training split, and compute the maps of another."""
     folder = _SCRATCH / "bccd"
     learned, judged = read_split(_DATA / "bccd", "train")[:8], read_split(_DATA / "bccd", split)[:n_images]
@@ -235,7 +237,7 @@ def bccd(client: Client, split: str, n_images: int) -> list[tuple[Picture, objec
     return pictures
 
 
-def show(title: str, pictures: Sequence[tuple[Picture, object]], side: int, reach: float) -> None:
+def show(title: str, pictures: Sequence[tuple[Picture, View]], side: int, reach: float) -> None:
     """Print a table, a rule a line."""
     for number, rule in enumerate(RULES):
         result = judge(pictures, rule, side, reach)

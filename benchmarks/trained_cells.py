@@ -18,13 +18,13 @@ import sys
 import time
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # a script of the repository, not of the installed package
 
-from benchmarks.trunks import highest_near, name_trunks
+from benchmarks.trunks import highest_near, name_trunks, read_results
 from examples.translocation import CLASSES, read_cells
 from simsearch.core.metrics import precision_recall
 from simsearch.core.tiles import Region
@@ -41,7 +41,7 @@ from simsearch.workflows.study import MODEL_NAME, MODELS_NAME, StudyOptions, cre
 from simsearch.workflows.train import TrainOptions, train_study
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -66,13 +66,13 @@ def main() -> None:
     if options.what == "run":
         run(name_trunks(options.trunk), options.draws, results)
     else:
-        table(_lines(results))
+        table(read_results(results))
 
 
 def run(trunks: dict[str, str], n_draws: int, results: Path) -> None:
     """Train and judge what has not been: all trunks on one draw before the next."""
     _SCRATCH.mkdir(parents=True, exist_ok=True)
-    done = {(line["draw"], line["trained_on"], line["trunk"]) for line in _lines(results)}
+    done = {(line["draw"], line["trained_on"], line["trunk"]) for line in read_results(results)}
     cells = read_cells(_DATA / "cells_piximi.csv")
     with open_cluster("threads:1") as client:
         plate = _SCRATCH / "plate.ome.zarr"
@@ -126,19 +126,15 @@ def judge(model: Path, plate: Path, cells: Sequence[TrueObject]) -> dict[str, fl
     return found
 
 
-def table(lines: Sequence[dict[str, object]]) -> None:
+def table(lines: Sequence[Mapping[str, Any]]) -> None:
     """Print the mean over models for each class, and the standard deviation between them."""
     trunks = list(dict.fromkeys(str(line["trunk"]) for line in lines))
     print("| class | " + " | ".join(trunks) + " |\n| --- |" + " --- |" * len(trunks))
     for name in CLASSES:
-        found = [[line["precisions"][name] for line in lines if line["trunk"] == trunk] for trunk in trunks]  # type: ignore[index]
+        found = [[line["precisions"][name] for line in lines if line["trunk"] == trunk] for trunk in trunks]
         print(f"| {name} | " + " | ".join(f"{np.mean(each):.3f} +- {np.std(each):.3f}" for each in found) + " |")
     counts = [sum(line["trunk"] == trunk for line in lines) for trunk in trunks]
     print("| models | " + " | ".join(map(str, counts)) + " |")
-
-
-def _lines(path: Path) -> list[dict[str, object]]:
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
 if __name__ == "__main__":

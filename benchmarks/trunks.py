@@ -11,7 +11,7 @@ import json
 import random
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import safetensors.torch
@@ -79,7 +79,7 @@ def run(data: Path, plan: Plan, trunks: Mapping[str, bytes], variants: Sequence[
             print(f"{judge.name}, {name}: {len(missing)} measured", flush=True)
 
 
-def read_results(path: Path) -> list[dict[str, object]]:
+def read_results(path: Path) -> list[dict[str, Any]]:
     """Read the lines of earlier runs; one that was cut short is not there."""
     text = path.read_text() if path.exists() else ""
     return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
@@ -189,7 +189,9 @@ def _picks(judge: Judge, draw: int) -> list[tuple[int, int]]:
 
 
 def _ranges(scenes: Sequence[Scene]) -> list[Range]:
-    percentiles = np.array([np.percentile(scene.pixels, IMAGE_PERCENTILES, axis=(1, 2)).T for scene in scenes])
+    percentiles = np.array(
+        [np.percentile(scene.pixels.astype(np.float64), IMAGE_PERCENTILES, axis=(1, 2)).T for scene in scenes]
+    )
     return [pool_range(percentiles[:, channel]) for channel in range(percentiles.shape[1])]
 
 
@@ -229,7 +231,7 @@ def _retrieval(
 
 
 def highest_near(
-    values: NDArray[np.float32], point: Sequence[float] | NDArray[np.float64], downsampling: int, stride: int
+    values: NDArray[np.float32], point: Sequence[float] | NDArray[np.float64], downsampling: float, stride: float
 ) -> float:
     """Return a map's highest value at a level-0 point and the grid positions around it."""
     steps = (round(from_level0(v, downsampling) / stride) for v in point)
@@ -238,7 +240,7 @@ def highest_near(
     return float(around.max())
 
 
-def print_trunks(lines: Sequence[Mapping[str, object]], plan: Plan) -> None:
+def print_trunks(lines: Sequence[Mapping[str, Any]], plan: Plan) -> None:
     """Print the average precision of each trunk with the default variant, and its ratio to ImageNet."""
     found = _collected(lines, plan, str(Variant()))
     trunks = list(dict.fromkeys(trunk for trunk, _ in found))
@@ -262,7 +264,7 @@ def print_trunks(lines: Sequence[Mapping[str, object]], plan: Plan) -> None:
     print("| mean ratio to ImageNet | " + " | ".join(means) + " |", flush=True)
 
 
-def print_variants(lines: Sequence[Mapping[str, object]], plan: Plan) -> None:
+def print_variants(lines: Sequence[Mapping[str, Any]], plan: Plan) -> None:
     """Print by how much each variant changes the average precision, for each trunk: over judges that it applies to."""
     default = _collected(lines, plan, str(Variant()))
     trunks = list(dict.fromkeys(trunk for trunk, _ in default))
@@ -280,7 +282,7 @@ def print_variants(lines: Sequence[Mapping[str, object]], plan: Plan) -> None:
 
 
 def _collected(
-    lines: Sequence[Mapping[str, object]], plan: Plan, variant: str
+    lines: Sequence[Mapping[str, Any]], plan: Plan, variant: str
 ) -> dict[tuple[str, str], NDArray[np.float64]]:
     """Collect precisions by trunk and judge; of several measurements, the last."""
     return {

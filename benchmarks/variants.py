@@ -111,7 +111,8 @@ def similarity_map(vectors: torch.Tensor, blocks: Sequence[torch.Tensor], varian
     by_prototype = found.unflatten(0, (-1, _TURNS)).amax(dim=1)
     if variant.combine in SOFTNESS:
         return soft_maximum(by_prototype, variant.softness)
-    return by_prototype.topk(min(3, len(by_prototype)), dim=0).values.mean(dim=0)
+    best: torch.Tensor = by_prototype.topk(min(3, len(by_prototype)), dim=0).values
+    return best.mean(dim=0)
 
 
 def _query(blocks: Sequence[torch.Tensor], variant: Variant) -> Query:

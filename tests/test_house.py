@@ -162,6 +162,9 @@ def test_a_planted_type_error_fails_mypy(house: Path) -> None:
             shutil.rmtree(path)
         elif path.is_file() and path.name not in {"__init__.py", "errors.py"}:
             path.unlink()
+    for name in ("benchmarks", "examples"):
+        (house / name).mkdir()
+        (house / name / "__init__.py").write_text(f'"""{name.title()}."""\n')
     plant(
         house,
         "core/planted.py",
