@@ -46,6 +46,8 @@ class Agreement(NamedTuple):
     """Share of them that the second has too, within a step of the feature grid."""
     difference: float
     """The largest between the similarities of those."""
+    alone: float
+    """The highest similarity of one that the second has not; -1 if there is none."""
 
 
 def run(scratch: Path, trunk: str, side: int) -> dict[str, Timed]:
@@ -62,7 +64,8 @@ def compare(first: NDArray[np.float64], second: NDArray[np.float64]) -> Agreemen
     distance, index = KDTree(second[:, :2]).query(first[:, :2])
     is_shared = distance <= _SAME
     differences = np.abs(first[is_shared, 2] - second[index[is_shared], 2])
-    return Agreement(len(first), float(is_shared.mean()), float(differences.max(initial=0.0)))
+    alone = float(first[~is_shared, 2].max(initial=-1.0))
+    return Agreement(len(first), float(is_shared.mean()), float(differences.max(initial=0.0)), alone)
 
 
 def _on(client: Client, scratch: Path, trunk: str, side: int) -> Timed:

@@ -13,7 +13,7 @@ PEAKS = np.array([[10.0, 10.0, 0.9], [100.0, 40.0, 0.5], [300.0, 300.0, 0.2]])
 
 
 def test_the_same_peaks_agree() -> None:
-    assert compare(PEAKS, PEAKS[::-1]) == Agreement(3, 1.0, 0.0)
+    assert compare(PEAKS, PEAKS[::-1]) == Agreement(3, 1.0, 0.0, -1.0)
 
 
 def test_a_peak_that_moved_by_more_than_a_step_is_not_shared() -> None:
@@ -22,6 +22,7 @@ def test_a_peak_that_moved_by_more_than_a_step_is_not_shared() -> None:
     assert agreement.n_peaks == 3
     assert agreement.shared == pytest.approx(2 / 3)
     assert agreement.difference == pytest.approx(0.01)  # only of those that are shared
+    assert agreement.alone == 0.5
 
 
 @pytest.mark.parametrize("before", [None, "0,1"])
