@@ -217,6 +217,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--teacher", required=True)
+    parser.add_argument("--begin", help="a trunk to go on from; by default random weights")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--method", choices=("distill", "simclr", "both"), default="distill")
     parser.add_argument("--steps", type=int, default=12_000)
@@ -238,7 +239,8 @@ def main() -> None:
         epoch=options.epoch, tuning=options.tuning, distilled=options.distilled, bfloat16=options.bfloat16, seed=seed,
     )  # fmt: skip
     teacher = trunk_from_bytes(read_trunk(options.teacher), 3).to(device).to(memory_format=torch.channels_last)
-    student = begin_randomly(seed).to(device).to(memory_format=torch.channels_last)
+    student = trunk_from_bytes(read_trunk(options.begin), 3) if options.begin else begin_randomly(seed)
+    student = student.to(device).to(memory_format=torch.channels_last)
     images = read_images(options.data)
     print(json.dumps({kind: len(found) for kind, found in images.items()}), flush=True)
     pool = make_pool(images, device)
