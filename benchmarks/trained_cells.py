@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import sys
 import time
 from itertools import product
@@ -28,7 +29,6 @@ from benchmarks.trunks import highest_near, name_trunks, read_results
 from examples.translocation import CLASSES, read_cells
 from simsearch.core.metrics import precision_recall
 from simsearch.core.tiles import Region
-from simsearch.nn.classifier import classifier_extractor
 from simsearch.nn.model_file import model_from_bytes
 from simsearch.nn.trunk import fused
 from simsearch.runtime import open_cluster
@@ -76,7 +76,7 @@ def run(trunks: dict[str, str], n_draws: int, results: Path) -> None:
     cells = read_cells(_DATA / "cells_piximi.csv")
     with open_cluster("threads:1") as client:
         plate = _SCRATCH / "plate.ome.zarr"
-        if not plate.exists():
+        if not (plate / "zarr.json").exists():  # is written last: what was killed goes on
             kind = ConvertOptions(plate_pattern="bbbc013", plate_map=_DATA / "platemap.csv")
             convert(client, [_DATA], plate, kind)
         for draw, row, name in product(range(n_draws), ROWS, trunks):
@@ -98,6 +98,7 @@ def train(
     before = next(folder.glob(f"{MODELS_NAME}/*/{MODEL_NAME}"), None)
     if before is not None:
         return before
+    shutil.rmtree(folder, ignore_errors=True)  # of a run that was stopped
     study = create_study(folder, [plate], StudyOptions(display=ROWS[row], trunk=trunk))
     curation = simulate_curation(client, study, cells, Behaviour(CLASSES, (_SIDE, _SIDE), seed=draw))
     return train_study(client, study, curation, TrainOptions(seed=draw)).model
@@ -115,7 +116,7 @@ def judge(model: Path, plate: Path, cells: Sequence[TrueObject]) -> dict[str, fl
             view = model_view(image, header, "")
             window = Region(0, view.grid_shape[0], 0, view.grid_shape[1])
             maps[image.name] = window_maps(classifier.trunk, view, window, classifier.log_odds_maps, view.margin)
-    stride = classifier_extractor(header.kind, header.working_shape).grid.stride
+    stride = classifier.extractor.grid.stride
     found = {}
     for index, name in enumerate(header.classes[1:], 1):
         scores = [
@@ -127,12 +128,14 @@ def judge(model: Path, plate: Path, cells: Sequence[TrueObject]) -> dict[str, fl
 
 
 def table(lines: Sequence[Mapping[str, Any]]) -> None:
-    """Print the mean over models for each class, and the standard deviation between them."""
+    """Print the mean over models for each class, the standard deviation between them, and the ratio to ImageNet."""
     trunks = list(dict.fromkeys(str(line["trunk"]) for line in lines))
     print("| class | " + " | ".join(trunks) + " |\n| --- |" + " --- |" * len(trunks))
     for name in CLASSES:
-        found = [[line["precisions"][name] for line in lines if line["trunk"] == trunk] for trunk in trunks]
-        print(f"| {name} | " + " | ".join(f"{np.mean(each):.3f} +- {np.std(each):.3f}" for each in found) + " |")
+        found = {t: [line["precisions"][name] for line in lines if line["trunk"] == t] for t in trunks}
+        best = np.mean(found.get("imagenet", [np.nan]))
+        cells = [f"{np.mean(v):.3f} +- {np.std(v, ddof=1):.3f} ({np.mean(v) / best:.1%})" for v in found.values()]
+        print(f"| {name} | " + " | ".join(cells) + " |")
     counts = [sum(line["trunk"] == trunk for line in lines) for trunk in trunks]
     print("| models | " + " | ".join(map(str, counts)) + " |")
 
