@@ -341,9 +341,9 @@ def serve(
     **options: Any,  # noqa: ANN401  as many types as ServeOptions has fields
 ) -> None:
     """Open the study in STUDY in the browser: draw, train, run. Ctrl-C ends it; nothing is lost."""
-    from simsearch.app.serve import serve as run
-    from simsearch.app.server import ServeOptions
-    from simsearch.app.site import SITE
+    from simsearch.app.server.application import ServeOptions
+    from simsearch.app.server.serve import serve as run
+    from simsearch.app.server.site import SITE
     from simsearch.console import show_address
     from simsearch.runtime.cluster import open_cluster
     from simsearch.workflows.study import open_study

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from bokeh.models import Model
 
     from simsearch.app.live import LiveStudy
+    from simsearch.app.server.urls import Urls
     from simsearch.app.snapshot import Snapshot
-    from simsearch.app.urls import Urls
     from simsearch.curation.actions import Action
 
 

@@ -8,7 +8,7 @@ from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
 
 from simsearch.app.jobs import Jobs, new_job
-from simsearch.app.requests import Request, Requests
+from simsearch.app.server.requests import Request, Requests
 from simsearch.app.shared import SharedStudy
 from simsearch.app.shelf import Shelf
 from simsearch.app.snapshot import ClusterView

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from tornado.ioloop import IOLoop
 
-from simsearch.app.server import ServeOptions, Site, StudyServer, make_server
+from simsearch.app.server.application import ServeOptions, Site, StudyServer, make_server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

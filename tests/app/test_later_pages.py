@@ -19,12 +19,12 @@ from simsearch.app.components.confidence_choice import (
 )
 from simsearch.app.components.result_board import ResultBoard, run_part, table_part
 from simsearch.app.components.training import model_part, problems, roles, training_part
-from simsearch.app.downloads import download_key
 from simsearch.app.judging_background import accept_background, free_background, toggle_background
 from simsearch.app.pages.background import background_page
 from simsearch.app.pages.confidence import confidence_page
 from simsearch.app.pages.results import results_page
 from simsearch.app.pages.train import train_page
+from simsearch.app.server.downloads import download_key
 from simsearch.app.snapshot import JobView, Suggestions
 from simsearch.core.ranked_peaks import RankedPeaks
 from simsearch.curation.actions import AddClass, SetConfidenceThreshold, SetSimilarityThreshold

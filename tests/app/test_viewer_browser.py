@@ -18,7 +18,7 @@ from simsearch.app.components.scene import Layer, Mark, Scene
 from simsearch.app.components.viewer import Viewer
 from simsearch.app.context import Page
 from simsearch.app.live import LiveStudy
-from simsearch.app.server import Site
+from simsearch.app.server.application import Site
 from simsearch.core.peaks import Peak, objects
 from simsearch.core.ranked_peaks import RankedPeaks
 from simsearch.curation.state import Patch

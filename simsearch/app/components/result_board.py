@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from simsearch.app.components.class_list import crop_part
 from simsearch.app.components.frame import job_actions, job_part
 from simsearch.app.components.island import Island, Part, Wire
-from simsearch.app.downloads import download_key
+from simsearch.app.server.downloads import download_key
 from simsearch.errors import SimSearchError
 from simsearch.workflows.results import read_objects
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from simsearch.app.components.island import Message
     from simsearch.app.context import PageContext
+    from simsearch.app.server.urls import Urls
     from simsearch.app.snapshot import JobView, Snapshot
-    from simsearch.app.urls import Urls
     from simsearch.curation.state import Curation
     from simsearch.workflows.results import FoundObject, PlateResult, ResultView
 

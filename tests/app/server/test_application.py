@@ -17,12 +17,12 @@ from bokeh.models import Div
 from bokeh.util.token import get_token_payload
 from PIL import Image
 
-from simsearch.app.auth import decide_access
 from simsearch.app.context import Page
-from simsearch.app.downloads import download_key, downloads
-from simsearch.app.pictures import PictureCache
-from simsearch.app.server import ServeOptions, Site, StudyServer, make_server
-from simsearch.app.urls import FULL_ZOOM, Urls
+from simsearch.app.server.application import ServeOptions, Site, StudyServer, make_server
+from simsearch.app.server.auth import decide_access
+from simsearch.app.server.downloads import download_key, downloads
+from simsearch.app.server.pictures import PictureCache
+from simsearch.app.server.urls import FULL_ZOOM, Urls
 from simsearch.errors import ConfigError
 from simsearch.io.render import Picture, ShownChannel, render_damage
 from tests.app.serving import serving

@@ -6,7 +6,7 @@ from functools import partial
 
 from tornado.web import HTTPError
 
-from simsearch.app.tiles import PictureHandler
+from simsearch.app.server.tiles import PictureHandler
 from simsearch.core.tiles import Region
 from simsearch.io.render import render_crop
 

@@ -9,14 +9,14 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from simsearch.app.live import LiveStudy
-from simsearch.app.server import ServeOptions, make_server
+from simsearch.app.server.application import ServeOptions, make_server
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from tornado.ioloop import IOLoop
 
-    from simsearch.app.server import Site
+    from simsearch.app.server.application import Site
     from simsearch.runtime import Client
     from simsearch.workflows.study import Study
 

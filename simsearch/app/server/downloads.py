@@ -11,7 +11,7 @@ from urllib.parse import quote
 from tornado.iostream import StreamClosedError
 from tornado.web import HTTPError
 
-from simsearch.app.tiles import ProtectedHandler
+from simsearch.app.server.tiles import ProtectedHandler
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

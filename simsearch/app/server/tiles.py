@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 from bokeh.server.views.auth_request_handler import AuthRequestHandler
 from tornado.web import HTTPError
 
-from simsearch.app.urls import FULL_ZOOM, parse_shown
+from simsearch.app.server.urls import FULL_ZOOM, parse_shown
 from simsearch.errors import ConfigError
 from simsearch.io.render import Picture, ShownChannel, render_nothing, render_thumbnail, render_tile
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from simsearch.app.pictures import Pictures
+    from simsearch.app.server.pictures import Pictures
     from simsearch.io.image import ImageMeta
     from simsearch.workflows.study import Study
 

@@ -11,7 +11,7 @@ from simsearch.app.pages.images import images_page
 from simsearch.app.pages.regions import regions_page
 from simsearch.app.pages.results import results_page
 from simsearch.app.pages.train import train_page
-from simsearch.app.server import Site
+from simsearch.app.server.application import Site
 from simsearch.app.shell import mount_page
 from simsearch.app.steps import next_step
 

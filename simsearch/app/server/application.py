@@ -19,13 +19,13 @@ from tornado.httpserver import HTTPServer
 from tornado.ioloop import IOLoop
 from tornado.web import OutputTransform, StaticFileHandler, authenticated
 
-from simsearch.app.auth import USER_KEY, Access, StudyAuth, decide_access, is_loopback
 from simsearch.app.context import PageContext
-from simsearch.app.crops import CROP_ROUTE, CropHandler
-from simsearch.app.downloads import DOWNLOAD_ROUTE, DownloadHandler, downloads
-from simsearch.app.pictures import Pictures
-from simsearch.app.tiles import THUMBNAIL_ROUTE, TILE_ROUTE, ThumbnailHandler, TileHandler
-from simsearch.app.urls import ASSETS, Urls
+from simsearch.app.server.auth import USER_KEY, Access, StudyAuth, decide_access, is_loopback
+from simsearch.app.server.crops import CROP_ROUTE, CropHandler
+from simsearch.app.server.downloads import DOWNLOAD_ROUTE, DownloadHandler, downloads
+from simsearch.app.server.pictures import Pictures
+from simsearch.app.server.tiles import THUMBNAIL_ROUTE, TILE_ROUTE, ThumbnailHandler, TileHandler
+from simsearch.app.server.urls import ASSETS, Urls
 from simsearch.errors import ConfigError
 
 if TYPE_CHECKING:
