@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from simsearch.app.live import LiveStudy
+from simsearch.app.session.live import LiveStudy
 from simsearch.core.synthetic import cell_field
 from simsearch.curation.actions import AddClass
 from simsearch.curation.marks import AddPrototypes, FlagNegatives

@@ -13,7 +13,7 @@ from bokeh.models.widgets import Widget
 from jinja2 import Environment, FileSystemLoader
 
 from simsearch.app.components.frame import Frame
-from simsearch.app.deeds import Deeds
+from simsearch.app.session.deeds import Deeds
 from simsearch.app.steps import STEPS
 
 if TYPE_CHECKING:
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from jinja2 import Template
 
     from simsearch.app.context import Page, PageContext, PageFunction
-    from simsearch.app.live import LiveStudy
-    from simsearch.app.snapshot import Snapshot
+    from simsearch.app.session.live import LiveStudy
+    from simsearch.app.session.snapshot import Snapshot
 
 _TEMPLATES = Path(__file__).parent / "templates"
 

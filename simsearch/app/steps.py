@@ -11,7 +11,7 @@ from simsearch.io.colors import RGB_NAMES
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from simsearch.app.snapshot import Snapshot
+    from simsearch.app.session.snapshot import Snapshot
     from simsearch.curation.state import Curation
 
 

@@ -14,7 +14,7 @@ from simsearch.app.server.application import ServeOptions, Site, StudyServer, ma
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from simsearch.app.live import LiveStudy
+    from simsearch.app.session.live import LiveStudy
 
 
 @contextmanager

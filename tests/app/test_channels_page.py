@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from simsearch.app.components.channel_choice import ChannelChoice, report_part
-from simsearch.app.snapshot import JobView
+from simsearch.app.session.snapshot import JobView
 from simsearch.curation.state import Curation
 from simsearch.errors import CurationError
 from simsearch.io.colors import RGB_NAMES

@@ -9,7 +9,7 @@ import pytest
 
 from simsearch.app.components.image_picker import ImagePicker, plate_part, with_images
 from simsearch.app.pages.images import images_page
-from simsearch.app.snapshot import JobView
+from simsearch.app.session.snapshot import JobView
 from simsearch.errors import CurationError
 from simsearch.workflows.layout import find_layout
 from simsearch.workflows.study import StudyImage

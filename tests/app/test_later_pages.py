@@ -19,13 +19,13 @@ from simsearch.app.components.confidence_choice import (
 )
 from simsearch.app.components.result_board import ResultBoard, run_part, table_part
 from simsearch.app.components.training import model_part, problems, roles, training_part
-from simsearch.app.judging_background import accept_background, free_background, toggle_background
 from simsearch.app.pages.background import background_page
 from simsearch.app.pages.confidence import confidence_page
 from simsearch.app.pages.results import results_page
 from simsearch.app.pages.train import train_page
 from simsearch.app.server.downloads import download_key
-from simsearch.app.snapshot import JobView, Suggestions
+from simsearch.app.session.judging_background import accept_background, free_background, toggle_background
+from simsearch.app.session.snapshot import JobView, Suggestions
 from simsearch.core.ranked_peaks import RankedPeaks
 from simsearch.curation.actions import AddClass, SetConfidenceThreshold, SetSimilarityThreshold
 from simsearch.curation.marks import AcceptBackground, AcceptClass, AddPrototypes, FlagNegatives
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from simsearch.app.context import PageContext
-    from simsearch.app.snapshot import Snapshot
+    from simsearch.app.session.snapshot import Snapshot
     from simsearch.curation.actions import Action
 
 EASY, DIFFICULT = Patch.at("b", 30.0, 30.0), Patch.at("a", 120.0, 120.0)

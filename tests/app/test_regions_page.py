@@ -11,7 +11,8 @@ from bokeh.events import SelectionGeometry
 
 from simsearch.app.components.class_list import ClassList
 from simsearch.app.components.gallery import Gallery
-from simsearch.app.judging import (
+from simsearch.app.pages.regions import regions_page
+from simsearch.app.session.judging import (
     PALETTE,
     DrawnBox,
     accept_class,
@@ -20,8 +21,7 @@ from simsearch.app.judging import (
     peaks_above,
     toggle_negative,
 )
-from simsearch.app.pages.regions import regions_page
-from simsearch.app.snapshot import Suggestions
+from simsearch.app.session.snapshot import Suggestions
 from simsearch.core.ranked_peaks import RankedPeaks
 from simsearch.curation.actions import AddClass, RemoveClass, RenameClass, SetSimilarityThreshold
 from simsearch.curation.marks import AddPrototypes
@@ -31,8 +31,8 @@ from tests.app.pages import drawn, say
 
 if TYPE_CHECKING:
     from simsearch.app.context import PageContext
-    from simsearch.app.live import LiveStudy
-    from simsearch.app.snapshot import Snapshot
+    from simsearch.app.session.live import LiveStudy
+    from simsearch.app.session.snapshot import Snapshot
 
 CELL = AddClass("cell", "#e69f00")
 BOX = AddPrototypes("cell", (Patch.at("a", 60.0, 60.0),), (48.0, 40.0))

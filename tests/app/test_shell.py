@@ -13,8 +13,8 @@ from bokeh.resources import INLINE
 
 from simsearch.app.components.frame import Frame, undo_and_redo
 from simsearch.app.context import Page
+from simsearch.app.session.snapshot import JobView
 from simsearch.app.shell import follow, mount_page
-from simsearch.app.snapshot import JobView
 from simsearch.app.steps import STEPS, finished_steps, needs_no_channels, next_step
 from simsearch.curation.actions import AddClass, ChooseChannels, ChooseImages, SetConfidenceThreshold
 from simsearch.curation.marks import AcceptBackground, AcceptClass, AddPrototypes
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from simsearch.app.context import PageContext
-    from simsearch.app.live import LiveStudy
-    from simsearch.app.snapshot import Snapshot
+    from simsearch.app.session.live import LiveStudy
+    from simsearch.app.session.snapshot import Snapshot
     from simsearch.curation.actions import Action
 
 

@@ -22,7 +22,7 @@ from simsearch.app.components.scene import (
     suggestion_scene,
 )
 from simsearch.app.components.viewer import Viewer, box_inside, heat_columns
-from simsearch.app.snapshot import Suggestions
+from simsearch.app.session.snapshot import Suggestions
 from simsearch.core.ranked_peaks import RankedPeaks
 from simsearch.curation.actions import AddClass, ChooseChannels, RenameClass, SetSimilarityThreshold
 from simsearch.curation.marks import AddPrototypes, FlagNegatives
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from bokeh.models import ColumnDataSource
 
     from simsearch.app.context import PageContext
-    from simsearch.app.snapshot import Snapshot
+    from simsearch.app.session.snapshot import Snapshot
 
 ORANGE, BLUE = "#e69f00", "#56b4e9"
 PEAKS = RankedPeaks(

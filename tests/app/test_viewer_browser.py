@@ -17,8 +17,8 @@ from simsearch.app.components.confidence_choice import ConfidenceChoice
 from simsearch.app.components.scene import Layer, Mark, Scene
 from simsearch.app.components.viewer import Viewer
 from simsearch.app.context import Page
-from simsearch.app.live import LiveStudy
 from simsearch.app.server.application import Site
+from simsearch.app.session.live import LiveStudy
 from simsearch.core.peaks import Peak, objects
 from simsearch.core.ranked_peaks import RankedPeaks
 from simsearch.curation.state import Patch
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Page as Tab
 
     from simsearch.app.context import PageContext
-    from simsearch.app.snapshot import Snapshot
+    from simsearch.app.session.snapshot import Snapshot
     from tests.conftest import SaveImage
 
 pytestmark = pytest.mark.browser

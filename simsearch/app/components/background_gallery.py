@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from simsearch.app.components.class_list import crop_part, patch_parts
 from simsearch.app.components.island import Island, Part, Wire
-from simsearch.app.judging_background import accept_background, free_background, toggle_background
+from simsearch.app.session.judging_background import accept_background, free_background, toggle_background
 
 if TYPE_CHECKING:
     from simsearch.app.components.island import Message
     from simsearch.app.context import PageContext
-    from simsearch.app.snapshot import Snapshot
+    from simsearch.app.session.snapshot import Snapshot
 
 _CROP_PX = 160
 

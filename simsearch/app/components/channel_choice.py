@@ -15,8 +15,8 @@ from simsearch.errors import CurationError
 if TYPE_CHECKING:
     from simsearch.app.components.island import Message
     from simsearch.app.context import PageContext
-    from simsearch.app.live import LiveStudy
-    from simsearch.app.snapshot import Snapshot
+    from simsearch.app.session.live import LiveStudy
+    from simsearch.app.session.snapshot import Snapshot
     from simsearch.workflows.channel_report import ChannelReport
 
 

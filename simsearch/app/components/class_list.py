@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from simsearch.app.components.island import Island, Part, Wire
-from simsearch.app.judging import PALETTE, new_class
+from simsearch.app.session.judging import PALETTE, new_class
 from simsearch.curation.actions import RecolorClass, RemoveClass, RenameClass
 from simsearch.curation.marks import RemovePrototype
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from simsearch.app.components.island import Message
     from simsearch.app.context import PageContext
     from simsearch.app.server.urls import Urls
-    from simsearch.app.snapshot import Snapshot
+    from simsearch.app.session.snapshot import Snapshot
     from simsearch.curation.state import Curation, Patch, RoiClass
 
 _CROP_PX = 96

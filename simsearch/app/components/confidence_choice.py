@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from simsearch.app.components.island import Message
     from simsearch.app.context import PageContext
-    from simsearch.app.snapshot import JobView, Snapshot
+    from simsearch.app.session.snapshot import JobView, Snapshot
     from simsearch.curation.state import Curation
     from simsearch.workflows.confidence import Estimate
     from simsearch.workflows.predict import Predictions

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from simsearch.app.components.island import Message
     from simsearch.app.context import PageContext
-    from simsearch.app.snapshot import JobView, Snapshot
+    from simsearch.app.session.snapshot import JobView, Snapshot
     from simsearch.curation.history import History, Redo, Undo
 
 _KEPT_JOBS = 8  # in the list of what was done

@@ -13,7 +13,7 @@ from bokeh.models import ColumnDataSource
 
 from simsearch.app.components.class_list import crop_part, patch_parts
 from simsearch.app.components.island import Island, Part, Wire
-from simsearch.app.judging import accept_class, toggle_negative
+from simsearch.app.session.judging import accept_class, toggle_negative
 from simsearch.curation.actions import SetSimilarityThreshold
 from simsearch.curation.state import NEAR, Patch
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from simsearch.app.components.island import Message
     from simsearch.app.context import PageContext
-    from simsearch.app.snapshot import Snapshot
+    from simsearch.app.session.snapshot import Snapshot
     from simsearch.core.ranked_peaks import RankedPeaks
     from simsearch.curation.state import RoiClass
 

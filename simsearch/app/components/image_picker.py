@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from simsearch.app.components.island import Message
     from simsearch.app.context import PageContext
-    from simsearch.app.live import LiveStudy
-    from simsearch.app.snapshot import Snapshot
+    from simsearch.app.session.live import LiveStudy
+    from simsearch.app.session.snapshot import Snapshot
     from simsearch.curation.state import Curation
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from simsearch.app.snapshot import Snapshot
+    from simsearch.app.session.snapshot import Snapshot
     from simsearch.core.ranked_peaks import RankedPeaks
     from simsearch.curation.state import Curation, Patch
     from simsearch.workflows.predict import Predictions

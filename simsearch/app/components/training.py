@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from simsearch.app.components.island import Message
     from simsearch.app.context import PageContext
     from simsearch.app.server.urls import Urls
-    from simsearch.app.snapshot import JobView, Snapshot
+    from simsearch.app.session.snapshot import JobView, Snapshot
     from simsearch.curation.state import Curation, Patch
     from simsearch.workflows.trained import TrainedModel
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from simsearch.app.components.island import Message
     from simsearch.app.components.scene import Layer
     from simsearch.app.context import PageContext
-    from simsearch.app.snapshot import Snapshot
+    from simsearch.app.session.snapshot import Snapshot
     from simsearch.curation.state import Curation
     from simsearch.workflows.live_search import SimilarityMap
 

@@ -11,7 +11,7 @@ from simsearch.app.context import Page
 
 if TYPE_CHECKING:
     from simsearch.app.context import PageContext
-    from simsearch.app.snapshot import Snapshot
+    from simsearch.app.session.snapshot import Snapshot
 
 
 def confidence_page(context: PageContext) -> Page:

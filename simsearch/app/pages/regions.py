@@ -8,11 +8,11 @@ from simsearch.app.components.class_list import ClassList
 from simsearch.app.components.gallery import Gallery
 from simsearch.app.components.viewer import Viewer
 from simsearch.app.context import Page
-from simsearch.app.judging import DrawnBox, draw_prototype
+from simsearch.app.session.judging import DrawnBox, draw_prototype
 
 if TYPE_CHECKING:
     from simsearch.app.context import PageContext
-    from simsearch.app.snapshot import Snapshot
+    from simsearch.app.session.snapshot import Snapshot
 
 
 def regions_page(context: PageContext) -> Page:

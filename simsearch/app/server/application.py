@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from tornado.httputil import HTTPHeaders, HTTPServerRequest
 
     from simsearch.app.context import PageFunction
-    from simsearch.app.live import LiveStudy
-    from simsearch.app.snapshot import Snapshot
+    from simsearch.app.session.live import LiveStudy
+    from simsearch.app.session.snapshot import Snapshot
 
 _ANY_ADDRESS = ("", "0.0.0.0", "::")
 # Bokeh's page has a script in it, and CustomJS is compiled in the browser; nothing comes from elsewhere.

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from simsearch.app.snapshot import JobKind
+    from simsearch.app.session.snapshot import JobKind
 
 REQUESTS_NAME = "jobs.json"
 

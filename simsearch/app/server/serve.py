@@ -8,8 +8,8 @@ import webbrowser
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from simsearch.app.live import LiveStudy
 from simsearch.app.server.application import ServeOptions, make_server
+from simsearch.app.session.live import LiveStudy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

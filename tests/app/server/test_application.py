@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from simsearch.app.context import PageContext, PageFunction
-    from simsearch.app.live import LiveStudy
+    from simsearch.app.session.live import LiveStudy
 
 TOKEN = "a token that is long enough"
 

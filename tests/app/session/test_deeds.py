@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from simsearch.app.deeds import Deeds
+from simsearch.app.session.deeds import Deeds
 from simsearch.errors import CurationError
 
 

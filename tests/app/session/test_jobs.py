@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from simsearch.app.jobs import Jobs, new_job
+from simsearch.app.session.jobs import Jobs, new_job
 from simsearch.errors import Cancelled, StoreError
 from simsearch.runtime.events import StepStarted, TaskDone
 from simsearch.training.epochs import EpochDone
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from simsearch.app.snapshot import JobView
+    from simsearch.app.session.snapshot import JobView
     from simsearch.runtime.events import Observer
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from simsearch.app.live import LiveStudy
+from simsearch.app.session.live import LiveStudy
 from simsearch.curation.actions import AddClass, RenameClass
 from simsearch.errors import CurationError, StoreError
 from simsearch.workflows.study import read_curation
@@ -14,7 +14,7 @@ from simsearch.workflows.study import read_curation
 if TYPE_CHECKING:
     from distributed import Client
 
-    from simsearch.app.snapshot import Snapshot
+    from simsearch.app.session.snapshot import Snapshot
     from simsearch.workflows.study import Study
 
 

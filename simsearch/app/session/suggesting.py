@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from threading import Condition, Thread
 from typing import TYPE_CHECKING, Any
 
-from simsearch.app.jobs import new_job
-from simsearch.app.snapshot import Suggestions
+from simsearch.app.session.jobs import new_job
+from simsearch.app.session.snapshot import Suggestions
 from simsearch.errors import Cancelled, SimSearchError
 from simsearch.workflows.live_search import LiveSearch, suggested_background, suggested_thresholds
 from simsearch.workflows.suggest import prepare_suggestions, sight_group
@@ -17,7 +17,7 @@ from simsearch.workflows.suggest import prepare_suggestions, sight_group
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from simsearch.app.jobs import Jobs
+    from simsearch.app.session.jobs import Jobs
     from simsearch.curation.state import Curation, Patch
     from simsearch.runtime import Client
     from simsearch.runtime.events import Event, Observer

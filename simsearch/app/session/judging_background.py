@@ -9,8 +9,8 @@ from simsearch.curation.state import Places
 from simsearch.errors import CurationError
 
 if TYPE_CHECKING:
-    from simsearch.app.live import LiveStudy
-    from simsearch.app.snapshot import Snapshot
+    from simsearch.app.session.live import LiveStudy
+    from simsearch.app.session.snapshot import Snapshot
     from simsearch.curation.state import Patch
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from threading import RLock
 from typing import TYPE_CHECKING, Any
 
-from simsearch.app.snapshot import Snapshot, Suggestions
+from simsearch.app.session.snapshot import Snapshot, Suggestions
 from simsearch.workflows.study import open_curation
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from threading import RLock
 from typing import TYPE_CHECKING
 
-from simsearch.app.snapshot import JobView
+from simsearch.app.session.snapshot import JobView
 from simsearch.errors import Cancelled, SimSearchError
 from simsearch.runtime.cancel import CancelToken, cancellable
 from simsearch.runtime.events import StepStarted, TaskDone, TaskFailed
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from simsearch.app.snapshot import JobKind
+    from simsearch.app.session.snapshot import JobKind
     from simsearch.runtime.events import Event, Observer
 
     Work = Callable[[Observer], Path | None]

@@ -20,8 +20,8 @@ from simsearch.io.overlay import CLASS_COLORS
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from simsearch.app.live import LiveStudy
-    from simsearch.app.snapshot import Suggestions
+    from simsearch.app.session.live import LiveStudy
+    from simsearch.app.session.snapshot import Suggestions
     from simsearch.curation.actions import Action
     from simsearch.curation.state import Curation
 

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import torch
 
-from simsearch.app.live import LiveStudy
+from simsearch.app.session.live import LiveStudy
 from simsearch.core.synthetic import CYTOPLASM, NUCLEUS, CellField
 from simsearch.curation.actions import AddClass, Batch, SetConfidenceThreshold, SetSimilarityThreshold
 from simsearch.curation.marks import AcceptBackground, AcceptClass, AddPrototypes, FlagNegatives
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from distributed import Client
 
-    from simsearch.app.snapshot import JobView
+    from simsearch.app.session.snapshot import JobView
 
 PATCH = (40.0, 40.0)
 CLASSES = {CYTOPLASM: "#e69f00", NUCLEUS: "#56b4e9"}
@@ -244,7 +244,7 @@ def test_what_is_asked_for_is_not_done_in_the_thread_that_asks(
         return work
 
     monkeypatch.setattr(LiveSearch, "find", note("suggestions"))
-    monkeypatch.setattr("simsearch.app.live.do_request", note("training"))
+    monkeypatch.setattr("simsearch.app.session.live.do_request", note("training"))
     draw(live, cell_fields)
     live.start_training("ada", TrainOptions())
     wait(lambda: set(worked) == {"suggestions", "training"})
@@ -267,7 +267,7 @@ def test_channels_are_reported_once_measured(live: LiveStudy) -> None:
 _KILLED = """
     import sys
     from pathlib import Path
-    from simsearch.app.live import LiveStudy
+    from simsearch.app.session.live import LiveStudy
     from simsearch.curation.actions import AddClass, RecolorClass
     from simsearch.runtime import open_cluster
     from simsearch.workflows.study import open_study

@@ -5,7 +5,7 @@ from __future__ import annotations
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from simsearch.app.work import find_model
+from simsearch.app.session.work import find_model
 from simsearch.workflows.predict import Predictions, predictions_folder, read_predictions
 from simsearch.workflows.results import RESULTS_NAME, ResultView, read_results
 from simsearch.workflows.study import study_models

@@ -7,13 +7,13 @@ from dataclasses import asdict, replace
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
 
-from simsearch.app.jobs import Jobs, new_job
 from simsearch.app.server.requests import Request, Requests
-from simsearch.app.shared import SharedStudy
-from simsearch.app.shelf import Shelf
-from simsearch.app.snapshot import ClusterView
-from simsearch.app.suggesting import NOBODY, Suggester
-from simsearch.app.work import detection_floor, do_request, find_model
+from simsearch.app.session.jobs import Jobs, new_job
+from simsearch.app.session.shared import SharedStudy
+from simsearch.app.session.shelf import Shelf
+from simsearch.app.session.snapshot import ClusterView
+from simsearch.app.session.suggesting import NOBODY, Suggester
+from simsearch.app.session.work import detection_floor, do_request, find_model
 from simsearch.curation.actions import ChooseImages
 from simsearch.errors import ConfigError
 from simsearch.workflows.channel_report import report_channels
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from simsearch.app.jobs import Work
-    from simsearch.app.snapshot import JobKind, JobView, Suggestions
+    from simsearch.app.session.jobs import Work
+    from simsearch.app.session.snapshot import JobKind, JobView, Suggestions
     from simsearch.curation.state import Curation
     from simsearch.runtime import Client
     from simsearch.runtime.events import Observer
