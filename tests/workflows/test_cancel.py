@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from simsearch.cli_options import ReportedGroup
-from simsearch.console import show_progress
+from simsearch.cli.console import show_progress
+from simsearch.cli.options import ReportedGroup
 from simsearch.errors import Cancelled
 from simsearch.runtime.cancel import CancelToken, cancellable
 from simsearch.runtime.events import Event, StepStarted, TaskDone

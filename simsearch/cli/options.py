@@ -40,12 +40,12 @@ class ReportedGroup(click.Group):
             with _stoppable(ctx.ensure_object(threading.Event)):
                 return super().invoke(ctx)
         except (KeyboardInterrupt, Cancelled):
-            from simsearch.console import show_error
+            from simsearch.cli.console import show_error
 
             show_error(f"stopped: {_HOW_TO_GO_ON.get(ctx.invoked_subcommand or '', 'run the same command again')}")
             sys.exit(_STOPPED)
         except SimSearchError as error:
-            from simsearch.console import show_error
+            from simsearch.cli.console import show_error
 
             show_error(str(error))
             sys.exit(_FAILED)
@@ -76,7 +76,7 @@ def _stoppable(asked: threading.Event) -> Iterator[None]:
 
 def end(failures: Sequence[tuple[str, str]]) -> None:
     """List what was left out, and end with an exit code that says so."""
-    from simsearch.console import show_failures
+    from simsearch.cli.console import show_failures
 
     if failures:
         show_failures(failures)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from simsearch.cli_options import (
+from simsearch.cli.options import (
     FILE,
     FOLDER,
     ReportedGroup,
@@ -24,8 +24,8 @@ from simsearch.cli_options import (
     user_option,
     z_option,
 )
-from simsearch.cli_pretrain import pretrain
-from simsearch.cli_study import study
+from simsearch.cli.pretrain import pretrain
+from simsearch.cli.study import study
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -74,7 +74,7 @@ def convert(
     **options: Any,  # noqa: ANN401  as many types as ConvertOptions has fields
 ) -> None:
     """Convert SOURCES (images, slides, folders of a plate, LoadData CSV) to OME-Zarr at DESTINATION."""
-    from simsearch.console import show_conversion, show_progress
+    from simsearch.cli.console import show_conversion, show_progress
     from simsearch.runtime.cluster import open_cluster
     from simsearch.workflows.convert import ConvertOptions
     from simsearch.workflows.convert import convert as run
@@ -104,7 +104,7 @@ def measure(
     cluster: str,
 ) -> None:
     """Measure the intensity ranges and the channel correlation of IMAGES (OME-Zarr images or plates)."""
-    from simsearch.console import show_measurement, show_progress
+    from simsearch.cli.console import show_measurement, show_progress
     from simsearch.runtime.cluster import open_cluster
     from simsearch.workflows.image_set import find_image_set
     from simsearch.workflows.measure import measure as run
@@ -160,7 +160,7 @@ def search(
     **options: Any,  # noqa: ANN401  as many types as SearchOptions has fields
 ) -> None:
     """Search IMAGES (OME-Zarr images or plates) for what looks like the boxes in a CSV file."""
-    from simsearch.console import show_progress, show_search
+    from simsearch.cli.console import show_progress, show_search
     from simsearch.runtime.cluster import open_cluster
     from simsearch.workflows.image_set import find_image_set
     from simsearch.workflows.search import SearchOptions
@@ -203,7 +203,7 @@ def train(
     **options: Any,  # noqa: ANN401  as many types as TrainOptions has fields
 ) -> None:
     """Train a model on what was curated in the study in DIR; it goes on where it was if it was stopped."""
-    from simsearch.console import show_progress, show_training
+    from simsearch.cli.console import show_progress, show_training
     from simsearch.runtime.cluster import open_cluster
     from simsearch.workflows.study import open_study, read_curation
     from simsearch.workflows.train import TrainOptions, train_study
@@ -244,7 +244,7 @@ def detect(
     **options: Any,  # noqa: ANN401  as many types as DetectOptions has fields
 ) -> None:
     """Run MODEL (of `simsearch train`) over IMAGES (OME-Zarr images or plates); what was stopped goes on."""
-    from simsearch.console import show_detections, show_progress
+    from simsearch.cli.console import show_detections, show_progress
     from simsearch.runtime.cluster import open_cluster
     from simsearch.workflows.detect import DetectOptions
     from simsearch.workflows.detect import detect as run
@@ -283,7 +283,7 @@ def segment(
     **options: Any,  # noqa: ANN401  as many types as SegmentOptions has fields
 ) -> None:
     """Give each pixel of IMAGES a class with MODEL (of `simsearch train`), as OME-Zarr labels; measure areas."""
-    from simsearch.console import show_progress, show_segmentation
+    from simsearch.cli.console import show_progress, show_segmentation
     from simsearch.runtime.cluster import open_cluster
     from simsearch.workflows.image_set import find_image_set
     from simsearch.workflows.segment import SegmentOptions
@@ -301,7 +301,7 @@ def segment(
 @confidence_option
 def rethreshold(results: Path, confidence_thresholds: dict[str, float]) -> None:
     """Choose other confidence thresholds for RESULTS of `simsearch detect`; no pixel is read."""
-    from simsearch.console import show_objects
+    from simsearch.cli.console import show_objects
     from simsearch.workflows.objects import rethreshold as run
 
     show_objects(run(results, confidence_thresholds))
@@ -314,7 +314,7 @@ def rethreshold(results: Path, confidence_thresholds: dict[str, float]) -> None:
 @click.option("--distance", type=click.FloatRange(min=0, min_open=True), help="A peak finds what is nearer, in pixels.")
 def evaluate(peaks: Path, truth: Path, out: Path, distance: float | None) -> None:
     """Compare PEAKS (peaks.parquet or detections.parquet) with where objects really are: precision and recall."""
-    from simsearch.console import show_scores
+    from simsearch.cli.console import show_scores
     from simsearch.workflows.evaluate import evaluate as run
 
     show_scores(run(peaks, truth, out, distance=distance), out)
@@ -344,7 +344,7 @@ def serve(
     from simsearch.app.server.application import ServeOptions
     from simsearch.app.server.serve import serve as run
     from simsearch.app.server.site import SITE
-    from simsearch.console import show_address
+    from simsearch.cli.console import show_address
     from simsearch.runtime.cluster import open_cluster
     from simsearch.workflows.study import open_study
 
@@ -359,7 +359,7 @@ def serve(
 @cluster_option
 def demo(folder: Path, trunk: str, cluster: str) -> None:
     """Convert, measure and search a real tissue image and a synthetic plate in FOLDER, and show what is found."""
-    from simsearch.console import show_demo, show_progress
+    from simsearch.cli.console import show_demo, show_progress
     from simsearch.runtime.cluster import open_cluster
     from simsearch.workflows.demo import run_demo
 

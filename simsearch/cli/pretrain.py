@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from simsearch.cli_options import FILE, cluster_option, t_option, z_option
+from simsearch.cli.options import FILE, cluster_option, t_option, z_option
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,7 +54,7 @@ def pretrain(
     **options: Any,  # noqa: ANN401  as many types as PretrainOptions has fields
 ) -> None:
     """Train a trunk on IMAGES (OME-Zarr images or plates of any kinds), without labels; what was stopped goes on."""
-    from simsearch.console import show_pretraining, show_progress
+    from simsearch.cli.console import show_pretraining, show_progress
     from simsearch.runtime.cluster import open_cluster
     from simsearch.workflows.pretrain import PretrainOptions, pretrain_trunk
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from simsearch.cli_options import (
+from simsearch.cli.options import (
     FILE,
     FOLDER,
     cluster_option,
@@ -64,7 +64,7 @@ def create(
     **options: Any,  # noqa: ANN401  as many types as StudyOptions has fields
 ) -> None:
     """Create a study of images in DIR."""
-    from simsearch.console import show_study
+    from simsearch.cli.console import show_study
     from simsearch.workflows.study import StudyOptions, create_study, read_curation
     from simsearch.workflows.suggest import study_trunk
 
@@ -79,7 +79,7 @@ def create(
 @click.argument("folder", metavar="DIR", type=FOLDER)
 def show(folder: Path) -> None:
     """Show what was said in the study in DIR."""
-    from simsearch.console import show_study
+    from simsearch.cli.console import show_study
     from simsearch.workflows.study import open_study, read_curation, study_models
     from simsearch.workflows.suggest import study_trunk
 
@@ -105,7 +105,7 @@ def suggest(folder: Path, cluster: str, user: str, **options: Any) -> None:  # n
     Classes without a similarity threshold get a suggested one, which is kept with --accept. Features are computed the
     first time and kept in DIR/cache; it can be deleted at any time.
     """
-    from simsearch.console import show_progress, show_suggestions
+    from simsearch.cli.console import show_progress, show_suggestions
     from simsearch.runtime.cluster import open_cluster
     from simsearch.workflows.curate import CurateOptions, curate
     from simsearch.workflows.study import open_study
@@ -156,7 +156,7 @@ def export(folder: Path, destination: Path, *, overwrite: bool) -> None:
 
 
 def _diverse(paths: Sequence[str], options: StudyOptions, cluster: str) -> tuple[str, ...]:
-    from simsearch.console import show_progress
+    from simsearch.cli.console import show_progress
     from simsearch.runtime.cluster import open_cluster
     from simsearch.workflows.diverse import DiverseOptions, choose_diverse
     from simsearch.workflows.image_set import find_image_set

@@ -1,0 +1,5 @@
+"""The command line."""
+
+from simsearch.cli.commands import main as main
+
+__all__ = ["main"]
