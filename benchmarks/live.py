@@ -16,8 +16,8 @@ from simsearch.core.synthetic import cell_field
 from simsearch.curation.actions import AddClass
 from simsearch.curation.marks import AddPrototypes, FlagNegatives
 from simsearch.curation.state import Patch
-from simsearch.io.pyramid import halved
-from simsearch.io.writing import ImageTemplate, create_image, finish_image, write_region
+from simsearch.io.ome_zarr.pyramid import halved
+from simsearch.io.ome_zarr.writing import ImageTemplate, create_image, finish_image, write_region
 from simsearch.runtime import open_cluster
 from simsearch.workflows.live_search import LiveSearch, suggested_background, suggested_thresholds
 from simsearch.workflows.study import Study, StudyOptions, create_study, read_curation

@@ -18,7 +18,7 @@ import torch
 from benchmarks.bccd import SHAPE, Smear, read_split
 from simsearch.core.feature_grid import from_level0, working_downsampling
 from simsearch.core.intensity import IMAGE_PERCENTILES, pool_range, rescale
-from simsearch.io.pyramid import halved
+from simsearch.io.ome_zarr.pyramid import halved
 from simsearch.nn.extractor import Extractor, make_extractor
 from simsearch.nn.similarity import SOFTNESS
 from simsearch.nn.trunk import fused

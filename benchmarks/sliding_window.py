@@ -11,7 +11,7 @@ from torch import nn
 
 from benchmarks.synthetic import CELL, FLOOR, PATCH, write_model, write_slide
 from simsearch.core.tiles import Region
-from simsearch.io.image import read_region
+from simsearch.io.ome_zarr.image import read_region
 from simsearch.nn.trunk import Trunk, fused
 from simsearch.nn.trunk_file import read_trunk, trunk_from_bytes
 from simsearch.runtime import open_cluster

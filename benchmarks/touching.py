@@ -28,8 +28,8 @@ from benchmarks.bccd import read_split
 from simsearch.core.metrics import match, precision_recall
 from simsearch.core.peaks import find_peaks, strongest
 from simsearch.core.tiles import Region
+from simsearch.io.ome_zarr.writing import ImageTemplate, create_image, finish_image, write_region
 from simsearch.io.truth_table import TrueObject
-from simsearch.io.writing import ImageTemplate, create_image, finish_image, write_region
 from simsearch.nn.model_file import model_from_bytes
 from simsearch.runtime import open_cluster
 from simsearch.runtime.views import framed_maps

@@ -23,7 +23,7 @@ from simsearch.core.feature_grid import from_level0, to_level0, working_downsamp
 from simsearch.core.intensity import IMAGE_PERCENTILES, Range, pool_range, rescale
 from simsearch.core.metrics import match, precision_recall
 from simsearch.core.peaks import find_peaks
-from simsearch.io.pyramid import halved
+from simsearch.io.ome_zarr.pyramid import halved
 from simsearch.nn.extractor import (
     Extractor,
     make_extractor,

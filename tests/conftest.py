@@ -12,9 +12,9 @@ import torch
 import torchvision
 from hypothesis import settings
 
-from simsearch.io.image import ImageMeta, describe_image
-from simsearch.io.pyramid import halved
-from simsearch.io.writing import ImageTemplate, create_image, finish_image, write_region
+from simsearch.io.ome_zarr.image import ImageMeta, describe_image
+from simsearch.io.ome_zarr.pyramid import halved
+from simsearch.io.ome_zarr.writing import ImageTemplate, create_image, finish_image, write_region
 from simsearch.runtime import open_cluster
 
 if TYPE_CHECKING:

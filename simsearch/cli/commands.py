@@ -30,7 +30,7 @@ from simsearch.cli.study import study
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from simsearch.io.image import Selection
+    from simsearch.io.ome_zarr.image import Selection
 
 
 def _square(ctx: click.Context, param: click.Parameter, value: float | None) -> tuple[float, float] | None:

@@ -17,7 +17,7 @@ from simsearch.errors import Cancelled, SimSearchError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from simsearch.io.image import Selection
+    from simsearch.io.ome_zarr.image import Selection
 
 _FAILED = 2  # exit code where something could not be done
 _STOPPED = 130  # exit code where somebody has stopped it

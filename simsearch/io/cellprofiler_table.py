@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlparse
 
 from simsearch.errors import AnnotationError
+from simsearch.io.ome_zarr.wells import Well, make_well, parse_well
 from simsearch.io.plate_files import PlaneFile
 from simsearch.io.tables import Row, read_table
-from simsearch.io.wells import Well, make_well, parse_well
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

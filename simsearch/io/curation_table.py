@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Literal, TextIO
 
 from simsearch.core.boxes import Box
 from simsearch.errors import AnnotationError
+from simsearch.io.ome_zarr.writing import store_errors
 from simsearch.io.tables import Row, read_table
-from simsearch.io.writing import store_errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

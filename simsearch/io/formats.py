@@ -10,6 +10,7 @@ import numpy as np
 from tifffile import PHOTOMETRIC, TiffFile
 
 from simsearch.errors import SourceError
+from simsearch.io.ome_zarr.stores import is_remote
 from simsearch.io.source_npy import NpySource
 from simsearch.io.source_raster import RasterSource
 from simsearch.io.source_slide import SlideSource, vendor
@@ -17,7 +18,6 @@ from simsearch.io.source_stack import StackSource
 from simsearch.io.source_tiff import TiffSource
 from simsearch.io.source_zarr import ZarrSource
 from simsearch.io.sources import AnySpec, ImageSource, SourceSpec, StackSpec, source_errors
-from simsearch.io.stores import is_remote
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

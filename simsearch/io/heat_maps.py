@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from simsearch.io.wells import column_name, parse_well, plate_size, row_name
+from simsearch.io.ome_zarr.wells import column_name, parse_well, plate_size, row_name
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping

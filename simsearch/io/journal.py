@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from simsearch.errors import StoreError
-from simsearch.io.writing import store_errors
+from simsearch.io.ome_zarr.writing import store_errors
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from simsearch.core.intensity import Range, rescale
 from simsearch.core.tiles import Region
-from simsearch.io.scaled import read_scaled, scaled
+from simsearch.io.ome_zarr.scaled import read_scaled, scaled
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from simsearch.io.image import ImageMeta
+    from simsearch.io.ome_zarr.image import ImageMeta
 
 # Okabe and Ito's palette: told apart by colour-blind people too, and on dark and bright images.
 CLASS_COLORS = ("#E69F00", "#56B4E9", "#CC79A7", "#F0E442", "#009E73", "#D55E00", "#0072B2", "#FFFFFF")

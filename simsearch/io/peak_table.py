@@ -14,7 +14,7 @@ import pyarrow.parquet
 
 from simsearch.core.peaks import Peak, PeakColumns
 from simsearch.errors import AnnotationError
-from simsearch.io.wells import make_well
+from simsearch.io.ome_zarr.wells import make_well
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from simsearch.io.image import ImageMeta
+    from simsearch.io.ome_zarr.image import ImageMeta
 
 _PIXEL = {"unit": "pixel at level 0"}
 _MICROMETER = {"unit": "micrometer"}

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from simsearch.errors import ConfigError, SimSearchError, SourceError
-from simsearch.io.image import Selection, check_selection
+from simsearch.io.ome_zarr.image import Selection, check_selection
 from simsearch.io.sources import AnySpec, SourceSpec, StackSpec
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from simsearch.io.wells import Well
+    from simsearch.io.ome_zarr.wells import Well
 
 
 @dataclass(frozen=True, slots=True)

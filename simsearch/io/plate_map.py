@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from simsearch.errors import AnnotationError
+from simsearch.io.ome_zarr.wells import Well, parse_well
 from simsearch.io.tables import number, read_table
-from simsearch.io.wells import Well, parse_well
 
 if TYPE_CHECKING:
     from pathlib import Path

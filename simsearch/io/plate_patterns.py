@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from simsearch.errors import ConfigError, SourceError
+from simsearch.io.ome_zarr.wells import Well, make_well, parse_well
 from simsearch.io.plate_files import PlaneFile
-from simsearch.io.wells import Well, make_well, parse_well
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

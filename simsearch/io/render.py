@@ -17,16 +17,16 @@ from simsearch.core.intensity import rescale
 from simsearch.core.tiles import Region
 from simsearch.errors import ConfigError, StoreError
 from simsearch.io.colors import RGB_COLORS
-from simsearch.io.image import is_rgb
+from simsearch.io.ome_zarr.image import is_rgb
+from simsearch.io.ome_zarr.scaled import ScaledImage, downsampling_to, read_scaled, scaled
 from simsearch.io.overlay import compose
-from simsearch.io.scaled import ScaledImage, downsampling_to, read_scaled, scaled
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from simsearch.io.image import ImageMeta
+    from simsearch.io.ome_zarr.image import ImageMeta
 
 TILE_PX = 256
 """Side of a tile of the deep zoom."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from simsearch.errors import SourceError
-from simsearch.io.image import describe_image, read_region
+from simsearch.io.ome_zarr.image import describe_image, read_region
 from simsearch.io.sources import SourceMeta, SourceSpec, as_stored, source_errors, stored_dtype
 
 if TYPE_CHECKING:

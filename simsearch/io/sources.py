@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import DTypeLike, NDArray
 
     from simsearch.core.tiles import Region
-    from simsearch.io.image import Selection
+    from simsearch.io.ome_zarr.image import Selection
 
 
 @dataclass(frozen=True, slots=True)

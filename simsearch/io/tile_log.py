@@ -12,7 +12,7 @@ import numpy as np
 
 from simsearch.errors import StoreError
 from simsearch.io.journal import lock_file
-from simsearch.io.writing import store_errors
+from simsearch.io.ome_zarr.writing import store_errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

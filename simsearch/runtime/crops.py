@@ -15,8 +15,8 @@ from torch.nn import functional
 from simsearch.core.intensity import Range, rescale
 from simsearch.core.tiles import Region
 from simsearch.errors import ConfigError
-from simsearch.io.image import ImageMeta, is_rgb, read_region
-from simsearch.io.scaled import read_scaled, scaled
+from simsearch.io.ome_zarr.image import ImageMeta, is_rgb, read_region
+from simsearch.io.ome_zarr.scaled import read_scaled, scaled
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

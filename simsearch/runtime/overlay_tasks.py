@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from simsearch.io.ome_zarr.writing import store_errors
 from simsearch.io.overlay import Drawing, draw_overlay
-from simsearch.io.writing import store_errors
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from simsearch.core.intensity import Range
-    from simsearch.io.image import ImageMeta
+    from simsearch.io.ome_zarr.image import ImageMeta
 
 
 @dataclass(frozen=True, slots=True)

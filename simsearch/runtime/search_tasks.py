@@ -9,8 +9,8 @@ import numpy as np
 import torch
 
 from simsearch.core.tiles import Region
-from simsearch.io.feature_store import read_blocks, write_blocks, write_features
-from simsearch.io.writing import write_region
+from simsearch.io.ome_zarr.feature_store import read_blocks, write_blocks, write_features
+from simsearch.io.ome_zarr.writing import write_region
 from simsearch.nn.device import fast_inference
 from simsearch.nn.extractor import N_ROTATIONS, prototype_block, prototype_region
 from simsearch.nn.similarity import mean_similarity, prototype_maps, similarity_maps

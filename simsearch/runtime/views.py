@@ -12,8 +12,8 @@ from simsearch.core.intensity import Range, rescale
 from simsearch.core.peaks import find_peaks
 from simsearch.core.tiles import Region, halves_of, pad_to
 from simsearch.errors import TaskError
-from simsearch.io.feature_store import read_features
-from simsearch.io.scaled import ScaledImage, read_scaled
+from simsearch.io.ome_zarr.feature_store import read_features
+from simsearch.io.ome_zarr.scaled import ScaledImage, read_scaled
 from simsearch.nn.device import fast_inference, pick_device
 from simsearch.nn.extractor import Extractor, needed_region, vectors
 from simsearch.runtime.compute import computing

@@ -10,7 +10,7 @@ import numpy as np
 
 from simsearch.core.tiles import Region
 from simsearch.errors import AnnotationError
-from simsearch.io.scaled import ScaledImage, downsampling_to, read_scaled, scaled
+from simsearch.io.ome_zarr.scaled import ScaledImage, downsampling_to, read_scaled, scaled
 from simsearch.runtime.events import Observer, ignore
 from simsearch.runtime.submit import run_tasks
 from simsearch.workflows.image_set import ImageSet
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from simsearch.core.intensity import Range
     from simsearch.curation.state import Curation
-    from simsearch.io.image import ImageMeta
+    from simsearch.io.ome_zarr.image import ImageMeta
     from simsearch.runtime import Client
     from simsearch.workflows.study import Study
 

@@ -18,10 +18,10 @@ import numpy as np
 from simsearch.errors import ClusterError, ConfigError, SimSearchError, SourceError, StoreError
 from simsearch.io.colors import default_colors
 from simsearch.io.journal import JOURNAL_NAME, Journal
-from simsearch.io.plate import write_plate
+from simsearch.io.ome_zarr.plate import write_plate
+from simsearch.io.ome_zarr.stores import stem
+from simsearch.io.ome_zarr.writing import ImageTemplate, OmeVersion, create_image, store_errors, windows_of
 from simsearch.io.sources import SourceMeta, StackSpec
-from simsearch.io.stores import stem
-from simsearch.io.writing import ImageTemplate, OmeVersion, create_image, store_errors, windows_of
 from simsearch.runtime.events import Observer, ignore
 from simsearch.runtime.submit import Failed, run_tasks
 from simsearch.workflows.convert_plan import PlannedImage, Product, fingerprint, plan_conversion, source_names
@@ -39,7 +39,7 @@ from simsearch.workflows.convert_tasks import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from simsearch.io.image import Selection
+    from simsearch.io.ome_zarr.image import Selection
     from simsearch.runtime import Client
 
 _SHARD_BYTES = 128 * 2**20  # a worker holds a few shards at once

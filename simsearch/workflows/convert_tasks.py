@@ -9,9 +9,8 @@ import numpy as np
 
 from simsearch.core.tiles import Region
 from simsearch.io.formats import open_source, suffix_note
-from simsearch.io.pyramid import halved, region_below
-from simsearch.io.sources import AnySpec, SourceMeta, SourceSpec
-from simsearch.io.writing import (
+from simsearch.io.ome_zarr.pyramid import halved, region_below
+from simsearch.io.ome_zarr.writing import (
     ImageTemplate,
     create_image,
     finish_image,
@@ -19,6 +18,7 @@ from simsearch.io.writing import (
     value_ranges,
     write_region,
 )
+from simsearch.io.sources import AnySpec, SourceMeta, SourceSpec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -10,7 +10,7 @@ import numpy as np
 from simsearch.core.coverage import choose_covering
 from simsearch.core.intensity import check_ranges
 from simsearch.errors import ConfigError
-from simsearch.io.scaled import downsampling_to, scaled
+from simsearch.io.ome_zarr.scaled import downsampling_to, scaled
 from simsearch.nn.extractor import make_extractor
 from simsearch.nn.trunk_file import read_trunk
 from simsearch.runtime.events import Observer, ignore

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from simsearch.io.writing import store_errors
+from simsearch.io.ome_zarr.writing import store_errors
 from simsearch.runtime.events import Waiting
 from simsearch.runtime.rates import Rates
 

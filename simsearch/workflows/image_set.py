@@ -6,16 +6,16 @@ from contextlib import closing
 from typing import TYPE_CHECKING, TypeVar
 
 from simsearch.errors import AnnotationError, ConfigError, SimSearchError, SourceError
-from simsearch.io.image import describe_image
-from simsearch.io.plate import find_images, image_locations
-from simsearch.io.stores import as_location
+from simsearch.io.ome_zarr.image import describe_image
+from simsearch.io.ome_zarr.plate import find_images, image_locations
+from simsearch.io.ome_zarr.stores import as_location
 from simsearch.runtime.submit import Failed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence
     from pathlib import Path
 
-    from simsearch.io.image import ImageMeta, Selection
+    from simsearch.io.ome_zarr.image import ImageMeta, Selection
     from simsearch.runtime.submit import Done
 
 Task = TypeVar("Task")

@@ -23,7 +23,7 @@ from simsearch.core.ranked_peaks import RankedPeaks, ranked_peaks
 from simsearch.core.tiles import Region
 from simsearch.curation.state import BACKGROUND
 from simsearch.curation.suggestions import background_patches, marked_patches
-from simsearch.io.feature_store import read_features
+from simsearch.io.ome_zarr.feature_store import read_features
 from simsearch.nn.device import pick_device
 from simsearch.nn.similarity import make_query, soft_maximum
 from simsearch.nn.spectra import Spectra, make_kernels

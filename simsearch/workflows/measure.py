@@ -24,8 +24,8 @@ from simsearch.core.percentiles import (
 )
 from simsearch.core.tiles import Region, tile_cores
 from simsearch.errors import AnnotationError, ConfigError, SourceError
-from simsearch.io.scaled import ScaledImage, read_scaled, scaled
-from simsearch.io.writing import store_errors
+from simsearch.io.ome_zarr.scaled import ScaledImage, read_scaled, scaled
+from simsearch.io.ome_zarr.writing import store_errors
 from simsearch.runtime.events import Observer, ignore
 from simsearch.runtime.submit import run_tasks
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from simsearch.errors import ModelFileError
-from simsearch.io.scaled import scaled
+from simsearch.io.ome_zarr.scaled import scaled
 from simsearch.nn.classifier import classifier_extractor
 from simsearch.nn.model_file import ModelHeader, check_fits, model_from_bytes
 from simsearch.runtime.views import View
@@ -13,7 +13,7 @@ from simsearch.runtime.views import View
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from simsearch.io.image import ImageMeta
+    from simsearch.io.ome_zarr.image import ImageMeta
     from simsearch.workflows.image_set import ImageSet
 
 DETECTION_SPACING = 1 / 6

@@ -13,8 +13,8 @@ from simsearch.core.feature_grid import to_level0
 from simsearch.core.peaks import Peak, PeakColumns
 from simsearch.core.tiles import tile_cores
 from simsearch.curation.state import BACKGROUND
+from simsearch.io.ome_zarr.writing import ImageTemplate, Window, create_image, finish_image
 from simsearch.io.overlay import CLASS_COLORS
-from simsearch.io.writing import ImageTemplate, Window, create_image, finish_image
 from simsearch.nn.similarity import query_to_bytes
 from simsearch.runtime.search_tasks import SearchTask, find_candidates, search_tile
 from simsearch.runtime.submit import run_tasks
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from simsearch.core.boxes import Box
-    from simsearch.io.image import ImageMeta
+    from simsearch.io.ome_zarr.image import ImageMeta
     from simsearch.nn.similarity import Query
     from simsearch.runtime import Client
     from simsearch.runtime.events import Observer

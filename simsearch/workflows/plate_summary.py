@@ -12,10 +12,10 @@ import numpy as np
 
 from simsearch.core.peaks import object_mask, peak_columns
 from simsearch.errors import AnnotationError, ConfigError
-from simsearch.io.plate import plate_fields, read_plate_map
-from simsearch.io.stores import as_location, image_name, stem
-from simsearch.io.wells import Well, make_well, parse_well
-from simsearch.io.writing import store_errors
+from simsearch.io.ome_zarr.plate import plate_fields, read_plate_map
+from simsearch.io.ome_zarr.stores import as_location, image_name, stem
+from simsearch.io.ome_zarr.wells import Well, make_well, parse_well
+from simsearch.io.ome_zarr.writing import store_errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

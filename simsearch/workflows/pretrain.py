@@ -14,9 +14,9 @@ from simsearch.core.feature_grid import working_downsampling
 from simsearch.errors import ConfigError, StoreError
 from simsearch.io.box_table import read_boxes
 from simsearch.io.model_card import draw_losses, write_card
-from simsearch.io.plate import find_images
-from simsearch.io.scaled import scaled
-from simsearch.io.writing import store_errors
+from simsearch.io.ome_zarr.plate import find_images
+from simsearch.io.ome_zarr.scaled import scaled
+from simsearch.io.ome_zarr.writing import store_errors
 from simsearch.nn.extractor import make_extractor
 from simsearch.nn.trunk_file import read_trunk, trunk_label, write_trunk
 from simsearch.runtime.crops import CropOptions, CropSource, image_percentiles
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from simsearch.core.intensity import Range
-    from simsearch.io.image import ImageMeta, Selection
+    from simsearch.io.ome_zarr.image import ImageMeta, Selection
     from simsearch.runtime import Client
 
 _IDENTITY_NAME = "training.json"

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from simsearch.io.stores import written_at
+from simsearch.io.ome_zarr.stores import written_at
 from simsearch.runtime.events import StepEnded
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from simsearch.io.image import ImageMeta
+    from simsearch.io.ome_zarr.image import ImageMeta
     from simsearch.runtime.events import Event, Observer
 
 _PACKAGES = ("simsearch", "dask", "distributed", "numpy", "ome-zarr", "torch", "torchvision", "zarr")

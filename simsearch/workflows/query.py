@@ -12,8 +12,8 @@ from simsearch.core.boxes import Box, patch_shapes
 from simsearch.core.feature_grid import from_level0, working_downsampling
 from simsearch.core.tiles import tile_cores
 from simsearch.errors import AnnotationError, SourceError
-from simsearch.io.feature_store import has_features
-from simsearch.io.scaled import scaled
+from simsearch.io.ome_zarr.feature_store import has_features
+from simsearch.io.ome_zarr.scaled import scaled
 from simsearch.nn.extractor import Extractor, make_extractor
 from simsearch.nn.similarity import SOFTNESS, Query, make_query, mean_vector
 from simsearch.runtime.search_tasks import PrototypeTask, VectorTask, compute_blocks, sum_vectors
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from simsearch.core.intensity import Range
-    from simsearch.io.image import ImageMeta
+    from simsearch.io.ome_zarr.image import ImageMeta
     from simsearch.runtime import Client
     from simsearch.runtime.events import Observer
     from simsearch.workflows.image_set import ImageSet

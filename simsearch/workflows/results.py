@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from simsearch.errors import StoreError
-from simsearch.io.wells import parse_well
+from simsearch.io.ome_zarr.wells import parse_well
 from simsearch.workflows.objects import GEOJSON_NAME, OBJECTS_NAME, PLATES_NAME, RUN_NAME, TABLE_NAME
 from simsearch.workflows.plate_report import CURVES_NAME, DOSES_NAME, REPORT_NAMES, WELLS_NAME
 

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from simsearch.errors import StoreError
-from simsearch.io.labels import can_hold_labels, create_labels, finish_labels, labels_template, run_of_labels
+from simsearch.io.ome_zarr.labels import can_hold_labels, create_labels, finish_labels, labels_template, run_of_labels
+from simsearch.io.ome_zarr.writing import ImageTemplate, store_errors
 from simsearch.io.overlay import CLASS_COLORS
-from simsearch.io.writing import ImageTemplate, store_errors
 from simsearch.nn.trunk_file import label_of_digest
 from simsearch.runtime.events import Observer, ignore
 from simsearch.runtime.segment_tasks import (
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from simsearch.io.image import ImageMeta
+    from simsearch.io.ome_zarr.image import ImageMeta
     from simsearch.nn.model_file import ModelHeader
     from simsearch.runtime import Client
     from simsearch.workflows.image_set import ImageSet

@@ -23,7 +23,7 @@ from simsearch.curation.journal import Journal, Torn, create_journal, read_journ
 from simsearch.curation.state import Curation
 from simsearch.errors import ConfigError, CurationError, SourceError, StoreError, TrunkError
 from simsearch.io.curation_table import replacing
-from simsearch.io.plate import find_images
+from simsearch.io.ome_zarr.plate import find_images
 from simsearch.workflows.image_set import ImageSet, channel_indices
 from simsearch.workflows.measure import read_ranges
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from simsearch.curation.history import History
-    from simsearch.io.image import ImageMeta, Selection
+    from simsearch.io.ome_zarr.image import ImageMeta, Selection
 
 STUDY_NAME, JOURNAL_NAME = "study.json", "curation.jsonl"
 MEASURE_NAME, CACHE_NAME, MODELS_NAME, MODEL_NAME = "measure.json", "cache", "models", "model.safetensors"

@@ -11,7 +11,7 @@ from simsearch.core.peaks import Peak, objects
 from simsearch.curation.state import BACKGROUND, Patch, Places
 from simsearch.curation.suggestions import background_patches, marked_patches
 from simsearch.errors import CurationError, TrunkError
-from simsearch.io.writing import store_errors
+from simsearch.io.ome_zarr.writing import store_errors
 from simsearch.nn.trunk_file import read_trunk, trunk_label
 from simsearch.runtime.events import Observer, ignore
 from simsearch.runtime.worker import broadcast

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from simsearch.io.image import is_rgb
-from simsearch.io.scaled import downsampling_to, scaled
+from simsearch.io.ome_zarr.image import is_rgb
+from simsearch.io.ome_zarr.scaled import downsampling_to, scaled
 from simsearch.runtime.segment_tasks import TissueTask, find_tissue
 from simsearch.runtime.submit import run_tasks
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from simsearch.core.tiles import Region
-    from simsearch.io.image import ImageMeta
+    from simsearch.io.ome_zarr.image import ImageMeta
     from simsearch.runtime import Client
     from simsearch.runtime.events import Observer
     from simsearch.workflows.image_set import ImageSet

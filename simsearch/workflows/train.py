@@ -15,9 +15,9 @@ from simsearch.curation.state import BACKGROUND, Curation, Patch, Places, RoiCla
 from simsearch.curation.suggestions import beside_objects
 from simsearch.errors import CurationError
 from simsearch.io.model_card import draw_losses, write_card
+from simsearch.io.ome_zarr.scaled import scaled
+from simsearch.io.ome_zarr.writing import store_errors
 from simsearch.io.peak_table import read_peaks, write_peaks
-from simsearch.io.scaled import scaled
-from simsearch.io.writing import store_errors
 from simsearch.nn.classifier import classifier_extractor
 from simsearch.nn.model_file import ModelHeader
 from simsearch.nn.trunk_file import trunk_label
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from simsearch.core.peaks import Peak
-    from simsearch.io.image import ImageMeta
+    from simsearch.io.ome_zarr.image import ImageMeta
     from simsearch.runtime import Client
     from simsearch.workflows.query import Group, Setting
     from simsearch.workflows.study import Study

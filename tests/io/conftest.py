@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from simsearch.io.pyramid import halved
-from simsearch.io.writing import ImageTemplate, create_image, finish_image, write_region
+from simsearch.io.ome_zarr.pyramid import halved
+from simsearch.io.ome_zarr.writing import ImageTemplate, create_image, finish_image, write_region
 
 if TYPE_CHECKING:
     from collections.abc import Callable

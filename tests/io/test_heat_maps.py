@@ -11,7 +11,7 @@ from matplotlib import colormaps
 from PIL import Image
 
 from simsearch.io.heat_maps import draw_heat_maps
-from simsearch.io.wells import Well
+from simsearch.io.ome_zarr.wells import Well
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

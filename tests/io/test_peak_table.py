@@ -13,7 +13,7 @@ import pytest
 from simsearch.core.peaks import Peak, peak_columns
 from simsearch.errors import AnnotationError
 from simsearch.io import peak_table
-from simsearch.io.image import ImageMeta, Level
+from simsearch.io.ome_zarr.image import ImageMeta, Level
 from simsearch.io.peak_table import (
     DETECTION_SCHEMA,
     PEAK_SCHEMA,

@@ -13,9 +13,9 @@ from simsearch.core.tiles import Region
 from simsearch.errors import ConfigError, StoreError
 from simsearch.io import render
 from simsearch.io.colors import RGB_COLORS, RGB_NAMES
-from simsearch.io.image import ImageMeta
-from simsearch.io.image import read_region as read_region_of_image
-from simsearch.io.pyramid import halved
+from simsearch.io.ome_zarr.image import ImageMeta
+from simsearch.io.ome_zarr.image import read_region as read_region_of_image
+from simsearch.io.ome_zarr.pyramid import halved
 from simsearch.io.render import (
     TILE_PX,
     Picture,
@@ -105,7 +105,7 @@ def test_no_tile_reads_more_than_a_bounded_number_of_pixels(image: ImageMeta, mo
         read.append(int(np.prod(region.shape)))
         return read_region_of_image(meta, level, region, channels)
 
-    monkeypatch.setattr("simsearch.io.scaled.read_region", counting)
+    monkeypatch.setattr("simsearch.io.ome_zarr.scaled.read_region", counting)
     for z in range(21):
         assert render_tile(image, GREY, 1 << z, 0, 0)
     assert max(read) <= (2 * TILE_PX) ** 2  # twice the side above the deepest level

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import DTypeLike, NDArray
 
-    from simsearch.io.image import Selection
+    from simsearch.io.ome_zarr.image import Selection
 
 RGB = ("Red", "Green", "Blue")
 

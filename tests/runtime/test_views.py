@@ -13,7 +13,7 @@ import torch
 
 from simsearch.core.tiles import Region
 from simsearch.errors import TaskError
-from simsearch.io.scaled import scaled
+from simsearch.io.ome_zarr.scaled import scaled
 from simsearch.nn import extractor as extractor_module
 from simsearch.nn.classifier import classifier_extractor
 from simsearch.nn.trunk import Trunk

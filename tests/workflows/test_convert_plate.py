@@ -11,7 +11,7 @@ from ome_zarr_models import open_ome_zarr
 from PIL import Image
 
 from simsearch.errors import AnnotationError, ConfigError, SourceError, StoreError
-from simsearch.io.plate import find_images, open_plate, read_plate_map
+from simsearch.io.ome_zarr.plate import find_images, open_plate, read_plate_map
 from simsearch.workflows.convert import ConvertOptions, convert
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from distributed import Client
     from numpy.typing import NDArray
 
-    from simsearch.io.writing import OmeVersion
+    from simsearch.io.ome_zarr.writing import OmeVersion
 
 VERSIONS = pytest.mark.parametrize("version", ["0.4", "0.5"])
 PATTERN = r"(?P<well>[A-Z]+\d+)_s(?P<field>\d+)_(?P<channel>[a-z]+)\.png"

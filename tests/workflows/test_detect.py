@@ -18,7 +18,7 @@ import torch
 from simsearch.core.peaks import Peak, objects
 from simsearch.core.synthetic import CYTOPLASM, NUCLEUS
 from simsearch.errors import ModelFileError, StoreError
-from simsearch.io.image import describe_image, open_image
+from simsearch.io.ome_zarr.image import describe_image, open_image
 from simsearch.io.peak_table import read_peaks
 from simsearch.nn.classifier import PatchClassifier, classifier_extractor
 from simsearch.nn.model_file import ModelHeader, model_from_bytes, model_to_bytes
@@ -32,7 +32,7 @@ from simsearch.workflows.objects import rethreshold
 if TYPE_CHECKING:
     from distributed import Client
 
-    from simsearch.io.image import ImageMeta
+    from simsearch.io.ome_zarr.image import ImageMeta
     from simsearch.workflows.train import TrainReport
     from tests.conftest import SaveImage
     from tests.workflows.conftest import Cells

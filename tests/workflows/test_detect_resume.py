@@ -22,8 +22,8 @@ from click.testing import CliRunner, Result
 
 from simsearch.cli import main
 from simsearch.errors import StoreError
-from simsearch.io.plate import write_plate
-from simsearch.io.wells import Well
+from simsearch.io.ome_zarr.plate import write_plate
+from simsearch.io.ome_zarr.wells import Well
 from simsearch.nn.classifier import PatchClassifier, classifier_extractor
 from simsearch.nn.model_file import ModelHeader, model_to_bytes
 from simsearch.nn.trunk_file import read_trunk, trunk_from_bytes

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from simsearch.errors import ConfigError
-from simsearch.io.writing import ImageTemplate, create_image, finish_image, write_region
+from simsearch.io.ome_zarr.writing import ImageTemplate, create_image, finish_image, write_region
 from simsearch.runtime import open_cluster
 from simsearch.workflows.diverse import DiverseOptions, choose_diverse
 from simsearch.workflows.image_set import ImageSet, find_image_set

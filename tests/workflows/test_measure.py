@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from simsearch.errors import AnnotationError, ConfigError, SourceError
-from simsearch.io.pyramid import halved
+from simsearch.io.ome_zarr.pyramid import halved
 from simsearch.runtime.events import Event, StepStarted
 from simsearch.workflows import measure as module
 from simsearch.workflows.image_set import ImageSet
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from distributed import Client
     from numpy.typing import NDArray
 
-    from simsearch.io.image import ImageMeta
+    from simsearch.io.ome_zarr.image import ImageMeta
 
     SaveImage = Callable[..., ImageMeta]
     Pixels = NDArray[Any]

@@ -16,10 +16,10 @@ from click.testing import CliRunner
 from simsearch.cli import main
 from simsearch.core.peaks import Peak, peak_columns
 from simsearch.errors import AnnotationError, ConfigError, SourceError, StoreError
-from simsearch.io.image import describe_image
+from simsearch.io.ome_zarr.image import describe_image
+from simsearch.io.ome_zarr.plate import write_plate
+from simsearch.io.ome_zarr.wells import Well
 from simsearch.io.peak_table import write_detections
-from simsearch.io.plate import write_plate
-from simsearch.io.wells import Well
 from simsearch.workflows import plate_report
 from simsearch.workflows.objects import check_folder, rethreshold, write_objects
 

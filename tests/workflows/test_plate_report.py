@@ -13,7 +13,7 @@ from PIL import Image
 
 from simsearch.core.dose_response import z_prime
 from simsearch.errors import StoreError
-from simsearch.io.wells import Well
+from simsearch.io.ome_zarr.wells import Well
 from simsearch.workflows.plate_report import write_plate_report
 from simsearch.workflows.plate_summary import WellSummary
 

@@ -12,15 +12,15 @@ import zarr
 
 from simsearch.core.peaks import Peak
 from simsearch.errors import AnnotationError, ConfigError, SourceError
-from simsearch.io.plate import write_plate
-from simsearch.io.wells import Well
+from simsearch.io.ome_zarr.plate import write_plate
+from simsearch.io.ome_zarr.wells import Well
 from simsearch.workflows.plate_summary import WellSummary, summarise_wells, write_well_table
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from simsearch.io.image import ImageMeta
+    from simsearch.io.ome_zarr.image import ImageMeta
 
     SaveImage = Callable[..., ImageMeta]
 

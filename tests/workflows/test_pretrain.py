@@ -16,7 +16,7 @@ from PIL import Image
 
 from simsearch.core.synthetic import cell_field
 from simsearch.errors import Cancelled, ConfigError, StoreError
-from simsearch.io.image import is_rgb
+from simsearch.io.ome_zarr.image import is_rgb
 from simsearch.nn.trunk_file import read_trunk, trunk_from_bytes
 from simsearch.runtime import training_log
 from simsearch.runtime.crops import CropOptions, CropSource, as_colours, image_percentiles, read_crops
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from distributed import Client
 
-    from simsearch.io.image import ImageMeta
+    from simsearch.io.ome_zarr.image import ImageMeta
     from simsearch.runtime.events import Event
     from simsearch.workflows.pretrain import PretrainReport
     from tests.conftest import SaveImage

@@ -12,9 +12,9 @@ from ome_zarr_models import open_ome_zarr
 from PIL import Image
 
 from simsearch.errors import AnnotationError, ConfigError, SimSearchError, StoreError, TrunkError
-from simsearch.io.image import ImageMeta, open_image
-from simsearch.io.plate import find_images, write_plate
-from simsearch.io.wells import parse_well
+from simsearch.io.ome_zarr.image import ImageMeta, open_image
+from simsearch.io.ome_zarr.plate import find_images, write_plate
+from simsearch.io.ome_zarr.wells import parse_well
 from simsearch.nn.trunk_file import BUNDLED_SHA256
 from simsearch.runtime.events import Event, StepEnded
 from simsearch.workflows.image_set import ImageSet

@@ -24,9 +24,9 @@ from simsearch.curation.actions import AddClass, apply
 from simsearch.curation.marks import AddPrototypes
 from simsearch.curation.state import BACKGROUND, Curation, Patch
 from simsearch.errors import Cancelled, ConfigError, CurationError, SourceError
-from simsearch.io.image import describe_image
+from simsearch.io.ome_zarr.image import describe_image
+from simsearch.io.ome_zarr.scaled import scaled
 from simsearch.io.peak_table import read_peaks
-from simsearch.io.scaled import scaled
 from simsearch.nn.model_file import model_from_bytes
 from simsearch.nn.trunk_file import BUNDLED_SHA256
 from simsearch.runtime import training_log

@@ -16,7 +16,7 @@ from simsearch.workflows.study import study_images
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from simsearch.io.image import ImageMeta
+    from simsearch.io.ome_zarr.image import ImageMeta
     from simsearch.workflows.study import Study
 
 _THREADS = 4  # reading waits for disks: more than there are cores

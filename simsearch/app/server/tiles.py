@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from simsearch.app.server.pictures import Pictures
-    from simsearch.io.image import ImageMeta
+    from simsearch.io.ome_zarr.image import ImageMeta
     from simsearch.workflows.study import Study
 
 TILE_ROUTE = r"/tiles/(\d{1,9})/(\d{1,2})/(-?\d{1,9})/(-?\d{1,9})"

@@ -11,7 +11,7 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
 from simsearch.core.tiles import Region, tile_cores
-from simsearch.io.pyramid import halved, level_shapes, region_below
+from simsearch.io.ome_zarr.pyramid import halved, level_shapes, region_below
 
 _INTEGERS = st.sampled_from([np.uint8, np.uint16, np.int16, np.uint32, np.int32])
 _SHAPES = hnp.array_shapes(min_dims=2, max_dims=3, min_side=1, max_side=9)

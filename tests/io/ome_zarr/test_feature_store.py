@@ -14,8 +14,8 @@ import pytest
 
 from simsearch.core.tiles import Region, tile_cores
 from simsearch.errors import StoreError
-from simsearch.io import feature_store
-from simsearch.io.feature_store import (
+from simsearch.io.ome_zarr import feature_store
+from simsearch.io.ome_zarr.feature_store import (
     create_features,
     finish_features,
     has_features,

@@ -18,7 +18,7 @@ import zarr
 from zarr.errors import ContainsArrayError
 
 from simsearch.errors import StoreError
-from simsearch.io.writing import store_errors
+from simsearch.io.ome_zarr.writing import store_errors
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -10,14 +10,14 @@ import zarr
 from ome_zarr_models import open_ome_zarr
 
 from simsearch.errors import ConfigError, SourceError
-from simsearch.io.plate import find_images, image_locations, open_plate, read_plate_map, write_plate
-from simsearch.io.wells import Well
+from simsearch.io.ome_zarr.plate import find_images, image_locations, open_plate, read_plate_map, write_plate
+from simsearch.io.ome_zarr.wells import Well
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from simsearch.io.writing import ImageTemplate
+    from simsearch.io.ome_zarr.writing import ImageTemplate
 
     WriteImage = Callable[..., ImageTemplate]
 

@@ -15,8 +15,8 @@ from ome_zarr_models import open_ome_zarr
 
 from simsearch.core.tiles import Region
 from simsearch.errors import ConfigError, ShapeError, SourceError, StoreError
-from simsearch.io.image import describe_image
-from simsearch.io.writing import ImageTemplate, Window, create_image, finish_image, store_errors, write_region
+from simsearch.io.ome_zarr.image import describe_image
+from simsearch.io.ome_zarr.writing import ImageTemplate, Window, create_image, finish_image, store_errors, write_region
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -15,8 +15,8 @@ import zarr
 
 from simsearch.errors import ConfigError, ShapeError, SourceError, StoreError
 from simsearch.io.colors import RGB_NAMES
-from simsearch.io.ngff import Multiscale, ome_attributes, parse_channels, parse_multiscale
-from simsearch.io.stores import as_location, check_ranges, image_name, join, open_group
+from simsearch.io.ome_zarr.ngff import Multiscale, ome_attributes, parse_channels, parse_multiscale
+from simsearch.io.ome_zarr.stores import as_location, check_ranges, image_name, join, open_group
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

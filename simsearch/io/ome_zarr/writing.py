@@ -22,8 +22,8 @@ from zarr.codecs import BloscCodec, BloscShuffle
 from simsearch.core.tiles import Region, tile_cores
 from simsearch.errors import ConfigError, ShapeError, SimSearchError, StoreError
 from simsearch.io.colors import RGB_NAMES
-from simsearch.io.pyramid import level_shapes
-from simsearch.io.stores import is_remote
+from simsearch.io.ome_zarr.pyramid import level_shapes
+from simsearch.io.ome_zarr.stores import is_remote
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -10,11 +10,11 @@ import xarray as xr
 import zarr
 from ome_zarr.writer import write_plate_metadata, write_well_metadata
 
-from simsearch.io.image import ImageMeta, Selection, describe_image, open_image
-from simsearch.io.ngff import LAYOUT, ome_attributes, parse_plate, parse_well_images
-from simsearch.io.stores import as_location, join, open_group, stem
-from simsearch.io.wells import Well, column_name, parse_well, plate_size, row_name
-from simsearch.io.writing import FORMATS, OmeVersion, store_errors
+from simsearch.io.ome_zarr.image import ImageMeta, Selection, describe_image, open_image
+from simsearch.io.ome_zarr.ngff import LAYOUT, ome_attributes, parse_plate, parse_well_images
+from simsearch.io.ome_zarr.stores import as_location, join, open_group, stem
+from simsearch.io.ome_zarr.wells import Well, column_name, parse_well, plate_size, row_name
+from simsearch.io.ome_zarr.writing import FORMATS, OmeVersion, store_errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from simsearch.io.wells import parse_well, plate_size, row_name
-from simsearch.io.writing import store_errors
+from simsearch.io.ome_zarr.wells import parse_well, plate_size, row_name
+from simsearch.io.ome_zarr.writing import store_errors
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Hashable, Mapping, Sequence

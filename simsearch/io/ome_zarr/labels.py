@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import zarr
 from ome_zarr.writer import add_metadata, get_metadata
 
-from simsearch.io.ngff import ome_attributes
-from simsearch.io.pyramid import nearest_halved, region_below
-from simsearch.io.stores import is_remote, open_group
-from simsearch.io.writing import (
+from simsearch.io.ome_zarr.ngff import ome_attributes
+from simsearch.io.ome_zarr.pyramid import nearest_halved, region_below
+from simsearch.io.ome_zarr.stores import is_remote, open_group
+from simsearch.io.ome_zarr.writing import (
     FORMATS,
     ImageTemplate,
     OmeVersion,
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from simsearch.core.tiles import Region
-    from simsearch.io.image import ImageMeta
+    from simsearch.io.ome_zarr.image import ImageMeta
 
 _OPAQUE = 255
 _KEY = "simsearch"  # attribute, in which `finish_image` keeps provenance

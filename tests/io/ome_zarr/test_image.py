@@ -20,17 +20,17 @@ from hypothesis import strategies as st
 
 from simsearch.core.tiles import Region
 from simsearch.errors import ConfigError, ShapeError, SourceError, StoreError
-from simsearch.io.image import describe_image, open_image, read_region
-from simsearch.io.plate import find_images
-from simsearch.io.pyramid import halved
+from simsearch.io.ome_zarr.image import describe_image, open_image, read_region
+from simsearch.io.ome_zarr.plate import find_images
+from simsearch.io.ome_zarr.pyramid import halved
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
-    from simsearch.io.image import Selection
-    from simsearch.io.writing import ImageTemplate
+    from simsearch.io.ome_zarr.image import Selection
+    from simsearch.io.ome_zarr.writing import ImageTemplate
 
     Pixels = NDArray[np.uint16]
     WriteImage = Callable[..., ImageTemplate]

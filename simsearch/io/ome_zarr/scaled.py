@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from simsearch.core.tiles import Region
 from simsearch.errors import ConfigError
-from simsearch.io.image import ImageMeta, read_region
-from simsearch.io.pyramid import halved
+from simsearch.io.ome_zarr.image import ImageMeta, read_region
+from simsearch.io.ome_zarr.pyramid import halved
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

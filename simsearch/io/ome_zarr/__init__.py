@@ -1,0 +1,1 @@
+"""Images, plates, labels and features as OME-Zarr: described, read and written."""
