@@ -17,7 +17,7 @@ import skimage.data
 from simsearch.curation.actions import AddClass, Batch
 from simsearch.curation.marks import AddPrototypes
 from simsearch.curation.state import Patch
-from simsearch.io.overlay import CLASS_COLORS
+from simsearch.io.pictures.overlay import CLASS_COLORS
 from simsearch.runtime import open_cluster
 from simsearch.workflows.convert import ConvertOptions, convert
 from simsearch.workflows.curate import CurateOptions, curate

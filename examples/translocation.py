@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from simsearch.core.dose_response import fit_dose_response, z_prime
-from simsearch.io.dose_curves import DosePanel, draw_dose_response
 from simsearch.io.peak_table import read_peaks
+from simsearch.io.pictures.dose_curves import DosePanel, draw_dose_response
 from simsearch.io.truth_table import TrueObject
 from simsearch.runtime import open_cluster
 from simsearch.workflows.convert import ConvertOptions, convert

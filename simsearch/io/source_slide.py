@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import openslide
 
-from simsearch.io.colors import RGB_COLORS, RGB_NAMES
+from simsearch.io.pictures.colors import RGB_COLORS, RGB_NAMES
 from simsearch.io.resolution import plausible
 from simsearch.io.sources import SourceMeta, SourceSpec, source_errors
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from simsearch.io.ome_zarr.writing import store_errors
-from simsearch.io.overlay import Drawing, draw_overlay
+from simsearch.io.pictures.overlay import Drawing, draw_overlay
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -16,7 +16,7 @@ from simsearch.io.geojson import write_areas
 from simsearch.io.ome_zarr.labels import write_level_from_below
 from simsearch.io.ome_zarr.scaled import ScaledImage, read_scaled
 from simsearch.io.ome_zarr.writing import ImageTemplate, read_level, store_errors, write_region
-from simsearch.io.overlay import CLASS_COLORS, draw_areas
+from simsearch.io.pictures.overlay import CLASS_COLORS, draw_areas
 from simsearch.nn.device import fast_inference
 from simsearch.runtime.models import model_on_worker
 from simsearch.runtime.views import View, window_maps

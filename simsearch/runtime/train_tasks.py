@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import torch
 
 from simsearch.core.tiles import Region
-from simsearch.io.model_card import draw_patches
 from simsearch.io.ome_zarr.writing import store_errors
+from simsearch.io.pictures.model_card import draw_patches
 from simsearch.nn.augment import crop_side, middle
 from simsearch.nn.classifier import PatchClassifier
 from simsearch.nn.device import pick_device

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from simsearch.errors import ClusterError, ConfigError, SimSearchError, SourceError, StoreError
-from simsearch.io.colors import default_colors
 from simsearch.io.journal import JOURNAL_NAME, Journal
 from simsearch.io.ome_zarr.plate import write_plate
 from simsearch.io.ome_zarr.stores import stem
 from simsearch.io.ome_zarr.writing import ImageTemplate, OmeVersion, create_image, store_errors, windows_of
+from simsearch.io.pictures.colors import default_colors
 from simsearch.io.sources import SourceMeta, StackSpec
 from simsearch.runtime.events import Observer, ignore
 from simsearch.runtime.submit import Failed, run_tasks

@@ -14,7 +14,7 @@ from simsearch.core.peaks import Peak, PeakColumns
 from simsearch.core.tiles import tile_cores
 from simsearch.curation.state import BACKGROUND
 from simsearch.io.ome_zarr.writing import ImageTemplate, Window, create_image, finish_image
-from simsearch.io.overlay import CLASS_COLORS
+from simsearch.io.pictures.overlay import CLASS_COLORS
 from simsearch.nn.similarity import query_to_bytes
 from simsearch.runtime.search_tasks import SearchTask, find_candidates, search_tile
 from simsearch.runtime.submit import run_tasks

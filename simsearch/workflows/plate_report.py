@@ -12,10 +12,10 @@ import numpy as np
 
 from simsearch.core.dose_response import DoseResponse, fit_dose_response, z_prime
 from simsearch.errors import ConfigError
-from simsearch.io.dose_curves import DosePanel, draw_dose_response
-from simsearch.io.heat_maps import draw_heat_maps
 from simsearch.io.ome_zarr.well_grid import WellVariable, well_grid, write_well_grid
 from simsearch.io.ome_zarr.writing import store_errors
+from simsearch.io.pictures.dose_curves import DosePanel, draw_dose_response
+from simsearch.io.pictures.heat_maps import draw_heat_maps
 from simsearch.workflows.plate_summary import WellSummary, write_well_table
 
 if TYPE_CHECKING:

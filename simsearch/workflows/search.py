@@ -11,8 +11,8 @@ from simsearch.core.peaks import Peak, objects
 from simsearch.errors import StoreError
 from simsearch.io.box_table import read_boxes
 from simsearch.io.ome_zarr.writing import store_errors
-from simsearch.io.overlay import Drawing, Mark
 from simsearch.io.peak_table import write_peaks
+from simsearch.io.pictures.overlay import Drawing, Mark
 from simsearch.nn.extractor import make_extractor
 from simsearch.nn.similarity import softness_of
 from simsearch.nn.trunk_file import read_trunk, trunk_label

@@ -15,7 +15,7 @@ import numpy as np
 from simsearch.errors import StoreError
 from simsearch.io.ome_zarr.labels import can_hold_labels, create_labels, finish_labels, labels_template, run_of_labels
 from simsearch.io.ome_zarr.writing import ImageTemplate, store_errors
-from simsearch.io.overlay import CLASS_COLORS
+from simsearch.io.pictures.overlay import CLASS_COLORS
 from simsearch.nn.trunk_file import label_of_digest
 from simsearch.runtime.events import Observer, ignore
 from simsearch.runtime.segment_tasks import (

@@ -17,7 +17,7 @@ from simsearch.curation.marks import AcceptBackground, AcceptClass, AddPrototype
 from simsearch.curation.state import Curation, Patch
 from simsearch.curation.suggestions import background_patches, marked_patches, suggested_patches
 from simsearch.errors import ConfigError
-from simsearch.io.overlay import CLASS_COLORS
+from simsearch.io.pictures.overlay import CLASS_COLORS
 from simsearch.runtime.events import Observer, ignore
 from simsearch.workflows.study import open_curation
 from simsearch.workflows.suggest import N_BACKGROUND, find_suggestions

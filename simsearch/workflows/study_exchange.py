@@ -14,7 +14,7 @@ from simsearch.curation.state import BACKGROUND, Curation, Patch, Places
 from simsearch.errors import AnnotationError, ConfigError, CurationError, SourceError, StoreError
 from simsearch.io.curation_table import Annotation, Reading, Role, read_annotations, write_annotations
 from simsearch.io.geojson import read_features, write_features
-from simsearch.io.overlay import CLASS_COLORS
+from simsearch.io.pictures.overlay import CLASS_COLORS
 from simsearch.workflows.study import open_curation, read_curation
 
 if TYPE_CHECKING:

@@ -14,10 +14,10 @@ from simsearch.core.feature_grid import from_level0
 from simsearch.curation.state import BACKGROUND, Curation, Patch, Places, RoiClass
 from simsearch.curation.suggestions import beside_objects
 from simsearch.errors import CurationError
-from simsearch.io.model_card import draw_losses, write_card
 from simsearch.io.ome_zarr.scaled import scaled
 from simsearch.io.ome_zarr.writing import store_errors
 from simsearch.io.peak_table import read_peaks, write_peaks
+from simsearch.io.pictures.model_card import draw_losses, write_card
 from simsearch.nn.classifier import classifier_extractor
 from simsearch.nn.model_file import ModelHeader
 from simsearch.nn.trunk_file import trunk_label

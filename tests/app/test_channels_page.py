@@ -13,7 +13,7 @@ from simsearch.app.components.channel_choice import ChannelChoice, report_part
 from simsearch.app.session.snapshot import JobView
 from simsearch.curation.state import Curation
 from simsearch.errors import CurationError
-from simsearch.io.colors import RGB_NAMES
+from simsearch.io.pictures.colors import RGB_NAMES
 from simsearch.workflows.channel_report import ChannelReport
 from tests.app.pages import drawn, say
 

@@ -13,7 +13,7 @@ from bokeh.events import SelectionGeometry, Tap
 from simsearch.app.components.island import Island, Part, Wire
 from simsearch.app.components.scene import Scene, find_peak, mark_columns, peak_columns, suggestion_scene
 from simsearch.app.components.viewer_figure import LayerModels, add_layer, make_figure
-from simsearch.io.render import ShownChannel
+from simsearch.io.pictures.render import ShownChannel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

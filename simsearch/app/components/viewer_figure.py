@@ -24,7 +24,7 @@ from bokeh.palettes import Inferno256
 
 from simsearch.app.figure_style import plain_figure
 from simsearch.app.server.urls import ASSETS, FULL_ZOOM
-from simsearch.io.render import TILE_PX
+from simsearch.io.pictures.render import TILE_PX
 
 if TYPE_CHECKING:
     from bokeh.models import GlyphRenderer

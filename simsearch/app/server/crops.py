@@ -8,7 +8,7 @@ from tornado.web import HTTPError
 
 from simsearch.app.server.tiles import PictureHandler
 from simsearch.core.tiles import Region
-from simsearch.io.render import render_crop
+from simsearch.io.pictures.render import render_crop
 
 _NUMBER = r"(-?\d{1,9}(?:\.\d{1,9})?)"
 CROP_ROUTE = rf"/crops/(\d{{1,9}})/{_NUMBER}/{_NUMBER}/{_NUMBER}/{_NUMBER}"

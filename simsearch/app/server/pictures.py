@@ -10,7 +10,7 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from simsearch.errors import SimSearchError
-from simsearch.io.render import Picture, ShownChannel, render_damage, shown_channels, widest
+from simsearch.io.pictures.render import Picture, ShownChannel, render_damage, shown_channels, widest
 from simsearch.workflows.study import study_images
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from tornado.web import HTTPError
 
 from simsearch.app.server.urls import FULL_ZOOM, parse_shown
 from simsearch.errors import ConfigError
-from simsearch.io.render import Picture, ShownChannel, render_nothing, render_thumbnail, render_tile
+from simsearch.io.pictures.render import Picture, ShownChannel, render_nothing, render_thumbnail, render_tile
 
 if TYPE_CHECKING:
     from collections.abc import Callable

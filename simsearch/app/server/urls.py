@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 from simsearch.errors import ConfigError
-from simsearch.io.render import ShownChannel
+from simsearch.io.pictures.render import ShownChannel
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

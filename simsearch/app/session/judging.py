@@ -15,7 +15,7 @@ from simsearch.curation.marks import AcceptClass, AddPrototypes, FlagNegatives, 
 from simsearch.curation.state import Patch, Places
 from simsearch.curation.suggestions import suggested_patches
 from simsearch.errors import CurationError
-from simsearch.io.overlay import CLASS_COLORS
+from simsearch.io.pictures.overlay import CLASS_COLORS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -24,7 +24,7 @@ from simsearch.app.server.downloads import download_key, downloads
 from simsearch.app.server.pictures import PictureCache
 from simsearch.app.server.urls import FULL_ZOOM, Urls
 from simsearch.errors import ConfigError
-from simsearch.io.render import Picture, ShownChannel, render_damage
+from simsearch.io.pictures.render import Picture, ShownChannel, render_damage
 from tests.app.serving import serving
 
 if TYPE_CHECKING:

@@ -16,10 +16,10 @@ from PIL import Image, ImageDraw
 from simsearch.core.intensity import rescale
 from simsearch.core.tiles import Region
 from simsearch.errors import ConfigError, StoreError
-from simsearch.io.colors import RGB_COLORS
 from simsearch.io.ome_zarr.image import is_rgb
 from simsearch.io.ome_zarr.scaled import ScaledImage, downsampling_to, read_scaled, scaled
-from simsearch.io.overlay import compose
+from simsearch.io.pictures.colors import RGB_COLORS
+from simsearch.io.pictures.overlay import compose
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,8 +10,8 @@ import pytest
 from matplotlib import colormaps
 from PIL import Image
 
-from simsearch.io.heat_maps import draw_heat_maps
 from simsearch.io.ome_zarr.wells import Well
+from simsearch.io.pictures.heat_maps import draw_heat_maps
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

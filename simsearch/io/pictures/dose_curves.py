@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator
 
 from simsearch.errors import ConfigError
-from simsearch.io.overlay import paper_color
+from simsearch.io.pictures.overlay import paper_color
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from simsearch.io.model_card import draw_losses, draw_patches, write_card
+from simsearch.io.pictures.model_card import draw_losses, draw_patches, write_card
 
 if TYPE_CHECKING:
     from pathlib import Path

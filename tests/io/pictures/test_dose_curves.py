@@ -11,8 +11,8 @@ from PIL import Image
 
 from simsearch.core.dose_response import DoseResponse
 from simsearch.errors import ConfigError
-from simsearch.io.dose_curves import DosePanel, draw_dose_response
-from simsearch.io.overlay import CLASS_COLORS
+from simsearch.io.pictures.dose_curves import DosePanel, draw_dose_response
+from simsearch.io.pictures.overlay import CLASS_COLORS
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,7 +9,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image, ImageDraw, ImageFont
 
-from simsearch.io.overlay import compose
+from simsearch.io.pictures.overlay import compose
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

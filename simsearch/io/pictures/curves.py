@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from simsearch.io.overlay import paper_color
+from simsearch.io.pictures.overlay import paper_color
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -1,0 +1,1 @@
+"""Pictures for people: images on the screen, overlays, heat maps, curves."""
