@@ -21,7 +21,7 @@ from simsearch.io.ome_zarr.plate import write_plate
 from simsearch.io.ome_zarr.stores import stem
 from simsearch.io.ome_zarr.writing import ImageTemplate, OmeVersion, create_image, store_errors, windows_of
 from simsearch.io.pictures.colors import default_colors
-from simsearch.io.sources import SourceMeta, StackSpec
+from simsearch.io.sources.protocol import SourceMeta, StackSpec
 from simsearch.runtime.events import Observer, ignore
 from simsearch.runtime.submit import Failed, run_tasks
 from simsearch.workflows.convert_plan import PlannedImage, Product, fingerprint, plan_conversion, source_names

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from simsearch.core.tiles import Region
-from simsearch.io.formats import open_source, suffix_note
 from simsearch.io.ome_zarr.pyramid import halved, region_below
 from simsearch.io.ome_zarr.writing import (
     ImageTemplate,
@@ -18,7 +17,8 @@ from simsearch.io.ome_zarr.writing import (
     value_ranges,
     write_region,
 )
-from simsearch.io.sources import AnySpec, SourceMeta, SourceSpec
+from simsearch.io.sources.formats import open_source, suffix_note
+from simsearch.io.sources.protocol import AnySpec, SourceMeta, SourceSpec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -8,8 +8,8 @@ import numpy as np
 import openslide
 
 from simsearch.io.pictures.colors import RGB_COLORS, RGB_NAMES
-from simsearch.io.resolution import plausible
-from simsearch.io.sources import SourceMeta, SourceSpec, source_errors
+from simsearch.io.sources.protocol import SourceMeta, SourceSpec, source_errors
+from simsearch.io.sources.resolution import plausible
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

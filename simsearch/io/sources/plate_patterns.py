@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from simsearch.errors import ConfigError, SourceError
 from simsearch.io.ome_zarr.wells import Well, make_well, parse_well
-from simsearch.io.plate_files import PlaneFile
+from simsearch.io.sources.plate_files import PlaneFile
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -11,13 +11,13 @@ from tifffile import PHOTOMETRIC, TiffFile
 
 from simsearch.errors import SourceError
 from simsearch.io.ome_zarr.stores import is_remote
-from simsearch.io.source_npy import NpySource
-from simsearch.io.source_raster import RasterSource
-from simsearch.io.source_slide import SlideSource, vendor
-from simsearch.io.source_stack import StackSource
-from simsearch.io.source_tiff import TiffSource
-from simsearch.io.source_zarr import ZarrSource
-from simsearch.io.sources import AnySpec, ImageSource, SourceSpec, StackSpec, source_errors
+from simsearch.io.sources.npy import NpySource
+from simsearch.io.sources.protocol import AnySpec, ImageSource, SourceSpec, StackSpec, source_errors
+from simsearch.io.sources.raster import RasterSource
+from simsearch.io.sources.slide import SlideSource, vendor
+from simsearch.io.sources.stack import StackSource
+from simsearch.io.sources.tiff import TiffSource
+from simsearch.io.sources.zarr import ZarrSource
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

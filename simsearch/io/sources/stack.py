@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from simsearch.core.tiles import Region
-    from simsearch.io.sources import ImageSource, SourceMeta, SourceSpec, StackSpec
+    from simsearch.io.sources.protocol import ImageSource, SourceMeta, SourceSpec, StackSpec
 
 
 class StackSource:

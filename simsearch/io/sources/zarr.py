@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from simsearch.errors import SourceError
 from simsearch.io.ome_zarr.image import describe_image, read_region
-from simsearch.io.sources import SourceMeta, SourceSpec, as_stored, source_errors, stored_dtype
+from simsearch.io.sources.protocol import SourceMeta, SourceSpec, as_stored, source_errors, stored_dtype
 
 if TYPE_CHECKING:
     import numpy as np

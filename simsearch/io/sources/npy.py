@@ -8,7 +8,7 @@ import numpy as np
 
 from simsearch.errors import SourceError
 from simsearch.io.pictures.colors import RGB_COLORS, RGB_NAMES
-from simsearch.io.sources import SourceMeta, SourceSpec, as_stored, source_errors, stored_dtype
+from simsearch.io.sources.protocol import SourceMeta, SourceSpec, as_stored, source_errors, stored_dtype
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from simsearch.errors import ConfigError, SimSearchError, SourceError
 from simsearch.io.ome_zarr.image import Selection, check_selection
-from simsearch.io.sources import AnySpec, SourceSpec, StackSpec
+from simsearch.io.sources.protocol import AnySpec, SourceSpec, StackSpec
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 import numpy as np
 from tifffile import RESUNIT, TiffFile, TiffPage
 
-from simsearch.io.resolution import plausible
+from simsearch.io.sources.resolution import plausible
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -13,8 +13,8 @@ from PIL import Image
 
 from simsearch.core.tiles import Region, tile_cores
 from simsearch.errors import ConfigError, SourceError
-from simsearch.io.formats import open_source, suffix_note
-from simsearch.io.sources import SourceMeta, SourceSpec, StackSpec, stored_dtype
+from simsearch.io.sources.formats import open_source, suffix_note
+from simsearch.io.sources.protocol import SourceMeta, SourceSpec, StackSpec, stored_dtype
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -321,7 +321,7 @@ def test_stacks_of_files_are_joined_and_projected(tmp_path: Path) -> None:
 
 
 def test_transparent_parts_of_slides_are_white() -> None:
-    from simsearch.io.source_slide import _color, _composited
+    from simsearch.io.sources.slide import _color, _composited
 
     image = Image.fromarray(np.array([[[10, 20, 30, 255], [0, 0, 0, 0], [100, 0, 0, 51]]], np.uint8))
 
