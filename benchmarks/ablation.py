@@ -35,7 +35,7 @@ from simsearch.curation.actions import AddClass
 from simsearch.curation.marks import AcceptBackground, AcceptClass, AddPrototypes
 from simsearch.curation.state import Patch
 from simsearch.curation.suggestions import background_patches, marked_patches
-from simsearch.io.truth_table import TrueObject
+from simsearch.io.tables.truth import TrueObject
 from simsearch.runtime import open_cluster
 from simsearch.workflows.convert import ConvertOptions, convert
 from simsearch.workflows.detect import DetectOptions, detect

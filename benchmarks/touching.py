@@ -29,7 +29,7 @@ from simsearch.core.metrics import match, precision_recall
 from simsearch.core.peaks import find_peaks, strongest
 from simsearch.core.tiles import Region
 from simsearch.io.ome_zarr.writing import ImageTemplate, create_image, finish_image, write_region
-from simsearch.io.truth_table import TrueObject
+from simsearch.io.tables.truth import TrueObject
 from simsearch.nn.model_file import model_from_bytes
 from simsearch.runtime import open_cluster
 from simsearch.runtime.views import framed_maps

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from simsearch.io.truth_table import TrueObject
+    from simsearch.io.tables.truth import TrueObject
     from simsearch.runtime import Client
 
 _DATA = Path(os.environ.get("SIMSEARCH_DATA", Path(__file__).parents[2] / "shared/data")) / "bbbc013"

@@ -12,7 +12,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from simsearch.io.peak_table import read_peaks
+from simsearch.io.tables.peaks import read_peaks
 from simsearch.runtime import open_cluster
 from simsearch.workflows.convert import ConvertOptions, convert
 from simsearch.workflows.image_set import find_image_set

@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 
 from simsearch.core.dose_response import fit_dose_response, z_prime
-from simsearch.io.peak_table import read_peaks
 from simsearch.io.pictures.dose_curves import DosePanel, draw_dose_response
-from simsearch.io.truth_table import TrueObject
+from simsearch.io.tables.peaks import read_peaks
+from simsearch.io.tables.truth import TrueObject
 from simsearch.runtime import open_cluster
 from simsearch.workflows.convert import ConvertOptions, convert
 from simsearch.workflows.detect import DetectOptions, detect

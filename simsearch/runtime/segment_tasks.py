@@ -11,12 +11,12 @@ from simsearch.core.intensity import rescale
 from simsearch.core.segmentation import grid_window, label_pixels
 from simsearch.core.tiles import Region
 from simsearch.core.tissue import tissue_mask
-from simsearch.io.areas import outline
-from simsearch.io.geojson import write_areas
 from simsearch.io.ome_zarr.labels import write_level_from_below
 from simsearch.io.ome_zarr.scaled import ScaledImage, read_scaled
 from simsearch.io.ome_zarr.writing import ImageTemplate, read_level, store_errors, write_region
 from simsearch.io.pictures.overlay import CLASS_COLORS, draw_areas
+from simsearch.io.tables.areas import outline
+from simsearch.io.tables.geojson import write_areas
 from simsearch.nn.device import fast_inference
 from simsearch.runtime.models import model_on_worker
 from simsearch.runtime.views import View, window_maps

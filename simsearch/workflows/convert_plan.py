@@ -13,12 +13,12 @@ from simsearch.errors import ConfigError, SimSearchError, SourceError, StoreErro
 from simsearch.io.ome_zarr.plate import image_locations, is_plate, plate_fields, read_plate_map
 from simsearch.io.ome_zarr.stores import as_location, image_name, is_remote, stem
 from simsearch.io.ome_zarr.wells import Well, parse_well
-from simsearch.io.plate_map import PlateMap, load_plate_map
 from simsearch.io.sources.cellprofiler_table import read_cellprofiler_table
 from simsearch.io.sources.formats import SUFFIXES
 from simsearch.io.sources.plate_files import PlateField, arrange_fields, order_channels
 from simsearch.io.sources.plate_patterns import find_pattern, match_files
 from simsearch.io.sources.protocol import AnySpec, SourceSpec, StackSpec
+from simsearch.io.tables.plate_map import PlateMap, load_plate_map
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -12,7 +12,7 @@ from simsearch.curation.actions import Action, Batch, SetSimilarityThreshold
 from simsearch.curation.marks import AcceptBackground, AcceptClass
 from simsearch.curation.state import BACKGROUND, Patch, Places
 from simsearch.curation.suggestions import background_patches, marked_patches, suggested_patches
-from simsearch.io.curation_table import Annotation, write_annotations
+from simsearch.io.tables.curation import Annotation, write_annotations
 from simsearch.runtime.events import Observer, ignore
 from simsearch.workflows.peaks import Candidates, suggested_threshold
 from simsearch.workflows.study import open_curation

@@ -16,7 +16,7 @@ from simsearch.core.metrics import match, precision_recall
 from simsearch.core.peaks import objects
 from simsearch.core.synthetic import CYTOPLASM, NO_GFP, NUCLEUS, CellField, cell_field, hill
 from simsearch.io.ome_zarr.writing import store_errors
-from simsearch.io.peak_table import read_peaks
+from simsearch.io.tables.peaks import read_peaks
 from simsearch.runtime.events import Observer, ignore
 from simsearch.workflows.convert import ConvertOptions, convert
 from simsearch.workflows.image_set import find_image_set

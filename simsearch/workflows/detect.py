@@ -13,7 +13,7 @@ import numpy as np
 from simsearch.core.tiles import tile_cores
 from simsearch.io.ome_zarr.plate import is_plate
 from simsearch.io.ome_zarr.writing import store_errors
-from simsearch.io.peak_table import write_detections
+from simsearch.io.tables.peaks import write_detections
 from simsearch.nn.trunk_file import label_of_digest
 from simsearch.runtime.detect_tasks import DetectTask, detect_tile
 from simsearch.runtime.events import Observer, ignore
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from simsearch.core.peaks import PeakColumns
     from simsearch.io.ome_zarr.image import ImageMeta
-    from simsearch.io.tile_log import TileLog
+    from simsearch.io.tables.tile_log import TileLog
     from simsearch.nn.model_file import ModelHeader
     from simsearch.runtime import Client
     from simsearch.workflows.image_set import ImageSet

@@ -11,9 +11,9 @@ import numpy as np
 from simsearch.core.metrics import PrecisionRecall, best_f1, bootstrap_interval, match, precision_recall
 from simsearch.errors import AnnotationError
 from simsearch.io.ome_zarr.writing import store_errors
-from simsearch.io.peak_table import read_peaks
 from simsearch.io.pictures.curves import draw_curves
-from simsearch.io.truth_table import TrueObject, read_truth
+from simsearch.io.tables.peaks import read_peaks
+from simsearch.io.tables.truth import TrueObject, read_truth
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

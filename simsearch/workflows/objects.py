@@ -11,11 +11,11 @@ import numpy as np
 
 from simsearch.core.peaks import object_mask
 from simsearch.errors import ConfigError, StoreError
-from simsearch.io.geojson import write_detections as write_geojson
 from simsearch.io.ome_zarr.stores import image_name
 from simsearch.io.ome_zarr.writing import store_errors
-from simsearch.io.peak_table import read_detections, write_chosen_rows
 from simsearch.io.pictures.overlay import CLASS_COLORS
+from simsearch.io.tables.geojson import write_detections as write_geojson
+from simsearch.io.tables.peaks import read_detections, write_chosen_rows
 from simsearch.workflows.plate_report import REPORT_NAMES, write_plate_report
 from simsearch.workflows.plate_summary import object_scores, summarise_scores
 from simsearch.workflows.tiles import LOG_NAME

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from simsearch.core.ranked_peaks import RankedPeaks, ranked_peaks
 from simsearch.errors import AnnotationError
-from simsearch.io.peak_table import read_peaks
+from simsearch.io.tables.peaks import read_peaks
 from simsearch.runtime.events import Observer, ignore
 from simsearch.workflows.confidence import Estimate, estimate_confidence
 from simsearch.workflows.detect import DetectOptions, detect

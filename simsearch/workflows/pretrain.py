@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 from simsearch.core.boxes import Box, patch_shapes
 from simsearch.core.feature_grid import working_downsampling
 from simsearch.errors import ConfigError, StoreError
-from simsearch.io.box_table import read_boxes
 from simsearch.io.ome_zarr.plate import find_images
 from simsearch.io.ome_zarr.scaled import scaled
 from simsearch.io.ome_zarr.writing import store_errors
 from simsearch.io.pictures.model_card import draw_losses, write_card
+from simsearch.io.tables.boxes import read_boxes
 from simsearch.nn.extractor import make_extractor
 from simsearch.nn.trunk_file import read_trunk, trunk_label, write_trunk
 from simsearch.runtime.crops import CropOptions, CropSource, image_percentiles

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from simsearch.core.boxes import patch_shapes
 from simsearch.core.peaks import Peak, objects
 from simsearch.errors import StoreError
-from simsearch.io.box_table import read_boxes
 from simsearch.io.ome_zarr.writing import store_errors
-from simsearch.io.peak_table import write_peaks
 from simsearch.io.pictures.overlay import Drawing, Mark
+from simsearch.io.tables.boxes import read_boxes
+from simsearch.io.tables.peaks import write_peaks
 from simsearch.nn.extractor import make_extractor
 from simsearch.nn.similarity import softness_of
 from simsearch.nn.trunk_file import read_trunk, trunk_label

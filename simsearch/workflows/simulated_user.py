@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from simsearch.core.peaks import Peak
     from simsearch.curation.journal import Journal
-    from simsearch.io.truth_table import TrueObject
+    from simsearch.io.tables.truth import TrueObject
     from simsearch.runtime import Client
     from simsearch.workflows.peaks import Candidates
     from simsearch.workflows.study import Study

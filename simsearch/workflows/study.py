@@ -22,8 +22,8 @@ from simsearch.curation.checks import check_choice
 from simsearch.curation.journal import Journal, Torn, create_journal, read_journal
 from simsearch.curation.state import Curation
 from simsearch.errors import ConfigError, CurationError, SourceError, StoreError, TrunkError
-from simsearch.io.curation_table import replacing
 from simsearch.io.ome_zarr.plate import find_images
+from simsearch.io.tables.curation import replacing
 from simsearch.workflows.image_set import ImageSet, channel_indices
 from simsearch.workflows.measure import read_ranges
 

@@ -12,9 +12,9 @@ from simsearch.curation.checks import check_class_name, check_inside
 from simsearch.curation.marks import AcceptBackground, AcceptClass, AddPrototypes, FlagNegatives
 from simsearch.curation.state import BACKGROUND, Curation, Patch, Places
 from simsearch.errors import AnnotationError, ConfigError, CurationError, SourceError, StoreError
-from simsearch.io.curation_table import Annotation, Reading, Role, read_annotations, write_annotations
-from simsearch.io.geojson import read_features, write_features
 from simsearch.io.pictures.overlay import CLASS_COLORS
+from simsearch.io.tables.curation import Annotation, Reading, Role, read_annotations, write_annotations
+from simsearch.io.tables.geojson import read_features, write_features
 from simsearch.workflows.study import open_curation, read_curation
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from simsearch.io.tile_log import TileLog
+from simsearch.io.tables.tile_log import TileLog
 from simsearch.runtime.submit import Failed, run_tasks
 from simsearch.workflows.provenance import image_fingerprint
 

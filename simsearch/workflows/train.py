@@ -16,8 +16,8 @@ from simsearch.curation.suggestions import beside_objects
 from simsearch.errors import CurationError
 from simsearch.io.ome_zarr.scaled import scaled
 from simsearch.io.ome_zarr.writing import store_errors
-from simsearch.io.peak_table import read_peaks, write_peaks
 from simsearch.io.pictures.model_card import draw_losses, write_card
+from simsearch.io.tables.peaks import read_peaks, write_peaks
 from simsearch.nn.classifier import classifier_extractor
 from simsearch.nn.model_file import ModelHeader
 from simsearch.nn.trunk_file import trunk_label

@@ -16,7 +16,7 @@ from click.testing import CliRunner, Result
 
 from simsearch.cli import main
 from simsearch.core.synthetic import Cell, cell_field
-from simsearch.io.peak_table import read_peaks
+from simsearch.io.tables.peaks import read_peaks
 from simsearch.nn.trunk_file import BUNDLED_SHA256
 from simsearch.runtime import training_log
 from simsearch.training.recipe import Schedule, TrainingConfig

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from simsearch.core.synthetic import CYTOPLASM, NUCLEUS, cell_field
-from simsearch.io.truth_table import TrueObject
+from simsearch.io.tables.truth import TrueObject
 from simsearch.runtime import open_cluster, training_log
 from simsearch.training.recipe import Schedule, TrainingConfig
 from simsearch.workflows import train

@@ -20,10 +20,10 @@ from ome_zarr_models import open_ome_zarr
 from PIL import Image
 
 from simsearch.errors import ConfigError, SimSearchError, SourceError, StoreError
-from simsearch.io.journal import JOURNAL_NAME, Journal
 from simsearch.io.ome_zarr.image import describe_image, open_image
 from simsearch.io.ome_zarr.pyramid import halved
 from simsearch.io.ome_zarr.writing import store_errors
+from simsearch.io.tables.journal import JOURNAL_NAME, Journal
 from simsearch.runtime.events import StepEnded, StepStarted, TaskDone
 from simsearch.workflows import convert_tasks
 from simsearch.workflows.convert import ConvertOptions, convert

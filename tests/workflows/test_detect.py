@@ -19,7 +19,7 @@ from simsearch.core.peaks import Peak, objects
 from simsearch.core.synthetic import CYTOPLASM, NUCLEUS
 from simsearch.errors import ModelFileError, StoreError
 from simsearch.io.ome_zarr.image import describe_image, open_image
-from simsearch.io.peak_table import read_peaks
+from simsearch.io.tables.peaks import read_peaks
 from simsearch.nn.classifier import PatchClassifier, classifier_extractor
 from simsearch.nn.model_file import ModelHeader, model_from_bytes, model_to_bytes
 from simsearch.nn.trunk_file import BUNDLED_SHA256, read_trunk, trunk_from_bytes

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from simsearch.io.peak_table import read_peaks
+from simsearch.io.tables.peaks import read_peaks
 from simsearch.workflows.detect import DetectOptions, DetectReport, detect
 from simsearch.workflows.image_set import find_image_set
 from tests.workflows.test_detect import check_same

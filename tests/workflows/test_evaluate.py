@@ -13,7 +13,7 @@ from simsearch.core.metrics import best_f1, bootstrap_interval, precision_recall
 from simsearch.core.peaks import Peak
 from simsearch.errors import AnnotationError
 from simsearch.io.ome_zarr.image import ImageMeta, Level
-from simsearch.io.peak_table import write_peaks
+from simsearch.io.tables.peaks import write_peaks
 from simsearch.workflows.evaluate import evaluate
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from simsearch.errors import AnnotationError, ConfigError, SourceError, StoreErr
 from simsearch.io.ome_zarr.image import describe_image
 from simsearch.io.ome_zarr.plate import write_plate
 from simsearch.io.ome_zarr.wells import Well
-from simsearch.io.peak_table import write_detections
+from simsearch.io.tables.peaks import write_detections
 from simsearch.workflows import plate_report
 from simsearch.workflows.objects import check_folder, rethreshold, write_objects
 

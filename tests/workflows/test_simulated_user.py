@@ -13,7 +13,7 @@ from simsearch.curation.actions import Action, AddClass, SetSimilarityThreshold
 from simsearch.curation.history import replay
 from simsearch.curation.marks import AcceptBackground, AcceptClass, AddPrototypes, FlagNegatives, FlagNotBackground
 from simsearch.errors import ConfigError
-from simsearch.io.truth_table import TrueObject
+from simsearch.io.tables.truth import TrueObject
 from simsearch.workflows.simulated_user import simulate_curation
 from simsearch.workflows.study import Study, read_curation
 from simsearch.workflows.suggest import find_suggestions

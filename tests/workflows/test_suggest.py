@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from distributed import Client
 
-    from simsearch.io.truth_table import TrueObject
+    from simsearch.io.tables.truth import TrueObject
     from tests.conftest import SaveImage
     from tests.workflows.conftest import Cells
 

@@ -26,7 +26,7 @@ from simsearch.curation.state import BACKGROUND, Curation, Patch
 from simsearch.errors import Cancelled, ConfigError, CurationError, SourceError
 from simsearch.io.ome_zarr.image import describe_image
 from simsearch.io.ome_zarr.scaled import scaled
-from simsearch.io.peak_table import read_peaks
+from simsearch.io.tables.peaks import read_peaks
 from simsearch.nn.model_file import model_from_bytes
 from simsearch.nn.trunk_file import BUNDLED_SHA256
 from simsearch.runtime import training_log

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from simsearch.errors import StoreError
-from simsearch.io.peak_table import read_peaks
+from simsearch.io.tables.peaks import read_peaks
 from simsearch.runtime import open_cluster
 from simsearch.runtime.events import Event, TaskDone
 from simsearch.workflows import segment as segment_module

@@ -8,7 +8,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from simsearch.errors import StoreError
-from simsearch.io.curation_table import replacing
+from simsearch.io.tables.curation import replacing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

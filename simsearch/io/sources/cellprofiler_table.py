@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlparse
 from simsearch.errors import AnnotationError
 from simsearch.io.ome_zarr.wells import Well, make_well, parse_well
 from simsearch.io.sources.plate_files import PlaneFile
-from simsearch.io.tables import Row, read_table
+from simsearch.io.tables.rows import Row, read_table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

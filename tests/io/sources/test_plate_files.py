@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from simsearch.errors import AnnotationError, ConfigError, SourceError
 from simsearch.io.ome_zarr.wells import Well, make_well, parse_well, plate_size
-from simsearch.io.plate_map import load_plate_map
 from simsearch.io.sources.cellprofiler_table import read_cellprofiler_table
 from simsearch.io.sources.plate_files import PlaneFile, arrange_fields, order_channels
 from simsearch.io.sources.plate_patterns import find_pattern, match_files
 from simsearch.io.sources.protocol import SourceSpec, StackSpec
+from simsearch.io.tables.plate_map import load_plate_map
 
 if TYPE_CHECKING:
     from pathlib import Path

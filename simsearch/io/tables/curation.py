@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal, TextIO
 from simsearch.core.boxes import Box
 from simsearch.errors import AnnotationError
 from simsearch.io.ome_zarr.writing import store_errors
-from simsearch.io.tables import Row, read_table
+from simsearch.io.tables.rows import Row, read_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from simsearch.errors import StoreError
-from simsearch.io.journal import lock_file
 from simsearch.io.ome_zarr.writing import store_errors
+from simsearch.io.tables.journal import lock_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from simsearch.core.boxes import Box, check_box
 from simsearch.errors import AnnotationError
-from simsearch.io.tables import Row, read_table
+from simsearch.io.tables.rows import Row, read_table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

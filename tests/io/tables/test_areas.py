@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
 from shapely import Point, union_all
 
-from simsearch.io.areas import outline
+from simsearch.io.tables.areas import outline
 
 
 def test_a_ring_keeps_its_hole_in_level_0_pixels() -> None:

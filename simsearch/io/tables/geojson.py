@@ -15,7 +15,7 @@ from shapely.geometry import mapping
 
 from simsearch.core.boxes import Box
 from simsearch.errors import AnnotationError, SourceError
-from simsearch.io.curation_table import BACKGROUND, Annotation, Reading, make_annotation, plain_number, replacing
+from simsearch.io.tables.curation import BACKGROUND, Annotation, Reading, make_annotation, plain_number, replacing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

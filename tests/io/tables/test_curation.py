@@ -8,7 +8,7 @@ import pytest
 
 from simsearch.core.boxes import Box
 from simsearch.errors import AnnotationError, StoreError
-from simsearch.io.curation_table import Annotation, read_annotations, write_annotations
+from simsearch.io.tables.curation import Annotation, read_annotations, write_annotations
 
 if TYPE_CHECKING:
     from pathlib import Path

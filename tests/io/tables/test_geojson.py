@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from simsearch.core.boxes import Box
 from simsearch.core.peaks import Peak
 from simsearch.errors import AnnotationError, SourceError
-from simsearch.io.curation_table import Annotation
-from simsearch.io.geojson import read_features, write_detections, write_features
+from simsearch.io.tables.curation import Annotation
+from simsearch.io.tables.geojson import read_features, write_detections, write_features
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

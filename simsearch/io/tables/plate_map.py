@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from simsearch.errors import AnnotationError
 from simsearch.io.ome_zarr.wells import Well, parse_well
-from simsearch.io.tables import number, read_table
+from simsearch.io.tables.rows import number, read_table
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from simsearch.errors import AnnotationError
-from simsearch.io.tables import Row, read_table
+from simsearch.io.tables.rows import Row, read_table
 
 if TYPE_CHECKING:
     from pathlib import Path

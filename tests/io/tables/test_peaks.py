@@ -12,9 +12,8 @@ import pytest
 
 from simsearch.core.peaks import Peak, peak_columns
 from simsearch.errors import AnnotationError
-from simsearch.io import peak_table
 from simsearch.io.ome_zarr.image import ImageMeta, Level
-from simsearch.io.peak_table import (
+from simsearch.io.tables.peaks import (
     DETECTION_SCHEMA,
     PEAK_SCHEMA,
     read_detections,
@@ -23,6 +22,7 @@ from simsearch.io.peak_table import (
     write_detections,
     write_peaks,
 )
+from simsearch.io.tables.rows import peaks as peak_table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -1,0 +1,1 @@
+"""Tables, logs and annotations that people and programs keep beside images."""
