@@ -37,7 +37,7 @@ from simsearch.curation.state import Patch
 from simsearch.curation.suggestions import background_patches, marked_patches
 from simsearch.io.tables.truth import TrueObject
 from simsearch.runtime import open_cluster
-from simsearch.workflows.convert import ConvertOptions, convert
+from simsearch.workflows.convert.pipeline import ConvertOptions, convert
 from simsearch.workflows.detect import DetectOptions, detect
 from simsearch.workflows.diverse import DiverseOptions, choose_diverse
 from simsearch.workflows.evaluate import evaluate

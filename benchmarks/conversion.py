@@ -17,7 +17,7 @@ from zarr.codecs import BloscCodec, BloscShuffle
 
 from benchmarks.memory import peak_mib
 from simsearch.runtime import open_cluster
-from simsearch.workflows.convert import ConvertOptions, convert
+from simsearch.workflows.convert.pipeline import ConvertOptions, convert
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -86,4 +86,4 @@ def _plain_dask(source: Path, destination: Path) -> None:
 
 
 def _warm_up() -> None:
-    import simsearch.workflows.convert  # noqa: F401
+    import simsearch.workflows.convert.pipeline  # noqa: F401

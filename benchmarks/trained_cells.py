@@ -33,7 +33,7 @@ from simsearch.nn.model_file import model_from_bytes
 from simsearch.nn.trunk import fused
 from simsearch.runtime import open_cluster
 from simsearch.runtime.views import window_maps
-from simsearch.workflows.convert import ConvertOptions, convert
+from simsearch.workflows.convert.pipeline import ConvertOptions, convert
 from simsearch.workflows.image_set import find_image_set
 from simsearch.workflows.models import model_view, read_model
 from simsearch.workflows.simulated_user import Behaviour, simulate_curation

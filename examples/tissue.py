@@ -19,7 +19,7 @@ from simsearch.curation.marks import AddPrototypes
 from simsearch.curation.state import Patch
 from simsearch.io.pictures.overlay import CLASS_COLORS
 from simsearch.runtime import open_cluster
-from simsearch.workflows.convert import ConvertOptions, convert
+from simsearch.workflows.convert.pipeline import ConvertOptions, convert
 from simsearch.workflows.curate import CurateOptions, curate
 from simsearch.workflows.image_set import find_image_set
 from simsearch.workflows.segment import SegmentOptions, segment

@@ -19,7 +19,7 @@ from simsearch.io.pictures.dose_curves import DosePanel, draw_dose_response
 from simsearch.io.tables.peaks import read_peaks
 from simsearch.io.tables.truth import TrueObject
 from simsearch.runtime import open_cluster
-from simsearch.workflows.convert import ConvertOptions, convert
+from simsearch.workflows.convert.pipeline import ConvertOptions, convert
 from simsearch.workflows.detect import DetectOptions, detect
 from simsearch.workflows.image_set import find_image_set
 from simsearch.workflows.plate_summary import summarise_wells, write_well_table

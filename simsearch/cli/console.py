@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from simsearch.curation.history import History
-    from simsearch.workflows.convert import Report
+    from simsearch.workflows.convert.pipeline import Report
     from simsearch.workflows.curate import CurateReport
     from simsearch.workflows.demo import DemoReport
     from simsearch.workflows.detect import DetectReport

@@ -18,7 +18,7 @@ from simsearch.core.synthetic import CYTOPLASM, NO_GFP, NUCLEUS, CellField, cell
 from simsearch.io.ome_zarr.writing import store_errors
 from simsearch.io.tables.peaks import read_peaks
 from simsearch.runtime.events import Observer, ignore
-from simsearch.workflows.convert import ConvertOptions, convert
+from simsearch.workflows.convert.pipeline import ConvertOptions, convert
 from simsearch.workflows.image_set import find_image_set
 from simsearch.workflows.measure import Measurement, measure, write_measurement
 from simsearch.workflows.provenance import Timings

@@ -23,7 +23,7 @@ from simsearch.io.tables.plate_map import PlateMap, load_plate_map
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from simsearch.workflows.convert import ConvertOptions
+    from simsearch.workflows.convert.pipeline import ConvertOptions
 
 PARTIAL = ".partial"
 

@@ -25,8 +25,8 @@ from simsearch.io.ome_zarr.pyramid import halved
 from simsearch.io.ome_zarr.writing import store_errors
 from simsearch.io.tables.journal import JOURNAL_NAME, Journal
 from simsearch.runtime.events import StepEnded, StepStarted, TaskDone
-from simsearch.workflows import convert_tasks
-from simsearch.workflows.convert import ConvertOptions, convert
+from simsearch.workflows.convert.pipeline import ConvertOptions, convert
+from simsearch.workflows.convert.pipeline import tasks as convert_tasks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -410,8 +410,8 @@ def _full_below(y: int, write: WriteRegion) -> WriteRegion:
 _SCRIPT = """
 import sys
 from simsearch.runtime import open_cluster
-from simsearch.workflows import convert_tasks
-from simsearch.workflows.convert import ConvertOptions, convert
+from simsearch.workflows.convert.pipeline import tasks as convert_tasks
+from simsearch.workflows.convert.pipeline import ConvertOptions, convert
 convert_tasks._WHOLE_BYTES = 0
 with open_cluster("threads:2") as client:
     convert(client, [sys.argv[1]], sys.argv[2], ConvertOptions(chunk=64, shard=64))
@@ -480,7 +480,7 @@ def test_only_the_same_conversion_goes_on(client: Client, tmp_path: Path, change
 def test_a_conversion_that_was_killed_before_its_last_step_recomputes_nothing(client: Client, tmp_path: Path) -> None:
     source = save_png(tmp_path / "a.png", noise(40, 50))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("simsearch.workflows.convert._publish", lambda product: None)
+        patch.setattr("simsearch.workflows.convert.pipeline._publish", lambda product: None)
         convert(client, [source], tmp_path / "a.zarr")
     source.chmod(0o600)
     assert not (tmp_path / "a.zarr").exists()

@@ -24,8 +24,8 @@ from simsearch.io.sources.protocol import SourceMeta, StackSpec
 from simsearch.io.tables.journal import JOURNAL_NAME, Journal
 from simsearch.runtime.events import Observer, ignore
 from simsearch.runtime.submit import Failed, run_tasks
-from simsearch.workflows.convert_plan import PlannedImage, Product, fingerprint, plan_conversion, source_names
-from simsearch.workflows.convert_tasks import (
+from simsearch.workflows.convert.plan import PlannedImage, Product, fingerprint, plan_conversion, source_names
+from simsearch.workflows.convert.tasks import (
     CheckTask,
     FinishTask,
     PixelTask,

@@ -1,0 +1,1 @@
+"""From what instruments write to OME-Zarr."""
