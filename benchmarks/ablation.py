@@ -38,13 +38,8 @@ from simsearch.curation.suggestions import background_patches, marked_patches
 from simsearch.io.tables.truth import TrueObject
 from simsearch.runtime import open_cluster
 from simsearch.workflows.convert.pipeline import ConvertOptions, convert
-from simsearch.workflows.detect import DetectOptions, detect
-from simsearch.workflows.diverse import DiverseOptions, choose_diverse
-from simsearch.workflows.evaluate import evaluate
-from simsearch.workflows.image_set import find_image_set
-from simsearch.workflows.measure import measure, write_measurement
-from simsearch.workflows.simulated_user import Behaviour, simulate_curation
-from simsearch.workflows.study import (
+from simsearch.workflows.curate.simulated_user import Behaviour, simulate_curation
+from simsearch.workflows.curate.study import (
     CACHE_NAME,
     Study,
     StudyOptions,
@@ -53,7 +48,12 @@ from simsearch.workflows.study import (
     open_study,
     read_curation,
 )
-from simsearch.workflows.suggest import find_suggestions
+from simsearch.workflows.curate.suggest import find_suggestions
+from simsearch.workflows.detect import DetectOptions, detect
+from simsearch.workflows.diverse import DiverseOptions, choose_diverse
+from simsearch.workflows.evaluate import evaluate
+from simsearch.workflows.image_set import find_image_set
+from simsearch.workflows.measure import measure, write_measurement
 from simsearch.workflows.train import TrainOptions, train_study
 
 if TYPE_CHECKING:

@@ -23,7 +23,7 @@ from playwright.sync_api import sync_playwright
 from benchmarks.live import make_study
 from benchmarks.scale import TISSUE_SHARE
 from benchmarks.synthetic import CELL, islands, write_slide
-from simsearch.workflows.study import Study, StudyOptions, create_study
+from simsearch.workflows.curate.study import Study, StudyOptions, create_study
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

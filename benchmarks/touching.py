@@ -35,11 +35,11 @@ from simsearch.runtime import open_cluster
 from simsearch.runtime.views import framed_maps
 from simsearch.training.recipe import Schedule
 from simsearch.workflows import train
+from simsearch.workflows.curate.simulated_user import Behaviour, simulate_curation
+from simsearch.workflows.curate.study import StudyOptions, create_study
 from simsearch.workflows.image_set import find_image_set
 from simsearch.workflows.models import model_view
 from simsearch.workflows.peaks import peaks_of
-from simsearch.workflows.simulated_user import Behaviour, simulate_curation
-from simsearch.workflows.study import StudyOptions, create_study
 from simsearch.workflows.train import TrainOptions, train_study
 
 if TYPE_CHECKING:

@@ -34,10 +34,10 @@ from simsearch.nn.trunk import fused
 from simsearch.runtime import open_cluster
 from simsearch.runtime.views import window_maps
 from simsearch.workflows.convert.pipeline import ConvertOptions, convert
+from simsearch.workflows.curate.simulated_user import Behaviour, simulate_curation
+from simsearch.workflows.curate.study import MODEL_NAME, MODELS_NAME, StudyOptions, create_study
 from simsearch.workflows.image_set import find_image_set
 from simsearch.workflows.models import model_view, read_model
-from simsearch.workflows.simulated_user import Behaviour, simulate_curation
-from simsearch.workflows.study import MODEL_NAME, MODELS_NAME, StudyOptions, create_study
 from simsearch.workflows.train import TrainOptions, train_study
 
 if TYPE_CHECKING:

@@ -20,10 +20,10 @@ from simsearch.curation.state import Patch
 from simsearch.io.pictures.overlay import CLASS_COLORS
 from simsearch.runtime import open_cluster
 from simsearch.workflows.convert.pipeline import ConvertOptions, convert
-from simsearch.workflows.curate import CurateOptions, curate
+from simsearch.workflows.curate.headless import CurateOptions, curate
+from simsearch.workflows.curate.study import StudyOptions, create_study, open_curation, read_curation
 from simsearch.workflows.image_set import find_image_set
 from simsearch.workflows.segment import SegmentOptions, segment
-from simsearch.workflows.study import StudyOptions, create_study, open_curation, read_curation
 from simsearch.workflows.train import TrainOptions, train_study
 
 SIDE = 48.0

@@ -20,11 +20,11 @@ from simsearch.io.tables.peaks import read_peaks
 from simsearch.io.tables.truth import TrueObject
 from simsearch.runtime import open_cluster
 from simsearch.workflows.convert.pipeline import ConvertOptions, convert
+from simsearch.workflows.curate.simulated_user import Behaviour, simulate_curation
+from simsearch.workflows.curate.study import StudyOptions, create_study
 from simsearch.workflows.detect import DetectOptions, detect
 from simsearch.workflows.image_set import find_image_set
 from simsearch.workflows.plate_summary import summarise_wells, write_well_table
-from simsearch.workflows.simulated_user import Behaviour, simulate_curation
-from simsearch.workflows.study import StudyOptions, create_study
 from simsearch.workflows.train import TrainOptions, train_study
 
 CLASSES = ("NuclearGFP", "CytoplasmicGFP", "NoGFP")

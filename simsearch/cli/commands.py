@@ -205,7 +205,7 @@ def train(
     """Train a model on what was curated in the study in DIR; it goes on where it was if it was stopped."""
     from simsearch.cli.console import show_progress, show_training
     from simsearch.runtime.cluster import open_cluster
-    from simsearch.workflows.study import open_study, read_curation
+    from simsearch.workflows.curate.study import open_study, read_curation
     from simsearch.workflows.train import TrainOptions, train_study
 
     opened = open_study(folder)
@@ -346,7 +346,7 @@ def serve(
     from simsearch.app.server.site import SITE
     from simsearch.cli.console import show_address
     from simsearch.runtime.cluster import open_cluster
-    from simsearch.workflows.study import open_study
+    from simsearch.workflows.curate.study import open_study
 
     opened, chosen = open_study(folder), ServeOptions(**options)
     with open_cluster(cluster) as client:

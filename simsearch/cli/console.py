@@ -35,7 +35,8 @@ if TYPE_CHECKING:
 
     from simsearch.curation.history import History
     from simsearch.workflows.convert.pipeline import Report
-    from simsearch.workflows.curate import CurateReport
+    from simsearch.workflows.curate.headless import CurateReport
+    from simsearch.workflows.curate.study import Study
     from simsearch.workflows.demo import DemoReport
     from simsearch.workflows.detect import DetectReport
     from simsearch.workflows.evaluate import ClassScore
@@ -44,7 +45,6 @@ if TYPE_CHECKING:
     from simsearch.workflows.pretrain import PretrainReport
     from simsearch.workflows.search import SearchReport
     from simsearch.workflows.segment import SegmentReport
-    from simsearch.workflows.study import Study
     from simsearch.workflows.train import TrainReport
 
 _NEXT = """

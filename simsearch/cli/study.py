@@ -23,7 +23,7 @@ from simsearch.cli.options import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from simsearch.workflows.study import StudyOptions
+    from simsearch.workflows.curate.study import StudyOptions
 
 
 def _number_or_names(ctx: click.Context, param: click.Parameter, value: str) -> int | tuple[str, ...]:
@@ -65,8 +65,8 @@ def create(
 ) -> None:
     """Create a study of images in DIR."""
     from simsearch.cli.console import show_study
-    from simsearch.workflows.study import StudyOptions, create_study, read_curation
-    from simsearch.workflows.suggest import study_trunk
+    from simsearch.workflows.curate.study import StudyOptions, create_study, read_curation
+    from simsearch.workflows.curate.suggest import study_trunk
 
     paths, chosen = [*images, *more_images], StudyOptions(**options)
     if diverse:
@@ -80,8 +80,8 @@ def create(
 def show(folder: Path) -> None:
     """Show what was said in the study in DIR."""
     from simsearch.cli.console import show_study
-    from simsearch.workflows.study import open_study, read_curation, study_models
-    from simsearch.workflows.suggest import study_trunk
+    from simsearch.workflows.curate.study import open_study, read_curation, study_models
+    from simsearch.workflows.curate.suggest import study_trunk
 
     opened = open_study(folder)
     history, torn = read_curation(opened)
@@ -107,8 +107,8 @@ def suggest(folder: Path, cluster: str, user: str, **options: Any) -> None:  # n
     """
     from simsearch.cli.console import show_progress, show_suggestions
     from simsearch.runtime.cluster import open_cluster
-    from simsearch.workflows.curate import CurateOptions, curate
-    from simsearch.workflows.study import open_study
+    from simsearch.workflows.curate.headless import CurateOptions, curate
+    from simsearch.workflows.curate.study import open_study
 
     opened = open_study(folder)
     with open_cluster(cluster) as client, show_progress() as observe:
@@ -127,8 +127,8 @@ def import_(folder: Path, file: Path, *, image: str | None, fit: bool, user: str
 
     FILE is a CSV, a GeoJSON of QuPath, or a folder of GeoJSON named after images. All of it is added, or nothing.
     """
-    from simsearch.workflows.study import open_study
-    from simsearch.workflows.study_exchange import import_annotations
+    from simsearch.workflows.curate.exchange import import_annotations
+    from simsearch.workflows.curate.study import open_study
 
     report = import_annotations(open_study(folder), file, user=user, image=image, fit=fit)
     counts = [f"{n} {role}{'s' if n > 1 and role != 'background' else ''}" for role, n in report.n_added.items()]
@@ -148,8 +148,8 @@ def export(folder: Path, destination: Path, *, overwrite: bool) -> None:
 
     DESTINATION is a FILE.csv, or a folder that gets a GeoJSON for QuPath per image.
     """
-    from simsearch.workflows.study import open_study
-    from simsearch.workflows.study_exchange import export_annotations
+    from simsearch.workflows.curate.exchange import export_annotations
+    from simsearch.workflows.curate.study import open_study
 
     n_patches, n_files = export_annotations(open_study(folder), destination, overwrite=overwrite)
     click.echo(f"Exported: {n_patches} patches in {n_files} file{'' if n_files == 1 else 's'}: {destination}")

@@ -10,11 +10,11 @@ from simsearch.errors import AnnotationError
 from simsearch.io.tables.peaks import read_peaks
 from simsearch.runtime.events import Observer, ignore
 from simsearch.workflows.confidence import Estimate, estimate_confidence
+from simsearch.workflows.curate.study import CACHE_NAME, study_images
 from simsearch.workflows.detect import DetectOptions, detect
 from simsearch.workflows.image_set import ImageSet
 from simsearch.workflows.objects import TABLE_NAME
 from simsearch.workflows.provenance import fingerprint
-from simsearch.workflows.study import CACHE_NAME, study_images
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from simsearch.curation.state import Curation
     from simsearch.runtime import Client
-    from simsearch.workflows.study import Study
+    from simsearch.workflows.curate.study import Study
     from simsearch.workflows.trained import TrainedModel
 
 NOTE = (

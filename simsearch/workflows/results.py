@@ -17,7 +17,7 @@ from simsearch.workflows.plate_report import CURVES_NAME, DOSES_NAME, REPORT_NAM
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from simsearch.workflows.study import Study
+    from simsearch.workflows.curate.study import Study
 
 RESULTS_NAME = "results"
 _COUNT, _FRACTION, _SCORE = "count ", "fraction ", "mean score "

@@ -26,10 +26,10 @@ from simsearch.runtime.train_tasks import Place, TrainTask, run_training
 from simsearch.runtime.training_log import CHECKPOINT_NAME, losses_of
 from simsearch.runtime.views import View
 from simsearch.training.recipe import Schedule, TrainingConfig
+from simsearch.workflows.curate.study import MODEL_NAME, MODELS_NAME, study_images
+from simsearch.workflows.curate.suggest import N_BACKGROUND, find_noisy, study_group, study_setting
 from simsearch.workflows.models import read_model
 from simsearch.workflows.provenance import fingerprint, image_key, write_run
-from simsearch.workflows.study import MODEL_NAME, MODELS_NAME, study_images
-from simsearch.workflows.suggest import N_BACKGROUND, find_noisy, study_group, study_setting
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     from simsearch.core.peaks import Peak
     from simsearch.io.ome_zarr.image import ImageMeta
     from simsearch.runtime import Client
+    from simsearch.workflows.curate.study import Study
     from simsearch.workflows.query import Group, Setting
-    from simsearch.workflows.study import Study
 
 NOISY_NAME = "noisy"
 _CONFIDENCE = 0.5  # of a detection, where nobody has chosen

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 from simsearch.errors import ModelFileError
 from simsearch.nn.model_file import read_header
-from simsearch.workflows.study import study_models
+from simsearch.workflows.curate.study import study_models
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from simsearch.workflows.study import Study
+    from simsearch.workflows.curate.study import Study
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from simsearch.workflows.study import open_study, read_curation
+from simsearch.workflows.curate.study import open_study, read_curation
 
 if TYPE_CHECKING:
     from collections.abc import Callable

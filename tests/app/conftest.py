@@ -14,7 +14,7 @@ from simsearch.app.server.urls import Urls
 from simsearch.app.session.live import LiveStudy
 from simsearch.core.synthetic import CellField, cell_field
 from simsearch.io.pictures.render import ShownChannel
-from simsearch.workflows.study import Study, StudyOptions, create_study, open_study
+from simsearch.workflows.curate.study import Study, StudyOptions, create_study, open_study
 from tests.app.browser import find_chromium
 
 if TYPE_CHECKING:

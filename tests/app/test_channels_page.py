@@ -14,7 +14,7 @@ from simsearch.app.session.snapshot import JobView
 from simsearch.curation.state import Curation
 from simsearch.errors import CurationError
 from simsearch.io.pictures.colors import RGB_NAMES
-from simsearch.workflows.channel_report import ChannelReport
+from simsearch.workflows.curate.channel_report import ChannelReport
 from tests.app.pages import drawn, say
 
 if TYPE_CHECKING:

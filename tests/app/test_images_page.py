@@ -11,8 +11,8 @@ from simsearch.app.components.image_picker import ImagePicker, plate_part, with_
 from simsearch.app.pages.images import images_page
 from simsearch.app.session.snapshot import JobView
 from simsearch.errors import CurationError
-from simsearch.workflows.layout import find_layout
-from simsearch.workflows.study import StudyImage
+from simsearch.workflows.curate.layout import find_layout
+from simsearch.workflows.curate.study import StudyImage
 from tests.app.pages import drawn, say
 
 if TYPE_CHECKING:

@@ -17,8 +17,8 @@ from simsearch.io.tables.truth import TrueObject
 from simsearch.runtime import open_cluster, training_log
 from simsearch.training.recipe import Schedule, TrainingConfig
 from simsearch.workflows import train
-from simsearch.workflows.simulated_user import Behaviour, simulate_curation
-from simsearch.workflows.study import Study, StudyOptions, create_study, open_study, read_curation
+from simsearch.workflows.curate.simulated_user import Behaviour, simulate_curation
+from simsearch.workflows.curate.study import Study, StudyOptions, create_study, open_study, read_curation
 from simsearch.workflows.train import TrainOptions, TrainReport, train_study
 
 if TYPE_CHECKING:

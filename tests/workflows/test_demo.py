@@ -10,8 +10,8 @@ from PIL import Image
 from simsearch.core.synthetic import CYTOPLASM, NO_GFP, NUCLEUS
 from simsearch.curation.actions import SetSimilarityThreshold
 from simsearch.io import find_images
+from simsearch.workflows.curate.study import open_curation, open_study, read_curation
 from simsearch.workflows.demo import CLASSES, DOSES_NM, _begin_study, run_demo
-from simsearch.workflows.study import open_curation, open_study, read_curation
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from simsearch.workflows.curate.study import Study, StudyOptions, create_study
 from simsearch.workflows.results import RESULTS_NAME, read_results
-from simsearch.workflows.study import Study, StudyOptions, create_study
 
 if TYPE_CHECKING:
     from pathlib import Path

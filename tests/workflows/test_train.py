@@ -35,7 +35,7 @@ from simsearch.runtime.views import View, read_pixels
 from simsearch.training.epochs import EpochDone
 from simsearch.training.recipe import Schedule, TrainingConfig
 from simsearch.workflows import train as train_module
-from simsearch.workflows.study import Study, StudyOptions, create_study, read_curation
+from simsearch.workflows.curate.study import Study, StudyOptions, create_study, read_curation
 from simsearch.workflows.train import TrainOptions, TrainReport, train_study
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from simsearch.app.context import PageContext
     from simsearch.app.session.live import LiveStudy
     from simsearch.app.session.snapshot import Snapshot
-    from simsearch.workflows.channel_report import ChannelReport
+    from simsearch.workflows.curate.channel_report import ChannelReport
 
 
 class ChannelsWire(Wire):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from simsearch.app.components.island import Island, Part, Wire
 from simsearch.curation.actions import ChooseImages
 from simsearch.errors import CurationError, SimSearchError
-from simsearch.workflows.layout import PlateLayout, find_layout, treatments
+from simsearch.workflows.curate.layout import PlateLayout, find_layout, treatments
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

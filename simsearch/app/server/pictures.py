@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 
 from simsearch.errors import SimSearchError
 from simsearch.io.pictures.render import Picture, ShownChannel, render_damage, shown_channels, widest
-from simsearch.workflows.study import study_images
+from simsearch.workflows.curate.study import study_images
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from simsearch.io.ome_zarr.image import ImageMeta
-    from simsearch.workflows.study import Study
+    from simsearch.workflows.curate.study import Study
 
 _THREADS = 4  # reading waits for disks: more than there are cores
 _CACHE_BYTES = 64 * 2**20  # of encoded pictures: some 5000 tiles

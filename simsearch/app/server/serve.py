@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from simsearch.app.server.application import Site
     from simsearch.runtime import Client
-    from simsearch.workflows.study import Study
+    from simsearch.workflows.curate.study import Study
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 

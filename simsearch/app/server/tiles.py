@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from simsearch.app.server.pictures import Pictures
     from simsearch.io.ome_zarr.image import ImageMeta
-    from simsearch.workflows.study import Study
+    from simsearch.workflows.curate.study import Study
 
 TILE_ROUTE = r"/tiles/(\d{1,9})/(\d{1,2})/(-?\d{1,9})/(-?\d{1,9})"
 THUMBNAIL_ROUTE = r"/thumbnails/(\d{1,9})"

@@ -16,10 +16,10 @@ from simsearch.app.session.suggesting import NOBODY, Suggester
 from simsearch.app.session.work import detection_floor, do_request, find_model
 from simsearch.curation.actions import ChooseImages
 from simsearch.errors import ConfigError
-from simsearch.workflows.channel_report import report_channels
+from simsearch.workflows.curate.channel_report import report_channels
+from simsearch.workflows.curate.study import study_images
 from simsearch.workflows.diverse import DiverseOptions, choose_diverse
 from simsearch.workflows.image_set import ImageSet
-from simsearch.workflows.study import study_images
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,11 +30,11 @@ if TYPE_CHECKING:
     from simsearch.curation.state import Curation
     from simsearch.runtime import Client
     from simsearch.runtime.events import Observer
-    from simsearch.workflows.channel_report import ChannelReport
-    from simsearch.workflows.live_search import SimilarityMap
+    from simsearch.workflows.curate.channel_report import ChannelReport
+    from simsearch.workflows.curate.live_search import SimilarityMap
+    from simsearch.workflows.curate.study import Study
     from simsearch.workflows.predict import Predictions
     from simsearch.workflows.results import ResultView
-    from simsearch.workflows.study import Study
     from simsearch.workflows.train import TrainOptions
 
 _POLL_S = 2.0

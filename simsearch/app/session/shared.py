@@ -9,7 +9,7 @@ from threading import RLock
 from typing import TYPE_CHECKING, Any
 
 from simsearch.app.session.snapshot import Snapshot, Suggestions
-from simsearch.workflows.study import open_curation
+from simsearch.workflows.curate.study import open_curation
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from simsearch.curation.actions import Action
     from simsearch.curation.state import Curation
-    from simsearch.workflows.study import Study
+    from simsearch.workflows.curate.study import Study
 
     Listener = Callable[[Snapshot], None]
 

@@ -6,9 +6,9 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from simsearch.app.session.work import find_model
+from simsearch.workflows.curate.study import study_models
 from simsearch.workflows.predict import Predictions, predictions_folder, read_predictions
 from simsearch.workflows.results import RESULTS_NAME, ResultView, read_results
-from simsearch.workflows.study import study_models
 from simsearch.workflows.trained import TrainedModel, read_trained
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from simsearch.curation.state import Curation
-    from simsearch.workflows.study import Study
+    from simsearch.workflows.curate.study import Study
 
     Stamp = tuple[tuple[str, int], ...]
 

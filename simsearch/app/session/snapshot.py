@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from simsearch.core.ranked_peaks import RankedPeaks
     from simsearch.curation.history import History
     from simsearch.curation.state import Curation, Patch
-    from simsearch.workflows.study import Study
+    from simsearch.workflows.curate.study import Study
     from simsearch.workflows.trained import TrainedModel
 
 JobKind = Literal["features", "measure", "diverse", "train", "predict", "detect", "segment"]

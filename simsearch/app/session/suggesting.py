@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from simsearch.app.session.jobs import new_job
 from simsearch.app.session.snapshot import Suggestions
 from simsearch.errors import Cancelled, SimSearchError
-from simsearch.workflows.live_search import LiveSearch, suggested_background, suggested_thresholds
-from simsearch.workflows.suggest import prepare_suggestions, sight_group
+from simsearch.workflows.curate.live_search import LiveSearch, suggested_background, suggested_thresholds
+from simsearch.workflows.curate.suggest import prepare_suggestions, sight_group
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from simsearch.curation.state import Curation, Patch
     from simsearch.runtime import Client
     from simsearch.runtime.events import Event, Observer
-    from simsearch.workflows.live_search import Findings, SimilarityMap
-    from simsearch.workflows.study import Study
+    from simsearch.workflows.curate.live_search import Findings, SimilarityMap
+    from simsearch.workflows.curate.study import Study
 
 _log = logging.getLogger(__name__)
 

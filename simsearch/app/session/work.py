@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from simsearch.curation.history import replay
 from simsearch.errors import ConfigError
+from simsearch.workflows.curate.study import study_images
 from simsearch.workflows.detect import DetectOptions, detect
 from simsearch.workflows.image_set import ImageSet
 from simsearch.workflows.objects import rethreshold
@@ -14,7 +15,6 @@ from simsearch.workflows.predict import predict_displayed
 from simsearch.workflows.provenance import fingerprint
 from simsearch.workflows.results import RESULTS_NAME
 from simsearch.workflows.segment import SegmentOptions, segment
-from simsearch.workflows.study import study_images
 from simsearch.workflows.train import TrainOptions, train_study
 from simsearch.workflows.trained import read_trained
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from simsearch.curation.state import Curation
     from simsearch.runtime import Client
     from simsearch.runtime.events import Observer
-    from simsearch.workflows.study import Study
+    from simsearch.workflows.curate.study import Study
     from simsearch.workflows.trained import TrainedModel
 
 _FLOOR = DetectOptions().floor

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from simsearch.curation.actions import AddClass
-from simsearch.workflows.study import Study, open_curation
+from simsearch.workflows.curate.study import Study, open_curation
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,13 +9,13 @@ import pytest
 from simsearch.app.session.live import LiveStudy
 from simsearch.curation.actions import AddClass, RenameClass
 from simsearch.errors import CurationError, StoreError
-from simsearch.workflows.study import read_curation
+from simsearch.workflows.curate.study import read_curation
 
 if TYPE_CHECKING:
     from distributed import Client
 
     from simsearch.app.session.snapshot import Snapshot
-    from simsearch.workflows.study import Study
+    from simsearch.workflows.curate.study import Study
 
 
 def names(snapshot: Snapshot) -> list[str]:

@@ -25,9 +25,9 @@ from simsearch.errors import ConfigError, CurationError
 from simsearch.runtime import training_log
 from simsearch.training.recipe import Schedule, TrainingConfig
 from simsearch.workflows import train
-from simsearch.workflows.live_search import LiveSearch
+from simsearch.workflows.curate.live_search import LiveSearch
+from simsearch.workflows.curate.study import Study, open_study, read_curation
 from simsearch.workflows.predict import NOTE
-from simsearch.workflows.study import Study, open_study, read_curation
 from simsearch.workflows.train import TrainOptions, clean_objects
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def curated(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Study:
     """Let a person curate a study. Not to be changed but by what is computed."""
-    from simsearch.workflows.study import StudyOptions, create_study
+    from simsearch.workflows.curate.study import StudyOptions, create_study
 
     study = create_study(tmp_path_factory.mktemp("loop") / "study", cell_images, StudyOptions(display=("a", "b", "c")))
     with LiveStudy(client, study) as live:
@@ -270,7 +270,7 @@ _KILLED = """
     from simsearch.app.session.live import LiveStudy
     from simsearch.curation.actions import AddClass, RecolorClass
     from simsearch.runtime import open_cluster
-    from simsearch.workflows.study import open_study
+    from simsearch.workflows.curate.study import open_study
 
     with open_cluster("threads") as client, LiveStudy(client, open_study(Path(sys.argv[1]))) as live:
         live.act("ada", AddClass("one", "#000000"))

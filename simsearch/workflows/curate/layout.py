@@ -11,7 +11,7 @@ from simsearch.io.ome_zarr.wells import Well, make_well, parse_well, plate_size
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from simsearch.workflows.study import StudyImage
+    from simsearch.workflows.curate.study import StudyImage
 
 _LEVELS = 3  # of names below a plate: row, column, field
 
@@ -54,7 +54,7 @@ def find_layout(images: Sequence[StudyImage]) -> Layout:
 
     Examples
     --------
-    >>> from simsearch.workflows.study import StudyImage
+    >>> from simsearch.workflows.curate.study import StudyImage
     >>> layout = find_layout([StudyImage("p/B/03/0", "/x/p.ome.zarr/B/03/0", (9, 9)), StudyImage("a", "/x/a", (9, 9))])
     >>> [(plate.name, plate.n_rows, plate.n_columns) for plate in layout.plates], layout.others
     ([('p', 2, 3)], (1,))

@@ -15,10 +15,10 @@ from simsearch.curation.marks import AddPrototypes
 from simsearch.curation.state import Curation, Patch
 from simsearch.curation.suggestions import background_patches, marked_patches
 from simsearch.runtime.events import Event, TaskDone
-from simsearch.workflows.live_search import LiveSearch, suggested_background, suggested_thresholds
+from simsearch.workflows.curate.live_search import LiveSearch, suggested_background, suggested_thresholds
+from simsearch.workflows.curate.study import Study, StudyOptions, create_study
+from simsearch.workflows.curate.suggest import N_BACKGROUND, find_suggestions, prepare_suggestions, study_group
 from simsearch.workflows.peaks import Candidates, suggested_threshold
-from simsearch.workflows.study import Study, StudyOptions, create_study
-from simsearch.workflows.suggest import N_BACKGROUND, find_suggestions, prepare_suggestions, study_group
 
 if TYPE_CHECKING:
     from pathlib import Path

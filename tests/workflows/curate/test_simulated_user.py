@@ -14,9 +14,9 @@ from simsearch.curation.history import replay
 from simsearch.curation.marks import AcceptBackground, AcceptClass, AddPrototypes, FlagNegatives, FlagNotBackground
 from simsearch.errors import ConfigError
 from simsearch.io.tables.truth import TrueObject
-from simsearch.workflows.simulated_user import simulate_curation
-from simsearch.workflows.study import Study, read_curation
-from simsearch.workflows.suggest import find_suggestions
+from simsearch.workflows.curate.simulated_user import simulate_curation
+from simsearch.workflows.curate.study import Study, read_curation
+from simsearch.workflows.curate.suggest import find_suggestions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from simsearch.core.peaks import Peak
     from simsearch.curation.state import Curation, Patch
-    from simsearch.workflows.simulated_user import Behaviour
+    from simsearch.workflows.curate.simulated_user import Behaviour
     from tests.workflows.conftest import Cells
 
     Simulate = Callable[..., tuple[Curation, list[Action]]]

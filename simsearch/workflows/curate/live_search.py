@@ -31,11 +31,8 @@ from simsearch.nn.trunk_file import read_trunk
 from simsearch.runtime.events import Observer, StepEnded, StepStarted, TaskDone, ignore
 from simsearch.runtime.search_tasks import compute_blocks
 from simsearch.runtime.worker import hold
-from simsearch.workflows.image_set import ImageSet
-from simsearch.workflows.peaks import split_similarities
-from simsearch.workflows.query import extractor_of, find_centre, prototype_task, view_of
-from simsearch.workflows.study import study_images
-from simsearch.workflows.suggest import (
+from simsearch.workflows.curate.study import study_images
+from simsearch.workflows.curate.suggest import (
     N_BACKGROUND,
     find_suggestions,
     settle_measurement,
@@ -43,6 +40,9 @@ from simsearch.workflows.suggest import (
     study_group,
     study_sight,
 )
+from simsearch.workflows.image_set import ImageSet
+from simsearch.workflows.peaks import split_similarities
+from simsearch.workflows.query import extractor_of, find_centre, prototype_task, view_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -53,9 +53,9 @@ if TYPE_CHECKING:
     from simsearch.curation.state import Curation, Patch
     from simsearch.runtime import Client
     from simsearch.runtime.views import View
+    from simsearch.workflows.curate.study import Study
     from simsearch.workflows.peaks import Candidates
     from simsearch.workflows.query import Group, Setting
-    from simsearch.workflows.study import Study
 
 _MEMORY = 0.25  # of the machine's: what spectra may take
 _N_KEPT = 64  # prototypes whose maps are kept: what is undone may be redone

@@ -14,9 +14,9 @@ from simsearch.curation.state import BACKGROUND, Patch, Places
 from simsearch.curation.suggestions import background_patches, marked_patches, suggested_patches
 from simsearch.io.tables.curation import Annotation, write_annotations
 from simsearch.runtime.events import Observer, ignore
+from simsearch.workflows.curate.study import open_curation
+from simsearch.workflows.curate.suggest import N_BACKGROUND, find_suggestions, study_group
 from simsearch.workflows.peaks import Candidates, suggested_threshold
-from simsearch.workflows.study import open_curation
-from simsearch.workflows.suggest import N_BACKGROUND, find_suggestions, study_group
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     from simsearch.curation.state import Curation
     from simsearch.runtime import Client
+    from simsearch.workflows.curate.study import Study
     from simsearch.workflows.query import Group
-    from simsearch.workflows.study import Study
 
 
 @dataclass(frozen=True, slots=True)

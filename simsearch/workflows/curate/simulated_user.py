@@ -19,8 +19,8 @@ from simsearch.curation.suggestions import background_patches, marked_patches, s
 from simsearch.errors import ConfigError
 from simsearch.io.pictures.overlay import CLASS_COLORS
 from simsearch.runtime.events import Observer, ignore
-from simsearch.workflows.study import open_curation
-from simsearch.workflows.suggest import N_BACKGROUND, find_suggestions
+from simsearch.workflows.curate.study import open_curation
+from simsearch.workflows.curate.suggest import N_BACKGROUND, find_suggestions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from simsearch.curation.journal import Journal
     from simsearch.io.tables.truth import TrueObject
     from simsearch.runtime import Client
+    from simsearch.workflows.curate.study import Study
     from simsearch.workflows.peaks import Candidates
-    from simsearch.workflows.study import Study
 
 _PAPER_DISTANCE = 0.3  # of the patch's width: three strides (section 3.3)
 _USER = "simulated user"

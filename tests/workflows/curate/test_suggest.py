@@ -20,11 +20,9 @@ from simsearch.curation.state import BACKGROUND, Curation, Patch
 from simsearch.curation.suggestions import suggested_patches
 from simsearch.errors import CurationError, SourceError, StoreError
 from simsearch.runtime.events import Event, StepEnded, StepStarted
-from simsearch.workflows.curate import CurateOptions, curate
-from simsearch.workflows.image_set import ImageSet
-from simsearch.workflows.peaks import Candidates, find_group_candidates
-from simsearch.workflows.query import find_query
-from simsearch.workflows.study import (
+from simsearch.workflows.curate.exchange import import_annotations
+from simsearch.workflows.curate.headless import CurateOptions, curate
+from simsearch.workflows.curate.study import (
     Study,
     StudyOptions,
     create_study,
@@ -32,8 +30,10 @@ from simsearch.workflows.study import (
     read_curation,
     study_images,
 )
-from simsearch.workflows.study_exchange import import_annotations
-from simsearch.workflows.suggest import find_noisy, find_suggestions, study_group, study_setting
+from simsearch.workflows.curate.suggest import find_noisy, find_suggestions, study_group, study_setting
+from simsearch.workflows.image_set import ImageSet
+from simsearch.workflows.peaks import Candidates, find_group_candidates
+from simsearch.workflows.query import find_query
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

@@ -17,7 +17,8 @@ from simsearch.curation.actions import AddClass, SetSimilarityThreshold
 from simsearch.curation.marks import AcceptClass, FlagNegatives, FlagNotBackground
 from simsearch.curation.state import Curation, Patch
 from simsearch.errors import AnnotationError, ConfigError, CurationError, SourceError, StoreError
-from simsearch.workflows.study import (
+from simsearch.workflows.curate.exchange import export_annotations, import_annotations
+from simsearch.workflows.curate.study import (
     Study,
     StudyOptions,
     create_study,
@@ -26,7 +27,6 @@ from simsearch.workflows.study import (
     read_curation,
     study_images,
 )
-from simsearch.workflows.study_exchange import export_annotations, import_annotations
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -15,12 +15,12 @@ from simsearch.io.ome_zarr.writing import store_errors
 from simsearch.nn.trunk_file import read_trunk, trunk_label
 from simsearch.runtime.events import Observer, ignore
 from simsearch.runtime.worker import broadcast
+from simsearch.workflows.curate.study import CACHE_NAME, MEASURE_NAME, study_images
 from simsearch.workflows.features import keep_features
 from simsearch.workflows.image_set import ImageSet
 from simsearch.workflows.measure import measure, read_ranges, write_measurement
 from simsearch.workflows.peaks import Candidates, find_group_candidates
 from simsearch.workflows.query import Group, Setting, find_query
-from simsearch.workflows.study import CACHE_NAME, MEASURE_NAME, study_images
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from simsearch.curation.state import Curation
     from simsearch.nn.similarity import Query
     from simsearch.runtime import Client
-    from simsearch.workflows.study import Study
+    from simsearch.workflows.curate.study import Study
 
 N_BACKGROUND = 5
 """How many patches of most and of least similarity are suggested as background in an image (paper algorithm 1)."""

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import zarr
 
-from simsearch.workflows.layout import find_layout, treatments
-from simsearch.workflows.study import StudyImage
+from simsearch.workflows.curate.layout import find_layout, treatments
+from simsearch.workflows.curate.study import StudyImage
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -15,14 +15,14 @@ from simsearch.errors import AnnotationError, ConfigError, CurationError, Source
 from simsearch.io.pictures.overlay import CLASS_COLORS
 from simsearch.io.tables.curation import Annotation, Reading, Role, read_annotations, write_annotations
 from simsearch.io.tables.geojson import read_features, write_features
-from simsearch.workflows.study import open_curation, read_curation
+from simsearch.workflows.curate.study import open_curation, read_curation
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from simsearch.curation.journal import Torn
-    from simsearch.workflows.study import Study
+    from simsearch.workflows.curate.study import Study
 
 Key = tuple[Role, str]
 """A role and a class."""

@@ -13,9 +13,9 @@ from simsearch.errors import AnnotationError
 from simsearch.io.ome_zarr.scaled import ScaledImage, downsampling_to, read_scaled, scaled
 from simsearch.runtime.events import Observer, ignore
 from simsearch.runtime.submit import run_tasks
+from simsearch.workflows.curate.study import study_images
+from simsearch.workflows.curate.suggest import study_measurement
 from simsearch.workflows.image_set import ImageSet
-from simsearch.workflows.study import study_images
-from simsearch.workflows.suggest import study_measurement
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from simsearch.curation.state import Curation
     from simsearch.io.ome_zarr.image import ImageMeta
     from simsearch.runtime import Client
-    from simsearch.workflows.study import Study
+    from simsearch.workflows.curate.study import Study
 
 _N_BINS = 128
 _SIDE = 1024  # pixels of the longer side of an overview that is counted

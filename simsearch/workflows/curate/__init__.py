@@ -1,0 +1,1 @@
+"""What people say about images: studies, live searches, suggestions."""
