@@ -10,8 +10,8 @@ import skimage.data
 from simsearch.io.ome_zarr.writing import ImageTemplate, create_image, finish_image, write_region
 from simsearch.io.pictures.colors import RGB_COLORS, RGB_NAMES
 from simsearch.runtime import open_cluster
+from simsearch.workflows.find.search import SearchOptions, SearchReport, search
 from simsearch.workflows.image_set import find_image_set
-from simsearch.workflows.search import SearchOptions, SearchReport, search
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -106,9 +106,9 @@ def measure(
     """Measure the intensity ranges and the channel correlation of IMAGES (OME-Zarr images or plates)."""
     from simsearch.cli.console import show_measurement, show_progress
     from simsearch.runtime.cluster import open_cluster
+    from simsearch.workflows.find.measure import measure as run
+    from simsearch.workflows.find.measure import write_measurement
     from simsearch.workflows.image_set import find_image_set
-    from simsearch.workflows.measure import measure as run
-    from simsearch.workflows.measure import write_measurement
 
     found = find_image_set(images, z=z, t=t, skip_errors=skip_errors)
     with open_cluster(cluster) as client, show_progress() as observe:
@@ -162,9 +162,9 @@ def search(
     """Search IMAGES (OME-Zarr images or plates) for what looks like the boxes in a CSV file."""
     from simsearch.cli.console import show_progress, show_search
     from simsearch.runtime.cluster import open_cluster
+    from simsearch.workflows.find.search import SearchOptions
+    from simsearch.workflows.find.search import search as run
     from simsearch.workflows.image_set import find_image_set
-    from simsearch.workflows.search import SearchOptions
-    from simsearch.workflows.search import search as run
 
     found = find_image_set(images, z=z, t=t, skip_errors=skip_errors)
     with open_cluster(cluster) as client, show_progress() as observe:

@@ -40,10 +40,10 @@ if TYPE_CHECKING:
     from simsearch.workflows.demo import DemoReport
     from simsearch.workflows.detect import DetectReport
     from simsearch.workflows.evaluate import ClassScore
-    from simsearch.workflows.measure import Measurement
+    from simsearch.workflows.find.measure import Measurement
+    from simsearch.workflows.find.search import SearchReport
     from simsearch.workflows.objects import ObjectsReport
     from simsearch.workflows.pretrain import PretrainReport
-    from simsearch.workflows.search import SearchReport
     from simsearch.workflows.segment import SegmentReport
     from simsearch.workflows.train import TrainReport
 

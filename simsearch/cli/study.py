@@ -158,7 +158,7 @@ def export(folder: Path, destination: Path, *, overwrite: bool) -> None:
 def _diverse(paths: Sequence[str], options: StudyOptions, cluster: str) -> tuple[str, ...]:
     from simsearch.cli.console import show_progress
     from simsearch.runtime.cluster import open_cluster
-    from simsearch.workflows.diverse import DiverseOptions, choose_diverse
+    from simsearch.workflows.find.diverse import DiverseOptions, choose_diverse
     from simsearch.workflows.image_set import find_image_set
 
     if not isinstance(options.display, int):

@@ -21,10 +21,10 @@ from simsearch.runtime.events import Observer, ignore
 from simsearch.workflows.convert.pipeline import ConvertOptions, convert
 from simsearch.workflows.curate.exchange import import_annotations
 from simsearch.workflows.curate.study import STUDY_NAME, StudyOptions, create_study, open_study
+from simsearch.workflows.find.measure import Measurement, measure, write_measurement
+from simsearch.workflows.find.search import SearchOptions, SearchReport, search
 from simsearch.workflows.image_set import find_image_set
-from simsearch.workflows.measure import Measurement, measure, write_measurement
 from simsearch.workflows.provenance import Timings
-from simsearch.workflows.search import SearchOptions, SearchReport, search
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -20,9 +20,9 @@ from simsearch.runtime.events import Observer, ignore
 from simsearch.runtime.views import window_region
 from simsearch.runtime.worker import lent
 from simsearch.workflows.event_log import logged
+from simsearch.workflows.find.peaks import peaks_of
 from simsearch.workflows.models import DETECTION_SPACING, check_images, model_view, read_model
 from simsearch.workflows.objects import RUN_NAME, check_folder, chosen_thresholds, write_objects
-from simsearch.workflows.peaks import peaks_of
 from simsearch.workflows.provenance import Timings, fingerprint, write_run
 from simsearch.workflows.tiles import open_log, run_tiles
 from simsearch.workflows.tissue import find_tissues

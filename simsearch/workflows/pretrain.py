@@ -26,7 +26,7 @@ from simsearch.runtime.training_log import CHECKPOINT_NAME, VALIDATIONS_NAME, lo
 from simsearch.runtime.views import View
 from simsearch.runtime.worker import lent
 from simsearch.training.pretrain import PretrainConfig
-from simsearch.workflows.measure import read_ranges
+from simsearch.workflows.find.measure import read_ranges
 from simsearch.workflows.provenance import fingerprint, image_key, write_run
 
 if TYPE_CHECKING:

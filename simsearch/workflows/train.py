@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from simsearch.io.ome_zarr.image import ImageMeta
     from simsearch.runtime import Client
     from simsearch.workflows.curate.study import Study
-    from simsearch.workflows.query import Group, Setting
+    from simsearch.workflows.find.query import Group, Setting
 
 NOISY_NAME = "noisy"
 _CONFIDENCE = 0.5  # of a detection, where nobody has chosen

@@ -18,7 +18,7 @@ from simsearch.curation.actions import ChooseImages
 from simsearch.errors import ConfigError
 from simsearch.workflows.curate.channel_report import report_channels
 from simsearch.workflows.curate.study import study_images
-from simsearch.workflows.diverse import DiverseOptions, choose_diverse
+from simsearch.workflows.find.diverse import DiverseOptions, choose_diverse
 from simsearch.workflows.image_set import ImageSet
 
 if TYPE_CHECKING:

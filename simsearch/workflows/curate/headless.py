@@ -16,7 +16,7 @@ from simsearch.io.tables.curation import Annotation, write_annotations
 from simsearch.runtime.events import Observer, ignore
 from simsearch.workflows.curate.study import open_curation
 from simsearch.workflows.curate.suggest import N_BACKGROUND, find_suggestions, study_group
-from simsearch.workflows.peaks import Candidates, suggested_threshold
+from simsearch.workflows.find.peaks import Candidates, suggested_threshold
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from simsearch.curation.state import Curation
     from simsearch.runtime import Client
     from simsearch.workflows.curate.study import Study
-    from simsearch.workflows.query import Group
+    from simsearch.workflows.find.query import Group
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,9 +40,9 @@ from simsearch.workflows.curate.suggest import (
     study_group,
     study_sight,
 )
+from simsearch.workflows.find.peaks import split_similarities
+from simsearch.workflows.find.query import extractor_of, find_centre, prototype_task, view_of
 from simsearch.workflows.image_set import ImageSet
-from simsearch.workflows.peaks import split_similarities
-from simsearch.workflows.query import extractor_of, find_centre, prototype_task, view_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -54,8 +54,8 @@ if TYPE_CHECKING:
     from simsearch.runtime import Client
     from simsearch.runtime.views import View
     from simsearch.workflows.curate.study import Study
-    from simsearch.workflows.peaks import Candidates
-    from simsearch.workflows.query import Group, Setting
+    from simsearch.workflows.find.peaks import Candidates
+    from simsearch.workflows.find.query import Group, Setting
 
 _MEMORY = 0.25  # of the machine's: what spectra may take
 _N_KEPT = 64  # prototypes whose maps are kept: what is undone may be redone

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from simsearch.io.tables.truth import TrueObject
     from simsearch.runtime import Client
     from simsearch.workflows.curate.study import Study
-    from simsearch.workflows.peaks import Candidates
+    from simsearch.workflows.find.peaks import Candidates
 
 _PAPER_DISTANCE = 0.3  # of the patch's width: three strides (section 3.3)
 _USER = "simulated user"

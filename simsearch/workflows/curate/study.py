@@ -24,8 +24,8 @@ from simsearch.curation.state import Curation
 from simsearch.errors import ConfigError, CurationError, SourceError, StoreError, TrunkError
 from simsearch.io.ome_zarr.plate import find_images
 from simsearch.io.tables.curation import replacing
+from simsearch.workflows.find.measure import read_ranges
 from simsearch.workflows.image_set import ImageSet, channel_indices
-from simsearch.workflows.measure import read_ranges
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -16,11 +16,11 @@ from simsearch.nn.trunk_file import read_trunk, trunk_label
 from simsearch.runtime.events import Observer, ignore
 from simsearch.runtime.worker import broadcast
 from simsearch.workflows.curate.study import CACHE_NAME, MEASURE_NAME, study_images
-from simsearch.workflows.features import keep_features
+from simsearch.workflows.find.features import keep_features
+from simsearch.workflows.find.measure import measure, read_ranges, write_measurement
+from simsearch.workflows.find.peaks import Candidates, find_group_candidates
+from simsearch.workflows.find.query import Group, Setting, find_query
 from simsearch.workflows.image_set import ImageSet
-from simsearch.workflows.measure import measure, read_ranges, write_measurement
-from simsearch.workflows.peaks import Candidates, find_group_candidates
-from simsearch.workflows.query import Group, Setting, find_query
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -18,7 +18,7 @@ from simsearch.runtime.events import Event, TaskDone
 from simsearch.workflows.curate.live_search import LiveSearch, suggested_background, suggested_thresholds
 from simsearch.workflows.curate.study import Study, StudyOptions, create_study
 from simsearch.workflows.curate.suggest import N_BACKGROUND, find_suggestions, prepare_suggestions, study_group
-from simsearch.workflows.peaks import Candidates, suggested_threshold
+from simsearch.workflows.find.peaks import Candidates, suggested_threshold
 
 if TYPE_CHECKING:
     from pathlib import Path

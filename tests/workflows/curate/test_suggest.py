@@ -31,9 +31,9 @@ from simsearch.workflows.curate.study import (
     study_images,
 )
 from simsearch.workflows.curate.suggest import find_noisy, find_suggestions, study_group, study_setting
+from simsearch.workflows.find.peaks import Candidates, find_group_candidates
+from simsearch.workflows.find.query import find_query
 from simsearch.workflows.image_set import ImageSet
-from simsearch.workflows.peaks import Candidates, find_group_candidates
-from simsearch.workflows.query import find_query
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

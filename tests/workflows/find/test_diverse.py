@@ -10,7 +10,7 @@ import pytest
 from simsearch.errors import ConfigError
 from simsearch.io.ome_zarr.writing import ImageTemplate, create_image, finish_image, write_region
 from simsearch.runtime import open_cluster
-from simsearch.workflows.diverse import DiverseOptions, choose_diverse
+from simsearch.workflows.find.diverse import DiverseOptions, choose_diverse
 from simsearch.workflows.image_set import ImageSet, find_image_set
 
 if TYPE_CHECKING:

@@ -18,9 +18,9 @@ from simsearch.runtime.search_tasks import SampleTask, sample_vectors
 from simsearch.runtime.submit import run_tasks
 from simsearch.runtime.views import View
 from simsearch.runtime.worker import lent
+from simsearch.workflows.find.measure import measure
+from simsearch.workflows.find.query import image_name
 from simsearch.workflows.image_set import ImageSet, channel_indices
-from simsearch.workflows.measure import measure
-from simsearch.workflows.query import image_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -21,11 +21,11 @@ from simsearch.runtime.overlay_tasks import OverlayTask, draw
 from simsearch.runtime.submit import run_tasks
 from simsearch.runtime.worker import broadcast
 from simsearch.workflows.event_log import logged
+from simsearch.workflows.find.measure import measure, read_ranges, write_measurement
+from simsearch.workflows.find.peaks import find_group_peaks, suggested_threshold
+from simsearch.workflows.find.query import Group, Setting, group_boxes
 from simsearch.workflows.image_set import ImageSet, channel_indices
-from simsearch.workflows.measure import measure, read_ranges, write_measurement
-from simsearch.workflows.peaks import find_group_peaks, suggested_threshold
 from simsearch.workflows.provenance import Timings, write_run
-from simsearch.workflows.query import Group, Setting, group_boxes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -17,9 +17,9 @@ from simsearch.io.ome_zarr.plate import find_images, write_plate
 from simsearch.io.ome_zarr.wells import parse_well
 from simsearch.nn.trunk_file import BUNDLED_SHA256
 from simsearch.runtime.events import Event, StepEnded
+from simsearch.workflows.find.measure import measure, write_measurement
+from simsearch.workflows.find.search import SearchOptions, SearchReport, search
 from simsearch.workflows.image_set import ImageSet
-from simsearch.workflows.measure import measure, write_measurement
-from simsearch.workflows.search import SearchOptions, SearchReport, search
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

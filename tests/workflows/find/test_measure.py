@@ -9,9 +9,9 @@ import pytest
 from simsearch.errors import AnnotationError, ConfigError, SourceError
 from simsearch.io.ome_zarr.pyramid import halved
 from simsearch.runtime.events import Event, StepStarted
-from simsearch.workflows import measure as module
+from simsearch.workflows.find import measure as module
+from simsearch.workflows.find.measure import Measurement, measure, read_ranges, write_measurement
 from simsearch.workflows.image_set import ImageSet
-from simsearch.workflows.measure import Measurement, measure, read_ranges, write_measurement
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

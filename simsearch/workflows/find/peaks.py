@@ -19,7 +19,7 @@ from simsearch.nn.similarity import query_to_bytes
 from simsearch.runtime.search_tasks import SearchTask, find_candidates, search_tile
 from simsearch.runtime.submit import run_tasks
 from simsearch.runtime.worker import lent
-from simsearch.workflows.query import Group, Setting, find_query, image_name, view_of
+from simsearch.workflows.find.query import Group, Setting, find_query, image_name, view_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

@@ -1,0 +1,1 @@
+"""What looks like a prototype: intensity ranges, features, queries, peaks."""
