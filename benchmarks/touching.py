@@ -34,13 +34,13 @@ from simsearch.nn.model_file import model_from_bytes
 from simsearch.runtime import open_cluster
 from simsearch.runtime.views import framed_maps
 from simsearch.training.recipe import Schedule
-from simsearch.workflows import train
 from simsearch.workflows.curate.simulated_user import Behaviour, simulate_curation
 from simsearch.workflows.curate.study import StudyOptions, create_study
 from simsearch.workflows.find.peaks import peaks_of
 from simsearch.workflows.image_set import find_image_set
+from simsearch.workflows.learn import train
+from simsearch.workflows.learn.train import TrainOptions, train_study
 from simsearch.workflows.models import model_view
-from simsearch.workflows.train import TrainOptions, train_study
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

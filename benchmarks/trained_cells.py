@@ -37,8 +37,8 @@ from simsearch.workflows.convert.pipeline import ConvertOptions, convert
 from simsearch.workflows.curate.simulated_user import Behaviour, simulate_curation
 from simsearch.workflows.curate.study import MODEL_NAME, MODELS_NAME, StudyOptions, create_study
 from simsearch.workflows.image_set import find_image_set
+from simsearch.workflows.learn.train import TrainOptions, train_study
 from simsearch.workflows.models import model_view, read_model
-from simsearch.workflows.train import TrainOptions, train_study
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -23,8 +23,8 @@ from simsearch.workflows.convert.pipeline import ConvertOptions, convert
 from simsearch.workflows.curate.headless import CurateOptions, curate
 from simsearch.workflows.curate.study import StudyOptions, create_study, open_curation, read_curation
 from simsearch.workflows.image_set import find_image_set
+from simsearch.workflows.learn.train import TrainOptions, train_study
 from simsearch.workflows.segment import SegmentOptions, segment
-from simsearch.workflows.train import TrainOptions, train_study
 
 SIDE = 48.0
 BOXES = {

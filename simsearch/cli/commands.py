@@ -206,7 +206,7 @@ def train(
     from simsearch.cli.console import show_progress, show_training
     from simsearch.runtime.cluster import open_cluster
     from simsearch.workflows.curate.study import open_study, read_curation
-    from simsearch.workflows.train import TrainOptions, train_study
+    from simsearch.workflows.learn.train import TrainOptions, train_study
 
     opened = open_study(folder)
     with open_cluster(cluster) as client, show_progress() as observe:
@@ -315,7 +315,7 @@ def rethreshold(results: Path, confidence_thresholds: dict[str, float]) -> None:
 def evaluate(peaks: Path, truth: Path, out: Path, distance: float | None) -> None:
     """Compare PEAKS (peaks.parquet or detections.parquet) with where objects really are: precision and recall."""
     from simsearch.cli.console import show_scores
-    from simsearch.workflows.evaluate import evaluate as run
+    from simsearch.workflows.learn.evaluate import evaluate as run
 
     show_scores(run(peaks, truth, out, distance=distance), out)
 

@@ -56,7 +56,7 @@ def pretrain(
     """Train a trunk on IMAGES (OME-Zarr images or plates of any kinds), without labels; what was stopped goes on."""
     from simsearch.cli.console import show_pretraining, show_progress
     from simsearch.runtime.cluster import open_cluster
-    from simsearch.workflows.pretrain import PretrainOptions, pretrain_trunk
+    from simsearch.workflows.learn.pretrain import PretrainOptions, pretrain_trunk
 
     with open_cluster(cluster) as client, show_progress() as observe:
         report = pretrain_trunk(client, images, out, PretrainOptions(**options), observe=observe)

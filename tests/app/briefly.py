@@ -2,7 +2,7 @@
 
 from simsearch.cli import main
 from simsearch.training.recipe import Schedule, TrainingConfig
-from simsearch.workflows import train
+from simsearch.workflows.learn import train
 
 if __name__ == "__main__":
     train.BRIEF = TrainingConfig(

@@ -31,11 +31,11 @@ from simsearch.curation.actions import AddClass, SetConfidenceThreshold, SetSimi
 from simsearch.curation.marks import AcceptBackground, AcceptClass, AddPrototypes, FlagNegatives
 from simsearch.curation.state import Patch
 from simsearch.errors import CurationError, StoreError
-from simsearch.workflows.confidence import estimate_confidence
-from simsearch.workflows.predict import Predictions
+from simsearch.workflows.learn.confidence import estimate_confidence
+from simsearch.workflows.learn.predict import Predictions
+from simsearch.workflows.learn.train import TrainOptions
+from simsearch.workflows.learn.trained import TrainedModel
 from simsearch.workflows.results import AreaResult, DoseFit, PlateResult, ResultView, WellResult, read_objects
-from simsearch.workflows.train import TrainOptions
-from simsearch.workflows.trained import TrainedModel
 from tests.app.pages import drawn, say
 
 if TYPE_CHECKING:

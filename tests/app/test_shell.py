@@ -20,7 +20,7 @@ from simsearch.curation.actions import AddClass, ChooseChannels, ChooseImages, S
 from simsearch.curation.marks import AcceptBackground, AcceptClass, AddPrototypes
 from simsearch.curation.state import Curation, Patch
 from simsearch.io.pictures.colors import RGB_NAMES
-from simsearch.workflows.trained import TrainedModel
+from simsearch.workflows.learn.trained import TrainedModel
 from tests.app.pages import drawn, say
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from simsearch.io.tables.peaks import read_peaks
 from simsearch.nn.trunk_file import BUNDLED_SHA256
 from simsearch.runtime import training_log
 from simsearch.training.recipe import Schedule, TrainingConfig
-from simsearch.workflows import train as train_module
+from simsearch.workflows.learn import train as train_module
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

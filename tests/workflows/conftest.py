@@ -16,10 +16,10 @@ from simsearch.core.synthetic import CYTOPLASM, NUCLEUS, cell_field
 from simsearch.io.tables.truth import TrueObject
 from simsearch.runtime import open_cluster, training_log
 from simsearch.training.recipe import Schedule, TrainingConfig
-from simsearch.workflows import train
 from simsearch.workflows.curate.simulated_user import Behaviour, simulate_curation
 from simsearch.workflows.curate.study import Study, StudyOptions, create_study, open_study, read_curation
-from simsearch.workflows.train import TrainOptions, TrainReport, train_study
+from simsearch.workflows.learn import train
+from simsearch.workflows.learn.train import TrainOptions, TrainReport, train_study
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

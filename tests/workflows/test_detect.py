@@ -25,15 +25,15 @@ from simsearch.nn.model_file import ModelHeader, model_from_bytes, model_to_byte
 from simsearch.nn.trunk_file import BUNDLED_SHA256, read_trunk, trunk_from_bytes
 from simsearch.runtime.events import Event, TaskDone
 from simsearch.workflows.detect import DetectOptions, DetectReport, detect
-from simsearch.workflows.evaluate import evaluate
 from simsearch.workflows.image_set import ImageSet
+from simsearch.workflows.learn.evaluate import evaluate
 from simsearch.workflows.objects import rethreshold
 
 if TYPE_CHECKING:
     from distributed import Client
 
     from simsearch.io.ome_zarr.image import ImageMeta
-    from simsearch.workflows.train import TrainReport
+    from simsearch.workflows.learn.train import TrainReport
     from tests.conftest import SaveImage
     from tests.workflows.conftest import Cells
 

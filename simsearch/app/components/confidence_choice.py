@@ -15,7 +15,7 @@ from simsearch.app.components.scene import Scene, prediction_scene
 from simsearch.core.peaks import NEAREST
 from simsearch.curation.actions import Batch, SetConfidenceThreshold
 from simsearch.errors import SimSearchError
-from simsearch.workflows.confidence import THRESHOLDS
+from simsearch.workflows.learn.confidence import THRESHOLDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from simsearch.app.context import PageContext
     from simsearch.app.session.snapshot import JobView, Snapshot
     from simsearch.curation.state import Curation
-    from simsearch.workflows.confidence import Estimate
-    from simsearch.workflows.predict import Predictions
-    from simsearch.workflows.trained import TrainedModel
+    from simsearch.workflows.learn.confidence import Estimate
+    from simsearch.workflows.learn.predict import Predictions
+    from simsearch.workflows.learn.trained import TrainedModel
 
 _COLUMNS = ("image", "kind", "y", "x", "score")
 

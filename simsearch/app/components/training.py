@@ -10,7 +10,7 @@ from simsearch.app.components.frame import job_actions, job_part
 from simsearch.app.components.island import Island, Part, Wire
 from simsearch.app.server.downloads import download_key
 from simsearch.errors import CurationError
-from simsearch.workflows.train import TrainOptions, trained_classes
+from simsearch.workflows.learn.train import TrainOptions, trained_classes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from simsearch.app.server.urls import Urls
     from simsearch.app.session.snapshot import JobView, Snapshot
     from simsearch.curation.state import Curation, Patch
-    from simsearch.workflows.trained import TrainedModel
+    from simsearch.workflows.learn.trained import TrainedModel
 
 _CROP_PX = 96
 _N_THUMBNAILS = 24  # of each role: enough to see what it is

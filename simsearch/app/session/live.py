@@ -33,9 +33,9 @@ if TYPE_CHECKING:
     from simsearch.workflows.curate.channel_report import ChannelReport
     from simsearch.workflows.curate.live_search import SimilarityMap
     from simsearch.workflows.curate.study import Study
-    from simsearch.workflows.predict import Predictions
+    from simsearch.workflows.learn.predict import Predictions
+    from simsearch.workflows.learn.train import TrainOptions
     from simsearch.workflows.results import ResultView
-    from simsearch.workflows.train import TrainOptions
 
 _POLL_S = 2.0
 

@@ -10,13 +10,13 @@ from simsearch.errors import ConfigError
 from simsearch.workflows.curate.study import study_images
 from simsearch.workflows.detect import DetectOptions, detect
 from simsearch.workflows.image_set import ImageSet
+from simsearch.workflows.learn.predict import predict_displayed
+from simsearch.workflows.learn.train import TrainOptions, train_study
+from simsearch.workflows.learn.trained import read_trained
 from simsearch.workflows.objects import rethreshold
-from simsearch.workflows.predict import predict_displayed
 from simsearch.workflows.provenance import fingerprint
 from simsearch.workflows.results import RESULTS_NAME
 from simsearch.workflows.segment import SegmentOptions, segment
-from simsearch.workflows.train import TrainOptions, train_study
-from simsearch.workflows.trained import read_trained
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from simsearch.runtime import Client
     from simsearch.runtime.events import Observer
     from simsearch.workflows.curate.study import Study
-    from simsearch.workflows.trained import TrainedModel
+    from simsearch.workflows.learn.trained import TrainedModel
 
 _FLOOR = DetectOptions().floor
 

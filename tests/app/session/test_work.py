@@ -24,11 +24,11 @@ from simsearch.curation.state import Patch
 from simsearch.errors import ConfigError, CurationError
 from simsearch.runtime import training_log
 from simsearch.training.recipe import Schedule, TrainingConfig
-from simsearch.workflows import train
 from simsearch.workflows.curate.live_search import LiveSearch
 from simsearch.workflows.curate.study import Study, open_study, read_curation
-from simsearch.workflows.predict import NOTE
-from simsearch.workflows.train import TrainOptions, clean_objects
+from simsearch.workflows.learn import train
+from simsearch.workflows.learn.predict import NOTE
+from simsearch.workflows.learn.train import TrainOptions, clean_objects
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

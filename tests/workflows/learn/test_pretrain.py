@@ -22,7 +22,7 @@ from simsearch.runtime import training_log
 from simsearch.runtime.crops import CropOptions, CropSource, as_colours, image_percentiles, read_crops
 from simsearch.runtime.training_log import CHECKPOINT_NAME, cancel_training, read_progress
 from simsearch.training.epochs import EpochDone
-from simsearch.workflows.pretrain import PretrainOptions, pretrain_trunk
+from simsearch.workflows.learn.pretrain import PretrainOptions, pretrain_trunk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from simsearch.io.ome_zarr.image import ImageMeta
     from simsearch.runtime.events import Event
-    from simsearch.workflows.pretrain import PretrainReport
+    from simsearch.workflows.learn.pretrain import PretrainReport
     from tests.conftest import SaveImage
 
 OPTIONS = PretrainOptions(steps=4, batch=4, crop=32, checkpoint=1, validate_every=4)

@@ -14,7 +14,7 @@ from simsearch.core.peaks import Peak
 from simsearch.errors import AnnotationError
 from simsearch.io.ome_zarr.image import ImageMeta, Level
 from simsearch.io.tables.peaks import write_peaks
-from simsearch.workflows.evaluate import evaluate
+from simsearch.workflows.learn.evaluate import evaluate
 
 if TYPE_CHECKING:
     from pathlib import Path

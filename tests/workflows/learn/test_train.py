@@ -34,9 +34,9 @@ from simsearch.runtime.training_log import CHECKPOINT_NAME, PROGRESS_NAME, cance
 from simsearch.runtime.views import View, read_pixels
 from simsearch.training.epochs import EpochDone
 from simsearch.training.recipe import Schedule, TrainingConfig
-from simsearch.workflows import train as train_module
 from simsearch.workflows.curate.study import Study, StudyOptions, create_study, read_curation
-from simsearch.workflows.train import TrainOptions, TrainReport, train_study
+from simsearch.workflows.learn import train as train_module
+from simsearch.workflows.learn.train import TrainOptions, TrainReport, train_study
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

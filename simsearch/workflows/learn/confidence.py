@@ -9,7 +9,7 @@ import numpy as np
 
 from simsearch.core.intervals import wilson_interval
 from simsearch.curation.state import Places
-from simsearch.workflows.train import clean_objects
+from simsearch.workflows.learn.train import clean_objects
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -1,0 +1,1 @@
+"""From a curated study to a model, and how well it does."""
