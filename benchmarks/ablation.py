@@ -49,12 +49,12 @@ from simsearch.workflows.curate.study import (
     read_curation,
 )
 from simsearch.workflows.curate.suggest import find_suggestions
-from simsearch.workflows.detect import DetectOptions, detect
 from simsearch.workflows.find.diverse import DiverseOptions, choose_diverse
 from simsearch.workflows.find.measure import measure, write_measurement
 from simsearch.workflows.image_set import find_image_set
 from simsearch.workflows.learn.evaluate import evaluate
 from simsearch.workflows.learn.train import TrainOptions, train_study
+from simsearch.workflows.run.detect import DetectOptions, detect
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

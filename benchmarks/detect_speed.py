@@ -16,8 +16,8 @@ from simsearch.nn.model_file import ModelHeader, model_to_bytes
 from simsearch.nn.trunk import fused
 from simsearch.nn.trunk_file import read_trunk, trunk_from_bytes
 from simsearch.runtime import open_cluster
-from simsearch.workflows.detect import DetectOptions, detect
 from simsearch.workflows.image_set import find_image_set
+from simsearch.workflows.run.detect import DetectOptions, detect
 
 if TYPE_CHECKING:
     from pathlib import Path

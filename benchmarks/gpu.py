@@ -13,9 +13,9 @@ from scipy.spatial import KDTree
 from benchmarks.detect_speed import write_model
 from benchmarks.search_speed import write_tissue
 from simsearch.runtime import open_cluster
-from simsearch.workflows.detect import DetectOptions, detect
 from simsearch.workflows.find.search import SearchOptions, search
 from simsearch.workflows.image_set import find_image_set
+from simsearch.workflows.run.detect import DetectOptions, detect
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -16,9 +16,9 @@ import numpy as np
 
 from benchmarks.synthetic import CELL, FLOOR, write_model, write_slide
 from simsearch.runtime import open_cluster
-from simsearch.workflows.detect import DetectOptions, detect
 from simsearch.workflows.image_set import find_image_set
-from simsearch.workflows.segment import SegmentOptions, segment
+from simsearch.workflows.run.detect import DetectOptions, detect
+from simsearch.workflows.run.segment import SegmentOptions, segment
 
 if TYPE_CHECKING:
     from collections.abc import Callable

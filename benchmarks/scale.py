@@ -24,9 +24,9 @@ from simsearch.runtime import open_cluster
 from simsearch.runtime.detect_tasks import DetectTask, detect_tile
 from simsearch.runtime.submit import Failed, run_tasks
 from simsearch.runtime.worker import lent
-from simsearch.workflows.detect import DetectOptions, detect
 from simsearch.workflows.image_set import find_image_set
-from simsearch.workflows.models import model_view, read_model
+from simsearch.workflows.run.detect import DetectOptions, detect
+from simsearch.workflows.run.models import model_view, read_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -15,8 +15,8 @@ from simsearch.io.ome_zarr.image import read_region
 from simsearch.nn.trunk import Trunk, fused
 from simsearch.nn.trunk_file import read_trunk, trunk_from_bytes
 from simsearch.runtime import open_cluster
-from simsearch.workflows.detect import DetectOptions, detect
 from simsearch.workflows.image_set import find_image_set
+from simsearch.workflows.run.detect import DetectOptions, detect
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -40,7 +40,7 @@ from simsearch.workflows.find.peaks import peaks_of
 from simsearch.workflows.image_set import find_image_set
 from simsearch.workflows.learn import train
 from simsearch.workflows.learn.train import TrainOptions, train_study
-from simsearch.workflows.models import model_view
+from simsearch.workflows.run.models import model_view
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

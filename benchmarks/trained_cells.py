@@ -38,7 +38,7 @@ from simsearch.workflows.curate.simulated_user import Behaviour, simulate_curati
 from simsearch.workflows.curate.study import MODEL_NAME, MODELS_NAME, StudyOptions, create_study
 from simsearch.workflows.image_set import find_image_set
 from simsearch.workflows.learn.train import TrainOptions, train_study
-from simsearch.workflows.models import model_view, read_model
+from simsearch.workflows.run.models import model_view, read_model
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -24,7 +24,7 @@ from simsearch.workflows.curate.headless import CurateOptions, curate
 from simsearch.workflows.curate.study import StudyOptions, create_study, open_curation, read_curation
 from simsearch.workflows.image_set import find_image_set
 from simsearch.workflows.learn.train import TrainOptions, train_study
-from simsearch.workflows.segment import SegmentOptions, segment
+from simsearch.workflows.run.segment import SegmentOptions, segment
 
 SIDE = 48.0
 BOXES = {

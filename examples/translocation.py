@@ -22,10 +22,10 @@ from simsearch.runtime import open_cluster
 from simsearch.workflows.convert.pipeline import ConvertOptions, convert
 from simsearch.workflows.curate.simulated_user import Behaviour, simulate_curation
 from simsearch.workflows.curate.study import StudyOptions, create_study
-from simsearch.workflows.detect import DetectOptions, detect
 from simsearch.workflows.image_set import find_image_set
 from simsearch.workflows.learn.train import TrainOptions, train_study
-from simsearch.workflows.plate_summary import summarise_wells, write_well_table
+from simsearch.workflows.run.detect import DetectOptions, detect
+from simsearch.workflows.run.plate_summary import summarise_wells, write_well_table
 
 CLASSES = ("NuclearGFP", "CytoplasmicGFP", "NoGFP")
 DISPLAYED = tuple(f"plate/{well}/0" for well in ("A/01", "B/01", "A/12", "B/12", "A/06", "E/06"))

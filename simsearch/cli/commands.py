@@ -246,9 +246,9 @@ def detect(
     """Run MODEL (of `simsearch train`) over IMAGES (OME-Zarr images or plates); what was stopped goes on."""
     from simsearch.cli.console import show_detections, show_progress
     from simsearch.runtime.cluster import open_cluster
-    from simsearch.workflows.detect import DetectOptions
-    from simsearch.workflows.detect import detect as run
     from simsearch.workflows.image_set import find_image_set
+    from simsearch.workflows.run.detect import DetectOptions
+    from simsearch.workflows.run.detect import detect as run
 
     found = find_image_set(images, z=z, t=t, skip_errors=skip_errors)
     with open_cluster(cluster) as client, show_progress() as observe:
@@ -286,8 +286,8 @@ def segment(
     from simsearch.cli.console import show_progress, show_segmentation
     from simsearch.runtime.cluster import open_cluster
     from simsearch.workflows.image_set import find_image_set
-    from simsearch.workflows.segment import SegmentOptions
-    from simsearch.workflows.segment import segment as run
+    from simsearch.workflows.run.segment import SegmentOptions
+    from simsearch.workflows.run.segment import segment as run
 
     found = find_image_set(images, z=z, t=t, skip_errors=skip_errors)
     with open_cluster(cluster) as client, show_progress() as observe:
@@ -302,7 +302,7 @@ def segment(
 def rethreshold(results: Path, confidence_thresholds: dict[str, float]) -> None:
     """Choose other confidence thresholds for RESULTS of `simsearch detect`; no pixel is read."""
     from simsearch.cli.console import show_objects
-    from simsearch.workflows.objects import rethreshold as run
+    from simsearch.workflows.run.objects import rethreshold as run
 
     show_objects(run(results, confidence_thresholds))
 

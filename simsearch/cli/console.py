@@ -38,14 +38,14 @@ if TYPE_CHECKING:
     from simsearch.workflows.curate.headless import CurateReport
     from simsearch.workflows.curate.study import Study
     from simsearch.workflows.demo import DemoReport
-    from simsearch.workflows.detect import DetectReport
     from simsearch.workflows.find.measure import Measurement
     from simsearch.workflows.find.search import SearchReport
     from simsearch.workflows.learn.evaluate import ClassScore
     from simsearch.workflows.learn.pretrain import PretrainReport
     from simsearch.workflows.learn.train import TrainReport
-    from simsearch.workflows.objects import ObjectsReport
-    from simsearch.workflows.segment import SegmentReport
+    from simsearch.workflows.run.detect import DetectReport
+    from simsearch.workflows.run.objects import ObjectsReport
+    from simsearch.workflows.run.segment import SegmentReport
 
 _NEXT = """
 Look at   {folder}/tissue/results/overlays/tissue.png

@@ -11,7 +11,7 @@ from simsearch.app.components.frame import job_actions, job_part
 from simsearch.app.components.island import Island, Part, Wire
 from simsearch.app.server.downloads import download_key
 from simsearch.errors import SimSearchError
-from simsearch.workflows.results import read_objects
+from simsearch.workflows.run.results import read_objects
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from simsearch.app.server.urls import Urls
     from simsearch.app.session.snapshot import JobView, Snapshot
     from simsearch.curation.state import Curation
-    from simsearch.workflows.results import FoundObject, PlateResult, ResultView
+    from simsearch.workflows.run.results import FoundObject, PlateResult, ResultView
 
 _ROWS = 60  # of the table at a time
 _CROP_PX = 96

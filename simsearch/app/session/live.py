@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from simsearch.workflows.curate.study import Study
     from simsearch.workflows.learn.predict import Predictions
     from simsearch.workflows.learn.train import TrainOptions
-    from simsearch.workflows.results import ResultView
+    from simsearch.workflows.run.results import ResultView
 
 _POLL_S = 2.0
 

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 from simsearch.curation.history import replay
 from simsearch.errors import ConfigError
 from simsearch.workflows.curate.study import study_images
-from simsearch.workflows.detect import DetectOptions, detect
 from simsearch.workflows.image_set import ImageSet
 from simsearch.workflows.learn.predict import predict_displayed
 from simsearch.workflows.learn.train import TrainOptions, train_study
 from simsearch.workflows.learn.trained import read_trained
-from simsearch.workflows.objects import rethreshold
 from simsearch.workflows.provenance import fingerprint
-from simsearch.workflows.results import RESULTS_NAME
-from simsearch.workflows.segment import SegmentOptions, segment
+from simsearch.workflows.run.detect import DetectOptions, detect
+from simsearch.workflows.run.objects import rethreshold
+from simsearch.workflows.run.results import RESULTS_NAME
+from simsearch.workflows.run.segment import SegmentOptions, segment
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -28,8 +28,8 @@ from simsearch.runtime.views import View
 from simsearch.training.recipe import Schedule, TrainingConfig
 from simsearch.workflows.curate.study import MODEL_NAME, MODELS_NAME, study_images
 from simsearch.workflows.curate.suggest import N_BACKGROUND, find_noisy, study_group, study_setting
-from simsearch.workflows.models import read_model
 from simsearch.workflows.provenance import fingerprint, image_key, write_run
+from simsearch.workflows.run.models import read_model
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

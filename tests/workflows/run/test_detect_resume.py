@@ -28,9 +28,9 @@ from simsearch.nn.classifier import PatchClassifier, classifier_extractor
 from simsearch.nn.model_file import ModelHeader, model_to_bytes
 from simsearch.nn.trunk_file import read_trunk, trunk_from_bytes
 from simsearch.runtime.events import Event, StepEnded, TaskDone, TaskFailed
-from simsearch.workflows.detect import DetectOptions, DetectReport, detect
 from simsearch.workflows.image_set import find_image_set
-from simsearch.workflows.objects import rethreshold
+from simsearch.workflows.run.detect import DetectOptions, DetectReport, detect
+from simsearch.workflows.run.objects import rethreshold
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -51,7 +51,7 @@ from pathlib import Path
 import torch
 from simsearch.runtime import open_cluster
 from simsearch.runtime.events import TaskDone
-from simsearch.workflows.detect import DetectOptions, detect
+from simsearch.workflows.run.detect import DetectOptions, detect
 from simsearch.workflows.image_set import find_image_set
 
 torch.set_num_threads(1)

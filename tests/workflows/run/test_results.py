@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from simsearch.workflows.curate.study import Study, StudyOptions, create_study
-from simsearch.workflows.results import RESULTS_NAME, read_results
+from simsearch.workflows.run.results import RESULTS_NAME, read_results
 
 if TYPE_CHECKING:
     from pathlib import Path

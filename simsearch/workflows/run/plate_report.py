@@ -16,7 +16,7 @@ from simsearch.io.ome_zarr.well_grid import WellVariable, well_grid, write_well_
 from simsearch.io.ome_zarr.writing import store_errors
 from simsearch.io.pictures.dose_curves import DosePanel, draw_dose_response
 from simsearch.io.pictures.heat_maps import draw_heat_maps
-from simsearch.workflows.plate_summary import WellSummary, write_well_table
+from simsearch.workflows.run.plate_summary import WellSummary, write_well_table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -19,9 +19,9 @@ from simsearch.cli.options import ReportedGroup
 from simsearch.errors import Cancelled
 from simsearch.runtime.cancel import CancelToken, cancellable
 from simsearch.runtime.events import Event, StepStarted, TaskDone
-from simsearch.workflows.detect import DetectOptions, detect
 from simsearch.workflows.image_set import find_image_set
-from tests.workflows.test_detect_resume import TILE, content_of, tiles_in, write_model
+from simsearch.workflows.run.detect import DetectOptions, detect
+from tests.workflows.run.test_detect_resume import TILE, content_of, tiles_in, write_model
 
 if TYPE_CHECKING:
     from pathlib import Path

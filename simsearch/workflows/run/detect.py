@@ -21,11 +21,11 @@ from simsearch.runtime.views import window_region
 from simsearch.runtime.worker import lent
 from simsearch.workflows.event_log import logged
 from simsearch.workflows.find.peaks import peaks_of
-from simsearch.workflows.models import DETECTION_SPACING, check_images, model_view, read_model
-from simsearch.workflows.objects import RUN_NAME, check_folder, chosen_thresholds, write_objects
 from simsearch.workflows.provenance import Timings, fingerprint, write_run
-from simsearch.workflows.tiles import open_log, run_tiles
-from simsearch.workflows.tissue import find_tissues
+from simsearch.workflows.run.models import DETECTION_SPACING, check_images, model_view, read_model
+from simsearch.workflows.run.objects import RUN_NAME, check_folder, chosen_thresholds, write_objects
+from simsearch.workflows.run.tiles import open_log, run_tiles
+from simsearch.workflows.run.tissue import find_tissues
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from simsearch.nn.model_file import ModelHeader
     from simsearch.runtime import Client
     from simsearch.workflows.image_set import ImageSet
-    from simsearch.workflows.tissue import Tissue
+    from simsearch.workflows.run.tissue import Tissue
 
 _TILE = {"dense": 128, "patchwise": 96}  # grid positions along a side: seconds of work for a CPU
 

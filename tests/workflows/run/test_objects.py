@@ -20,8 +20,8 @@ from simsearch.io.ome_zarr.image import describe_image
 from simsearch.io.ome_zarr.plate import write_plate
 from simsearch.io.ome_zarr.wells import Well
 from simsearch.io.tables.peaks import write_detections
-from simsearch.workflows import plate_report
-from simsearch.workflows.objects import check_folder, rethreshold, write_objects
+from simsearch.workflows.run import plate_report
+from simsearch.workflows.run.objects import check_folder, rethreshold, write_objects
 
 if TYPE_CHECKING:
     from pathlib import Path

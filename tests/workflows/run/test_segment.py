@@ -25,7 +25,7 @@ from simsearch.nn.model_file import ModelHeader, model_to_bytes
 from simsearch.nn.trunk_file import read_trunk, trunk_from_bytes
 from simsearch.runtime import Client, open_cluster
 from simsearch.workflows.image_set import find_image_set
-from simsearch.workflows.segment import SegmentOptions, SegmentReport, segment
+from simsearch.workflows.run.segment import SegmentOptions, SegmentReport, segment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,8 +14,8 @@ from PIL import Image
 from simsearch.core.dose_response import z_prime
 from simsearch.errors import StoreError
 from simsearch.io.ome_zarr.wells import Well
-from simsearch.workflows.plate_report import write_plate_report
-from simsearch.workflows.plate_summary import WellSummary
+from simsearch.workflows.run.plate_report import write_plate_report
+from simsearch.workflows.run.plate_summary import WellSummary
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

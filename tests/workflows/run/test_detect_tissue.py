@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from simsearch.io.tables.peaks import read_peaks
-from simsearch.workflows.detect import DetectOptions, DetectReport, detect
 from simsearch.workflows.image_set import find_image_set
-from tests.workflows.test_detect import check_same
-from tests.workflows.test_segment import SHAPE, write_model, write_slide
+from simsearch.workflows.run.detect import DetectOptions, DetectReport, detect
+from tests.workflows.run.test_detect import check_same
+from tests.workflows.run.test_segment import SHAPE, write_model, write_slide
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -14,7 +14,7 @@ from simsearch.core.peaks import Peak
 from simsearch.errors import AnnotationError, ConfigError, SourceError
 from simsearch.io.ome_zarr.plate import write_plate
 from simsearch.io.ome_zarr.wells import Well
-from simsearch.workflows.plate_summary import WellSummary, summarise_wells, write_well_table
+from simsearch.workflows.run.plate_summary import WellSummary, summarise_wells, write_well_table
 
 if TYPE_CHECKING:
     from collections.abc import Callable

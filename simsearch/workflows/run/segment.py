@@ -28,10 +28,10 @@ from simsearch.runtime.segment_tasks import (
 )
 from simsearch.runtime.worker import lent
 from simsearch.workflows.event_log import logged
-from simsearch.workflows.models import check_images, model_view, read_model
 from simsearch.workflows.provenance import Timings, fingerprint, image_fingerprint, write_run
-from simsearch.workflows.tiles import finish_tasks, open_log, run_tiles
-from simsearch.workflows.tissue import Tissue, find_tissues
+from simsearch.workflows.run.models import check_images, model_view, read_model
+from simsearch.workflows.run.tiles import finish_tasks, open_log, run_tiles
+from simsearch.workflows.run.tissue import Tissue, find_tissues
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -24,10 +24,10 @@ from simsearch.nn.classifier import PatchClassifier, classifier_extractor
 from simsearch.nn.model_file import ModelHeader, model_from_bytes, model_to_bytes
 from simsearch.nn.trunk_file import BUNDLED_SHA256, read_trunk, trunk_from_bytes
 from simsearch.runtime.events import Event, TaskDone
-from simsearch.workflows.detect import DetectOptions, DetectReport, detect
 from simsearch.workflows.image_set import ImageSet
 from simsearch.workflows.learn.evaluate import evaluate
-from simsearch.workflows.objects import rethreshold
+from simsearch.workflows.run.detect import DetectOptions, DetectReport, detect
+from simsearch.workflows.run.objects import rethreshold
 
 if TYPE_CHECKING:
     from distributed import Client

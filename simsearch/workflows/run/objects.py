@@ -16,9 +16,9 @@ from simsearch.io.ome_zarr.writing import store_errors
 from simsearch.io.pictures.overlay import CLASS_COLORS
 from simsearch.io.tables.geojson import write_detections as write_geojson
 from simsearch.io.tables.peaks import read_detections, write_chosen_rows
-from simsearch.workflows.plate_report import REPORT_NAMES, write_plate_report
-from simsearch.workflows.plate_summary import object_scores, summarise_scores
-from simsearch.workflows.tiles import LOG_NAME
+from simsearch.workflows.run.plate_report import REPORT_NAMES, write_plate_report
+from simsearch.workflows.run.plate_summary import object_scores, summarise_scores
+from simsearch.workflows.run.tiles import LOG_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from simsearch.workflows.plate_summary import Scores, WellSummary
+    from simsearch.workflows.run.plate_summary import Scores, WellSummary
 
 TABLE_NAME, RUN_NAME = "detections.parquet", "run.json"
 OBJECTS_NAME, GEOJSON_NAME, PLATES_NAME = "objects.csv", "geojson", "plates"

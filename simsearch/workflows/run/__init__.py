@@ -1,0 +1,1 @@
+"""A model over plates and slides, and what comes of it."""
