@@ -9,7 +9,7 @@ import torch
 
 from benchmarks.search_speed import write_tissue
 from simsearch.core.tiles import Region
-from simsearch.io.pictures.colors import RGB_NAMES
+from simsearch.io.ome_zarr.colors import RGB_NAMES
 from simsearch.nn.classifier import KINDS, Kind, PatchClassifier, classifier_extractor
 from simsearch.nn.extractor import needed_region, vectors
 from simsearch.nn.model_file import ModelHeader, model_to_bytes

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import skimage.data
 
+from simsearch.io.ome_zarr.colors import RGB_COLORS, RGB_NAMES
 from simsearch.io.ome_zarr.writing import ImageTemplate, create_image, finish_image, write_region
-from simsearch.io.pictures.colors import RGB_COLORS, RGB_NAMES
 from simsearch.runtime import open_cluster
 from simsearch.workflows.find.search import SearchOptions, SearchReport, search
 from simsearch.workflows.image_set import find_image_set

@@ -18,11 +18,11 @@ from simsearch.core.intensity import rescale
 from simsearch.core.peaks import find_peaks
 from simsearch.core.synthetic import cell_field
 from simsearch.core.tiles import Region
+from simsearch.io.ome_zarr.colors import RGB_COLORS, RGB_NAMES
 from simsearch.io.ome_zarr.plate import write_plate
 from simsearch.io.ome_zarr.pyramid import halved
 from simsearch.io.ome_zarr.wells import Well
 from simsearch.io.ome_zarr.writing import ImageTemplate, create_image, finish_image, write_region
-from simsearch.io.pictures.colors import RGB_COLORS, RGB_NAMES
 from simsearch.nn.classifier import PatchClassifier, classifier_extractor
 from simsearch.nn.extractor import needed_region, vectors
 from simsearch.nn.model_file import ModelHeader, model_to_bytes

@@ -11,9 +11,9 @@ if TYPE_CHECKING:
     from bokeh.document import Document
     from bokeh.models import Model
 
-    from simsearch.app.server.urls import Urls
     from simsearch.app.session.live import LiveStudy
     from simsearch.app.session.snapshot import Snapshot
+    from simsearch.app.urls import Urls
     from simsearch.curation.actions import Action
 
 

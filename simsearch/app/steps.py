@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from simsearch.curation.actions import Action, Batch, ChooseChannels, ChooseImages
-from simsearch.io.pictures.colors import RGB_NAMES
+from simsearch.io.ome_zarr.colors import RGB_NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

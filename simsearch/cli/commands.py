@@ -343,7 +343,7 @@ def serve(
     """Open the study in STUDY in the browser: draw, train, run. Ctrl-C ends it; nothing is lost."""
     from simsearch.app.server.application import ServeOptions
     from simsearch.app.server.serve import serve as run
-    from simsearch.app.server.site import SITE
+    from simsearch.app.site import SITE
     from simsearch.cli.console import show_address
     from simsearch.runtime.cluster import open_cluster
     from simsearch.workflows.curate.study import open_study

@@ -13,9 +13,9 @@ import torch
 from simsearch.core.feature_grid import from_level0
 from simsearch.core.intensity import rescale
 from simsearch.core.tiles import Region
+from simsearch.io.ome_zarr.colors import RGB_COLORS
 from simsearch.io.ome_zarr.scaled import read_scaled
 from simsearch.io.ome_zarr.writing import store_errors
-from simsearch.io.pictures.colors import RGB_COLORS
 from simsearch.io.pictures.model_card import draw_patches
 from simsearch.nn.device import fast_inference, pick_device
 from simsearch.nn.trunk import Trunk, fused

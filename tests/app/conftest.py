@@ -10,8 +10,8 @@ import pytest
 from bokeh.document import Document
 
 from simsearch.app.context import PageContext
-from simsearch.app.server.urls import Urls
 from simsearch.app.session.live import LiveStudy
+from simsearch.app.urls import Urls
 from simsearch.core.synthetic import CellField, cell_field
 from simsearch.io.pictures.render import ShownChannel
 from simsearch.workflows.curate.study import Study, StudyOptions, create_study, open_study

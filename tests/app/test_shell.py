@@ -19,9 +19,9 @@ from simsearch.app.steps import STEPS, finished_steps, needs_no_channels, next_s
 from simsearch.curation.actions import AddClass, ChooseChannels, ChooseImages, SetConfidenceThreshold
 from simsearch.curation.marks import AcceptBackground, AcceptClass, AddPrototypes
 from simsearch.curation.state import Curation, Patch
-from simsearch.io.pictures.colors import RGB_NAMES
+from simsearch.io.ome_zarr.colors import RGB_NAMES
 from simsearch.workflows.learn.trained import TrainedModel
-from tests.app.pages import drawn, say
+from tests.app.drawing import drawn, say
 
 if TYPE_CHECKING:
     from collections.abc import Callable

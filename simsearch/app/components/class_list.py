@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     from simsearch.app.components.island import Message
     from simsearch.app.context import PageContext
-    from simsearch.app.server.urls import Urls
     from simsearch.app.session.snapshot import Snapshot
+    from simsearch.app.urls import Urls
     from simsearch.curation.state import Curation, Patch, RoiClass
 
 _CROP_PX = 96

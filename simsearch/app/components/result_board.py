@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from simsearch.app.components.island import Message
     from simsearch.app.context import PageContext
-    from simsearch.app.server.urls import Urls
     from simsearch.app.session.snapshot import JobView, Snapshot
+    from simsearch.app.urls import Urls
     from simsearch.curation.state import Curation
     from simsearch.workflows.run.results import FoundObject, PlateResult, ResultView
 

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from simsearch.app.components.island import Message
     from simsearch.app.context import PageContext
-    from simsearch.app.server.urls import Urls
     from simsearch.app.session.snapshot import JobView, Snapshot
+    from simsearch.app.urls import Urls
     from simsearch.curation.state import Curation, Patch
     from simsearch.workflows.learn.trained import TrainedModel
 

@@ -23,7 +23,7 @@ from bokeh.models import (
 from bokeh.palettes import Inferno256
 
 from simsearch.app.figure_style import plain_figure
-from simsearch.app.server.urls import ASSETS, FULL_ZOOM
+from simsearch.app.urls import ASSETS, FULL_ZOOM
 from simsearch.io.pictures.render import TILE_PX
 
 if TYPE_CHECKING:

@@ -25,7 +25,7 @@ from simsearch.app.server.crops import CROP_ROUTE, CropHandler
 from simsearch.app.server.downloads import DOWNLOAD_ROUTE, DownloadHandler, downloads
 from simsearch.app.server.pictures import Pictures
 from simsearch.app.server.tiles import THUMBNAIL_ROUTE, TILE_ROUTE, ThumbnailHandler, TileHandler
-from simsearch.app.server.urls import ASSETS, Urls
+from simsearch.app.urls import ASSETS, Urls
 from simsearch.errors import ConfigError
 
 if TYPE_CHECKING:

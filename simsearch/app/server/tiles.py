@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from bokeh.server.views.auth_request_handler import AuthRequestHandler
 from tornado.web import HTTPError
 
-from simsearch.app.server.urls import FULL_ZOOM, parse_shown
+from simsearch.app.urls import FULL_ZOOM, parse_shown
 from simsearch.errors import ConfigError
 from simsearch.io.pictures.render import Picture, ShownChannel, render_nothing, render_thumbnail, render_tile
 

@@ -7,8 +7,8 @@ from dataclasses import asdict, replace
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
 
-from simsearch.app.server.requests import Request, Requests
 from simsearch.app.session.jobs import Jobs, new_job
+from simsearch.app.session.requests import Request, Requests
 from simsearch.app.session.shared import SharedStudy
 from simsearch.app.session.shelf import Shelf
 from simsearch.app.session.snapshot import ClusterView

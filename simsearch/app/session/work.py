@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from simsearch.app.server.requests import Request
+    from simsearch.app.session.requests import Request
     from simsearch.curation.history import History
     from simsearch.curation.state import Curation
     from simsearch.runtime import Client

@@ -14,9 +14,9 @@ import xarray as xr
 import zarr
 
 from simsearch.errors import ConfigError, ShapeError, SourceError, StoreError
+from simsearch.io.ome_zarr.colors import RGB_NAMES
 from simsearch.io.ome_zarr.ngff import Multiscale, ome_attributes, parse_channels, parse_multiscale
 from simsearch.io.ome_zarr.stores import as_location, check_ranges, image_name, join, open_group
-from simsearch.io.pictures.colors import RGB_NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

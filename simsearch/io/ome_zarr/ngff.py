@@ -13,7 +13,7 @@ from ome_zarr_models.v04.plate import Plate
 from pydantic import ValidationError
 
 from simsearch.errors import SourceError
-from simsearch.io.pictures.colors import default_colors
+from simsearch.io.ome_zarr.colors import default_colors
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -21,9 +21,9 @@ from zarr.codecs import BloscCodec, BloscShuffle
 
 from simsearch.core.tiles import Region, tile_cores
 from simsearch.errors import ConfigError, ShapeError, SimSearchError, StoreError
+from simsearch.io.ome_zarr.colors import RGB_NAMES
 from simsearch.io.ome_zarr.pyramid import level_shapes
 from simsearch.io.ome_zarr.stores import is_remote
-from simsearch.io.pictures.colors import RGB_NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

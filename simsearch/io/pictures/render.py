@@ -16,9 +16,9 @@ from PIL import Image, ImageDraw
 from simsearch.core.intensity import rescale
 from simsearch.core.tiles import Region
 from simsearch.errors import ConfigError, StoreError
+from simsearch.io.ome_zarr.colors import RGB_COLORS
 from simsearch.io.ome_zarr.image import is_rgb
 from simsearch.io.ome_zarr.scaled import ScaledImage, downsampling_to, read_scaled, scaled
-from simsearch.io.pictures.colors import RGB_COLORS
 from simsearch.io.pictures.overlay import compose
 
 if TYPE_CHECKING:

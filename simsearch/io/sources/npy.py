@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from simsearch.errors import SourceError
-from simsearch.io.pictures.colors import RGB_COLORS, RGB_NAMES
+from simsearch.io.ome_zarr.colors import RGB_COLORS, RGB_NAMES
 from simsearch.io.sources.protocol import SourceMeta, SourceSpec, as_stored, source_errors, stored_dtype
 
 if TYPE_CHECKING:

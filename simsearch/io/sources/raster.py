@@ -12,7 +12,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 
 from simsearch.errors import SourceError
-from simsearch.io.pictures.colors import RGB_COLORS, RGB_NAMES
+from simsearch.io.ome_zarr.colors import RGB_COLORS, RGB_NAMES
 from simsearch.io.sources.protocol import SourceMeta, SourceSpec, as_stored, source_errors, stored_dtype
 
 if TYPE_CHECKING:

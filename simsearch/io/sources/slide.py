@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import openslide
 
-from simsearch.io.pictures.colors import RGB_COLORS, RGB_NAMES
+from simsearch.io.ome_zarr.colors import RGB_COLORS, RGB_NAMES
 from simsearch.io.sources.protocol import SourceMeta, SourceSpec, source_errors
 from simsearch.io.sources.resolution import plausible
 

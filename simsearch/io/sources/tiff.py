@@ -12,8 +12,8 @@ import zarr
 from tifffile import PHOTOMETRIC, TiffFile, TiffPage, TiffPageSeries
 
 from simsearch.errors import SourceError
+from simsearch.io.ome_zarr.colors import RGB_COLORS, RGB_NAMES
 from simsearch.io.ome_zarr.image import Selection, check_selection
-from simsearch.io.pictures.colors import RGB_COLORS, RGB_NAMES
 from simsearch.io.sources.protocol import SourceMeta, SourceSpec, as_stored, source_errors, stored_dtype
 from simsearch.io.sources.tiff_tags import channel_names_and_colors, pixel_size
 

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from simsearch.errors import ClusterError, ConfigError, SimSearchError, SourceError, StoreError
+from simsearch.io.ome_zarr.colors import default_colors
 from simsearch.io.ome_zarr.plate import write_plate
 from simsearch.io.ome_zarr.stores import stem
 from simsearch.io.ome_zarr.writing import ImageTemplate, OmeVersion, create_image, store_errors, windows_of
-from simsearch.io.pictures.colors import default_colors
 from simsearch.io.sources.protocol import SourceMeta, StackSpec
 from simsearch.io.tables.journal import JOURNAL_NAME, Journal
 from simsearch.runtime.events import Observer, ignore

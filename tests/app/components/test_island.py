@@ -10,7 +10,7 @@ import pytest
 
 from simsearch.app.components.frame import FrameWire
 from simsearch.app.components.island import Island, to_json
-from tests.app.pages import drawn, say
+from tests.app.drawing import drawn, say
 
 if TYPE_CHECKING:
     from simsearch.app.components.island import Message

@@ -13,9 +13,9 @@ from simsearch.app.components.channel_choice import ChannelChoice, report_part
 from simsearch.app.session.snapshot import JobView
 from simsearch.curation.state import Curation
 from simsearch.errors import CurationError
-from simsearch.io.pictures.colors import RGB_NAMES
+from simsearch.io.ome_zarr.colors import RGB_NAMES
 from simsearch.workflows.curate.channel_report import ChannelReport
-from tests.app.pages import drawn, say
+from tests.app.drawing import drawn, say
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -13,7 +13,7 @@ from simsearch.app.session.snapshot import JobView
 from simsearch.errors import CurationError
 from simsearch.workflows.curate.layout import find_layout
 from simsearch.workflows.curate.study import StudyImage
-from tests.app.pages import drawn, say
+from tests.app.drawing import drawn, say
 
 if TYPE_CHECKING:
     from simsearch.app.context import PageContext

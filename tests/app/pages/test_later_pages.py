@@ -36,7 +36,7 @@ from simsearch.workflows.learn.predict import Predictions
 from simsearch.workflows.learn.train import TrainOptions
 from simsearch.workflows.learn.trained import TrainedModel
 from simsearch.workflows.run.results import AreaResult, DoseFit, PlateResult, ResultView, WellResult, read_objects
-from tests.app.pages import drawn, say
+from tests.app.drawing import drawn, say
 
 if TYPE_CHECKING:
     from collections.abc import Callable

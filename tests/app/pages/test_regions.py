@@ -27,7 +27,7 @@ from simsearch.curation.actions import AddClass, RemoveClass, RenameClass, SetSi
 from simsearch.curation.marks import AddPrototypes
 from simsearch.curation.state import Patch
 from simsearch.errors import CurationError
-from tests.app.pages import drawn, say
+from tests.app.drawing import drawn, say
 
 if TYPE_CHECKING:
     from simsearch.app.context import PageContext

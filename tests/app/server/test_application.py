@@ -22,7 +22,7 @@ from simsearch.app.server.application import ServeOptions, Site, StudyServer, ma
 from simsearch.app.server.auth import decide_access
 from simsearch.app.server.downloads import download_key, downloads
 from simsearch.app.server.pictures import PictureCache
-from simsearch.app.server.urls import FULL_ZOOM, Urls
+from simsearch.app.urls import FULL_ZOOM, Urls
 from simsearch.errors import ConfigError
 from simsearch.io.pictures.render import Picture, ShownChannel, render_damage
 from tests.app.serving import serving

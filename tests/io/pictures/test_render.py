@@ -11,11 +11,11 @@ from PIL import Image
 
 from simsearch.core.tiles import Region
 from simsearch.errors import ConfigError, StoreError
+from simsearch.io.ome_zarr.colors import RGB_COLORS, RGB_NAMES
 from simsearch.io.ome_zarr.image import ImageMeta
 from simsearch.io.ome_zarr.image import read_region as read_region_of_image
 from simsearch.io.ome_zarr.pyramid import halved
 from simsearch.io.pictures import render
-from simsearch.io.pictures.colors import RGB_COLORS, RGB_NAMES
 from simsearch.io.pictures.render import (
     TILE_PX,
     Picture,

@@ -18,8 +18,8 @@ from ome_zarr_models.v05.labels import Labels
 from shapely.geometry import shape as to_shape
 
 from simsearch.errors import ModelFileError, StoreError
+from simsearch.io.ome_zarr.colors import RGB_COLORS, RGB_NAMES
 from simsearch.io.ome_zarr.writing import ImageTemplate, create_image, finish_image, write_region
-from simsearch.io.pictures.colors import RGB_COLORS, RGB_NAMES
 from simsearch.nn.classifier import PatchClassifier, classifier_extractor
 from simsearch.nn.model_file import ModelHeader, model_to_bytes
 from simsearch.nn.trunk_file import read_trunk, trunk_from_bytes
