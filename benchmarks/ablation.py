@@ -37,7 +37,8 @@ from simsearch.curation.state import Patch
 from simsearch.curation.suggestions import background_patches, marked_patches
 from simsearch.io.tables.truth import TrueObject
 from simsearch.runtime import open_cluster
-from simsearch.workflows.convert.pipeline import ConvertOptions, convert
+from simsearch.workflows.convert.pipeline import convert
+from simsearch.workflows.convert.plan import ConvertOptions
 from simsearch.workflows.curate.simulated_user import Behaviour, simulate_curation
 from simsearch.workflows.curate.study import (
     CACHE_NAME,

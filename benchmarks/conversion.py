@@ -17,7 +17,8 @@ from zarr.codecs import BloscCodec, BloscShuffle
 
 from benchmarks.memory import peak_mib
 from simsearch.runtime import open_cluster
-from simsearch.workflows.convert.pipeline import ConvertOptions, convert
+from simsearch.workflows.convert.pipeline import convert
+from simsearch.workflows.convert.plan import ConvertOptions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -33,7 +33,8 @@ from simsearch.nn.model_file import model_from_bytes
 from simsearch.nn.trunk import fused
 from simsearch.runtime import open_cluster
 from simsearch.runtime.views import window_maps
-from simsearch.workflows.convert.pipeline import ConvertOptions, convert
+from simsearch.workflows.convert.pipeline import convert
+from simsearch.workflows.convert.plan import ConvertOptions
 from simsearch.workflows.curate.simulated_user import Behaviour, simulate_curation
 from simsearch.workflows.curate.study import MODEL_NAME, MODELS_NAME, StudyOptions, create_study
 from simsearch.workflows.image_set import find_image_set

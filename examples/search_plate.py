@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 from simsearch.io.tables.peaks import read_peaks
 from simsearch.runtime import open_cluster
-from simsearch.workflows.convert.pipeline import ConvertOptions, convert
+from simsearch.workflows.convert.pipeline import convert
+from simsearch.workflows.convert.plan import ConvertOptions
 from simsearch.workflows.find.search import SearchOptions, search
 from simsearch.workflows.image_set import find_image_set
 

@@ -19,7 +19,8 @@ from simsearch.curation.marks import AddPrototypes
 from simsearch.curation.state import Patch
 from simsearch.io.pictures.overlay import CLASS_COLORS
 from simsearch.runtime import open_cluster
-from simsearch.workflows.convert.pipeline import ConvertOptions, convert
+from simsearch.workflows.convert.pipeline import convert
+from simsearch.workflows.convert.plan import ConvertOptions
 from simsearch.workflows.curate.headless import CurateOptions, curate
 from simsearch.workflows.curate.study import StudyOptions, create_study, open_curation, read_curation
 from simsearch.workflows.image_set import find_image_set

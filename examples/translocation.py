@@ -19,7 +19,8 @@ from simsearch.io.pictures.dose_curves import DosePanel, draw_dose_response
 from simsearch.io.tables.peaks import read_peaks
 from simsearch.io.tables.truth import TrueObject
 from simsearch.runtime import open_cluster
-from simsearch.workflows.convert.pipeline import ConvertOptions, convert
+from simsearch.workflows.convert.pipeline import convert
+from simsearch.workflows.convert.plan import ConvertOptions
 from simsearch.workflows.curate.simulated_user import Behaviour, simulate_curation
 from simsearch.workflows.curate.study import StudyOptions, create_study
 from simsearch.workflows.image_set import find_image_set

@@ -96,6 +96,30 @@ PLANTS = {
         "simsearch.core.planted -> simsearch.workflows",
     ),
     "a package without a layer": ("helpers/__init__.py", "", "lint-imports", "simsearch.helpers"),
+    "a file beside the wings of io": ("io/planted.py", "", "lint-imports", "simsearch.io.planted"),
+    "a file beside the wings of workflows": ("workflows/planted.py", "", "lint-imports", "simsearch.workflows.planted"),
+    "a file beside the wings of app": ("app/planted.py", "", "lint-imports", "simsearch.app.planted"),
+    "a file beside the wings of cli": ("cli/planted.py", "", "lint-imports", "simsearch.cli.planted"),
+    "find imports what lies above it": (
+        "workflows/find/planted.py",
+        """
+        from simsearch.workflows import learn
+
+        __all__ = ["learn"]
+        """,
+        "lint-imports",
+        "simsearch.workflows.find.planted -> simsearch.workflows.learn",
+    ),
+    "a table imports a picture": (
+        "io/tables/planted.py",
+        """
+        from simsearch.io.pictures import overlay
+
+        __all__ = ["overlay"]
+        """,
+        "lint-imports",
+        "simsearch.io.tables.planted -> simsearch.io.pictures.overlay",
+    ),
     "no docstring": (
         "core/planted.py",
         """

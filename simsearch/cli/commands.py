@@ -76,8 +76,8 @@ def convert(
     """Convert SOURCES (images, slides, folders of a plate, LoadData CSV) to OME-Zarr at DESTINATION."""
     from simsearch.cli.console import show_conversion, show_progress
     from simsearch.runtime.cluster import open_cluster
-    from simsearch.workflows.convert.pipeline import ConvertOptions
     from simsearch.workflows.convert.pipeline import convert as run
+    from simsearch.workflows.convert.plan import ConvertOptions
 
     with open_cluster(cluster) as client, show_progress() as observe:
         report = run(client, sources, destination, ConvertOptions(**options), observe=observe)

@@ -18,7 +18,8 @@ from simsearch.core.synthetic import CYTOPLASM, NO_GFP, NUCLEUS, CellField, cell
 from simsearch.io.ome_zarr.writing import store_errors
 from simsearch.io.tables.peaks import read_peaks
 from simsearch.runtime.events import Observer, ignore
-from simsearch.workflows.convert.pipeline import ConvertOptions, convert
+from simsearch.workflows.convert.pipeline import convert
+from simsearch.workflows.convert.plan import ConvertOptions
 from simsearch.workflows.curate.exchange import import_annotations
 from simsearch.workflows.curate.study import STUDY_NAME, StudyOptions, create_study, open_study
 from simsearch.workflows.find.measure import Measurement, measure, write_measurement

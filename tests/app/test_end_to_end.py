@@ -14,7 +14,8 @@ from PIL import Image
 
 from simsearch.app.steps import STEPS
 from simsearch.core.synthetic import CYTOPLASM, NUCLEUS, CellField, cell_field
-from simsearch.workflows.convert.pipeline import ConvertOptions, convert
+from simsearch.workflows.convert.pipeline import convert
+from simsearch.workflows.convert.plan import ConvertOptions
 from simsearch.workflows.curate.study import StudyOptions, create_study, open_study, read_curation
 from tests.app.browser import ENVIRONMENT, LONG_PATIENCE_S, SIMSEARCH, Person, Server, wait_until
 

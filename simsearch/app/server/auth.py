@@ -203,7 +203,7 @@ class _LoginPages(RequestHandler):
         self._access, self._cookie_name = access, cookie_name
 
     def get_template_path(self) -> str:
-        return str(Path(__file__).parent / "templates")
+        return str(Path(__file__).parents[1] / "templates")
 
     @property
     def _home(self) -> str:

@@ -19,12 +19,19 @@ from simsearch.errors import ClusterError, ConfigError, SimSearchError, SourceEr
 from simsearch.io.ome_zarr.colors import default_colors
 from simsearch.io.ome_zarr.plate import write_plate
 from simsearch.io.ome_zarr.stores import stem
-from simsearch.io.ome_zarr.writing import ImageTemplate, OmeVersion, create_image, store_errors, windows_of
+from simsearch.io.ome_zarr.writing import ImageTemplate, create_image, store_errors, windows_of
 from simsearch.io.sources.protocol import SourceMeta, StackSpec
 from simsearch.io.tables.journal import JOURNAL_NAME, Journal
 from simsearch.runtime.events import Observer, ignore
 from simsearch.runtime.submit import Failed, run_tasks
-from simsearch.workflows.convert.plan import PlannedImage, Product, fingerprint, plan_conversion, source_names
+from simsearch.workflows.convert.plan import (
+    ConvertOptions,
+    PlannedImage,
+    Product,
+    fingerprint,
+    plan_conversion,
+    source_names,
+)
 from simsearch.workflows.convert.tasks import (
     CheckTask,
     FinishTask,
@@ -39,39 +46,10 @@ from simsearch.workflows.convert.tasks import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from simsearch.io.ome_zarr.image import Selection
     from simsearch.runtime import Client
 
 _SHARD_BYTES = 128 * 2**20  # a worker holds a few shards at once
 _REPLACED = ".replaced"
-
-
-@dataclass(frozen=True, slots=True)
-class ConvertOptions:
-    """How to convert."""
-
-    ome_version: OmeVersion = "0.5"
-    """Version of OME-Zarr."""
-    z: Selection = None
-    """Index of the z plane, or ``max`` for the maximum over all."""
-    t: Selection = None
-    """Index of the time point, or ``max`` for the maximum over all."""
-    plate_pattern: str | None = None
-    """Name of a pattern of file names, or a regular expression with named groups: makes a plate."""
-    plate_map: Path | None = None
-    """CSV file with a column ``well`` and any others, stored with the plate."""
-    channel_names: tuple[str, ...] = ()
-    """Names of the channels, in order; by default those of the files."""
-    pixel_size_um: tuple[float, float] | None = None
-    """Height and width of a pixel in micrometres; by default what the files say."""
-    chunk: int = 256
-    """Side of a chunk in pixels."""
-    shard: int = 2048
-    """Side of a shard in pixels, also of a tile."""
-    overwrite: bool = False
-    """Replace an earlier result, when the new one is complete."""
-    skip_errors: bool = False
-    """Leave out what cannot be converted, and list it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,9 +23,38 @@ from simsearch.io.tables.plate_map import PlateMap, load_plate_map
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from simsearch.workflows.convert.pipeline import ConvertOptions
+    from simsearch.io.ome_zarr.image import Selection
+    from simsearch.io.ome_zarr.writing import OmeVersion
 
 PARTIAL = ".partial"
+
+
+@dataclass(frozen=True, slots=True)
+class ConvertOptions:
+    """How to convert."""
+
+    ome_version: OmeVersion = "0.5"
+    """Version of OME-Zarr."""
+    z: Selection = None
+    """Index of the z plane, or ``max`` for the maximum over all."""
+    t: Selection = None
+    """Index of the time point, or ``max`` for the maximum over all."""
+    plate_pattern: str | None = None
+    """Name of a pattern of file names, or a regular expression with named groups: makes a plate."""
+    plate_map: Path | None = None
+    """CSV file with a column ``well`` and any others, stored with the plate."""
+    channel_names: tuple[str, ...] = ()
+    """Names of the channels, in order; by default those of the files."""
+    pixel_size_um: tuple[float, float] | None = None
+    """Height and width of a pixel in micrometres; by default what the files say."""
+    chunk: int = 256
+    """Side of a chunk in pixels."""
+    shard: int = 2048
+    """Side of a shard in pixels, also of a tile."""
+    overwrite: bool = False
+    """Replace an earlier result, when the new one is complete."""
+    skip_errors: bool = False
+    """Leave out what cannot be converted, and list it."""
 
 
 @dataclass(frozen=True, slots=True)

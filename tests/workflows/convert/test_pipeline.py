@@ -25,8 +25,9 @@ from simsearch.io.ome_zarr.pyramid import halved
 from simsearch.io.ome_zarr.writing import store_errors
 from simsearch.io.tables.journal import JOURNAL_NAME, Journal
 from simsearch.runtime.events import StepEnded, StepStarted, TaskDone
-from simsearch.workflows.convert.pipeline import ConvertOptions, convert
+from simsearch.workflows.convert.pipeline import convert
 from simsearch.workflows.convert.pipeline import tasks as convert_tasks
+from simsearch.workflows.convert.plan import ConvertOptions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -411,7 +412,8 @@ _SCRIPT = """
 import sys
 from simsearch.runtime import open_cluster
 from simsearch.workflows.convert.pipeline import tasks as convert_tasks
-from simsearch.workflows.convert.pipeline import ConvertOptions, convert
+from simsearch.workflows.convert.pipeline import convert
+from simsearch.workflows.convert.plan import ConvertOptions
 convert_tasks._WHOLE_BYTES = 0
 with open_cluster("threads:2") as client:
     convert(client, [sys.argv[1]], sys.argv[2], ConvertOptions(chunk=64, shard=64))

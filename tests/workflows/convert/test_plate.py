@@ -12,7 +12,8 @@ from PIL import Image
 
 from simsearch.errors import AnnotationError, ConfigError, SourceError, StoreError
 from simsearch.io.ome_zarr.plate import find_images, open_plate, read_plate_map
-from simsearch.workflows.convert.pipeline import ConvertOptions, convert
+from simsearch.workflows.convert.pipeline import convert
+from simsearch.workflows.convert.plan import ConvertOptions
 
 if TYPE_CHECKING:
     from pathlib import Path
