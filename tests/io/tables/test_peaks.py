@@ -13,6 +13,7 @@ import pytest
 from simsearch.core.peaks import Peak, peak_columns
 from simsearch.errors import AnnotationError
 from simsearch.io.ome_zarr.image import ImageMeta, Level
+from simsearch.io.tables import peaks as peak_table
 from simsearch.io.tables.peaks import (
     DETECTION_SCHEMA,
     PEAK_SCHEMA,
@@ -22,7 +23,6 @@ from simsearch.io.tables.peaks import (
     write_detections,
     write_peaks,
 )
-from simsearch.io.tables.rows import peaks as peak_table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -25,8 +25,8 @@ from simsearch.io.ome_zarr.pyramid import halved
 from simsearch.io.ome_zarr.writing import store_errors
 from simsearch.io.tables.journal import JOURNAL_NAME, Journal
 from simsearch.runtime.events import StepEnded, StepStarted, TaskDone
+from simsearch.workflows.convert import tasks as convert_tasks
 from simsearch.workflows.convert.pipeline import convert
-from simsearch.workflows.convert.pipeline import tasks as convert_tasks
 from simsearch.workflows.convert.plan import ConvertOptions
 
 if TYPE_CHECKING:
@@ -411,7 +411,7 @@ def _full_below(y: int, write: WriteRegion) -> WriteRegion:
 _SCRIPT = """
 import sys
 from simsearch.runtime import open_cluster
-from simsearch.workflows.convert.pipeline import tasks as convert_tasks
+from simsearch.workflows.convert import tasks as convert_tasks
 from simsearch.workflows.convert.pipeline import convert
 from simsearch.workflows.convert.plan import ConvertOptions
 convert_tasks._WHOLE_BYTES = 0
