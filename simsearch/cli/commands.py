@@ -60,6 +60,12 @@ def main() -> None:
 @click.option("--plate-map", type=FILE, help="CSV with a column well and any others, stored with the plate.")
 @click.option("--channel-names", callback=split, default="", help="Names of the channels, with commas.")
 @click.option("--pixel-size", "pixel_size_um", type=float, callback=_square, help="Micrometres, if files do not say.")
+@click.option(
+    "--series",
+    metavar="NAME|N|all",
+    help="Which of several images in a file, by name or counted from 0; all makes an OME-Zarr of each in a folder. "
+    "By default the largest at full resolution.",
+)
 @click.option("--chunk", default=256, show_default=True, help="Side of a chunk in pixels.")
 @click.option("--shard", default=2048, show_default=True, help="Side of a shard, and of a tile, in pixels.")
 @z_option

@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 from tifffile import PHOTOMETRIC, TiffFile
 
-from simsearch.errors import SourceError
+from simsearch.errors import ConfigError, SourceError
 from simsearch.io.ome_zarr.stores import is_remote
 from simsearch.io.sources.npy import NpySource
 from simsearch.io.sources.protocol import AnySpec, ImageSource, SourceSpec, StackSpec, source_errors
 from simsearch.io.sources.raster import RasterSource
-from simsearch.io.sources.slide import SlideSource, vendor
+from simsearch.io.sources.series import SeriesInfo, named_apart
+from simsearch.io.sources.slide import SlideSource, list_slide_series, vendor
 from simsearch.io.sources.stack import StackSource
 from simsearch.io.sources.tiff import TiffSource
+from simsearch.io.sources.tiff_series import list_tiff_series
 from simsearch.io.sources.zarr import ZarrSource
 
 if TYPE_CHECKING:
@@ -55,6 +57,13 @@ _RASTER_HEADS = {b"\x89PNG": (".png",), b"\xff\xd8\xff": (".jpg", ".jpeg"), b"BM
 _SLIDE_SUFFIX = ".mrxs"  # its file is a JPEG thumbnail; the slide lies in the folder beside it
 
 
+_LISTS: dict[Callable[[SourceSpec], ImageSource], Callable[[str], tuple[SeriesInfo, ...]]] = {
+    TiffSource: list_tiff_series,
+    SlideSource: list_slide_series,
+}
+"""Readers of formats whose files may have several images, and what lists these."""
+
+
 @contextmanager
 def open_source(spec: AnySpec) -> Iterator[ImageSource]:
     """Open an image of any known format.
@@ -78,6 +87,26 @@ def open_source(spec: AnySpec) -> Iterator[ImageSource]:
         source.close()
 
 
+def list_series(path: str) -> tuple[SeriesInfo, ...]:
+    """List the images of a file: one, for most.
+
+    Returns
+    -------
+    tuple of SeriesInfo
+        Names differ, and each can be the ``series`` of a `SourceSpec`.
+
+    Raises
+    ------
+    SourceError
+        If the file is not there, empty, of no known format, or damaged.
+    """
+    reader = _reader(path)
+    if reader in _LISTS:
+        return _LISTS[reader](path)
+    with open_source(SourceSpec(path, z="max", t="max")) as source:
+        return named_apart([SeriesInfo("", source.meta.shape)])
+
+
 def suffix_note(path: str) -> tuple[str, ...]:
     """Note that a file is something else than its suffix says, but readable."""
     if is_remote(path) or Path(path).is_dir():
@@ -93,7 +122,10 @@ def suffix_note(path: str) -> tuple[str, ...]:
 def _opened(spec: AnySpec) -> ImageSource:
     if isinstance(spec, StackSpec):
         return StackSource(spec, open_source)
-    return _reader(spec.path)(spec)
+    reader = _reader(spec.path)
+    if reader not in _LISTS and spec.series not in (None, "0"):
+        raise ConfigError(f"{spec.path}: expected --series 0 of a file with one image, got {spec.series}: leave it out")
+    return reader(spec)
 
 
 def _reader(path: str) -> Callable[[SourceSpec], ImageSource]:
@@ -130,8 +162,8 @@ def _suffixes(head: bytes) -> tuple[str, ...]:
 
 
 def _is_slide(path: str) -> bool:
-    # OpenSlide opens deeper and grey slides too, but serves 8-bit RGB of them.
-    if vendor(path) is None:
+    # OpenSlide opens deeper and grey slides too, but serves 8-bit RGB of them; of plain TIFFs it takes the first page.
+    if vendor(path) in (None, "generic-tiff"):
         return False
     try:
         with TiffFile(path) as tiff:

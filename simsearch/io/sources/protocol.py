@@ -29,6 +29,8 @@ class SourceSpec:
     """Plane, or the maximum over all; a single plane needs no choice."""
     t: Selection = None
     """Time point, or the maximum over all; a single one needs no choice."""
+    series: str | None = None
+    """Name or index of one of several images in the file; by default the largest at full resolution."""
 
     def __str__(self) -> str:
         return self.path

@@ -10,6 +10,7 @@ import openslide
 from simsearch.io.ome_zarr.colors import RGB_COLORS, RGB_NAMES
 from simsearch.io.sources.protocol import SourceMeta, SourceSpec, source_errors
 from simsearch.io.sources.resolution import plausible
+from simsearch.io.sources.series import SeriesInfo, choose_series, named_apart
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,7 +29,10 @@ class SlideSource:
         with source_errors(spec.path, "a whole slide"):
             self._slide = openslide.OpenSlide(spec.path)
         properties = self._slide.properties
-        width, height = self._slide.dimensions
+        found = _series(self._slide)
+        index, left_out = choose_series(found, spec.series, spec.path)
+        self._associated = _associated(self._slide)[index - 1] if index else None
+        height, width = found[index].shape
         self._background = _color(properties.get(openslide.PROPERTY_NAME_BACKGROUND_COLOR, "FFFFFF"))
         size, notes = _pixel_size(properties)
         self.meta = SourceMeta(
@@ -36,20 +40,37 @@ class SlideSource:
             dtype="uint8",
             channel_names=RGB_NAMES,
             channel_colors=RGB_COLORS,
-            pixel_size_um=size,
-            notes=notes,
+            pixel_size_um=size if index == 0 else None,
+            in_one_piece=index > 0,
+            notes=left_out + (notes if index == 0 else ()),
         )
 
     def read(self, region: Region) -> NDArray[np.generic]:
         """Read a region; where the scanner saw nothing, the background."""
         height, width = region.shape
         with source_errors(self._path, f"pixels of {region}"):
-            image = self._slide.read_region((region.x0, region.y0), 0, (width, height))
+            if self._associated is None:
+                image = self._slide.read_region((region.x0, region.y0), 0, (width, height))
+            else:
+                box = region.x0, region.y0, region.x1, region.y1
+                image = self._slide.associated_images[self._associated].crop(box).convert("RGBA")
         return _composited(image, self._background)
 
     def close(self) -> None:
         """Close the slide."""
         self._slide.close()
+
+
+def list_slide_series(path: str) -> tuple[SeriesInfo, ...]:
+    """List the slide and the pictures that the scanner took beside it.
+
+    Raises
+    ------
+    SourceError
+        If OpenSlide cannot open it.
+    """
+    with source_errors(path, "a whole slide"), openslide.OpenSlide(path) as slide:
+        return _series(slide)
 
 
 def vendor(path: str) -> str | None:
@@ -59,6 +80,20 @@ def vendor(path: str) -> str | None:
     except openslide.OpenSlideError:
         return None
     return found
+
+
+def _series(slide: openslide.OpenSlide) -> tuple[SeriesInfo, ...]:
+    width, height = slide.dimensions
+    # Sizes of the others without decoding them, which asking for the images would.
+    others = []
+    for name in _associated(slide):
+        sides = [slide.properties.get(f"openslide.associated.{name}.{side}", "0") for side in ("height", "width")]
+        others.append(SeriesInfo(name, (int(sides[0]), int(sides[1])), is_extra=True))
+    return named_apart([SeriesInfo("slide", (height, width)), *others])
+
+
+def _associated(slide: openslide.OpenSlide) -> list[str]:
+    return sorted(slide.associated_images)
 
 
 def _composited(image: Image.Image, background: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import tifffile
 import zarr
 from tifffile import PHOTOMETRIC, TiffFile, TiffPage, TiffPageSeries
 
@@ -15,6 +14,8 @@ from simsearch.errors import SourceError
 from simsearch.io.ome_zarr.colors import RGB_COLORS, RGB_NAMES
 from simsearch.io.ome_zarr.image import Selection, check_selection
 from simsearch.io.sources.protocol import SourceMeta, SourceSpec, as_stored, source_errors, stored_dtype
+from simsearch.io.sources.series import choose_series
+from simsearch.io.sources.tiff_series import describe_series, find_series
 from simsearch.io.sources.tiff_tags import channel_names_and_colors, pixel_size
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ _STRIP_SHARE = 4  # strips that are up to a quarter of the image are read by row
 
 
 class TiffSource:
-    """The first image of a TIFF file."""
+    """An image of a TIFF file."""
 
     def __init__(self, spec: SourceSpec) -> None:
         self._path = spec.path
@@ -54,7 +55,9 @@ class TiffSource:
             raise
 
     def _open(self, spec: SourceSpec) -> None:
-        series = _main_series(self._tiff, spec.path)
+        found = find_series(self._tiff, spec.path)
+        index, left_out = choose_series(describe_series(found), spec.series, spec.path)
+        series = found[index]
         page = series.keyframe
         _check(series, page, spec.path)
         self._axes, notes = _axes(series, spec.path)
@@ -65,14 +68,14 @@ class TiffSource:
         self._invert = page.photometric == PHOTOMETRIC.MINISWHITE
         self._palette = _palette(series, page)
         self._n_samples = _n_samples(page, lengths.get("s", 1))
-        self._array: Any = _array(self._tiff, series, spec.path)
-        self.meta = self._describe(series, lengths, notes)
+        self._array: Any = _array(series, spec.path)
+        self.meta = self._describe(series, lengths, left_out + notes)
 
     def _describe(self, series: TiffPageSeries, lengths: dict[str, int], notes: tuple[str, ...]) -> SourceMeta:
         page, path = series.keyframe, self._path
         shape = lengths["y"], lengths["x"]
         dtype, changes = stored_dtype(np.uint8 if self._palette is not None else series.dtype, path)
-        size, doubts = pixel_size(self._tiff)
+        size, doubts = pixel_size(self._tiff, series)
         if self._n_samples < lengths.get("s", 1):
             changes += ("transparency is left out",)
         rgb = (page.photometric in (PHOTOMETRIC.RGB, PHOTOMETRIC.YCBCR) and self._n_samples == 3) or (
@@ -80,7 +83,7 @@ class TiffSource:
         )
         n_channels = lengths.get("c", 1) * (3 if rgb else self._n_samples)
         rgb = rgb and n_channels == 3
-        names, colors = channel_names_and_colors(self._tiff, n_channels)
+        names, colors = channel_names_and_colors(self._tiff, series, n_channels)
         rows = page.chunks[0] if not page.is_tiled else 0
         in_memory = isinstance(self._array, np.memmap)
         return SourceMeta(
@@ -121,12 +124,6 @@ class TiffSource:
             yield block.transpose(order).reshape(-1, *region.shape)
 
 
-def _main_series(tiff: TiffFile, path: str) -> TiffPageSeries:
-    if not tiff.series or not tiff.series[0].shape:
-        raise SourceError(f"{path}: expected an image, got a TIFF file without one: export it again")
-    return tiff.series[0]
-
-
 def _check(series: TiffPageSeries, page: TiffPage, path: str) -> None:
     if page.photometric not in _PHOTOMETRICS:
         raise SourceError(
@@ -161,10 +158,6 @@ def _axes(series: TiffPageSeries, path: str) -> tuple[str, tuple[str, ...]]:
         raise SourceError(
             f"{path}: expected axes out of T, C, Z, Y, X, S, got {series.axes}: save it as OME-TIFF with its axes"
         )
-    others = series.parent.series[1:] if series.parent else ()
-    n_others = sum((other.dtype, other.shape) == (series.dtype, series.shape) for other in others)
-    if n_others:
-        notes += (f"{n_others} more images in the file are left out",)
     return axes, notes
 
 
@@ -187,7 +180,8 @@ def _palette(series: TiffPageSeries, page: TiffPage) -> NDArray[np.uint8] | None
     return colors[:1] if (colors == colors[:1]).all() else colors
 
 
-def _array(tiff: TiffFile, series: TiffPageSeries, path: str) -> Any:  # noqa: ANN401  memmap or zarr array
+def _array(series: TiffPageSeries, path: str) -> Any:  # noqa: ANN401  memmap or zarr array
     if series.dataoffset is not None and series.keyframe.is_memmappable:
-        return tifffile.memmap(path, series=0, mode="r")
+        dtype = series.keyframe.parent.byteorder + series.dtype.char
+        return np.memmap(path, dtype, "r", series.dataoffset, series.shape)
     return zarr.open_array(series.aszarr(level=0), mode="r")

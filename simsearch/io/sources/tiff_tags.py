@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
 import numpy as np
-from tifffile import RESUNIT, TiffFile, TiffPage
+from tifffile import RESUNIT, TiffFile, TiffPage, TiffPageSeries
 
 from simsearch.io.sources.resolution import plausible
 
@@ -26,11 +26,11 @@ _RESOLUTION_UNITS = {RESUNIT.INCH: 25400.0, RESUNIT.CENTIMETER: 1e4, RESUNIT.MIL
 Size = tuple[float, float]
 
 
-def pixel_size(tiff: TiffFile) -> tuple[Size | None, tuple[str, ...]]:
+def pixel_size(tiff: TiffFile, series: TiffPageSeries) -> tuple[Size | None, tuple[str, ...]]:
     """Height and width of a pixel in micrometres, and a note if what the file says is not believed."""
     if tiff.is_ome:
-        return _ome_size(tiff), ()
-    page = tiff.pages.first
+        return _ome_size(tiff, series), ()
+    page = series.keyframe
     per_unit = [_ratio(page, name) for name in ("YResolution", "XResolution")]
     if tiff.is_imagej:
         unit = _MICROMETERS.get(str((tiff.imagej_metadata or {}).get("unit", "")).strip())
@@ -42,17 +42,18 @@ def pixel_size(tiff: TiffFile) -> tuple[Size | None, tuple[str, ...]]:
     return plausible((unit / per_unit[0], unit / per_unit[1]))
 
 
-def channel_names_and_colors(tiff: TiffFile, n_channels: int) -> tuple[tuple[str, ...], tuple[str, ...] | None]:
+def channel_names_and_colors(
+    tiff: TiffFile, series: TiffPageSeries, n_channels: int
+) -> tuple[tuple[str, ...], tuple[str, ...] | None]:
     """Names of the channels, and their colours if the file tells those of all."""
     names: Sequence[str | None] = ()
     colors: Sequence[str | None] = ()
     if tiff.is_ome:
-        names, colors = _ome_channels(tiff)
+        names, colors = _ome_channels(tiff, series)
     elif tiff.is_imagej:
         names, colors = _imagej_channels(tiff, n_channels)
     elif tiff.is_qpi:
-        pages = tiff.series[0].pages
-        names = [_qpi_name(page.aspage()) for page in pages if page is not None]
+        names = [_qpi_name(page.aspage()) for page in series.pages if page is not None]
     if len(names) != n_channels:
         names = [None] * n_channels
     default = "Intensity" if n_channels == 1 else "Channel {}"
@@ -68,16 +69,30 @@ def _ratio(page: TiffPage, name: str) -> float | None:
     return float(tag.value[0] / tag.value[1])
 
 
-def _ome_pixels(tiff: TiffFile) -> ElementTree.Element | None:
+def _ome_pixels(tiff: TiffFile, series: TiffPageSeries) -> ElementTree.Element | None:
     try:
         root = ElementTree.fromstring(tiff.ome_metadata or "")
     except ElementTree.ParseError:
         return None
-    return root.find(".//{*}Image/{*}Pixels")
+    # tifffile leaves out images without pages, so that their numbers are not those of its series.
+    images = iter(root.findall("{*}Image"))
+    for each in tiff.series:
+        pixels = next((found for image in images if (found := _pixels_of(image, each)) is not None), None)
+        if each is series:
+            return pixels
+    return None
 
 
-def _ome_size(tiff: TiffFile) -> Size | None:
-    pixels = _ome_pixels(tiff)
+def _pixels_of(image: ElementTree.Element, series: TiffPageSeries) -> ElementTree.Element | None:
+    pixels = image.find("{*}Pixels")
+    if pixels is None or (image.get("Name") or "") != series.name:
+        return None
+    sides = [str(series.shape[series.axes.index(axis)]) for axis in "YX"]
+    return pixels if [pixels.get("SizeY"), pixels.get("SizeX")] == sides else None
+
+
+def _ome_size(tiff: TiffFile, series: TiffPageSeries) -> Size | None:
+    pixels = _ome_pixels(tiff, series)
     if pixels is None:
         return None
     sizes = [
@@ -87,8 +102,8 @@ def _ome_size(tiff: TiffFile) -> Size | None:
     return (sizes[0], sizes[1]) if all(size > 0 for size in sizes) else None
 
 
-def _ome_channels(tiff: TiffFile) -> tuple[list[str | None], list[str | None]]:
-    pixels = _ome_pixels(tiff)
+def _ome_channels(tiff: TiffFile, series: TiffPageSeries) -> tuple[list[str | None], list[str | None]]:
+    pixels = _ome_pixels(tiff, series)
     channels = [] if pixels is None else pixels.findall("{*}Channel")
     return [channel.get("Name") for channel in channels], [_ome_color(channel.get("Color")) for channel in channels]
 

@@ -21,6 +21,7 @@ from simsearch.io.ome_zarr.plate import write_plate
 from simsearch.io.ome_zarr.stores import stem
 from simsearch.io.ome_zarr.writing import ImageTemplate, create_image, store_errors, windows_of
 from simsearch.io.sources.protocol import SourceMeta, StackSpec
+from simsearch.io.sources.series import ALL
 from simsearch.io.tables.journal import JOURNAL_NAME, Journal
 from simsearch.runtime.events import Observer, ignore
 from simsearch.runtime.submit import Failed, run_tasks
@@ -142,7 +143,8 @@ def convert(
     options = options or ConvertOptions()
     plan = plan_conversion(sources, destination, options)
     work = _Work(list(plan.products), {}, {}, list(plan.notes), options.skip_errors)
-    _check(client, work, plan.failures, observe)
+    # A macro image is no part of the dataset: where all images of a file are wanted, they may differ.
+    _check(client, work, plan.failures, observe, alike=options.series != ALL)
     settings = _settings(options)
     templates = {image: _template(image, work.metas[image], options) for p in work.products for image in p.images}
     _write_pixels(client, work, templates, settings, observe)
@@ -166,7 +168,9 @@ def _settings(options: ConvertOptions) -> dict[str, Any]:
     return {name: str(value) if isinstance(value, Path) else value for name, value in settings.items()}
 
 
-def _check(client: Client, work: _Work, known: Sequence[tuple[str, SimSearchError]], observe: Observer) -> None:
+def _check(
+    client: Client, work: _Work, known: Sequence[tuple[str, SimSearchError]], observe: Observer, *, alike: bool
+) -> None:
     for name, error in known:
         work.fail(name, error)
     work.drop_failed()
@@ -184,7 +188,7 @@ def _check(client: Client, work: _Work, known: Sequence[tuple[str, SimSearchErro
             work.fail(image.name, errors[image])
     work.drop_failed()
     kept = [image for image in images if image in metas]
-    for image in kept[1:]:
+    for image in kept[1:] if alike else ():
         if difference := _difference(kept[0], metas[kept[0]], image, metas[image]):
             work.fail(image.name, difference)
     work.drop_failed()

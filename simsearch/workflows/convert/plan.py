@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,10 +14,11 @@ from simsearch.io.ome_zarr.plate import image_locations, is_plate, plate_fields,
 from simsearch.io.ome_zarr.stores import as_location, image_name, is_remote, stem
 from simsearch.io.ome_zarr.wells import Well, parse_well
 from simsearch.io.sources.cellprofiler_table import read_cellprofiler_table
-from simsearch.io.sources.formats import SUFFIXES
+from simsearch.io.sources.formats import SUFFIXES, list_series
 from simsearch.io.sources.plate_files import PlateField, arrange_fields, order_channels
 from simsearch.io.sources.plate_patterns import find_pattern, match_files
 from simsearch.io.sources.protocol import AnySpec, SourceSpec, StackSpec
+from simsearch.io.sources.series import ALL, file_name_of
 from simsearch.io.tables.plate_map import PlateMap, load_plate_map
 
 if TYPE_CHECKING:
@@ -39,6 +40,8 @@ class ConvertOptions:
     """Index of the z plane, or ``max`` for the maximum over all."""
     t: Selection = None
     """Index of the time point, or ``max`` for the maximum over all."""
+    series: str | None = None
+    """Name or index of one of several images in a file, or ``all``; by default the largest at full resolution."""
     plate_pattern: str | None = None
     """Name of a pattern of file names, or a regular expression with named groups: makes a plate."""
     plate_map: Path | None = None
@@ -119,6 +122,8 @@ def plan_conversion(sources: Sequence[str | Path], destination: str | Path, opti
     target = Path(as_location(destination)).absolute()
     plate_map = load_plate_map(options.plate_map) if options.plate_map else {}
     plan = _plate_plan(locations, target, options, plate_map) or _image_plan(locations, target, options)
+    if options.series == ALL and any(product.is_plate for product in plan.products):
+        raise ConfigError("expected one image a file for a plate, got --series all: name one with --series NAME")
     for product in plan.products:
         _check_destination(product.destination, overwrite=options.overwrite)
     return plan
@@ -127,7 +132,7 @@ def plan_conversion(sources: Sequence[str | Path], destination: str | Path, opti
 def fingerprint(product: Product, options: dict[str, Any]) -> str:
     """Hash what is converted (paths, sizes and times of change) and how."""
     specs = [spec for image in product.images for spec in _files(image.spec)]
-    facts = [(spec.path, str(spec.z), str(spec.t), *_stamp(spec.path)) for spec in specs]
+    facts = [(spec.path, str(spec.z), str(spec.t), str(spec.series), *_stamp(spec.path)) for spec in specs]
     places = [(image.path, image.name) for image in product.images]
     return hashlib.sha256(json.dumps([facts, places, options], sort_keys=True).encode()).hexdigest()
 
@@ -162,6 +167,7 @@ def _plate_plan(locations: list[str], target: Path, options: ConvertOptions, pla
         return None
     order = order_channels(files, known, options.channel_names, ids)
     fields, failures = arrange_fields(files, order, options.z, options.t)
+    fields = [replace(each, spec=_with_series(each.spec, options.series)) for each in fields]
     product = _plate(target, [_planned(each) for each in fields], plate_map)
     return Plan((product,), tuple(failures), notes + _map_notes(product))
 
@@ -204,14 +210,8 @@ def _map_notes(product: Product) -> tuple[str, ...]:
 
 def _image_plan(locations: list[str], target: Path, options: ConvertOptions) -> Plan:
     paths = [path for location in locations for path in _expanded(location)]
-    specs = [SourceSpec(path, options.z, options.t) for path in paths]
     if target.suffix == ".zarr":
-        if len(specs) > 1:
-            raise ConfigError(
-                f"expected one image for {target}, got {len(specs)}: leave the suffix out for a folder of images, or "
-                "make a plate with --plate-pattern"
-            )
-        return Plan((Product(target, (PlannedImage(_stem(paths[0]), "", specs[0]),)),))
+        return _one_image(paths, target, options)
     stems = _distinct(paths)
     doubled = next((name for name, n in Counter(stems).items() if n > 1), None)
     if doubled is not None:
@@ -219,11 +219,41 @@ def _image_plan(locations: list[str], target: Path, options: ConvertOptions) -> 
         raise ConfigError(
             f"expected images of different names, got {same[0]} and {same[1]}: convert them into two folders"
         )
-    products = (
-        Product(target / f"{name}.ome.zarr", (PlannedImage(name, "", spec),))
-        for name, spec in zip(stems, specs, strict=True)
-    )
-    return Plan(tuple(products))
+    images: list[PlannedImage] = []
+    failures: list[tuple[str, SimSearchError]] = []
+    for name, path in zip(stems, paths, strict=True):
+        try:
+            images += _images_of(name, path, options)
+        except SourceError as error:
+            failures.append((name, error))
+    products = (Product(target / f"{image.name}.ome.zarr", (image,)) for image in images)
+    return Plan(tuple(products), tuple(failures))
+
+
+def _one_image(paths: list[str], target: Path, options: ConvertOptions) -> Plan:
+    images = _images_of(_stem(paths[0]), paths[0], options) if len(paths) == 1 else []
+    if len(images) != 1:
+        n_images = max(len(paths), len(images))
+        raise ConfigError(
+            f"expected one image for {target}, got {n_images}: leave the suffix out for a folder of images, or make a "
+            "plate with --plate-pattern"
+        )
+    return Plan((Product(target, tuple(images)),))
+
+
+def _images_of(name: str, path: str, options: ConvertOptions) -> list[PlannedImage]:
+    spec = SourceSpec(path, options.z, options.t, options.series)
+    if options.series != ALL:
+        return [PlannedImage(name, "", spec)]
+    found = [each.name for each in list_series(path)]
+    if len(found) == 1:
+        return [PlannedImage(name, "", replace(spec, series=None))]
+    files = [file_name_of(each) for each in found]
+    # Names may differ in what no file name has.
+    files = [file if files.count(file) == 1 else f"{file}_{i}" for i, file in enumerate(files)]
+    return [
+        PlannedImage(f"{name}_{file}", "", replace(spec, series=each)) for file, each in zip(files, found, strict=True)
+    ]
 
 
 def _expanded(location: str) -> list[str]:
@@ -276,6 +306,17 @@ def _check_destination(destination: Path, *, overwrite: bool) -> None:
     is_zarr = any((destination / name).exists() for name in ("zarr.json", ".zgroup"))
     if not is_zarr and not (destination.is_dir() and not any(destination.iterdir())):
         raise StoreError(f"{destination}: expected a Zarr to overwrite, got something else: choose another name")
+
+
+def _with_series(spec: AnySpec, series: str | None) -> AnySpec:
+    if series is None:
+        return spec
+    if isinstance(spec, StackSpec):
+        channels = tuple(
+            tuple(replace(each, series=each.series or series) for each in files) for files in spec.channels
+        )
+        return replace(spec, channels=channels)
+    return replace(spec, series=spec.series or series)
 
 
 def _files(spec: AnySpec) -> list[SourceSpec]:
