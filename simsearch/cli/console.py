@@ -26,7 +26,16 @@ from rich.text import Text
 from simsearch.core.metrics import best_f1
 from simsearch.curation.checks import count
 from simsearch.errors import Cancelled
-from simsearch.runtime.events import Event, Observer, StepEnded, StepStarted, TaskDone, TaskFailed
+from simsearch.runtime.events import (
+    Event,
+    NoWorkers,
+    Observer,
+    StepEnded,
+    StepStarted,
+    TaskDone,
+    TaskFailed,
+    WorkerLost,
+)
 from simsearch.runtime.rates import Rates, StepProgress
 from simsearch.training.epochs import EpochDone
 
@@ -103,6 +112,11 @@ def show_progress() -> Iterator[Observer]:
                     progress.update(bars[step], advance=1, speed=_speed(now))
                 case StepEnded(step):
                     progress.stop_task(bars[step])
+                case WorkerLost(step, worker):
+                    progress.console.print(f"{step}: worker {worker} was lost; others do what it had", markup=False)
+                case NoWorkers(step, waited_s, patience_s):
+                    waited = f"no workers for {waited_s:.0f} s, given up after {patience_s:.0f} s"
+                    progress.console.print(f"{step}: {waited}", markup=False)
                 case EpochDone(stage, epoch, n_epochs, loss):
                     if stage not in bars:
                         bars[stage] = progress.add_task(stage, total=n_epochs, speed="")

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import logging
-import os
 import signal
 import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import dask
-import psutil
+from dask.system import CPU_COUNT
 from distributed import Client, LocalCluster, Security, Worker, WorkerPlugin
 from distributed.comm.addressing import parse_address, parse_host_port
+from distributed.comm.core import CommClosedError
 from distributed.comm.registry import get_backend
+from distributed.system import MEMORY_LIMIT
 
-from simsearch.errors import ClusterError, ConfigError
+from simsearch.errors import ClusterError, ConfigError, SimSearchError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -31,7 +32,9 @@ _ALLOCATOR = {
     # Tasks of a worker take turns, in threads that would each keep memory of its own for what only one needs at a time.
     "distributed.nanny.pre-spawn-environ.MALLOC_ARENA_MAX": 1,
 }
-_SCHEDULER = {"dashboard": False, "dashboard_address": "127.0.0.1:0"}  # else two runs at once quarrel about port 8787
+_LOOPBACK = "127.0.0.1"
+_ANY_PORT = f"{_LOOPBACK}:0"  # else two runs at once quarrel about port 8787
+_SCHEDULER = {"dashboard": False, "dashboard_address": _ANY_PORT}
 
 
 class _Obedient(WorkerPlugin):
@@ -53,7 +56,9 @@ def open_cluster(address: str = "local") -> Iterator[Client]:
     ----------
     address : str
         ``local``: processes on this machine, as many as it has cores and memory for. ``local:N``: N processes.
-        ``threads``: threads in this process. ``tcp://host:port`` or ``tls://host:port``: a running scheduler.
+        They listen at the loopback interface, and know each other by certificates that are made for the run and never
+        written: nobody else on the machine can give them tasks. ``threads``: threads in this process.
+        ``tcp://host:port`` or ``tls://host:port``: a running scheduler.
 
     Yields
     ------
@@ -65,10 +70,11 @@ def open_cluster(address: str = "local") -> Iterator[Client]:
     ConfigError
         If the address is none of these.
     ClusterError
-        If no scheduler answers there.
+        If no scheduler answers there, or it no longer does.
     """
     if "://" in address:
-        with _connected(address) as client:
+        with _hushed() as hush, _connected(address) as client:
+            hush()  # workers are elsewhere, and a lost scheduler is told of in our words
             yield client
         return
     with _hushed() as hush, _local(address) as cluster, Client(cluster) as client:
@@ -98,12 +104,15 @@ def _local(address: str) -> LocalCluster:
     kind, _, count = address.partition(":")
     if kind not in ("local", "threads") or (count and not (count.isdigit() and int(count) > 0)):
         raise ConfigError(f"expected local, local:N, threads, tcp://HOST:PORT or tls://HOST:PORT, got {address!r}")
-    n_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if kind == "threads":
         return LocalCluster(
-            n_workers=1, threads_per_worker=int(count or n_cores), processes=False, scheduler_kwargs=_SCHEDULER
+            n_workers=1,
+            threads_per_worker=int(count or CPU_COUNT),
+            processes=False,
+            scheduler_kwargs=_SCHEDULER,
+            worker_dashboard_address=_ANY_PORT,
         )
-    n_workers, n_threads = worker_shape(n_cores, psutil.virtual_memory().total, int(count or 0) or None)
+    n_workers, n_threads = worker_shape(CPU_COUNT, MEMORY_LIMIT, int(count or 0) or None)
     # One computation at a time in a process, beside which another task reads, and libraries share the cores: neither
     # idle nor oversubscribed. Threads that wait do not spin: where cores are shared after all, spinning ones keep those
     # from work that they wait for.
@@ -111,19 +120,33 @@ def _local(address: str) -> LocalCluster:
     environment = {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, "OMP_WAIT_POLICY": "PASSIVE"}
     with dask.config.set(_ALLOCATOR):
         return LocalCluster(
-            n_workers=n_workers, threads_per_worker=_TASKS, scheduler_kwargs=_SCHEDULER, env=environment
+            n_workers=n_workers,
+            threads_per_worker=_TASKS,
+            host=_LOOPBACK,
+            security=Security.temporary(),
+            scheduler_kwargs=_SCHEDULER,
+            worker_dashboard_address=_ANY_PORT,
+            env=environment,
         )
 
 
 @contextmanager
 def _hushed() -> Iterator[Callable[[], None]]:
     """Offer to hear no more of Dask: where work is stopped in the middle, that workers had some in hand is no news."""
-    logger = logging.getLogger("distributed")
-    level = logger.level
+    handlers = logging.getLogger("distributed").handlers  # its children have levels of their own, but share these
+
+    def is_of_others(record: logging.LogRecord) -> bool:
+        return record.name.partition(".")[0] != "distributed"
+
+    def hush() -> None:
+        for handler in handlers:
+            handler.addFilter(is_of_others)
+
     try:
-        yield lambda: logger.setLevel(logging.CRITICAL)
+        yield hush
     finally:
-        logger.setLevel(level)
+        for handler in handlers:
+            handler.removeFilter(is_of_others)
 
 
 @contextmanager
@@ -146,4 +169,22 @@ def _connected(address: str) -> Iterator[Client]:
     with client:
         if not client.nthreads():
             raise ClusterError(f"expected workers at {address}, got none: start some with `dask worker {address}`")
-        yield client
+        try:
+            yield client
+        except (OSError, CommClosedError) as error:
+            if isinstance(error, SimSearchError) or client.status == "running":
+                raise
+            raise lost_scheduler(address) from error
+
+
+def address_of(client: Client) -> str:
+    """Tell where the scheduler of a client is, or was."""
+    return str(client.scheduler.address) if client.scheduler else "an address that was never reached"
+
+
+def lost_scheduler(address: str) -> ClusterError:
+    """Say that a scheduler no longer answers."""
+    return ClusterError(
+        f"expected the Dask scheduler at {address} to go on answering, got no connection: start it and its workers "
+        "again and run the same command"
+    )

@@ -53,6 +53,28 @@ class Waiting:
 
 
 @dataclass(frozen=True, slots=True)
+class WorkerLost:
+    """A worker has gone; what it had in hand goes to others."""
+
+    step: str
+    """Name of the step."""
+    worker: str
+    """Its address."""
+
+
+@dataclass(frozen=True, slots=True)
+class NoWorkers:
+    """A step waits, and there is no worker to do it."""
+
+    step: str
+    """Name of the step."""
+    waited_s: float
+    """Since the last one was seen."""
+    patience_s: float
+    """When the step will be given up."""
+
+
+@dataclass(frozen=True, slots=True)
 class StepEnded:
     """A step of a workflow is over."""
 
@@ -62,7 +84,7 @@ class StepEnded:
     """How long it took."""
 
 
-Event = StepStarted | TaskDone | TaskFailed | Waiting | StepEnded | EpochDone
+Event = StepStarted | TaskDone | TaskFailed | Waiting | WorkerLost | NoWorkers | StepEnded | EpochDone
 Observer = Callable[[Event], None]
 
 

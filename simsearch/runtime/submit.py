@@ -9,9 +9,12 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from distributed import as_completed
+from distributed.client import FutureCancelledError
 
 from simsearch.errors import SimSearchError, TaskError
+from simsearch.runtime.cluster import address_of, lost_scheduler
 from simsearch.runtime.events import Observer, StepEnded, StepStarted, TaskDone, TaskFailed, Waiting, ignore
+from simsearch.runtime.roll_call import RollCall
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence
@@ -70,6 +73,11 @@ def run_tasks(
     ------
     Done or Failed
         One for each task.
+
+    Raises
+    ------
+    ClusterError
+        If the scheduler is lost, or there are no workers for long.
     """
     observe(StepStarted(step, len(tasks), sum(_n_pixels(task) for task in tasks)))
     begin = time.perf_counter()
@@ -84,8 +92,14 @@ def run_tasks(
     first = [submit(task) for task in islice(waiting, _window(client))]
     # The loop of this client: by default it would be that of the one that was started last.
     completed = as_completed(first, loop=client.loop, raise_errors=False)
+    call_roll = RollCall(client, step, observe)
+
+    def meanwhile() -> None:
+        observe(Waiting(step))
+        call_roll()
+
     try:
-        for future in _as_they_come(completed, lambda: observe(Waiting(step))):
+        for future in _as_they_come(completed, meanwhile):
             task = in_flight.pop(future)
             for following in islice(waiting, 1):
                 completed.add(submit(following))
@@ -102,7 +116,12 @@ def run_tasks(
 
 
 def run_one(
-    client: Client, function: Callable[[Task], Result], task: Task, *, meanwhile: Callable[[], None] = lambda: None
+    client: Client,
+    function: Callable[[Task], Result],
+    task: Task,
+    *,
+    meanwhile: Callable[[], None] = lambda: None,
+    observe: Observer = ignore,
 ) -> Result:
     """Run a function over one long task, and wait for it.
 
@@ -116,16 +135,20 @@ def run_one(
         A small value.
     meanwhile : callable
         Called a few times a second while the task runs, and once when it has ended; what it raises ends the wait.
+    observe : callable
+        Hears of workers that are lost.
 
     Raises
     ------
     SimSearchError
-        If the task fails for good.
+        If the task fails for good, the scheduler is lost, or there are no workers for long.
     """
     future = client.submit(_run, function, task, pure=False, retries=_RETRIES)
+    call_roll = RollCall(client, str(task), observe)
     try:
         while not future.done():
             meanwhile()
+            call_roll()
             time.sleep(_POLL_S)
         meanwhile()
     except BaseException:
@@ -160,6 +183,8 @@ def _outcome(task: Task, future: Future[Any]) -> Done[Task, Any] | Failed[Task]:
     # Whatever the status: a result that was lost with its worker is computed again, and waited for.
     try:
         result = future.result()
+    except FutureCancelledError as cause:  # nobody cancels what is waited for
+        raise lost_scheduler(address_of(future.client)) from cause
     except (Exception, CancelledError) as cause:  # noqa: BLE001  whatever a task may raise
         return Failed(task, TaskError(f"{task}: expected a result, got {type(cause).__name__}: {cause}"))
     if isinstance(result, SimSearchError):

@@ -82,7 +82,7 @@ def run_followed(client: Client, function: Callable[[Task], bytes], task: Task, 
 
     (folder / CANCEL_NAME).unlink(missing_ok=True)
     try:
-        return run_one(client, function, task, meanwhile=follow)
+        return run_one(client, function, task, meanwhile=follow, observe=observe)
     except BaseException:
         cancel_training(folder)  # on Ctrl-C, the worker would go on
         raise

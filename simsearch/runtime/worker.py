@@ -99,7 +99,8 @@ def lent(client: Client, blob: bytes) -> Iterator[str]:
             if is_last:
                 del _leases[lease]
         if is_last:
-            with suppress(CommClosedError):  # from a worker that was lost just now, and all it had with it
+            # A worker that was lost just now has lost all it had, and so has a scheduler.
+            with suppress(CommClosedError, OSError):
                 client.unregister_worker_plugin(_plugin_name(digest))
 
 

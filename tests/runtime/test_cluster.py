@@ -1,10 +1,15 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
+import subprocess
+import sys
+from pathlib import Path
 
+import psutil
 import pytest
-from distributed import Client, LocalCluster
+from distributed import Client, LocalCluster, Security
 
 from simsearch.errors import ClusterError, ConfigError
 from simsearch.runtime import cluster as module
@@ -46,13 +51,91 @@ def test_a_cluster_without_workers_is_refused() -> None:
         pass
 
 
+def test_a_running_cluster_is_used_and_left_running() -> None:
+    with (
+        LocalCluster(n_workers=2, processes=False, protocol="tcp", host="127.0.0.1", dashboard_address=":0") as running,
+        Client(running) as owner,
+    ):
+        with open_cluster(running.scheduler_address) as visitor:
+            assert len(visitor.nthreads()) == 2
+            assert visitor.submit(sum, [1, 2]).result() == 3
+        assert owner.submit(sum, [1, 3]).result() == 4
+
+
+def listening(pids: set[int]) -> set[str]:
+    """Tell at which addresses processes listen, the ports left out."""
+    return {
+        connection.laddr.ip
+        for pid in pids
+        for connection in psutil.Process(pid).net_connections("inet")
+        if connection.status == psutil.CONN_LISTEN
+    }
+
+
+def test_threads_listen_at_the_loopback_interface_only() -> None:
+    before = listening({os.getpid()})
+    with open_cluster("threads:1"):
+        assert listening({os.getpid()}) - before <= {"127.0.0.1", "::1"}
+
+
 @pytest.mark.cluster
-def test_a_running_cluster_is_used_and_left_running(processes: Client) -> None:
-    address = processes.cluster.scheduler_address
-    with open_cluster(address) as visitor:
-        assert len(visitor.nthreads()) == 2
-        assert visitor.submit(sum, [1, 2]).result() == 3
-    assert processes.submit(sum, [1, 3]).result() == 4
+def test_processes_listen_at_the_loopback_interface_only(processes: Client) -> None:
+    family = {*processes.run(os.getpid).values(), *processes.run(os.getpid, nanny=True).values()}
+    assert listening(family) == {"127.0.0.1"}
+
+
+@pytest.mark.cluster
+def test_nobody_else_on_the_machine_can_give_tasks_to_our_workers(processes: Client) -> None:
+    addresses = [processes.cluster.scheduler_address, *processes.nthreads()]
+    assert {address.partition("://")[0] for address in addresses} == {"tls"}
+    stranger = Security.temporary()
+    for address in addresses:
+        for security in (stranger, None):
+            with pytest.raises((OSError, TypeError, RuntimeError)):
+                Client(address.replace("tls", "tls" if security else "tcp"), security=security, timeout=2)
+
+
+SCHEDULER = """
+import time
+from distributed import LocalCluster
+
+with LocalCluster(n_workers=1, processes=False, protocol="tcp", host="127.0.0.1", dashboard_address=":0") as cluster:
+    print(cluster.scheduler_address, flush=True)
+    time.sleep(120)
+"""
+RUN_WHOSE_SCHEDULER_IS_KILLED = f"""
+import subprocess, sys, time
+from simsearch.errors import ClusterError
+from simsearch.runtime import open_cluster
+from simsearch.runtime.submit import run_tasks
+
+scheduler = subprocess.Popen([sys.executable, "-c", {SCHEDULER!r}], stdout=subprocess.PIPE, text=True)
+try:
+    with open_cluster(scheduler.stdout.readline().strip()) as client:
+        for n, outcome in enumerate(run_tasks(client, time.sleep, [0.2] * 100, step="nap")):
+            if n == 2:
+                scheduler.kill()
+except ClusterError as error:
+    print(error)
+    sys.exit(7)
+finally:
+    scheduler.kill()
+"""
+
+
+@pytest.mark.cluster
+def test_a_scheduler_that_dies_ends_a_run_with_the_way_to_go_on() -> None:
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run(
+        [sys.executable, "-c", RUN_WHOSE_SCHEDULER_IS_KILLED],
+        capture_output=True,
+        text=True,
+        env=environment,
+        check=False,
+    )
+    assert done.returncode == 7, done.stderr
+    assert re.match(r"expected the Dask scheduler at tcp://127.0.0.1:\d+ to go on answering, got no ", done.stdout)
+    assert done.stderr == ""
 
 
 @pytest.mark.cluster
