@@ -8,7 +8,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from simsearch.errors import StoreError
-from simsearch.io.tables.curation import replacing
+from simsearch.io.tables.replacing import replacing_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -91,6 +91,6 @@ class Requests:
             ) from error
 
     def _write(self, requests: dict[str, Request]) -> None:
-        with replacing(self._path) as file:
+        with replacing_text(self._path) as file:
             json.dump([asdict(each) for each in requests.values()], file, indent=1)
         self._open = requests

@@ -41,15 +41,26 @@ def read_boxes(path: Path, shapes: Mapping[str, tuple[int, int]]) -> list[Box]:
     return [_box(row, f"{path}, row {row.number}", shapes) for row in rows]
 
 
-def _box(row: Row, place: str, shapes: Mapping[str, tuple[int, int]]) -> Box:
+def parse_box(row: Row) -> Box:
+    """Take a box from the columns image, class, y, x, height and width of a row.
+
+    Raises
+    ------
+    AnnotationError
+        If one of the last four is no number.
+    """
     try:
         y, x, height, width = (float(row.values[column]) for column in _COLUMNS[2:])
     except ValueError as error:
-        raise AnnotationError(f"{place}: expected numbers in y, x, height and width, got {error}") from error
-    if not row.values["class"]:
-        raise AnnotationError(f"{place}: expected the name of a class, got nothing: name what the box is around")
-    box = Box(row.values["image"], row.values["class"], y, x, height, width)
+        raise AnnotationError(f"expected numbers in y, x, height and width, got {error}") from error
+    return Box(row.values["image"], row.values["class"], y, x, height, width)
+
+
+def _box(row: Row, place: str, shapes: Mapping[str, tuple[int, int]]) -> Box:
     try:
+        box = parse_box(row)
+        if not box.class_name:
+            raise AnnotationError("expected the name of a class, got nothing: name what the box is around")
         check_box(box, shapes)
     except AnnotationError as error:
         raise AnnotationError(f"{place}: {error}") from error

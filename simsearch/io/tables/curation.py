@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import csv
 import math
-import os
-from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TextIO
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from simsearch.core.boxes import Box
 from simsearch.errors import AnnotationError
-from simsearch.io.ome_zarr.writing import store_errors
+from simsearch.io.tables.boxes import parse_box
+from simsearch.io.tables.replacing import replacing_text
 from simsearch.io.tables.rows import Row, read_table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
 Role = Literal["prototype", "positive", "negative", "background"]
 ROLES: tuple[Role, ...] = ("prototype", "positive", "negative", "background")
+T = TypeVar("T")
 BACKGROUND = "background"
 """Where the name of a class stands, it means none of them."""
 
@@ -58,13 +58,20 @@ def read_annotations(path: Path) -> Reading:
     AnnotationError
         If it is no table, or lacks a column.
     """
-    header, rows = read_table(path)
-    missing = [column for column in _COLUMNS if column not in header]
-    if missing:
-        raise AnnotationError(
-            f"{path}: expected the columns {', '.join(_COLUMNS)}, got {', '.join(header)}: add {', '.join(missing)}"
-        )
-    return [(f"row {row.number}", _attempt(row)) for row in rows]
+    _, rows = read_table(path, _COLUMNS)
+    return read_each(((f"row {row.number}", row) for row in rows), _annotation)
+
+
+def read_each(items: Iterable[tuple[str, T]], read: Callable[[T], Annotation]) -> Reading:
+    """Read items, each with its place in a file; where one makes no sense, the error takes its place."""
+
+    def attempt(item: T) -> Annotation | AnnotationError:
+        try:
+            return read(item)
+        except AnnotationError as error:
+            return error
+
+    return [(place, attempt(item)) for place, item in items]
 
 
 def write_annotations(annotations: Iterable[Annotation], path: Path) -> int:
@@ -81,7 +88,7 @@ def write_annotations(annotations: Iterable[Annotation], path: Path) -> int:
         If it cannot be written.
     """
     n_rows = 0
-    with replacing(path) as file:
+    with replacing_text(path) as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(_COLUMNS)
         for each in annotations:
@@ -90,28 +97,6 @@ def write_annotations(annotations: Iterable[Annotation], path: Path) -> int:
             writer.writerow((box.image, box.class_name, each.role, *numbers))
             n_rows += 1
     return n_rows
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[TextIO]:
-    """Write a text file beside its place, and move it there when it is complete.
-
-    Raises
-    ------
-    StoreError
-        If it cannot be written.
-    """
-    partial = path.with_name(f".{path.name}.partial")
-    with store_errors(str(path)):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with partial.open("w", encoding="utf-8", newline="") as file:
-                yield file
-                file.flush()
-                os.fsync(file.fileno())
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
 
 
 def plain_number(value: float) -> int | float:
@@ -149,17 +134,5 @@ def make_annotation(box: Box, role: str, color: str | None = None) -> Annotation
     return Annotation(named, role, color)
 
 
-def _attempt(row: Row) -> Annotation | AnnotationError:
-    try:
-        return _annotation(row)
-    except AnnotationError as error:
-        return error
-
-
 def _annotation(row: Row) -> Annotation:
-    try:
-        y, x, height, width = (float(row.values[column]) for column in _COLUMNS[3:])
-    except ValueError as error:
-        raise AnnotationError(f"expected numbers in y, x, height and width, got {error}") from error
-    box = Box(row.values["image"], row.values["class"], y, x, height, width)
-    return make_annotation(box, row.values["role"])
+    return make_annotation(parse_box(row), row.values["role"])

@@ -15,7 +15,8 @@ from shapely.geometry import mapping
 
 from simsearch.core.boxes import Box
 from simsearch.errors import AnnotationError, SourceError
-from simsearch.io.tables.curation import BACKGROUND, Annotation, Reading, make_annotation, plain_number, replacing
+from simsearch.io.tables.curation import BACKGROUND, Annotation, Reading, make_annotation, plain_number, read_each
+from simsearch.io.tables.replacing import replacing_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -54,9 +55,8 @@ def read_features(path: Path, image: str | None = None, *, default: str | None =
         If it is no GeoJSON.
     """
     fallback = default or path.name.removesuffix(".geojson").removesuffix(".json")
-    return [
-        (f"feature {number}", _attempt(feature, image, fallback)) for number, feature in enumerate(_features(path), 1)
-    ]
+    items = ((f"feature {number}", feature) for number, feature in enumerate(_features(path), 1))
+    return read_each(items, lambda feature: _annotation(feature, image, fallback))
 
 
 def write_features(annotations: Iterable[Annotation], path: Path) -> int:
@@ -72,7 +72,7 @@ def write_features(annotations: Iterable[Annotation], path: Path) -> int:
     StoreError
         If it cannot be written.
     """
-    return _write((_feature(annotation) for annotation in annotations), path)
+    return _write((_annotation_feature(annotation) for annotation in annotations), path)
 
 
 def write_detections(detections: Iterable[Peak], colors: Mapping[str, str], path: Path) -> int:
@@ -97,7 +97,7 @@ def write_detections(detections: Iterable[Peak], colors: Mapping[str, str], path
     StoreError
         If it cannot be written.
     """
-    return _write((_detection(peak, colors[peak.class_name]) for peak in detections), path)
+    return _write((_detection_feature(peak, colors[peak.class_name]) for peak in detections), path)
 
 
 def write_areas(areas: Iterable[tuple[str, Polygon]], colors: Mapping[str, str], path: Path) -> int:
@@ -122,12 +122,12 @@ def write_areas(areas: Iterable[tuple[str, Polygon]], colors: Mapping[str, str],
     StoreError
         If it cannot be written.
     """
-    return _write((_area(name, polygon, colors[name]) for name, polygon in areas), path)
+    return _write((_area_feature(name, polygon, colors[name]) for name, polygon in areas), path)
 
 
 def _write(features: Iterable[dict[str, Any]], path: Path) -> int:
     n_features = 0
-    with replacing(path) as file:
+    with replacing_text(path) as file:
         file.write('{"type":"FeatureCollection","features":[')
         for feature in features:
             file.write(",\n" if n_features else "\n")
@@ -137,63 +137,58 @@ def _write(features: Iterable[dict[str, Any]], path: Path) -> int:
     return n_features
 
 
-def _feature(annotation: Annotation) -> dict[str, Any]:
+def _feature(key: str, geometry: Mapping[str, Any], properties: Mapping[str, Any]) -> dict[str, Any]:
+    """Wrap what lies somewhere; the same key gives the same id, so that a second import replaces the first."""
+    return {"type": "Feature", "id": str(uuid5(_NAMESPACE, key)), "geometry": geometry, "properties": properties}
+
+
+def _annotation_feature(annotation: Annotation) -> dict[str, Any]:
     box = annotation.box
-    name = BACKGROUND if annotation.role == BACKGROUND else f"{box.class_name} {annotation.role}"
-    key = "|".join((box.image, box.class_name, annotation.role, f"{box.y:.3f}", f"{box.x:.3f}"))
-    return {
-        "type": "Feature",
-        "id": str(uuid5(_NAMESPACE, key)),
-        "geometry": {"type": "Polygon", "coordinates": [_ring(box)]},
-        "properties": {
-            "objectType": "annotation",
-            "name": name,
-            "classification": {"name": box.class_name, "color": _rgb(annotation.color or _GREY)},
-            "metadata": {"source": "simsearch", "image": box.image, "role": annotation.role},
-        },
+    properties = {
+        "objectType": "annotation",
+        "name": BACKGROUND if annotation.role == BACKGROUND else f"{box.class_name} {annotation.role}",
+        "classification": _classified(box.class_name, annotation.color or _GREY),
+        "metadata": {"source": "simsearch", "image": box.image, "role": annotation.role},
     }
+    return _feature(_key(box, annotation.role), _rectangle(box), properties)
 
 
-def _detection(peak: Peak, color: str) -> dict[str, Any]:
+def _detection_feature(peak: Peak, color: str) -> dict[str, Any]:
     box = Box(peak.image, peak.class_name, peak.y, peak.x, *peak.patch_shape)
-    key = "|".join((peak.image, peak.class_name, "detection", f"{peak.y:.3f}", f"{peak.x:.3f}"))
-    return {
-        "type": "Feature",
-        "id": str(uuid5(_NAMESPACE, key)),
-        "geometry": {"type": "Polygon", "coordinates": [_ring(box)]},
-        "properties": {
-            "objectType": "detection",
-            "classification": {"name": peak.class_name, "color": _rgb(color)},
-            "measurements": {"confidence": peak.score},
-        },
+    properties = {
+        "objectType": "detection",
+        "classification": _classified(peak.class_name, color),
+        "measurements": {"confidence": peak.score},
     }
+    return _feature(_key(box, "detection"), _rectangle(box), properties)
 
 
-def _area(name: str, polygon: Polygon, color: str) -> dict[str, Any]:
-    return {
-        "type": "Feature",
-        "id": str(uuid5(_NAMESPACE, f"area|{name}|{polygon.wkt}")),
-        "geometry": mapping(polygon),
-        "properties": {
-            "objectType": "annotation",
-            "classification": {"name": name, "color": _rgb(color)},
-            "metadata": {"source": "simsearch"},
-        },
+def _area_feature(name: str, polygon: Polygon, color: str) -> dict[str, Any]:
+    properties = {
+        "objectType": "annotation",
+        "classification": _classified(name, color),
+        "metadata": {"source": "simsearch"},
     }
+    return _feature(f"area|{name}|{polygon.wkt}", mapping(polygon), properties)
 
 
-def _ring(box: Box) -> list[list[float]]:
+def _key(box: Box, role: str) -> str:
+    return "|".join((box.image, box.class_name, role, f"{box.y:.3f}", f"{box.x:.3f}"))
+
+
+def _classified(class_name: str, color: str) -> dict[str, Any]:
+    return {"name": class_name, "color": list(bytes.fromhex(color.removeprefix("#")))}
+
+
+def _rectangle(box: Box) -> dict[str, Any]:
     top, bottom = (_edge(box.y, sign * box.height) for sign in (-1, 1))
     left, right = (_edge(box.x, sign * box.width) for sign in (-1, 1))
-    return [[left, top], [right, top], [right, bottom], [left, bottom], [left, top]]
+    ring = [[left, top], [right, top], [right, bottom], [left, bottom], [left, top]]
+    return {"type": "Polygon", "coordinates": [ring]}
 
 
 def _edge(centre: float, side: float) -> float:
     return plain_number(round(centre + 0.5 + side / 2, _DECIMALS + 1))
-
-
-def _rgb(color: str) -> list[int]:
-    return list(bytes.fromhex(color.removeprefix("#")))
 
 
 def _features(path: Path) -> list[Any]:
@@ -209,13 +204,6 @@ def _features(path: Path) -> list[Any]:
     if not isinstance(features, list):
         raise AnnotationError(f"{path}: expected a FeatureCollection, got {str(content)[:60]}: export it again")
     return features
-
-
-def _attempt(feature: object, image: str | None, fallback: str) -> Annotation | AnnotationError:
-    try:
-        return _annotation(feature, image, fallback)
-    except AnnotationError as error:
-        return error
 
 
 def _annotation(feature: object, image: str | None, fallback: str) -> Annotation:

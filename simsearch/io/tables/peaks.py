@@ -15,6 +15,7 @@ import pyarrow.parquet
 from simsearch.core.peaks import Peak, PeakColumns
 from simsearch.errors import AnnotationError
 from simsearch.io.ome_zarr.wells import make_well
+from simsearch.io.tables.replacing import replacing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -95,8 +96,8 @@ def write_detections(
     """
     parquet, table_csv = folder / "detections.parquet", folder / "detections.csv"
     with (
-        _replaced(parquet) as partial,
-        _replaced(table_csv) as partial_csv,
+        replacing(parquet) as partial,
+        replacing(table_csv) as partial_csv,
         pyarrow.parquet.ParquetWriter(partial, DETECTION_SCHEMA) as rows,
         pyarrow.csv.CSVWriter(partial_csv, DETECTION_SCHEMA) as lines,
     ):
@@ -124,24 +125,13 @@ def write_chosen_rows(source: Path, is_chosen: NDArray[np.bool_], path: Path) ->
     start = 0
     with (
         pyarrow.parquet.ParquetFile(source) as file,
-        _replaced(path) as partial,
+        replacing(path) as partial,
         pyarrow.csv.CSVWriter(partial, file.schema_arrow) as lines,
     ):
         for group in range(file.num_row_groups):
             table = file.read_row_group(group)
             lines.write_table(table.filter(pa.array(is_chosen[start : start + len(table)])))
             start += len(table)
-
-
-@contextmanager
-def _replaced(path: Path) -> Iterator[Path]:
-    """Name a file to write, and put it in the place of another when it is complete."""
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        yield partial
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _detection_table(peaks: PeakColumns, image: ImageMeta, model: str) -> pa.Table:

@@ -23,7 +23,7 @@ from simsearch.curation.journal import Journal, Torn, create_journal, read_journ
 from simsearch.curation.state import Curation
 from simsearch.errors import ConfigError, CurationError, SourceError, StoreError, TrunkError
 from simsearch.io.ome_zarr.plate import find_images
-from simsearch.io.tables.curation import replacing
+from simsearch.io.tables.replacing import replacing_text
 from simsearch.workflows.find.measure import read_ranges
 from simsearch.workflows.image_set import ImageSet, channel_indices
 
@@ -286,7 +286,7 @@ def _write(study: Study) -> None:
     except OSError as error:
         raise StoreError(f"{study.folder}: expected a folder, got {error.strerror}: check the path") from error
     create_journal(study.journal_path)
-    with replacing(study.folder / STUDY_NAME) as file:
+    with replacing_text(study.folder / STUDY_NAME) as file:
         json.dump(content, file, indent=1)
     descriptor = os.open(study.folder, os.O_RDONLY)
     try:

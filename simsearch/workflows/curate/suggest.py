@@ -12,6 +12,7 @@ from simsearch.curation.state import BACKGROUND, Patch, Places
 from simsearch.curation.suggestions import background_patches, marked_patches
 from simsearch.errors import CurationError, TrunkError
 from simsearch.io.ome_zarr.writing import store_errors
+from simsearch.io.tables.replacing import replacing
 from simsearch.nn.trunk_file import read_trunk, trunk_label
 from simsearch.runtime.events import Observer, ignore
 from simsearch.runtime.worker import broadcast
@@ -190,10 +191,8 @@ def settle_measurement(client: Client, study: Study, curation: Curation, *, obse
     measured, group = study.folder / MEASURE_NAME, study_group(curation)
     if not measured.exists():
         found = _measured(client, study, group.downsampling, observe)
-        partial = measured.with_suffix(".partial")
-        with store_errors(str(measured)):
+        with store_errors(str(measured)), replacing(measured) as partial:
             partial.write_bytes(found.read_bytes())
-            partial.replace(measured)
     return measured
 
 
@@ -268,11 +267,10 @@ def _measured(client: Client, study: Study, downsampling: int, observe: Observer
     kept = study.folder / CACHE_NAME / f"measure-{downsampling}.json"
     if not kept.exists():
         found = measure(client, ImageSet(study_images(study)), downsampling=downsampling, observe=observe)
-        partial = kept.with_suffix(".partial")
         with store_errors(str(kept)):
             kept.parent.mkdir(parents=True, exist_ok=True)
-            write_measurement(found, partial)
-            partial.replace(kept)
+            with replacing(kept) as partial:
+                write_measurement(found, partial)
     return kept
 
 

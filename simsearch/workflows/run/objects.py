@@ -16,6 +16,7 @@ from simsearch.io.ome_zarr.writing import store_errors
 from simsearch.io.pictures.overlay import CLASS_COLORS
 from simsearch.io.tables.geojson import write_detections as write_geojson
 from simsearch.io.tables.peaks import read_detections, write_chosen_rows
+from simsearch.io.tables.replacing import replacing_text
 from simsearch.workflows.run.plate_report import REPORT_NAMES, write_plate_report
 from simsearch.workflows.run.plate_summary import object_scores, summarise_scores
 from simsearch.workflows.run.tiles import LOG_NAME
@@ -180,10 +181,8 @@ def rethreshold(folder: Path, confidence_thresholds: Mapping[str, float]) -> Obj
                 f"{value:g}: detect again with a lower --floor"
             )
     report = write_objects(folder, {**known, **confidence_thresholds}, plates, model)
-    with store_errors(str(path)):
-        partial = path.with_suffix(".partial")
-        chosen = {"confidence_thresholds": report.confidence_thresholds}
-        said = {**run["report"], **chosen, "n_objects": report.n_objects}
-        partial.write_text(json.dumps({**run, **chosen, "report": said}, indent=1), encoding="utf-8")
-        partial.replace(path)
+    chosen = {"confidence_thresholds": report.confidence_thresholds}
+    said = {**run["report"], **chosen, "n_objects": report.n_objects}
+    with replacing_text(path) as file:
+        json.dump({**run, **chosen, "report": said}, file, indent=1)
     return report
