@@ -11,6 +11,7 @@ from tifffile import PHOTOMETRIC, TiffFile
 
 from simsearch.errors import ConfigError, SourceError
 from simsearch.io.ome_zarr.stores import is_remote
+from simsearch.io.sources import microscopes
 from simsearch.io.sources.npy import NpySource
 from simsearch.io.sources.protocol import AnySpec, ImageSource, SourceSpec, StackSpec, source_errors
 from simsearch.io.sources.raster import RasterSource
@@ -24,7 +25,7 @@ from simsearch.io.sources.zarr import ZarrSource
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-KNOWN = "PNG, JPEG, BMP, TIFF, a whole slide, OME-Zarr or .npy"
+KNOWN = "PNG, JPEG, BMP, TIFF, a whole slide, CZI, LIF, ND2, OIF, OIB, DICOM, OME-Zarr or .npy"
 SUFFIXES = frozenset(
     [
         ".png",
@@ -46,8 +47,8 @@ SUFFIXES = frozenset(
         ".vms",
         ".vmu",
         ".svslide",
-        ".czi",
         ".zarr",
+        *microscopes.SUFFIXES,
     ]
 )
 """Suffixes by which images are picked out of a folder."""
@@ -60,6 +61,7 @@ _SLIDE_SUFFIX = ".mrxs"  # its file is a JPEG thumbnail; the slide lies in the f
 _LISTS: dict[Callable[[SourceSpec], ImageSource], Callable[[str], tuple[SeriesInfo, ...]]] = {
     TiffSource: list_tiff_series,
     SlideSource: list_slide_series,
+    **microscopes.LISTS,
 }
 """Readers of formats whose files may have several images, and what lists these."""
 
@@ -133,9 +135,10 @@ def _reader(path: str) -> Callable[[SourceSpec], ImageSource]:
         return ZarrSource
     if not Path(path).exists():
         raise SourceError(f"{path}: expected an image, got nothing there: check the path")
-    if Path(path).is_dir():
-        return ZarrSource
-    head = _head(path)
+    return _microscope(path) or (ZarrSource if Path(path).is_dir() else _reader_by_head(path, _head(path)))
+
+
+def _reader_by_head(path: str, head: bytes) -> Callable[[SourceSpec], ImageSource]:
     if head.startswith(_TIFF_HEADS):
         return SlideSource if _is_slide(path) else TiffSource
     if head.startswith(b"\x93NUMPY"):
@@ -146,6 +149,11 @@ def _reader(path: str) -> Callable[[SourceSpec], ImageSource]:
         return SlideSource
     got = f"one that starts with {head[:8]!r}" if head else "an empty file"
     raise SourceError(f"{path}: expected {KNOWN}, got {got}: fetch or export it again in one of these formats")
+
+
+def _microscope(path: str) -> Callable[[SourceSpec], ImageSource] | None:
+    with source_errors(path, "a readable file"):
+        return microscopes.microscope_reader(path)
 
 
 def _head(path: str) -> bytes:

@@ -15,6 +15,7 @@ from simsearch.io.ome_zarr.stores import as_location, image_name, is_remote, ste
 from simsearch.io.ome_zarr.wells import Well, parse_well
 from simsearch.io.sources.cellprofiler_table import read_cellprofiler_table
 from simsearch.io.sources.formats import SUFFIXES, list_series
+from simsearch.io.sources.microscopes import is_dicom_folder
 from simsearch.io.sources.plate_files import PlateField, arrange_fields, order_channels
 from simsearch.io.sources.plate_patterns import find_pattern, match_files
 from simsearch.io.sources.protocol import AnySpec, SourceSpec, StackSpec
@@ -263,6 +264,8 @@ def _expanded(location: str) -> list[str]:
     if not folder.is_dir():
         return [location]
     found = sorted(str(path) for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+    if is_dicom_folder(folder):
+        found.append(location)
     if not found:
         raise SourceError(
             f"{location}: expected a folder of images or an OME-Zarr, got no image in it: name the folder with the "

@@ -1,0 +1,173 @@
+"""Zeiss's CZI through pylibCZIrw: of a mosaic only the tiles that a region touches are decoded."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree
+
+import numpy as np
+
+from simsearch.core.pixel_size import believable_pixel_size
+from simsearch.errors import SourceError
+from simsearch.io.ome_zarr.colors import RGB_NAMES
+from simsearch.io.sources.microscope import SeriesFacts, check_piece, library
+from simsearch.io.sources.series import SeriesInfo
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from simsearch.core.tiles import Region
+
+_DTYPES = {
+    "Gray8": np.uint8,
+    "Gray16": np.uint16,
+    "Gray32Float": np.float32,
+    "Bgr24": np.uint8,
+    "Bgr48": np.uint16,
+    "Bgr96Float": np.float32,
+}
+_OTHER_AXES = {"R": "rotations", "I": "illuminations", "H": "phases", "V": "views", "B": "blocks"}
+_WHITE = (1.0, 1.0, 1.0)  # where a camera in colour has not been, there is no tissue
+_BLACK = (0.0, 0.0, 0.0)
+
+
+class CziContainer:
+    """A CZI file."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._file = library("pylibCZIrw.czi", path).CziReader(path)
+        try:
+            self._open()
+        except BaseException:
+            self._file.close()
+            raise
+
+    def _open(self) -> None:
+        self._axes: dict[str, tuple[int, int]] = self._file.total_bounding_box_no_pyramid
+        self._xml = ElementTree.fromstring(self._file.raw_metadata or "<ImageDocument/>")
+        scenes = self._file.scenes_bounding_rectangle_no_pyramid
+        self._keys: list[int | None] = sorted(scenes) or [None]  # numbers of scenes may have gaps
+        self._boxes = [scenes[key] for key in sorted(scenes)] or [self._file.total_bounding_rectangle_no_pyramid]
+        names = {each.get("Index"): each.get("Name") for each in self._xml.iterfind(".//Dimensions/S/Scenes/Scene")}
+        self.series = [
+            SeriesInfo(names.get(str(key)) or f"scene {(key or 0) + 1}", (box.h, box.w))
+            for key, box in zip(self._keys, self._boxes, strict=True)
+        ]
+        self._pixel_types = [self._file.get_channel_pixel_type(c) for c in self._channels]
+
+    @property
+    def _channels(self) -> range:
+        return range(*self._axes.get("C", (0, 1)))
+
+    def describe(self, index: int) -> SeriesFacts:
+        """Tell what is known of a scene."""
+        unknown = next((each for each in self._pixel_types if each not in _DTYPES), None)
+        if unknown:
+            raise SourceError(
+                f"{self._path}: expected pixels of type {', '.join(_DTYPES)}, got {unknown}: export it in one of them"
+            )
+        names, colors = self._names_and_colors()
+        size, doubt = self._pixel_size()
+        return SeriesFacts(
+            dtype=np.result_type(*(_DTYPES[each] for each in self._pixel_types)),
+            channel_names=names,
+            channel_colors=colors,
+            pixel_size_um=size,
+            n_planes=self._length("Z"),
+            n_times=self._length("T"),
+            notes=(doubt, *self._notes()),
+        )
+
+    def read(self, index: int, region: Region, z: int, t: int) -> NDArray[np.generic]:
+        """Compose a region from the tiles that it touches."""
+        return np.concatenate(
+            [
+                self._read_channel(index, region, {"C": c, "Z": self._first("Z") + z, "T": self._first("T") + t})
+                for c in self._channels
+            ]
+        )
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def _read_channel(self, index: int, region: Region, plane: dict[str, int]) -> NDArray[np.generic]:
+        box, scene = self._boxes[index], self._keys[index]
+        height, width = region.shape
+        roi = (box.x + region.x0, box.y + region.y0, width, height)
+        pixel_type = self._pixel_types[plane["C"] - self._channels.start]
+        self._check_tiles(roi, plane)
+        is_rgb = pixel_type.startswith("Bgr")
+        pixels: NDArray[np.generic] = self._file.read(
+            roi=roi,
+            plane=plane,
+            scene=scene,
+            pixel_type=pixel_type,
+            background_pixel=_WHITE if is_rgb else _BLACK,
+        )
+        return np.moveaxis(pixels[..., ::-1] if is_rgb else pixels, -1, 0)
+
+    def _check_tiles(self, roi: tuple[int, int, int, int], plane: dict[str, int]) -> None:
+        largest = 0
+
+        def weigh(_: int, tile: Any) -> bool:  # noqa: ANN401  libCZI's SubBlockInfo
+            nonlocal largest
+            largest = max(largest, tile.physicalSize.w * tile.physicalSize.h)
+            return True
+
+        known = {axis: at for axis, at in plane.items() if axis in self._axes}
+        self._file.enumerate_subblocks_subset(weigh, plane=known, roi=roi, only_layer0=True)
+        check_piece(12 * largest, self._path)  # a pixel has up to three floats
+
+    def _length(self, axis: str) -> int:
+        start, stop = self._axes.get(axis, (0, 1))
+        return stop - start
+
+    def _first(self, axis: str) -> int:
+        return self._axes.get(axis, (0, 1))[0]
+
+    def _notes(self) -> list[str]:
+        return [
+            f"the first of {self._length(axis)} {noun} is read"
+            for axis, noun in _OTHER_AXES.items()
+            if self._length(axis) > 1
+        ]
+
+    def _pixel_size(self) -> tuple[tuple[float, float] | None, str | None]:
+        found = {
+            each.get("Id"): each.findtext("Value") or "" for each in self._xml.iterfind(".//Scaling/Items/Distance")
+        }
+        if not {"Y", "X"} <= set(found) or not any(found[axis].strip("0. ") for axis in "YX"):
+            return None, None
+        return believable_pixel_size((found["Y"], found["X"]), "m")
+
+    def _names_and_colors(self) -> tuple[tuple[str, ...], tuple[str | None, ...]]:
+        acquired = self._described(".//Information/Image/Dimensions/Channels/Channel")
+        shown = self._described(".//DisplaySetting/Channels/Channel")
+        names: list[str] = []
+        colors: list[str | None] = []
+        for c, pixel_type in zip(self._channels, self._pixel_types, strict=True):
+            told = [each[c] for each in (acquired, shown) if c in each]
+            name = next((name for each in told if (name := each.get("Name") or each.get("ShortName"))), "")
+            if pixel_type.startswith("Bgr"):
+                lone = len(self._channels) == 1
+                names += RGB_NAMES if lone else [f"{name or f'Channel {c + 1}'} {sample}" for sample in RGB_NAMES]
+                colors += [None] * 3
+            else:
+                names.append(name)
+                colors.append(next((color for each in reversed(told) if (color := _color(each))), None))
+        return tuple(names), tuple(colors)
+
+    def _described(self, place: str) -> dict[int, ElementTree.Element]:
+        found = {}
+        for index, each in enumerate(self._xml.iterfind(place)):
+            number = re.fullmatch(r"Channel:(\d+)", each.get("Id", ""))
+            found[int(number[1]) if number else index] = each
+        return found
+
+
+def _color(element: ElementTree.Element) -> str | None:
+    digits = re.fullmatch(r"#(?:[0-9A-Fa-f]{2})?([0-9A-Fa-f]{6})", (element.findtext("Color") or "").strip())
+    return digits[1].upper() if digits else None
