@@ -35,7 +35,7 @@ constraints: ## resolve all dependencies anew and pin what comes out
 	$(PYTHON) -m venv "$$fresh"; \
 	"$$fresh/bin/pip" install --quiet --upgrade pip; \
 	"$$fresh/bin/pip" install --quiet --dry-run --ignore-installed --report "$$fresh/report.json" \
-	    pip hatchling editables . --group test --group check; \
+	    pip hatchling editables '.[formats]' --group test --group check; \
 	"$$fresh/bin/python" .ci/pin.py "$$fresh/report.json" > "$$fresh/constraints.txt"; \
 	cp "$$fresh/constraints.txt" constraints.txt
 
@@ -60,10 +60,10 @@ $(BIN)/python:
 # The demo's user needs no development tools: two stamps.
 .venv/.package: .venv/.pip pyproject.toml constraints.txt
 	@echo 'Installing simsearch into .venv: torch and its libraries take about 5 GB and a few minutes the first time.'
-	$(INSTALL) --build-constraint constraints.txt --editable .
+	$(INSTALL) --build-constraint constraints.txt --editable '.[formats]'
 	@touch $@
 
 .venv/.dev: .venv/.pip pyproject.toml constraints.txt
 	@echo 'Installing simsearch into .venv: torch and its libraries take about 5 GB and a few minutes the first time.'
-	$(INSTALL) --build-constraint constraints.txt --editable . --group test --group check
+	$(INSTALL) --build-constraint constraints.txt --editable '.[formats]' --group test --group check
 	@touch .venv/.package $@
