@@ -12,16 +12,23 @@ from simsearch.cli.options import (
     FILE,
     FOLDER,
     ReportedGroup,
+    channels_option,
     cluster_option,
     confidence_option,
     end,
+    measurement_option,
     overwrite_option,
+    results_option,
+    seed_option,
     skip_errors_option,
     split,
     t_option,
+    takes_images,
+    tile_option,
     tissue_option,
     trunk_option,
     user_option,
+    working,
     z_option,
 )
 from simsearch.cli.pretrain import pretrain
@@ -30,7 +37,7 @@ from simsearch.cli.study import study
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from simsearch.io.ome_zarr.image import Selection
+    from simsearch.workflows.image_set import ImageSet
 
 
 def _square(ctx: click.Context, param: click.Parameter, value: float | None) -> tuple[float, float] | None:
@@ -80,45 +87,29 @@ def convert(
     **options: Any,  # noqa: ANN401  as many types as ConvertOptions has fields
 ) -> None:
     """Convert SOURCES (images, slides, folders of a plate, LoadData CSV) to OME-Zarr at DESTINATION."""
-    from simsearch.cli.console import show_conversion, show_progress
-    from simsearch.runtime.cluster import open_cluster
+    from simsearch.cli.console import show_conversion
     from simsearch.workflows.convert.pipeline import convert as run
     from simsearch.workflows.convert.plan import ConvertOptions
 
-    with open_cluster(cluster) as client, show_progress() as observe:
+    with working(cluster) as (client, observe):
         report = run(client, sources, destination, ConvertOptions(**options), observe=observe)
     show_conversion(report)
     end(report.failures)
 
 
 @main.command()
-@click.argument("images", nargs=-1, required=True)
 @click.option("--out", type=click.Path(path_type=Path), help="Write the measurement here as JSON.")
 @click.option("--downsampling", default=1, show_default=True, help="Measure images downsampled by this power of two.")
-@z_option
-@t_option
-@skip_errors_option
+@takes_images
 @cluster_option
-def measure(
-    images: Sequence[str],
-    out: Path | None,
-    downsampling: int,
-    z: Selection,
-    t: Selection,
-    *,
-    skip_errors: bool,
-    cluster: str,
-) -> None:
+def measure(images: ImageSet, out: Path | None, downsampling: int, *, cluster: str) -> None:
     """Measure the intensity ranges and the channel correlation of IMAGES (OME-Zarr images or plates)."""
-    from simsearch.cli.console import show_measurement, show_progress
-    from simsearch.runtime.cluster import open_cluster
+    from simsearch.cli.console import show_measurement
     from simsearch.workflows.find.measure import measure as run
     from simsearch.workflows.find.measure import write_measurement
-    from simsearch.workflows.image_set import find_image_set
 
-    found = find_image_set(images, z=z, t=t, skip_errors=skip_errors)
-    with open_cluster(cluster) as client, show_progress() as observe:
-        measurement = run(client, found, downsampling=downsampling, observe=observe)
+    with working(cluster) as (client, observe):
+        measurement = run(client, images, downsampling=downsampling, observe=observe)
     show_measurement(measurement)
     if out:
         write_measurement(measurement, out)
@@ -126,9 +117,8 @@ def measure(
 
 
 @main.command()
-@click.argument("images", nargs=-1, required=True)
 @click.option("--prototypes", type=FILE, required=True, help="CSV: image, class, y, x, height, width.")
-@click.option("--out", type=FOLDER, required=True, help="Folder for results.")
+@results_option
 @click.option(
     "--method",
     type=click.Choice(["template", "template-deep", "pooled", "patchwise"]),
@@ -144,37 +134,29 @@ def measure(
     help="Prototypes of a class: max is the most similar alone, as in the paper, mean all alike; soft lies between.",
 )
 @trunk_option
-@click.option("--channels", callback=split, help="Names or numbers of the channels to look at, with commas.")
-@click.option("--measure", "measurement", type=FILE, help="Intensity ranges from `simsearch measure --out`.")
+@channels_option
+@measurement_option
 @click.option("--floor", default=0.0, show_default=True, help="Keep no peaks of lower similarity.")
-@click.option("--tile", type=click.IntRange(min=8), help="Positions of the feature grid along a side of a tile.")
+@tile_option
 @click.option("--maps/--no-maps", "save_maps", default=True, show_default=True, help="Write similarity maps.")
-@z_option
-@t_option
-@skip_errors_option
+@takes_images
 @overwrite_option
 @cluster_option
 def search(
-    images: Sequence[str],
+    images: ImageSet,
     prototypes: Path,
     out: Path,
-    z: Selection,
-    t: Selection,
     *,
-    skip_errors: bool,
     cluster: str,
     **options: Any,  # noqa: ANN401  as many types as SearchOptions has fields
 ) -> None:
     """Search IMAGES (OME-Zarr images or plates) for what looks like the boxes in a CSV file."""
-    from simsearch.cli.console import show_progress, show_search
-    from simsearch.runtime.cluster import open_cluster
+    from simsearch.cli.console import show_search
     from simsearch.workflows.find.search import SearchOptions
     from simsearch.workflows.find.search import search as run
-    from simsearch.workflows.image_set import find_image_set
 
-    found = find_image_set(images, z=z, t=t, skip_errors=skip_errors)
-    with open_cluster(cluster) as client, show_progress() as observe:
-        report = run(client, found, prototypes, out, SearchOptions(**options), observe=observe)
+    with working(cluster) as (client, observe):
+        report = run(client, images, prototypes, out, SearchOptions(**options), observe=observe)
     show_search(report)
     end(report.failures)
 
@@ -201,7 +183,7 @@ def search(
 @click.option("--averaging/--no-averaging", default=True, show_default=True, help="Average weights over steps.")
 @click.option("--noisy", "n_noisy", default=1000, show_default=True, help="At most so many noisy patches; 0 for all.")
 @click.option("--background", "n_background", default=5, show_default=True, help="Noisy background, of each kind.")
-@click.option("--seed", default=0, show_default=True, help="Of all randomness.")
+@seed_option
 @cluster_option
 def train(
     folder: Path,
@@ -209,21 +191,19 @@ def train(
     **options: Any,  # noqa: ANN401  as many types as TrainOptions has fields
 ) -> None:
     """Train a model on what was curated in the study in DIR; it goes on where it was if it was stopped."""
-    from simsearch.cli.console import show_progress, show_training
-    from simsearch.runtime.cluster import open_cluster
+    from simsearch.cli.console import show_training
     from simsearch.workflows.curate.study import open_study, read_curation
     from simsearch.workflows.learn.train import TrainOptions, train_study
 
     opened = open_study(folder)
-    with open_cluster(cluster) as client, show_progress() as observe:
+    with working(cluster) as (client, observe):
         report = train_study(client, opened, read_curation(opened)[0].state, TrainOptions(**options), observe=observe)
     show_training(report)
 
 
 @main.command()
 @click.argument("model", type=FILE)
-@click.argument("images", nargs=-1, required=True)
-@click.option("--out", type=FOLDER, required=True, help="Folder for results.")
+@results_option
 @click.option(
     "--floor",
     type=click.FloatRange(0, 1),
@@ -231,73 +211,56 @@ def train(
     show_default=True,
     help="Keep no detections of lower confidence.",
 )
-@click.option("--tile", type=click.IntRange(min=8), help="Positions of the feature grid along a side of a tile.")
+@tile_option
 @tissue_option
-@z_option
-@t_option
-@skip_errors_option
+@takes_images
 @overwrite_option
 @cluster_option
 def detect(
     model: Path,
-    images: Sequence[str],
+    images: ImageSet,
     out: Path,
-    z: Selection,
-    t: Selection,
     *,
-    skip_errors: bool,
     cluster: str,
     **options: Any,  # noqa: ANN401  as many types as DetectOptions has fields
 ) -> None:
     """Run MODEL (of `simsearch train`) over IMAGES (OME-Zarr images or plates); what was stopped goes on."""
-    from simsearch.cli.console import show_detections, show_progress
-    from simsearch.runtime.cluster import open_cluster
-    from simsearch.workflows.image_set import find_image_set
+    from simsearch.cli.console import show_detections
     from simsearch.workflows.run.detect import DetectOptions
     from simsearch.workflows.run.detect import detect as run
 
-    found = find_image_set(images, z=z, t=t, skip_errors=skip_errors)
-    with open_cluster(cluster) as client, show_progress() as observe:
-        report = run(client, found, model, out, DetectOptions(**options), observe=observe)
+    with working(cluster) as (client, observe):
+        report = run(client, images, model, out, DetectOptions(**options), observe=observe)
     show_detections(report)
     end(report.failures)
 
 
 @main.command()
 @click.argument("model", type=FILE)
-@click.argument("images", nargs=-1, required=True)
-@click.option("--out", type=FOLDER, required=True, help="Folder for results.")
+@results_option
 @tissue_option
 @click.option(
     "--beside-image/--in-results", default=True, show_default=True, help="Where labels are written, if they can be."
 )
 @click.option("--name", default="simsearch", show_default=True, help="Of the labels in an image.")
-@z_option
-@t_option
-@skip_errors_option
+@takes_images
 @overwrite_option
 @cluster_option
 def segment(
     model: Path,
-    images: Sequence[str],
+    images: ImageSet,
     out: Path,
-    z: Selection,
-    t: Selection,
     *,
-    skip_errors: bool,
     cluster: str,
     **options: Any,  # noqa: ANN401  as many types as SegmentOptions has fields
 ) -> None:
     """Give each pixel of IMAGES a class with MODEL (of `simsearch train`), as OME-Zarr labels; measure areas."""
-    from simsearch.cli.console import show_progress, show_segmentation
-    from simsearch.runtime.cluster import open_cluster
-    from simsearch.workflows.image_set import find_image_set
+    from simsearch.cli.console import show_segmentation
     from simsearch.workflows.run.segment import SegmentOptions
     from simsearch.workflows.run.segment import segment as run
 
-    found = find_image_set(images, z=z, t=t, skip_errors=skip_errors)
-    with open_cluster(cluster) as client, show_progress() as observe:
-        report = run(client, found, model, out, SegmentOptions(**options), observe=observe)
+    with working(cluster) as (client, observe):
+        report = run(client, images, model, out, SegmentOptions(**options), observe=observe)
     show_segmentation(report)
     end(report.failures)
 
@@ -316,7 +279,7 @@ def rethreshold(results: Path, confidence_thresholds: dict[str, float]) -> None:
 @main.command()
 @click.argument("peaks", type=FILE)
 @click.option("--truth", type=FILE, required=True, help="CSV: image, class, y, x.")
-@click.option("--out", type=FOLDER, required=True, help="Folder for results.")
+@results_option
 @click.option("--distance", type=click.FloatRange(min=0, min_open=True), help="A peak finds what is nearer, in pixels.")
 def evaluate(peaks: Path, truth: Path, out: Path, distance: float | None) -> None:
     """Compare PEAKS (peaks.parquet or detections.parquet) with where objects really are: precision and recall."""
@@ -365,11 +328,10 @@ def serve(
 @cluster_option
 def demo(folder: Path, trunk: str, cluster: str) -> None:
     """Convert, measure and search a real tissue image and a synthetic plate in FOLDER, and show what is found."""
-    from simsearch.cli.console import show_demo, show_progress
-    from simsearch.runtime.cluster import open_cluster
+    from simsearch.cli.console import show_demo
     from simsearch.workflows.demo import run_demo
 
-    with open_cluster(cluster) as client, show_progress() as observe:
+    with working(cluster) as (client, observe):
         report = run_demo(client, folder, trunk=trunk, observe=observe)
     show_demo(report)
 

@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 from contextlib import contextmanager
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +16,11 @@ import click
 from simsearch.errors import Cancelled, SimSearchError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from simsearch.io.ome_zarr.image import Selection
+    from simsearch.runtime import Client
+    from simsearch.runtime.events import Observer
 
 _FAILED = 2  # exit code where something could not be done
 _STOPPED = 130  # exit code where somebody has stopped it
@@ -72,6 +75,16 @@ def _stoppable(asked: threading.Event) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def working(cluster: str) -> Iterator[tuple[Client, Observer]]:
+    """Open a cluster for a workflow, and draw how far it is."""
+    from simsearch.cli.console import show_progress
+    from simsearch.runtime.cluster import open_cluster
+
+    with open_cluster(cluster) as client, show_progress() as observe:
+        yield client, observe
 
 
 def end(failures: Sequence[tuple[str, str]]) -> None:
@@ -151,3 +164,30 @@ overwrite_option = click.option("--overwrite", is_flag=True, help="Replace what 
 trunk_option = click.option(
     "--trunk", default="bundled", show_default=True, help="bundled, imagenet (downloaded once) or a file."
 )
+results_option = click.option("--out", type=FOLDER, required=True, help="Folder for results.")
+measurement_option = click.option(
+    "--measure", "measurement", type=FILE, help="Intensity ranges from `simsearch measure --out`."
+)
+channels_option = click.option(
+    "--channels", callback=split, help="Names or numbers of the channels to look at, with commas."
+)
+tile_option = click.option(
+    "--tile", type=click.IntRange(min=8), help="Positions of the feature grid along a side of a tile."
+)
+seed_option = click.option("--seed", default=0, show_default=True, help="Of all randomness.")
+
+
+def takes_images(command: Callable[..., None]) -> Callable[..., None]:
+    """Let a command take IMAGES and the options of which and how; it is given what is found there."""
+
+    @click.argument("images", nargs=-1, required=True)
+    @z_option
+    @t_option
+    @skip_errors_option
+    @wraps(command)
+    def with_images(images: Sequence[str], z: Selection, t: Selection, *, skip_errors: bool, **options: object) -> None:
+        from simsearch.workflows.image_set import find_image_set
+
+        command(images=find_image_set(images, z=z, t=t, skip_errors=skip_errors), **options)
+
+    return with_images

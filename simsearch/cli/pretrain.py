@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from simsearch.cli.options import FILE, cluster_option, t_option, z_option
+from simsearch.cli.options import FILE, cluster_option, measurement_option, seed_option, t_option, working, z_option
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,12 +38,12 @@ if TYPE_CHECKING:
 )
 @click.option("--checkpoint", default=100, show_default=True, help="Steps between checkpoints.")
 @click.option("--bfloat16", is_flag=True, help="Faster on GPUs, and on CPUs with AMX.")
-@click.option("--measure", "measurement", type=FILE, help="Intensity ranges from `simsearch measure --out`.")
+@measurement_option
 @click.option(
     "--validate", type=FILE, help="CSV of boxes in some IMAGES, which judge and are not trained on: average precision."
 )
 @click.option("--validate-every", default=1000, show_default=True, help="Steps between two validations.")
-@click.option("--seed", default=0, show_default=True, help="Of all randomness.")
+@seed_option
 @z_option
 @t_option
 @cluster_option
@@ -54,10 +54,9 @@ def pretrain(
     **options: Any,  # noqa: ANN401  as many types as PretrainOptions has fields
 ) -> None:
     """Train a trunk on IMAGES (OME-Zarr images or plates of any kinds), without labels; what was stopped goes on."""
-    from simsearch.cli.console import show_pretraining, show_progress
-    from simsearch.runtime.cluster import open_cluster
+    from simsearch.cli.console import show_pretraining
     from simsearch.workflows.learn.pretrain import PretrainOptions, pretrain_trunk
 
-    with open_cluster(cluster) as client, show_progress() as observe:
+    with working(cluster) as (client, observe):
         report = pretrain_trunk(client, images, out, PretrainOptions(**options), observe=observe)
     show_pretraining(report)

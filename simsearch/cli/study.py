@@ -9,14 +9,17 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from simsearch.cli.options import (
-    FILE,
     FOLDER,
+    channels_option,
     cluster_option,
+    measurement_option,
+    overwrite_option,
     split,
     t_option,
     threshold_option,
     trunk_option,
     user_option,
+    working,
     z_option,
 )
 
@@ -39,7 +42,7 @@ def study() -> None:
 @click.argument("folder", metavar="DIR", type=FOLDER)
 @click.option("--images", multiple=True, required=True, metavar="IMAGE...", help="OME-Zarr images or plates.")
 @click.argument("more_images", metavar="", nargs=-1)
-@click.option("--channels", callback=split, help="Names or numbers of the channels to look at, with commas.")
+@channels_option
 @click.option(
     "--display",
     default="6",
@@ -50,7 +53,7 @@ def study() -> None:
 @click.option("--diverse", is_flag=True, help="Choose images that show what all have, instead of at random.")
 @click.option("--seed", default=0, show_default=True, help="Of the random choice.")
 @trunk_option
-@click.option("--measure", "measurement", type=FILE, help="Intensity ranges from `simsearch measure --out`.")
+@measurement_option
 @z_option
 @t_option
 @cluster_option
@@ -105,13 +108,12 @@ def suggest(folder: Path, cluster: str, user: str, **options: Any) -> None:  # n
     Classes without a similarity threshold get a suggested one, which is kept with --accept. Features are computed the
     first time and kept in DIR/cache; it can be deleted at any time.
     """
-    from simsearch.cli.console import show_progress, show_suggestions
-    from simsearch.runtime.cluster import open_cluster
+    from simsearch.cli.console import show_suggestions
     from simsearch.workflows.curate.headless import CurateOptions, curate
     from simsearch.workflows.curate.study import open_study
 
     opened = open_study(folder)
-    with open_cluster(cluster) as client, show_progress() as observe:
+    with working(cluster) as (client, observe):
         report = curate(client, opened, user, CurateOptions(**options), observe=observe)
     show_suggestions(report, folder)
 
@@ -142,7 +144,7 @@ def import_(folder: Path, file: Path, *, image: str | None, fit: bool, user: str
 @study.command()
 @click.argument("folder", metavar="DIR", type=FOLDER)
 @click.argument("destination", type=click.Path(path_type=Path))
-@click.option("--overwrite", is_flag=True, help="Replace what is there.")
+@overwrite_option
 def export(folder: Path, destination: Path, *, overwrite: bool) -> None:
     """Write what was said in the study in DIR.
 
@@ -156,8 +158,6 @@ def export(folder: Path, destination: Path, *, overwrite: bool) -> None:
 
 
 def _diverse(paths: Sequence[str], options: StudyOptions, cluster: str) -> tuple[str, ...]:
-    from simsearch.cli.console import show_progress
-    from simsearch.runtime.cluster import open_cluster
     from simsearch.workflows.find.diverse import DiverseOptions, choose_diverse
     from simsearch.workflows.image_set import find_image_set
 
@@ -165,5 +165,5 @@ def _diverse(paths: Sequence[str], options: StudyOptions, cluster: str) -> tuple
         raise click.UsageError("--diverse chooses images: give --display their number")
     chosen = DiverseOptions(options.display, options.channels, options.trunk, options.seed)
     found = find_image_set(paths, z=options.z, t=options.t)
-    with open_cluster(cluster) as client, show_progress() as observe:
+    with working(cluster) as (client, observe):
         return choose_diverse(client, found, chosen, observe=observe)
