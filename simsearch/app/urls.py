@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 ASSETS = Path(__file__).parent / "static"
 """CSS and JS of the app."""
+
+_CHANNEL = re.compile(r"([0-9]{1,9}),([0-9A-Fa-f]{6}),([^,]{1,32}),([^,]{1,32})")
 
 FULL_ZOOM = 20
 """Zoom of tiles whose pixels are those of level 0, in all images: a viewer changes images, and no zoom changes."""
@@ -114,17 +117,22 @@ def parse_shown(values: Sequence[str], n_channels: int) -> tuple[ShownChannel, .
     >>> parse_shown(["1,00FF00,120,4000"], 2)
     (ShownChannel(index=1, color='00FF00', low=120.0, high=4000.0),)
     """
-    shown = []
-    for value in values:
-        try:
-            index, color, low, high = value.split(",")
-            bytes.fromhex(color)
-            channel = ShownChannel(int(index), color, float(low), float(high))
-        except ValueError as error:
-            raise ConfigError(f"expected INDEX,COLOR,LOW,HIGH of a channel, got {value!r}: reload the page") from error
-        if not (0 <= channel.index < n_channels and len(color) == 6 and 0 < channel.high - channel.low < float("inf")):
-            raise ConfigError(f"expected one of {n_channels} channels and a range, got {value!r}: reload the page")
-        shown.append(channel)
-    if not shown:
+    if not values:
         raise ConfigError("expected a channel, got none: reload the page")
-    return tuple(shown)
+    shown = tuple(map(_parse_channel, values))
+    for value, channel in zip(values, shown, strict=True):
+        if not (channel.index < n_channels and 0 < channel.high - channel.low < float("inf")):
+            raise ConfigError(f"expected one of {n_channels} channels and a range, got {value!r}: reload the page")
+    if len({channel.index for channel in shown}) < len(shown):  # each costs time to draw
+        raise ConfigError(f"expected each of {n_channels} channels once, got {len(shown)}: reload the page")
+    return shown
+
+
+def _parse_channel(value: str) -> ShownChannel:
+    parts = _CHANNEL.fullmatch(value)
+    try:
+        if parts is None:
+            raise ValueError
+        return ShownChannel(int(parts[1]), parts[2], float(parts[3]), float(parts[4]))
+    except ValueError as error:
+        raise ConfigError(f"expected INDEX,COLOR,LOW,HIGH of a channel, got {value!r}: reload the page") from error

@@ -298,7 +298,13 @@ def evaluate(peaks: Path, truth: Path, out: Path, distance: float | None) -> Non
 @click.option("--prefix", default="", help="Path under which a reverse proxy shows the app.")
 @click.option("--origin", "origins", multiple=True, metavar="HOST[:PORT]", help="Where a reverse proxy shows the app.")
 @click.option("--browser/--no-browser", default=True, show_default=True, help="Open the app in a browser.")
-@click.option("--token", help="What people must know to come in; by default one is made up where others can reach it.")
+@click.option(
+    "--token",
+    envvar="SIMSEARCH_TOKEN",
+    help="What people must know to come in; by default one is made up where others can reach it. Others on the machine "
+    "can read command lines: better set SIMSEARCH_TOKEN, or use --token-file.",
+)
+@click.option("--token-file", type=FILE, help="File whose first line is the token.")
 @click.option("--auth-module", type=FILE, help="Python file with Bokeh's auth hooks, which decide who may come in.")
 @user_option
 @cluster_option
@@ -307,17 +313,22 @@ def serve(
     cluster: str,
     *,
     browser: bool,
+    token: str | None,
+    token_file: Path | None,
     **options: Any,  # noqa: ANN401  as many types as ServeOptions has fields
 ) -> None:
     """Open the study in STUDY in the browser: draw, train, run. Ctrl-C ends it; nothing is lost."""
     from simsearch.app.server.application import ServeOptions
+    from simsearch.app.server.auth import read_token
     from simsearch.app.server.serve import serve as run
     from simsearch.app.site import SITE
     from simsearch.cli.console import show_address
     from simsearch.runtime.cluster import open_cluster
     from simsearch.workflows.curate.study import open_study
 
-    opened, chosen = open_study(folder), ServeOptions(**options)
+    if token_file is not None:
+        token = read_token(token_file)
+    opened, chosen = open_study(folder), ServeOptions(token=token, **options)
     with open_cluster(cluster) as client:
         run(client, opened, chosen, SITE, tell=show_address, open_browser=browser)
 

@@ -7,6 +7,7 @@ import socket
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 import psutil
 from bokeh.application import Application
@@ -17,7 +18,7 @@ from bokeh.server.util import create_hosts_allowlist
 from bokeh.server.views.auth_request_handler import AuthRequestHandler
 from tornado.httpserver import HTTPServer
 from tornado.ioloop import IOLoop
-from tornado.web import OutputTransform, StaticFileHandler, authenticated
+from tornado.web import ErrorHandler, OutputTransform, StaticFileHandler, authenticated
 
 from simsearch.app.context import PageContext
 from simsearch.app.server.auth import USER_KEY, Access, StudyAuth, decide_access, is_loopback
@@ -39,6 +40,9 @@ if TYPE_CHECKING:
     from simsearch.app.session.live import LiveStudy
     from simsearch.app.session.snapshot import Snapshot
 
+_IDLE_S = 75.0  # that a browser may say nothing on a connection, or take for the head of a request
+_BODY_S = 30.0  # for what it sends with one: a form
+_MAX_BODY_BYTES = 2**20
 _ANY_ADDRESS = ("", "0.0.0.0", "::")
 # Bokeh's page has a script in it, and CustomJS is compiled in the browser; nothing comes from elsewhere.
 _HEADERS = {
@@ -140,7 +144,7 @@ def make_server(live: LiveStudy, options: ServeOptions, site: Site) -> StudyServ
     )
     make_context = partial(PageContext, live, urls=urls, pixel_size_um=pictures.pixel_size_um)
     auth = StudyAuth(access, f"simsearch-{port}")
-    application = BokehTornado(
+    application = StudyApplication(
         {f"/{name}": _application(site, name, make_context) for name in site.pages},
         prefix=urls.prefix,
         extra_websocket_origins=create_hosts_allowlist([*_hosts(options.address, port), *access.origins], port),
@@ -156,9 +160,25 @@ def make_server(live: LiveStudy, options: ServeOptions, site: Site) -> StudyServ
         include_cookies=[],
         transforms=[SecurityHeaders],
     )
-    http = HTTPServer(application, xheaders=True)  # behind a reverse proxy, https is what the proxy says
+    http = HTTPServer(
+        application,
+        xheaders=True,  # behind a reverse proxy, https is what the proxy says
+        idle_connection_timeout=_IDLE_S,
+        body_timeout=_BODY_S,
+        max_body_size=_MAX_BODY_BYTES,
+    )
     http.add_socket(listening)
     return StudyServer(application, http, access, pictures)
+
+
+class StudyApplication(BokehTornado):
+    """Answers no addresses with control characters, which end in errors further down, or worse."""
+
+    def find_handler(self, request: HTTPServerRequest, **kwargs: Any) -> Any:  # noqa: ANN401  Tornado's
+        """Find who answers."""
+        if unquote(request.path).isprintable():
+            return super().find_handler(request, **kwargs)
+        return self.get_handler_delegate(request, ErrorHandler, {"status_code": 404})
 
 
 class SignedUser(Handler):

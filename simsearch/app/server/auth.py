@@ -33,6 +33,7 @@ _MIN_TOKEN_CHARS = 16
 _LOGIN_DAYS = 30
 _MAX_NAME_CHARS = 64
 _WRONG_TOKEN_DELAY_S = 0.5
+_TOKEN_ARGUMENT = "bokeh-token"  # under which Bokeh would take a session from a request
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +91,22 @@ def decide_access(
     elif token is None and not (is_loopback(address) and all(is_loopback(o.rsplit(":", 1)[0]) for o in origins)):
         token = secrets.token_urlsafe(_TOKEN_BYTES)
     return Access(user, token, module, tuple(o if ":" in o else f"{o}:80" for o in origins))
+
+
+def read_token(path: Path) -> str:
+    """Read a token from the first line of a file.
+
+    Raises
+    ------
+    ConfigError
+        If the file cannot be read.
+    """
+    try:
+        return path.read_text(encoding="utf-8").partition("\n")[0].strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f"{path}: expected a file with a token, got {error}: check the path and who may read"
+        ) from error
 
 
 def is_loopback(host: str) -> bool:
@@ -178,6 +195,8 @@ class StudyAuth(AuthProvider):
         """Find out who asks, before a handler of Bokeh or of the app does anything."""
         if isinstance(handler, AutoloadJsHandler | MetadataHandler):
             raise HTTPError(404)  # for pages of other sites, which have no business here
+        if _TOKEN_ARGUMENT in handler.request.arguments or _TOKEN_ARGUMENT in handler.request.headers:
+            raise HTTPError(403)  # sessions are the server's to make: pages get theirs with the page
         user = await self._known(handler)
         if isinstance(handler, WebSocketHandler):
             _check_websocket(handler, user)
@@ -211,7 +230,9 @@ class _LoginPages(RequestHandler):
 
     def _next(self) -> str:
         wanted = self.get_argument("next", self._home)
-        is_ours = wanted.startswith(self._home) and not wanted.startswith("//") and "\\" not in wanted
+        # Browsers leave out tabs and ends of lines: without them, /<tab>/ is the address of another site.
+        is_plain = wanted.isprintable() and "\\" not in wanted
+        is_ours = is_plain and wanted.startswith(self._home) and not wanted.startswith("//")
         return wanted if is_ours else self._home
 
 
@@ -281,7 +302,7 @@ def _check_host(handler: RequestHandler) -> None:
     if host not in allowed and f"{host}:80" not in allowed:
         raise HTTPError(
             403,
-            f"expected one of the hosts {', '.join(sorted(allowed))}, got {host}: add --allow-websocket-origin {host}",
+            f"expected one of the hosts {', '.join(sorted(allowed))}, got {host}: serve with --origin {host}",
         )
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 DOWNLOAD_ROUTE = r"/downloads/([0-9a-f]{32})"
 _CHUNK_BYTES = 1 << 20  # read and sent at a time
+_PATIENCE_S = 120.0  # for one of them
 
 
 def download_key(path: Path) -> str:
@@ -61,8 +62,11 @@ class DownloadHandler(ProtectedHandler):
         try:
             while piece := await asyncio.to_thread(file.read, _CHUNK_BYTES):
                 self.write(piece)
-                await self.flush()
+                await asyncio.wait_for(self.flush(), _PATIENCE_S)
         except StreamClosedError:  # whoever asked has gone
             return
+        except TimeoutError:  # or takes nothing, and keeps a file and a connection open
+            if self.request.connection:
+                self.request.connection.close()
         finally:
             await asyncio.to_thread(file.close)

@@ -9,7 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from simsearch.errors import SimSearchError
+from simsearch.errors import SimSearchError, SourceError
+from simsearch.io.ome_zarr.stores import is_remote, written_at
 from simsearch.io.pictures.render import Picture, ShownChannel, render_damage, shown_channels, widest
 from simsearch.workflows.curate.study import study_images
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 _THREADS = 4  # reading waits for disks: more than there are cores
 _CACHE_BYTES = 64 * 2**20  # of encoded pictures: some 5000 tiles
+_ENTRY_BYTES = 1024  # what keeping a picture takes beside its content, its name included
 _IMAGES_FOR_RANGES = 12  # images that the shown ranges are taken from
 
 _log = logging.getLogger(__name__)
@@ -32,7 +34,7 @@ class PictureCache:
     Parameters
     ----------
     cache_bytes : int
-        How much they may take.
+        How much they may take, with what it takes to keep them.
     """
 
     def __init__(self, cache_bytes: int = _CACHE_BYTES) -> None:
@@ -55,14 +57,24 @@ class PictureCache:
     def put(self, key: str, picture: Picture) -> None:
         """Keep one, and let go of those not used for the longest time."""
         with self._turn:
-            self._n_bytes += len(picture.content) - self._drop(key)
+            self._n_bytes += _n_bytes(key, picture) - self._drop(key)
             self._pictures[key] = picture
             while self._n_bytes > self._cache_bytes:
                 self._n_bytes -= self._drop(next(iter(self._pictures)))
 
     def _drop(self, key: str) -> int:
         gone = self._pictures.pop(key, None)
-        return len(gone.content) if gone else 0
+        return _n_bytes(key, gone) if gone else 0
+
+
+def _check_there(image: ImageMeta) -> None:
+    """Tell an image that has gone from one that is black: chunks that were never written are."""
+    if not is_remote(image.path) and written_at(image.path) is None:
+        raise SourceError(f"{image.path}: expected an image, got nothing there: bring it back")
+
+
+def _n_bytes(key: str, picture: Picture) -> int:
+    return len(picture.content) + len(key) + _ENTRY_BYTES
 
 
 class Pictures:
@@ -142,7 +154,9 @@ class Pictures:
 
     def _drawn(self, key: str, index: int, render: Callable[[ImageMeta], Picture]) -> tuple[Picture, bool]:
         try:
-            picture = render(self.image(index))
+            image = self.image(index)
+            _check_there(image)
+            picture = render(image)
         except OSError as error:  # SourceError and StoreError are
             _log.warning("%s", error)
             return render_damage(), False

@@ -5,9 +5,12 @@ from __future__ import annotations
 import http.client
 import json
 import re
-from contextlib import closing
+import socket
+import time
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from io import BytesIO
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode, urlsplit
 
@@ -18,8 +21,10 @@ from bokeh.util.token import get_token_payload
 from PIL import Image
 
 from simsearch.app.context import Page
+from simsearch.app.server import application
+from simsearch.app.server import downloads as downloads_module
 from simsearch.app.server.application import ServeOptions, Site, StudyServer, make_server
-from simsearch.app.server.auth import decide_access
+from simsearch.app.server.auth import decide_access, read_token
 from simsearch.app.server.downloads import download_key, downloads
 from simsearch.app.server.pictures import PictureCache
 from simsearch.app.urls import FULL_ZOOM, Urls
@@ -28,8 +33,6 @@ from simsearch.io.pictures.render import Picture, ShownChannel, render_damage
 from tests.app.serving import serving
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from simsearch.app.context import PageContext, PageFunction
     from simsearch.app.session.live import LiveStudy
 
@@ -191,6 +194,13 @@ def test_pictures_can_be_had_and_kept(live: LiveStudy) -> None:
         ("/tiles/0/0/0/0?c=0,nocolor,0,9", 400, "expected INDEX,COLOR,LOW,HIGH"),
         ("/tiles/0/0/0/0?c=0,00FF00,9,9", 400, "and a range"),
         ("/tiles/0/0/0/0?c=0,00FF00,nan,9", 400, "and a range"),
+        ("/tiles/0/0/0/0?c=0,%20%20%20%20%20%20,0,9", 400, "expected INDEX,COLOR,LOW,HIGH"),
+        ("/tiles/0/0/0/0?c=-1,00FF00,0,9", 400, "expected INDEX,COLOR,LOW,HIGH"),
+        ("/tiles/0/0/0/0?" + "c=0,00FF00,0,9&" * 500, 400, "expected each of 2 channels once, got 500"),
+        ("/images?bokeh-token=x", 403, ""),
+        ("/assets/app.css%00.png", 404, ""),
+        ("/static/js/bokeh.min.js%00", 404, ""),
+        ("/images%0d%0aX-Evil:1", 404, ""),
         ("/tiles/0/0/0/0", 400, "expected a channel"),
         ("/tiles/..%2F..%2Fetc/0/0/0?c=0,00FF00,0,9", 404, ""),
         ("/crops/0/900/900/20/20?c=0,00FF00,0,9&side=64", 404, "expected a place inside the image"),
@@ -287,9 +297,15 @@ def test_logging_in_needs_the_token_and_the_form(live: LiveStudy) -> None:
 
 def test_the_login_leads_to_no_other_site(live: LiveStudy) -> None:
     with serving(live, SITE, ServeOptions("tester", token=TOKEN)) as server:
-        for wanted in ("https://evil.example", "//evil.example", "/\\evil.example", "javascript:alert(1)"):
-            form = Browser(server).get("/login?" + urlencode({"next": wanted})).text
-            assert 'name="next" value="/"' in form
+        elsewhere = ["https://evil.example", "//evil.example", "/\\evil.example", "javascript:alert(1)"]
+        elsewhere += [f"/{c}/evil.example" for c in ("\t", "\n", "\r", "\r\n", "\x0b", "\u2028")]
+        friend = Browser(server)
+        friend.log_in()
+        for wanted in elsewhere:
+            query = "/login?" + urlencode({"next": wanted})
+            assert 'name="next" value="/"' in Browser(server).get(query).text
+            answer = friend.get(query)
+            assert (answer.status, answer.headers["Location"]) == (302, "/"), wanted
         assert 'name="next" value="/regions"' in Browser(server).get("/login?next=/regions").text
 
 
@@ -410,17 +426,80 @@ def test_tokens_are_made_anew_and_short_ones_refused(tmp_path: Path) -> None:
         decide_access("0.0.0.0", user="tester", token=TOKEN, module=tmp_path / "auth.py")
 
 
+def test_a_token_can_come_from_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text(f"  {TOKEN}\nand what is below\n")
+    assert read_token(file) == TOKEN
+    with pytest.raises(ConfigError, match="expected a file with a token, got"):
+        read_token(tmp_path / "missing")
+
+
 def test_pictures_are_kept_while_there_is_room() -> None:
-    cache = PictureCache(cache_bytes=100)
-    for name, size in (("a", 40), ("b", 40)):
+    cache = PictureCache(cache_bytes=100_000)
+    for name, size in (("a", 40_000), ("b", 40_000)):
         cache.put(name, Picture(b"." * size, "image/jpeg"))
     assert cache.get("a")
-    cache.put("c", Picture(b"." * 30, "image/jpeg"))
+    cache.put("c", Picture(b"." * 30_000, "image/jpeg"))
     assert [bool(cache.get(name)) for name in "abc"] == [True, False, True]
-    cache.put("a", Picture(b"." * 10, "image/jpeg"))
-    assert cache.n_bytes == 40
-    cache.put("d", Picture(b"." * 101, "image/jpeg"))
+    before = cache.n_bytes
+    cache.put("a", Picture(b"." * 10_000, "image/jpeg"))
+    assert cache.n_bytes == before - 30_000
+    cache.put("d", Picture(b"." * 100_001, "image/jpeg"))
     assert cache.n_bytes == 0
+
+
+def test_names_of_pictures_count_too_however_long_and_however_small_the_pictures() -> None:
+    cache, nothing = PictureCache(cache_bytes=1_000_000), Picture(b".", "image/png")
+    long, short = [str(i).zfill(50_000) for i in range(100)], [str(i) for i in range(10_000)]
+    for name in (*long, *short):
+        cache.put(name, nothing)
+    assert cache.n_bytes <= 1_000_000
+    assert sum(cache.get(name) is not None for name in short) < 1000
+    assert not any(cache.get(name) for name in long)
+
+
+def test_an_image_that_has_gone_is_hatched_and_not_black(live: LiveStudy) -> None:
+    with serving(live, SITE) as server:
+        browser, urls = Browser(server), urls_of(live, server)
+        assert browser.get(tile(urls.tile_template("a"), FULL_ZOOM)).content != render_damage().content
+        folder = Path(server._pictures.image(0).path)
+        folder.rename(folder.with_name("elsewhere"))
+        try:
+            for path in (tile(urls.tile_template("a"), FULL_ZOOM - 1), urls.thumbnail("a")):
+                answer = browser.get(path)
+                assert answer.content == render_damage().content
+                assert answer.headers["Cache-Control"] == "no-store"
+        finally:
+            folder.with_name("elsewhere").rename(folder)
+
+
+def test_a_connection_that_says_nothing_is_closed(live: LiveStudy, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(application, "_IDLE_S", 0.2)
+    with serving(live, SITE) as server, socket.create_connection(("127.0.0.1", server.port or 0)) as slow:
+        slow.settimeout(30)
+        slow.sendall(b"GET /images HTTP/1.1\r\nHost: ")  # and no more
+        assert slow.recv(1) == b""
+
+
+def test_a_download_that_nobody_takes_is_given_up(live: LiveStudy, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(downloads_module, "_PATIENCE_S", 0.2)
+    large = live.study.folder / "large.csv"
+    with large.open("wb") as file:
+        file.truncate(64 * 2**20)  # more than sockets hold
+    monkeypatch.setattr(application, "_downloads", lambda live: {download_key(large): large})
+    with serving(live, SITE) as server, socket.socket() as slow:
+        slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        slow.connect(("127.0.0.1", server.port))
+        host = f"127.0.0.1:{server.port}"
+        slow.sendall(f"GET /downloads/{download_key(large)} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+        slow.settimeout(30)
+        time.sleep(1.0)  # the server waits less
+        received = 0
+        with suppress(ConnectionResetError):
+            while piece := slow.recv(1 << 20):
+                received += len(piece)
+        assert received < 64 * 2**20
+    large.unlink()
 
 
 def test_only_files_in_the_study_can_be_downloaded(tmp_path: Path) -> None:
