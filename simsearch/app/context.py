@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Concatenate, ParamSpec
 
 if TYPE_CHECKING:
     from bokeh.document import Document
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from simsearch.app.session.snapshot import Snapshot
     from simsearch.app.urls import Urls
     from simsearch.curation.actions import Action
+
+
+P = ParamSpec("P")
 
 
 def _at_once(work: Callable[[], object]) -> None:
@@ -41,6 +44,10 @@ class PageContext:
     """Size of a pixel of an image, where known. It may read the image: not to be called in the event loop."""
     run: Callable[[Callable[[], object]], None] = _at_once
     """Does something that may take a while: outside the event loop, in order, and what fails is shown in the page."""
+
+    def do(self, deed: Callable[Concatenate[LiveStudy, str, P], object], *args: P.args, **options: P.kwargs) -> None:
+        """Have the person do what a function does, whose first arguments are the study and who."""
+        self.run(partial(deed, self.live, self.user, *args, **options))
 
     def act(self, action: Action) -> None:
         """Have the person do something to the curation."""

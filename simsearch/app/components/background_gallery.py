@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from simsearch.app.components.class_list import crop_part, patch_parts
@@ -24,7 +23,7 @@ class BackgroundWire(Wire):
     about = Part()
 
 
-class BackgroundGallery:
+class BackgroundGallery(Island):
     """Shows what is suggested as background.
 
     Parameters
@@ -35,16 +34,14 @@ class BackgroundGallery:
 
     def __init__(self, context: PageContext) -> None:
         self._context = context
-        live, user = context.live, context.user
-        self._island = Island(
+        super().__init__(
             BackgroundWire(),
-            {"toggle": self._toggle, "accept": lambda _: context.run(partial(accept_background, live, user))},
+            {"toggle": self._toggle, "accept": lambda _: context.do(accept_background)},
         )
-        self.root = self._island.root
 
     def update(self, snapshot: Snapshot) -> None:
         """Draw another state."""
-        self._island.send(patches=self._patches(snapshot), about=background_part(snapshot))
+        self.send(patches=self._patches(snapshot), about=background_part(snapshot))
 
     def _patches(self, snapshot: Snapshot) -> dict[str, Any]:
         curation, suggestions, urls = snapshot.curation, snapshot.suggestions, self._context.urls
@@ -58,7 +55,7 @@ class BackgroundGallery:
         }
 
     def _toggle(self, message: Message) -> None:
-        self._context.run(partial(toggle_background, self._context.live, self._context.user, str(message["id"])))
+        self._context.do(toggle_background, str(message["id"]))
 
 
 def background_part(snapshot: Snapshot) -> dict[str, Any]:

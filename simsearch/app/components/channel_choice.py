@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from simsearch.app.components.island import Island, Part, Wire
@@ -28,7 +27,7 @@ class ChannelsWire(Wire):
     state = Part()
 
 
-class ChannelChoice:
+class ChannelChoice(Island):
     """Chooses channels.
 
     Parameters
@@ -40,15 +39,14 @@ class ChannelChoice:
     def __init__(self, context: PageContext) -> None:
         self._context = context
         self._has_report = self._is_asking = False
-        self._island = Island(ChannelsWire(), {"toggle": self._toggle})
-        self.root = self._island.root
+        super().__init__(ChannelsWire(), {"toggle": self._toggle})
 
     def update(self, snapshot: Snapshot) -> None:
         """Draw another state."""
         curation, urls = snapshot.curation, self._context.urls
         names = curation.channel_names
         image = curation.displayed[0]
-        self._island.send(
+        self.send(
             channels=[
                 {
                     "name": name,
@@ -87,11 +85,11 @@ class ChannelChoice:
         self._is_asking = False
         if report is not None:
             self._has_report = True
-            self._island.send(report=report_part(report))
+            self.send(report=report_part(report))
 
     def _toggle(self, message: Message) -> None:
         name, is_on = str(message["name"]), bool(message["on"])
-        self._context.run(partial(look_at_channel, self._context.live, self._context.user, name, is_on=is_on))
+        self._context.do(look_at_channel, name, is_on=is_on)
 
 
 def look_at_channel(live: LiveStudy, user: str, name: str, *, is_on: bool) -> None:

@@ -29,7 +29,7 @@ class ClassesWire(Wire):
     prototypes = Part()
 
 
-class ClassList:
+class ClassList(Island):
     """Lists classes, one of which is active: boxes, flags and the gallery are about it.
 
     Parameters
@@ -49,7 +49,7 @@ class ClassList:
         self._names: tuple[str, ...] = ()
         self._active: str | None = None
         self._wanted: str | None = None
-        self._island = Island(
+        super().__init__(
             ClassesWire(),
             {
                 "activate": lambda message: self.activate(str(message["name"])),
@@ -63,7 +63,6 @@ class ClassList:
                 "visit": self._visit,
             },
         )
-        self.root = self._island.root
 
     @property
     def active(self) -> str | None:
@@ -81,7 +80,7 @@ class ClassList:
         """Draw another state."""
         curation, urls = snapshot.curation, self._context.urls
         self._choose(tuple(each.name for each in curation.classes))
-        self._island.send(
+        self.send(
             classes={"list": [class_part(each) for each in curation.classes], "palette": PALETTE},
             prototypes={
                 "crop": crop_part(curation, urls, _CROP_PX),
@@ -98,7 +97,7 @@ class ClassList:
             place = self._names.index(before) if before in self._names else 0
             self._active = names[min(place, len(names) - 1)] if names else None
         self._names = names
-        self._island.send(active=self._active)
+        self.send(active=self._active)
 
     def _add(self) -> None:
         action = new_class(self._context.live.snapshot.curation)

@@ -40,7 +40,7 @@ class ConfidenceWire(Wire):
     about = Part()
 
 
-class ConfidenceChoice:
+class ConfidenceChoice(Island):
     """Chooses confidence thresholds.
 
     Parameters
@@ -57,16 +57,15 @@ class ConfidenceChoice:
         self._asked: object = None
         self._found: Predictions | None = None
         self.peaks = ColumnDataSource(found_columns(None))
-        self._island = Island(
+        super().__init__(
             ConfidenceWire(),
             {"model": self._choose_model, "find": self._find, "threshold": self._threshold, "keep": self._keep},
         )
-        self.root = self._island.root
 
     def update(self, snapshot: Snapshot) -> None:
         """Draw another state."""
         model = self._model(snapshot)
-        self._island.send(
+        self.send(
             models={
                 "list": [{"id": each.id, "created": each.created} for each in reversed(snapshot.models)],
                 "current": model.id if model else None,
@@ -95,7 +94,7 @@ class ConfidenceChoice:
         try:
             found = await asyncio.to_thread(live.predictions, model.id)
         except SimSearchError as error:  # the table is damaged: it is written anew
-            self._island.send(about={"note": "", "problem": str(error)})
+            self.send(about={"note": "", "problem": str(error)})
             found = None
         if found is None and is_first:
             self._context.run(partial(live.start_prediction, user, model.id))
@@ -107,8 +106,8 @@ class ConfidenceChoice:
         self._found = found
         self.peaks.data = found_columns(found)
         if found is not None:
-            self._island.send(about={"note": found.note, "problem": "", "distance": NEAREST * min(model.patch_shape)})
-        self._island.send(progress=progress_part(snapshot, found))
+            self.send(about={"note": found.note, "problem": "", "distance": NEAREST * min(model.patch_shape)})
+        self.send(progress=progress_part(snapshot, found))
         self._draw(snapshot, model)
 
     def _draw(self, snapshot: Snapshot, model: TrainedModel) -> None:
@@ -117,7 +116,7 @@ class ConfidenceChoice:
         colors = {each.name: each.color for each in curation.classes}
         chosen = {each.name for each in curation.classes if each.confidence_threshold is not None}
         estimates = found.estimates if found else {}
-        self._island.send(
+        self.send(
             classes=[
                 {
                     "name": name,

@@ -34,7 +34,7 @@ class FrameWire(Wire):
     toast = Part()
 
 
-class Frame:
+class Frame(Island):
     """The frame of a page.
 
     Parameters
@@ -47,9 +47,8 @@ class Frame:
         live, user = context.live, context.user
         self._user = user
         self._numbers = count(1)
-        self._error = ""
 
-        self._island = Island(
+        super().__init__(
             FrameWire(),
             {
                 "undo": lambda _: context.run(lambda: live.undo(user)),
@@ -57,11 +56,10 @@ class Frame:
                 "cancel": job_actions(context)["cancel"],
             },
         )
-        self.root = self._island.root
 
     def update(self, snapshot: Snapshot) -> None:
         """Draw another state."""
-        self._island.send(
+        self.send(
             steps={"finished": sorted(finished_steps(snapshot)), "next": next_step(snapshot)},
             history=undo_and_redo(snapshot.history, self._user),
             jobs=[job_part(job) for job in snapshot.jobs[-_KEPT_JOBS:]],
@@ -72,8 +70,8 @@ class Frame:
     def report(self, n_waiting: int, error: str) -> None:
         """Draw how many deeds are still to be done, and what went wrong with the last one, if something did."""
         if error:
-            self._island.send(toast={"number": next(self._numbers), "text": error})
-        self._island.send(saving={"n_waiting": n_waiting, "error": error})
+            self.send(toast={"number": next(self._numbers), "text": error})
+        self.send(saving={"n_waiting": n_waiting, "error": error})
 
 
 def undo_and_redo(history: History, user: str) -> dict[str, Any]:

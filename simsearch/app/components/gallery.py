@@ -5,7 +5,6 @@ The browser filters and counts: the server hears of a threshold when the drag en
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -38,7 +37,7 @@ class GalleryWire(Wire):
     progress = Part()
 
 
-class Gallery:
+class Gallery(Island):
     """Shows suggestions for one class.
 
     Parameters
@@ -55,11 +54,10 @@ class Gallery:
         self._drawn: tuple[int, str | None] | None = None
         self._active: str | None = None
         self.peaks = ColumnDataSource(peak_columns(None, ()))
-        self._island = Island(
+        super().__init__(
             GalleryWire(),
             {"flag": self._flag, "threshold": self._threshold, "accept": self._accept, "visit": self._visit},
         )
-        self.root = self._island.root
 
     def update(self, snapshot: Snapshot, class_name: str | None) -> None:
         """Draw another state, or another class."""
@@ -71,7 +69,7 @@ class Gallery:
             self._drawn = (suggestions.version, class_name)
             places = [self._context.urls.indices[name] for name in suggestions.images]
             self.peaks.data = peak_columns(found, places)
-        self._island.send(
+        self.send(
             about=None if roi_class is None else self._about(snapshot, roi_class),
             marks=self._marks(roi_class),
             progress={"state": suggestions.state, "message": suggestions.message},
@@ -80,7 +78,7 @@ class Gallery:
     def flag(self, class_name: str, image: str, y: float, x: float) -> None:
         """Flag a suggestion as negative, or take that back."""
         place = Patch.at(image, y, x)
-        self._context.run(partial(toggle_negative, self._context.live, self._context.user, class_name, place))
+        self._context.do(toggle_negative, class_name, place)
 
     def _about(self, snapshot: Snapshot, roi_class: RoiClass) -> dict[str, Any]:
         curation, urls = snapshot.curation, self._context.urls
@@ -112,7 +110,7 @@ class Gallery:
         self._context.act(SetSimilarityThreshold(str(message["name"]), float(message["value"])))
 
     def _accept(self, message: Message) -> None:
-        self._context.run(partial(accept_class, self._context.live, self._context.user, str(message["name"])))
+        self._context.do(accept_class, str(message["name"]))
 
     def _visit(self, message: Message) -> None:
         self._on_visit(self._names[int(message["image"])], float(message["y"]), float(message["x"]))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from simsearch.app.components.island import Island, Part, Wire
@@ -30,7 +29,7 @@ class PickerWire(Wire):
     treatments = Part()
 
 
-class ImagePicker:
+class ImagePicker(Island):
     """Chooses images.
 
     Parameters
@@ -44,11 +43,10 @@ class ImagePicker:
         study = context.live.study
         self._names = [image.name for image in study.images]
         self._layout = find_layout(study.images)
-        self._island = Island(
+        super().__init__(
             PickerWire(), {"show": self._show, "only": self._only, "random": self._random, "diverse": self._diverse}
         )
-        self.root = self._island.root
-        self._island.send(
+        self.send(
             images={
                 "names": self._names,
                 "thumbnail": context.urls.thumbnail_template(),
@@ -64,7 +62,7 @@ class ImagePicker:
         shown = set(snapshot.curation.displayed)
         choosing = any(job.kind == "diverse" and not job.is_over for job in snapshot.jobs)
         marked = {patch.image for patch in snapshot.curation.patches()}
-        self._island.send(
+        self.send(
             displayed={
                 "indices": [index for index, name in enumerate(self._names) if name in shown],
                 "marked": [index for index, name in enumerate(self._names) if name in marked],
@@ -74,9 +72,7 @@ class ImagePicker:
 
     def _show(self, message: Message) -> None:
         names = [self._names[int(index)] for index in message["images"]]
-        self._context.run(
-            partial(show_images, self._context.live, self._context.user, names, is_on=bool(message["on"]))
-        )
+        self._context.do(show_images, names, is_on=bool(message["on"]))
 
     def _only(self, message: Message) -> None:
         chosen = {int(index) for index in message["images"]}
@@ -96,7 +92,7 @@ class ImagePicker:
         self._context.act(ChooseImages(tuple(name for name in self._names if name in chosen)))
 
     async def _read_treatments(self) -> None:
-        self._island.send(treatments=[await asyncio.to_thread(_treatments, plate) for plate in self._layout.plates])
+        self.send(treatments=[await asyncio.to_thread(_treatments, plate) for plate in self._layout.plates])
 
 
 def show_images(live: LiveStudy, user: str, names: Iterable[str], *, is_on: bool) -> None:

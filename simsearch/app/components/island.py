@@ -36,7 +36,7 @@ class Wire(DataModel):
 
 
 class Island:
-    """The server's half of an island.
+    """The server's half of an island; each component extends it.
 
     Parameters
     ----------

@@ -39,7 +39,7 @@ class ResultsWire(Wire):
     table = Part()
 
 
-class ResultBoard:
+class ResultBoard(Island):
     """Shows results.
 
     Parameters
@@ -53,7 +53,7 @@ class ResultBoard:
         self._results: tuple[ResultView, ...] = ()
         self._asked: object = None
         self._current: str | None = None
-        self._island = Island(
+        super().__init__(
             ResultsWire(),
             {
                 "start": self._start,
@@ -62,11 +62,10 @@ class ResultBoard:
                 "table": self._ask_table,
             },
         )
-        self.root = self._island.root
 
     def update(self, snapshot: Snapshot) -> None:
         """Draw another state."""
-        self._island.send(about=about_part(snapshot), job=run_job_part(snapshot.jobs))
+        self.send(about=about_part(snapshot), job=run_job_part(snapshot.jobs))
         wanted = (snapshot.n_results, [job.id for job in snapshot.jobs if job.is_over])
         if wanted != self._asked:
             self._asked = wanted
@@ -81,7 +80,7 @@ class ResultBoard:
         self._results = tuple(results)
         if results and self._current not in {result.id for result in results}:
             self._current = results[-1].id
-        self._island.send(runs={"list": [summary_part(each) for each in reversed(results)], "current": self._current})
+        self.send(runs={"list": [summary_part(each) for each in reversed(results)], "current": self._current})
         self._draw_run()
 
     def _found(self) -> ResultView | None:
@@ -90,7 +89,7 @@ class ResultBoard:
     def _draw_run(self) -> None:
         result, urls, curation = self._found(), self._context.urls, self._context.live.snapshot.curation
         crop = crop_part(curation, urls, _CROP_PX)
-        self._island.send(run=None if result is None else {**run_part(result, urls), "crop": crop}, table=None)
+        self.send(run=None if result is None else {**run_part(result, urls), "crop": crop}, table=None)
         if result is not None and result.kind == "detect":
             self._context.doc.add_next_tick_callback(partial(self._read_table, result, 0, ""))
 
@@ -108,10 +107,10 @@ class ResultBoard:
         try:
             rows = await asyncio.to_thread(read_objects, result.folder, start, _ROWS + 1, well=well)
         except SimSearchError as error:
-            self._island.send(table={"problem": str(error)})
+            self.send(table={"problem": str(error)})
             return
         if result.id == self._current:
-            self._island.send(table=table_part(rows, start, well, self._context.urls))
+            self.send(table=table_part(rows, start, well, self._context.urls))
 
     def _start(self, message: Message) -> None:
         live, user, model = self._context.live, self._context.user, str(message["model"])

@@ -36,7 +36,7 @@ class TrainingWire(Wire):
     models = Part()
 
 
-class Training:
+class Training(Island):
     """Trains models.
 
     Parameters
@@ -47,19 +47,18 @@ class Training:
 
     def __init__(self, context: PageContext) -> None:
         self._context = context
-        self._island = Island(
+        super().__init__(
             TrainingWire(),
             {
                 "start": self._start,
                 **job_actions(context),
             },
         )
-        self.root = self._island.root
 
     def update(self, snapshot: Snapshot) -> None:
         """Draw another state."""
         curation, urls = snapshot.curation, self._context.urls
-        self._island.send(
+        self.send(
             patches={
                 "crop": crop_part(curation, urls, _CROP_PX),
                 "aspect": curation.patch_shape[1] / curation.patch_shape[0] if curation.patch_shape else 1.0,

@@ -21,7 +21,7 @@ def regions_page(context: PageContext) -> Page:
 
     def take_box(image: str, y: float, x: float, height: float, width: float) -> None:
         box, class_name = DrawnBox(image, y, x, height, width), classes.active
-        context.run(lambda: draw_prototype(live, context.user, class_name, box))
+        context.do(draw_prototype, class_name, box)
 
     viewer = Viewer(context, on_box=take_box, on_flag=lambda *place: gallery.flag(*place))
     gallery = Gallery(context, viewer.go_to)
