@@ -1,11 +1,13 @@
 PYTHON ?= python3
 ARGS ?=
 BIN := .venv/bin
+# It would fill a screen at each build.
+export NO_MKDOCS_2_WARNING := 1
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt
 
 .DELETE_ON_ERROR:
 .NOTPARALLEL: # one pip at a time in one .venv
-.PHONY: help demo test check bench format constraints clean
+.PHONY: help demo test check docs bench format constraints clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' Makefile
@@ -17,11 +19,15 @@ demo: .venv/.package ## find regions of interest in a real image and a synthetic
 test: .venv/.dev ## all tests; some of them: make test ARGS="tests/core -k tile"
 	$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
-check: .venv/.dev ## style, types and layers
+check: .venv/.dev ## style, types, layers and the links of the docs
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/mkdocs build --strict
+
+docs: .venv/.dev ## the pages for people, at http://127.0.0.1:8000; another port: make docs ARGS="--dev-addr 127.0.0.1:8001"
+	$(BIN)/mkdocs serve --strict --dev-addr 127.0.0.1:8000 $(ARGS)
 
 bench: .venv/.package ## time and accuracy side by side; never a gate
 	$(BIN)/python benchmarks/run.py $(ARGS)
@@ -35,12 +41,12 @@ constraints: ## resolve all dependencies anew and pin what comes out
 	$(PYTHON) -m venv "$$fresh"; \
 	"$$fresh/bin/pip" install --quiet --upgrade pip; \
 	"$$fresh/bin/pip" install --quiet --dry-run --ignore-installed --report "$$fresh/report.json" \
-	    pip hatchling editables '.[formats]' --group test --group check; \
+	    pip hatchling editables '.[formats]' --group test --group check --group docs; \
 	"$$fresh/bin/python" .ci/pin.py "$$fresh/report.json" > "$$fresh/constraints.txt"; \
 	cp "$$fresh/constraints.txt" constraints.txt
 
 clean: ## remove what was made, but for .venv: that took minutes (rm -r .venv)
-	rm -rf demo dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf demo dist site .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find simsearch tests benchmarks examples -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:
@@ -65,5 +71,5 @@ $(BIN)/python:
 
 .venv/.dev: .venv/.pip pyproject.toml constraints.txt
 	@echo 'Installing simsearch into .venv: torch and its libraries take about 5 GB and a few minutes the first time.'
-	$(INSTALL) --build-constraint constraints.txt --editable '.[formats]' --group test --group check
+	$(INSTALL) --build-constraint constraints.txt --editable '.[formats]' --group test --group check --group docs
 	@touch .venv/.package $@

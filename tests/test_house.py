@@ -33,9 +33,8 @@ def check_commands() -> dict[str, list[str]]:
     """Tell what `make check` runs, as ``{"ruff check": [...], ...}``, with the tools of this Python."""
     listed = subprocess.run(["make", "--dry-run", "check"], cwd=ROOT, capture_output=True, text=True, check=True)
     lines = [line.split() for line in listed.stdout.splitlines()]
-    commands = [
-        line for line in lines if line and line[0] in {".venv/bin/" + t for t in ("ruff", "mypy", "lint-imports")}
-    ]
+    tools = {f".venv/bin/{name}" for name in ("ruff", "mypy", "lint-imports", "mkdocs")}
+    commands = [line for line in lines if line and line[0] in tools]
     bin_folder = Path(sys.executable).parent
     return {
         " ".join([Path(command[0]).name, *command[1:2]]).removesuffix(" ."): [
@@ -172,7 +171,7 @@ def test_a_planted_violation_fails_its_check_and_no_other(
     house: Path, module: str, source: str, tool: str, words: str
 ) -> None:
     plant(house, module, source)
-    commands = {name: command for name, command in check_commands().items() if name != "mypy"}
+    commands = {name: command for name, command in check_commands().items() if name not in {"mypy", "mkdocs build"}}
     assert set(commands) == {"ruff check", "ruff format", "lint-imports"}
     failed = {name: done.stdout for name in commands if (done := run_in(house, commands[name])).returncode}
     assert set(failed) == {tool}, failed
@@ -206,6 +205,27 @@ def test_a_planted_type_error_fails_mypy(house: Path) -> None:
     assert [line.partition(":")[0] for line in errors] == ["simsearch/core/planted.py"], done.stdout
     assert "return-value" in errors[0]
     assert [run_in(house, commands[name]).returncode for name in ("ruff check", "ruff format")] == [0, 0]
+
+
+def test_a_planted_broken_link_fails_the_docs(house: Path) -> None:
+    for name in ("docs", ".ci", "examples", "deploy"):
+        shutil.copytree(ROOT / name, house / name)
+    for name in ("mkdocs.yml", "README.md", "CHANGELOG.md", "CONTRIBUTING.md"):
+        shutil.copy(ROOT / name, house)
+    (house / "benchmarks").mkdir()
+    shutil.copy(ROOT / "benchmarks/RESULTS.md", house / "benchmarks")
+    assert run_in(house, check_commands()["mkdocs build"]).returncode == 0
+    for path, plant in {
+        "README.md": "[there](docs/planted-page.md)",
+        "docs/browser.md": "[there](reference/files.md#planted-anchor)",
+        "docs/how-to/convert.md": "![a picture](../images/planted-picture.png)",
+    }.items():
+        with (house / path).open("a", encoding="utf-8") as page:
+            page.write(f"\n{plant}\n")
+    done = run_in(house, check_commands()["mkdocs build"])
+    assert done.returncode == 1
+    for words in ("planted-page.md", "#planted-anchor", "planted-picture.png"):
+        assert words in done.stderr
 
 
 def parsed() -> Iterator[tuple[Path, ast.Module]]:
@@ -325,22 +345,23 @@ def test_what_is_imported_is_declared() -> None:
     assert {name for name, any_of in needed.items() if not any_of & declared} == set()
 
 
-def test_every_command_has_help_and_is_in_the_readme() -> None:
+def test_every_command_and_option_has_help_and_is_in_the_reference(monkeypatch: pytest.MonkeyPatch) -> None:
     click = importlib.import_module("click")
-    main = importlib.import_module("simsearch.cli").main
-    context = click.Context(main, info_name="simsearch")
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    commands = {name: main.get_command(context, name) for name in main.list_commands(context)}
-    assert commands
-    assert [name for name, command in commands.items() if not (command.help or "").strip()] == []
-    assert [name for name in commands if f"simsearch {name}" not in readme] == []
-    options = {
-        (name, option.name): option
-        for name, each in commands.items()
-        for option in each.params
+    monkeypatch.syspath_prepend(str(ROOT / ".ci"))
+    pages = importlib.import_module("site_pages")
+    sections = {each.command_path: (each.command, pages.command_section(each)) for each in pages.command_contexts()}
+    assert {"simsearch search", "simsearch study create"} <= set(sections)
+    assert [path for path, (command, _) in sections.items() if not (command.help or "").strip()] == []
+    options = [
+        (path, option, section)
+        for path, (command, section) in sections.items()
+        for option in command.params
         if isinstance(option, click.Option)
-    }
-    assert [key for key, option in options.items() if not option.help] == []
+    ]
+    assert [(path, option.name) for path, option, _ in options if not option.help] == []
+    assert [(path, option.name) for path, option, section in options if f"`{option.opts[0]}" not in section] == []
+    place = (ROOT / "docs/reference/commands.md").read_text(encoding="utf-8")
+    assert place.count(pages.PLACE_OF_COMMANDS) == 1
 
 
 def project() -> dict[str, dict[str, list[str]]]:
