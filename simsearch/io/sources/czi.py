@@ -25,7 +25,6 @@ _DTYPES = {
     "Gray32Float": np.float32,
     "Bgr24": np.uint8,
     "Bgr48": np.uint16,
-    "Bgr96Float": np.float32,
 }
 _OTHER_AXES = {"R": "rotations", "I": "illuminations", "H": "phases", "V": "views", "B": "blocks"}
 _WHITE = (1.0, 1.0, 1.0)  # where a camera in colour has not been, there is no tissue
@@ -56,6 +55,8 @@ class CziContainer:
             for key, box in zip(self._keys, self._boxes, strict=True)
         ]
         self._pixel_types = [self._file.get_channel_pixel_type(c) for c in self._channels]
+        if min(min(box.h, box.w) for box in self._boxes) < 1:
+            raise SourceError(f"{self._path}: expected an image, got a CZI without tiles: export it again")
 
     @property
     def _channels(self) -> range:
@@ -98,7 +99,7 @@ class CziContainer:
         height, width = region.shape
         roi = (box.x + region.x0, box.y + region.y0, width, height)
         pixel_type = self._pixel_types[plane["C"] - self._channels.start]
-        self._check_tiles(roi, plane)
+        self._check_tiles(index, roi, plane)
         is_rgb = pixel_type.startswith("Bgr")
         pixels: NDArray[np.generic] = self._file.read(
             roi=roi,
@@ -109,17 +110,22 @@ class CziContainer:
         )
         return np.moveaxis(pixels[..., ::-1] if is_rgb else pixels, -1, 0)
 
-    def _check_tiles(self, roi: tuple[int, int, int, int], plane: dict[str, int]) -> None:
-        largest = 0
+    def _check_tiles(self, index: int, roi: tuple[int, int, int, int], plane: dict[str, int]) -> None:
+        tiles = self._tile_sizes(roi, plane)
+        check_piece(6 * max(tiles, default=0), self._path)  # a pixel has up to three samples of 16 bits
+        if not tiles and not self._tile_sizes(self._boxes[index], plane):
+            raise ValueError(f"no tiles of {' '.join(f'{axis}{at}' for axis, at in plane.items())}")
 
-        def weigh(_: int, tile: Any) -> bool:  # noqa: ANN401  libCZI's SubBlockInfo
-            nonlocal largest
-            largest = max(largest, tile.physicalSize.w * tile.physicalSize.h)
+    def _tile_sizes(self, roi: tuple[int, int, int, int], plane: dict[str, int]) -> list[int]:
+        sizes: list[int] = []
+
+        def add(_: int, tile: Any) -> bool:  # noqa: ANN401  libCZI's SubBlockInfo
+            sizes.append(tile.physicalSize.w * tile.physicalSize.h)
             return True
 
         known = {axis: at for axis, at in plane.items() if axis in self._axes}
-        self._file.enumerate_subblocks_subset(weigh, plane=known, roi=roi, only_layer0=True)
-        check_piece(12 * largest, self._path)  # a pixel has up to three floats
+        self._file.enumerate_subblocks_subset(add, plane=known, roi=roi, only_layer0=True)
+        return sizes
 
     def _length(self, axis: str) -> int:
         start, stop = self._axes.get(axis, (0, 1))

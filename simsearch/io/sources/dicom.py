@@ -40,6 +40,8 @@ class _Level:
     origin_mm: tuple[float, float]
     is_extended: bool
     """Computed from several focal planes."""
+    paths: tuple[tuple[str, str], ...]
+    """Identifiers and descriptions of its optical paths."""
 
 
 class DicomContainer:
@@ -66,7 +68,7 @@ class DicomContainer:
         size, doubt = None, None
         if level.pixel_spacing is not None:
             size, doubt = believable_pixel_size((level.pixel_spacing.height, level.pixel_spacing.width), "mm")
-        names = self._names(level)
+        names = self._names(index, level)
         return SeriesFacts(
             dtype=instance.image_data.dtype,
             channel_names=names,
@@ -86,7 +88,7 @@ class DicomContainer:
             np.atleast_3d(
                 slide.read_region((region.x0, region.y0), 0, (width, height), z=focus, path=path, as_array=True)
             )
-            for path in level.optical_paths
+            for path in self._paths(index)
         ]
         return np.moveaxis(np.concatenate(planes, axis=-1), -1, 0)
 
@@ -117,13 +119,17 @@ class DicomContainer:
             raise SourceError(f"{self._path}: expected the same focal planes for all channels, got {sorted(planes)}")
         return list(planes.pop())
 
-    def _names(self, level: Any) -> tuple[str, ...]:  # noqa: ANN401
-        told = {
-            str(each.OpticalPathIdentifier): str(each.get("OpticalPathDescription") or "")
-            for dataset in level.datasets
-            for each in dataset.OpticalPathSequence
-        }
-        paths = [told.get(path, "") for path in level.optical_paths]
+    def _told(self, index: int) -> dict[str, str]:
+        return {path: name for level in self._sections[index] for path, name in level.paths}
+
+    def _paths(self, index: int) -> list[str]:
+        # wsidicom has them in another order in every process.
+        order = {path: i for i, path in enumerate(self._told(index))}
+        return sorted(self._base(index).optical_paths, key=lambda path: (order.get(path, len(order)), path))
+
+    def _names(self, index: int, level: Any) -> tuple[str, ...]:  # noqa: ANN401
+        told = self._told(index)
+        paths = [told.get(path, "") for path in self._paths(index)]
         if level.default_instance.image_data.samples_per_pixel == 1:
             return tuple(paths)
         if len(paths) == 1:
@@ -160,9 +166,17 @@ def _level(pydicom: Any, path: Path) -> _Level | None:  # noqa: ANN401  a module
             series=str(head.SeriesInstanceUID),
             name=str(head.get("SeriesDescription") or head.get("ContainerIdentifier") or path.stem),
             shape=(int(head.TotalPixelMatrixRows), int(head.TotalPixelMatrixColumns)),
-            origin_mm=tuple(float(origin.get(f"{axis}OffsetInSlideCoordinateSystem") or 0) for axis in "XY"),  # type: ignore[arg-type]  # two
+            origin_mm=(_offset(origin, "X"), _offset(origin, "Y")),
             is_extended=str(head.get("ExtendedDepthOfField")) == "YES",
+            paths=tuple(
+                (str(each.get("OpticalPathIdentifier")), str(each.get("OpticalPathDescription") or ""))
+                for each in head.get("OpticalPathSequence") or []
+            ),
         )
+
+
+def _offset(origin: Any, axis: str) -> float:  # noqa: ANN401  pydicom's Dataset
+    return float(origin.get(f"{axis}OffsetInSlideCoordinateSystem") or 0)
 
 
 def _sections(levels: Iterable[_Level]) -> list[list[_Level]]:

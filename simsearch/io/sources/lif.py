@@ -79,11 +79,19 @@ class LifContainer:
         _check_header(path)
         self._path = path
         self._file = liffile.LifFile(path)
+        try:
+            self._open()
+        except BaseException:
+            self._file.close()
+            raise
+
+    def _open(self) -> None:
         # Lifetimes (FLIM) are photons, not pixels.
         images = [image for image in self._file.images if not image.is_flim]
         self._tiles, self._left_out = _tiles(images)
-        if self._left_out and not self._tiles:
-            raise SourceError(f"{path}: expected an image, got none: {self._left_out[0]}")
+        if not self._tiles:
+            reason = next(iter(self._left_out), "it has no intensities")
+            raise SourceError(f"{self._path}: expected an image, got none: {reason}")
         self.series = [
             SeriesInfo(_name(image.path, layout.length("m"), tile), (layout.length(layout.rows), layout.length("x")))
             for image, layout, tile in self._tiles

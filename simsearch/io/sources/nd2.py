@@ -50,10 +50,10 @@ class Nd2Container:
 
     def describe(self, index: int) -> SeriesFacts:
         """Tell what is known of a position."""
-        names, colors = self._names_and_colors()
         check_piece(self._frame_bytes, self._path)
+        channels, unread = self._channels()
+        names, colors = self._names_and_colors([each.channel for each in channels])
         size, doubt = None, None
-        channels = self._file.metadata.channels or []
         if channels and all(channels[0].volume.axesCalibrated[:2]):
             x, y, _ = channels[0].volume.axesCalibration
             size, doubt = believable_pixel_size((y, x), "um")
@@ -65,7 +65,7 @@ class Nd2Container:
             n_planes=self._n_planes,
             n_times=self._n_times,
             in_one_piece=self._is_compressed,
-            notes=(doubt,),
+            notes=(unread, doubt),
         )
 
     def read(self, index: int, region: Region, z: int, t: int) -> NDArray[np.generic]:
@@ -110,9 +110,15 @@ class Nd2Container:
         frame = np.ndarray(shape, self._file.dtype, buffer, offset, strides)
         return frame.reshape(*self._shape, -1, self._n_samples)
 
-    def _names_and_colors(self) -> tuple[tuple[str, ...], tuple[str | None, ...]]:
+    def _channels(self) -> tuple[list[Any], str | None]:
+        try:
+            return list(self._file.metadata.channels or []), None
+        except Exception as error:  # noqa: BLE001  of probes and filters that we do not need
+            said = " ".join(f"{type(error).__name__}: {error}".split())
+            return [], f"names and colours of channels and the pixel size cannot be read ({said}): give them"
+
+    def _names_and_colors(self, told: list[Any]) -> tuple[tuple[str, ...], tuple[str | None, ...]]:
         n_channels = self._file.attributes.componentCount // self._n_samples
-        told = [each.channel for each in self._file.metadata.channels or []]
         names = [each.name or "" for each in told] if len(told) == n_channels else [""] * n_channels
         if self._n_samples == 1:
             colors = [_color(each) for each in told] if len(told) == n_channels else [None] * n_channels

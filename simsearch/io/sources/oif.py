@@ -180,7 +180,7 @@ def _groups(names: Iterable[str]) -> dict[str, dict[tuple[int, int, int, int], s
         others = "".join(f" {letter}{number}" for letter, number in at.items() if letter not in "CLZT")
         image = ("reference " + found[2][1:] if found[2] else "acquisition") + others
         groups[image][(at.get("C", 1), at.get("L", 0), at.get("Z", 1), at.get("T", 1))] = name
-    return dict(groups)
+    return dict(sorted(groups.items(), key=lambda group: group[0].startswith("reference")))
 
 
 def _number(value: object) -> object:
