@@ -209,7 +209,7 @@ def judge(client: Client, cell: Cell, options: argparse.Namespace) -> dict[str, 
     names = {image.name for image in images}
     objects = [o for o in _truth(options.judge, cell.class_name) if o.image in names]
     _write_truth(objects, folder / "truth.csv")
-    (score,) = evaluate(folder / "detections.parquet", folder / "truth.csv", folder)
+    (score,) = evaluate(folder / "detections.parquet", folder / "truth.csv", folder).classes
     roi_class = curation.classes[0]
     return {
         "average_precision": score.average_precision,

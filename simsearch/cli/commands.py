@@ -286,7 +286,7 @@ def evaluate(peaks: Path, truth: Path, out: Path, distance: float | None) -> Non
     from simsearch.cli.console import show_scores
     from simsearch.workflows.learn.evaluate import evaluate as run
 
-    show_scores(run(peaks, truth, out, distance=distance), out)
+    show_scores(run(peaks, truth, out, distance=distance))
 
 
 @main.command()

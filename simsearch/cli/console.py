@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from simsearch.workflows.demo import DemoReport
     from simsearch.workflows.find.measure import Measurement
     from simsearch.workflows.find.search import SearchReport
-    from simsearch.workflows.learn.evaluate import ClassScore
+    from simsearch.workflows.learn.evaluate import Evaluation
     from simsearch.workflows.learn.pretrain import PretrainReport
     from simsearch.workflows.learn.train import TrainReport
     from simsearch.workflows.run.detect import DetectReport
@@ -293,10 +293,10 @@ def _program() -> str:
     return sys.argv[0] if Path(sys.argv[0]).name == "simsearch" else "simsearch"
 
 
-def show_scores(scores: Sequence[ClassScore], folder: Path) -> None:
+def show_scores(evaluation: Evaluation) -> None:
     """Print how well each class was found."""
     table = Table("class", "objects", "average precision", "95 % interval", "best F1", "at score")
-    for score in scores:
+    for score in evaluation.classes:
         f1, threshold = best_f1(score.curve)
         low, high = score.interval
         interval = "-" if np.isnan(low) else f"{low:.3f} to {high:.3f}"
@@ -309,7 +309,7 @@ def show_scores(scores: Sequence[ClassScore], folder: Path) -> None:
             f"{threshold:.3f}",
         )
     _out.print(table)
-    _out.print(f"Scores and curves: {folder}", soft_wrap=True)
+    _out.print(f"Scores and curves: {evaluation.folder}", soft_wrap=True)
 
 
 def show_study(study: Study, history: History, trunk: str, models: Sequence[Path] = ()) -> None:

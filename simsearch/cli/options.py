@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import signal
 import sys
 import threading
@@ -101,12 +100,10 @@ def split(ctx: click.Context, param: click.Parameter, value: str | None) -> tupl
     return None if value is None else tuple(name.strip() for name in value.split(",") if name.strip())
 
 
-def user_name() -> str:
-    """Name who gives a command."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # in a container, a user may have no name
-        return "unknown"
+def _user_name() -> str:
+    from simsearch.workflows.provenance import user_name
+
+    return user_name()
 
 
 def _values(ctx: click.Context, param: click.Parameter, value: Sequence[str]) -> dict[str, float]:
@@ -125,7 +122,7 @@ def _selection(ctx: click.Context, param: click.Parameter, value: str | None) ->
     return number
 
 
-user_option = click.option("--user", default=lambda: user_name(), show_default="you", help="Who says so.")
+user_option = click.option("--user", default=_user_name, show_default="you", help="Who says so.")
 threshold_option = click.option(
     "--threshold",
     "similarity_thresholds",

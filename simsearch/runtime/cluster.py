@@ -52,6 +52,8 @@ class _Obedient(WorkerPlugin):
 def open_cluster(address: str = "local") -> Iterator[Client]:
     """Start or find a cluster.
 
+    In a script, processes are started below ``if __name__ == "__main__":``, as Python wants it; notebooks need nothing.
+
     Parameters
     ----------
     address : str
@@ -71,6 +73,12 @@ def open_cluster(address: str = "local") -> Iterator[Client]:
         If the address is none of these.
     ClusterError
         If no scheduler answers there, or it no longer does.
+
+    Examples
+    --------
+    >>> with open_cluster("threads:1") as client:
+    ...     client.submit(sum, [1, 2]).result()
+    3
     """
     if "://" in address:
         with _hushed() as hush, _connected(address) as client:

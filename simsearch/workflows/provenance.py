@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import hashlib
 import json
 import platform
@@ -23,6 +24,14 @@ if TYPE_CHECKING:
     from simsearch.runtime.events import Event, Observer
 
 _PACKAGES = ("simsearch", "dask", "distributed", "numpy", "ome-zarr", "torch", "torchvision", "zarr")
+
+
+def user_name() -> str:
+    """Name who gives a command."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # in a container, a user may have no name
+        return "unknown"
 
 
 class Timings:

@@ -236,6 +236,14 @@ def open_image(
         If there is no such image, or it is of another version.
     ConfigError
         If there is no such level, or a z or t axis needs a choice.
+
+    Examples
+    --------
+    >>> image = open_image("cells.ome.zarr")  # doctest: +SKIP
+    >>> image.sel(c="DNA", y=slice(10, 20)).shape  # doctest: +SKIP
+    (20, 144)
+    >>> int(image.max()) > 0  # doctest: +SKIP
+    True
     """
     image = path if isinstance(path, ImageMeta) else describe_image(path, z=z, t=t)
     if not 0 <= level < len(image.levels):

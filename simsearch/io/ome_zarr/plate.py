@@ -54,6 +54,11 @@ def find_images(paths: Sequence[str | Path], *, z: Selection = None, t: Selectio
         If one is not there, or is no OME-Zarr 0.4 or 0.5.
     ConfigError
         If a z or t axis needs a choice.
+
+    Examples
+    --------
+    >>> [image.name for image in find_images(["cells.ome.zarr"])]  # doctest: +SKIP
+    ['cells']
     """
     locations = [image for path in paths for image in image_locations(as_location(path))]
     with ThreadPoolExecutor(_READERS) as pool:
@@ -108,6 +113,12 @@ def open_plate(path: str | Path, *, z: Selection = None, t: Selection = None) ->
         If it is not a plate, or breaks the specification.
     ConfigError
         If a z or t axis needs a choice.
+
+    Examples
+    --------
+    >>> plate = open_plate("plate.ome.zarr")  # doctest: +SKIP
+    >>> plate["A/01/0"]["image"].dims  # doctest: +SKIP
+    ('c', 'y', 'x')
     """
     location = as_location(path)
     fields = plate_fields(location)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
+from simsearch.errors import StoreError
 from simsearch.io.ome_zarr.wells import parse_well, plate_size, row_name
 from simsearch.io.ome_zarr.writing import store_errors
 
@@ -107,6 +108,21 @@ def write_well_grid(dataset: xr.Dataset, path: Path) -> None:
         dataset.to_zarr(partial, mode="w", zarr_format=2, consolidated=True)
         shutil.rmtree(path, ignore_errors=True)
         partial.replace(path)
+
+
+def open_well_grid(path: Path) -> xr.Dataset:
+    """Open lazily what `write_well_grid` has written.
+
+    Raises
+    ------
+    StoreError
+        If there is none, or it cannot be read.
+    """
+    try:
+        grid: xr.Dataset = xr.open_zarr(path)
+    except (OSError, ValueError, KeyError) as error:
+        raise StoreError(f"{path}: expected the wells of a plate, got {error}: detect again") from error
+    return grid
 
 
 def _free_name(column: str, taken: Collection[Hashable]) -> str:

@@ -23,7 +23,8 @@ T = TypeVar("T")
 BACKGROUND = "background"
 """Where the name of a class stands, it means none of them."""
 
-_COLUMNS = ("image", "class", "role", "y", "x", "height", "width")
+ANNOTATION_COLUMNS = ("image", "class", "role", "y", "x", "height", "width")
+"""Of a table of annotations."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,7 @@ def read_annotations(path: Path) -> Reading:
     AnnotationError
         If it is no table, or lacks a column.
     """
-    _, rows = read_table(path, _COLUMNS)
+    _, rows = read_table(path, ANNOTATION_COLUMNS)
     return read_each(((f"row {row.number}", row) for row in rows), _annotation)
 
 
@@ -90,7 +91,7 @@ def write_annotations(annotations: Iterable[Annotation], path: Path) -> int:
     n_rows = 0
     with replacing_text(path) as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(_COLUMNS)
+        writer.writerow(ANNOTATION_COLUMNS)
         for each in annotations:
             box = each.box
             numbers = (plain_number(value) for value in (box.y, box.x, box.height, box.width))

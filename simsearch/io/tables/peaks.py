@@ -186,12 +186,24 @@ def read_peaks(path: Path) -> list[Peak]:
     AnnotationError
         If the file is no such table.
     """
-    with _table_errors(path):
-        score, schema = _check_columns(pyarrow.parquet.read_schema(path))
-        rows = pyarrow.parquet.read_table(path, schema=schema).to_pylist()
+    table = read_peak_table(path)
+    score = "confidence" if "confidence" in table.column_names else "similarity"
     return [
-        Peak(row["image"], row["class"], row["y"], row["x"], (row["height"], row["width"]), row[score]) for row in rows
+        Peak(row["image"], row["class"], row["y"], row["x"], (row["height"], row["width"]), row[score])
+        for row in table.to_pylist()
     ]
+
+
+def read_peak_table(path: Path) -> pa.Table:
+    """Read a Parquet table of peaks (`PEAK_SCHEMA`) or detections (`DETECTION_SCHEMA`), whichever it is.
+
+    Raises
+    ------
+    AnnotationError
+        If the file is no such table.
+    """
+    with _table_errors(path):
+        return pyarrow.parquet.read_table(path, schema=_check_columns(pyarrow.parquet.read_schema(path)))
 
 
 def read_detections(path: Path) -> Iterator[PeakColumns]:
@@ -248,14 +260,13 @@ def _table_errors(path: Path) -> Iterator[None]:
         raise AnnotationError(f"{path}: expected a Parquet table of peaks, got {error}: search again") from error
 
 
-def _check_columns(found: pa.Schema) -> tuple[str, pa.Schema]:
-    """Return the name of the score and the schema of a table."""
-    score = "confidence" if "confidence" in found.names else "similarity"
-    schema = DETECTION_SCHEMA if score == "confidence" else PEAK_SCHEMA
+def _check_columns(found: pa.Schema) -> pa.Schema:
+    """Return the schema of a table."""
+    schema = DETECTION_SCHEMA if "confidence" in found.names else PEAK_SCHEMA
     missing = [name for name in schema.names if name not in found.names]
     if missing:  # they would be read as null
         raise pa.ArrowInvalid(f"no column {', '.join(missing)}")
-    return score, schema
+    return schema
 
 
 def _row(peak: Peak, image: ImageMeta) -> dict[str, object]:

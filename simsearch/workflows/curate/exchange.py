@@ -118,7 +118,7 @@ def export_annotations(study: Study, destination: Path, *, overwrite: bool = Fal
     if not is_table and destination.suffix.lower() in (".geojson", ".json"):
         raise ConfigError(f"{destination}: expected FILE.csv or a folder for GeoJSON, a file an image: name a folder")
     curation = read_curation(study)[0].state
-    annotations = list(_annotations(curation))
+    annotations = list(curated_patches(curation))
     if not annotations:
         raise CurationError(f"{study.folder}: expected patches to export, got none: nothing was marked yet")
     if is_table:
@@ -324,7 +324,8 @@ def _said(curation: Curation) -> dict[Key, tuple[Patch, ...]]:
     return said
 
 
-def _annotations(curation: Curation) -> Iterator[Annotation]:
+def curated_patches(curation: Curation) -> Iterator[Annotation]:
+    """Tell of each patch what was said about it, class by class, then the background."""
     colors = {each.name: each.color for each in curation.classes}
     for (role, name), patches in _said(curation).items():
         for patch in patches:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from simsearch.core.boxes import Box
@@ -12,11 +12,14 @@ from simsearch.curation.actions import Action, Batch, SetSimilarityThreshold
 from simsearch.curation.marks import AcceptBackground, AcceptClass
 from simsearch.curation.state import BACKGROUND, Patch, Places
 from simsearch.curation.suggestions import background_patches, marked_patches, suggested_patches
+from simsearch.errors import ConfigError
 from simsearch.io.tables.curation import Annotation, write_annotations
 from simsearch.runtime.events import Observer, ignore
 from simsearch.workflows.curate.study import open_curation
 from simsearch.workflows.curate.suggest import N_BACKGROUND, find_suggestions, study_group
+from simsearch.workflows.find.diverse import DiverseOptions, choose_diverse
 from simsearch.workflows.find.peaks import Candidates, suggested_threshold
+from simsearch.workflows.image_set import find_image_set
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -24,7 +27,7 @@ if TYPE_CHECKING:
 
     from simsearch.curation.state import Curation
     from simsearch.runtime import Client
-    from simsearch.workflows.curate.study import Study
+    from simsearch.workflows.curate.study import Study, StudyOptions
     from simsearch.workflows.find.query import Group
 
 
@@ -73,6 +76,44 @@ class CurateReport:
     """Patches suggested as easy background."""
     is_accepted: bool
     """Whether all of it was accepted."""
+
+
+def choose_displayed(
+    client: Client, paths: Sequence[str | Path], options: StudyOptions, *, observe: Observer = ignore
+) -> StudyOptions:
+    """Choose as many images to display as options say, so that they show what all images have.
+
+    Parameters
+    ----------
+    client : distributed.Client
+        The cluster.
+    paths : sequence of str or Path
+        OME-Zarr images or plates, paths or URLs.
+    options : StudyOptions
+        How a study is to begin; its ``display`` is a number.
+    observe : callable
+        Gets the events.
+
+    Returns
+    -------
+    StudyOptions
+        With the names of these images.
+
+    Raises
+    ------
+    ConfigError
+        If the options name images themselves, or wish for none.
+    SourceError
+        If an image cannot be read.
+    """
+    if not isinstance(options.display, int):
+        raise ConfigError(
+            f"expected how many diverse images to display, got their names ({', '.join(options.display)}): "
+            "leave either out"
+        )
+    images = find_image_set(paths, z=options.z, t=options.t)
+    chosen = DiverseOptions(options.display, options.channels, options.trunk, options.seed)
+    return replace(options, display=choose_diverse(client, images, chosen, observe=observe))
 
 
 def curate(

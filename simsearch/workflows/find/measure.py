@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
+    import pandas as pd
     from numpy.typing import NDArray
 
     from simsearch.runtime import Client
@@ -61,6 +62,13 @@ class Measurement:
     """Level-0 pixels per pixel that was measured."""
     failures: tuple[tuple[str, str], ...] = ()
     """Names of images that were left out, and why."""
+
+    def table(self) -> pd.DataFrame:
+        """Tell the range of each channel, a row each: channel, low, high."""
+        import pandas as pd  # half a second, which only those wait who want it
+
+        rows = [(name, *limits) for name, limits in zip(self.channel_names, self.ranges, strict=True)]
+        return pd.DataFrame(rows, columns=["channel", "low", "high"])
 
 
 @dataclass(frozen=True, slots=True)

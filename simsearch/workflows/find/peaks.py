@@ -13,6 +13,8 @@ from simsearch.core.feature_grid import to_level0
 from simsearch.core.peaks import Peak, PeakColumns
 from simsearch.core.tiles import tile_cores
 from simsearch.curation.state import BACKGROUND
+from simsearch.errors import StoreError
+from simsearch.io.ome_zarr.image import describe_image, open_image
 from simsearch.io.ome_zarr.writing import ImageTemplate, Window, create_image, finish_image
 from simsearch.io.pictures.overlay import CLASS_COLORS
 from simsearch.nn.similarity import query_to_bytes
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
+    import xarray as xr
     from numpy.typing import NDArray
 
     from simsearch.core.boxes import Box
@@ -182,6 +185,39 @@ def _map_template(view: View, group: Group, setting: Setting) -> ImageTemplate:
         chunk=setting.tile_size,
         shard=setting.tile_size,
         n_levels=1,
+    )
+
+
+def open_similarity(folder: Path, image: str, class_name: str) -> xr.DataArray:
+    """Open the similarity map of a class lazily.
+
+    Parameters
+    ----------
+    folder : Path
+        With the maps of a search.
+    image : str
+        Name of the image.
+    class_name : str
+        Name of the class.
+
+    Returns
+    -------
+    (y, x) xarray.DataArray
+        Similarity from -1 to 1. The coordinates are centres in the image, as `open_image` gives them.
+
+    Raises
+    ------
+    StoreError
+        If there is no such map.
+    """
+    maps = [describe_image(path) for path in sorted((folder / image).glob("*.ome.zarr"))]
+    for each in maps:
+        if class_name in each.channel_names:
+            return open_image(each).sel(c=class_name)
+    known = ", ".join(name for each in maps for name in each.channel_names)
+    raise StoreError(
+        f"{folder}: expected a similarity map of {class_name} in {image}, got {known or 'no maps of this image'}: "
+        "correct the name, or search with maps"
     )
 
 

@@ -12,6 +12,7 @@ from simsearch.errors import StoreError
 from simsearch.io.ome_zarr.writing import store_errors
 from simsearch.io.pictures.overlay import Drawing, Mark
 from simsearch.io.tables.boxes import read_boxes
+from simsearch.io.tables.frames import peak_frame
 from simsearch.io.tables.peaks import write_peaks
 from simsearch.nn.extractor import make_extractor
 from simsearch.nn.similarity import softness_of
@@ -22,7 +23,7 @@ from simsearch.runtime.submit import run_tasks
 from simsearch.runtime.worker import broadcast
 from simsearch.workflows.event_log import logged
 from simsearch.workflows.find.measure import measure, read_ranges, write_measurement
-from simsearch.workflows.find.peaks import find_group_peaks, suggested_threshold
+from simsearch.workflows.find.peaks import find_group_peaks, open_similarity, suggested_threshold
 from simsearch.workflows.find.query import Group, Setting, group_boxes
 from simsearch.workflows.image_set import ImageSet, channel_indices
 from simsearch.workflows.provenance import Timings, write_run
@@ -30,6 +31,9 @@ from simsearch.workflows.provenance import Timings, write_run
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
+
+    import pandas as pd
+    import xarray as xr
 
     from simsearch.core.intensity import Range
     from simsearch.runtime import Client
@@ -43,7 +47,7 @@ class SearchOptions:
     """How to search."""
 
     method: str = "template"
-    """One of `simsearch.nn.extractor.METHODS`."""
+    """How images are compared with prototypes: template, template-deep, pooled or patchwise (the paper's, and slow)."""
     trunk: str = "bundled"
     """bundled, imagenet or a file."""
     channels: tuple[str, ...] | None = None
@@ -51,7 +55,7 @@ class SearchOptions:
     measurement: Path | None = None
     """JSON of `simsearch measure` with the intensity ranges; by default they are measured at the searched scale."""
     combine: str = "soft"
-    """How similarities to the prototypes of a class are combined: one of `simsearch.nn.similarity.SOFTNESS`."""
+    """Prototypes of a class: max is the most similar alone (the paper's), mean all alike; soft lies between."""
     floor: float = 0.0
     """Peaks of lower similarity are not kept."""
     tile: int | None = None
@@ -69,7 +73,7 @@ class SearchReport:
     folder: Path
     """Where the results are."""
     n_images: int
-    """Number of images images."""
+    """Number of images that were searched."""
     n_peaks: Mapping[str, int]
     """Number of peaks of each class."""
     n_objects: Mapping[str, int]
@@ -80,6 +84,14 @@ class SearchReport:
     """Names of images that were left out, and why."""
     seconds: Mapping[str, float]
     """How long each step took."""
+
+    def peaks(self) -> pd.DataFrame:
+        """Read the peaks, by image, class and descending similarity, with the columns of ``peaks.parquet``."""
+        return peak_frame(self.folder / "peaks.parquet")
+
+    def similarity(self, image: str, class_name: str) -> xr.DataArray:
+        """Open the (y, x) similarity map of a class in an image lazily, as `open_similarity` does."""
+        return open_similarity(self.folder / "similarity", image, class_name)
 
 
 def search(

@@ -12,6 +12,7 @@ from simsearch.core.metrics import PrecisionRecall, best_f1, bootstrap_interval,
 from simsearch.errors import AnnotationError
 from simsearch.io.ome_zarr.writing import store_errors
 from simsearch.io.pictures.curves import draw_curves
+from simsearch.io.tables.frames import csv_frame
 from simsearch.io.tables.peaks import read_peaks
 from simsearch.io.tables.truth import TrueObject, read_truth
 
@@ -19,10 +20,15 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    import pandas as pd
     from numpy.typing import NDArray
 
     from simsearch.core.peaks import Peak
 
+_SCORES_NAME, _CURVES_NAME = "scores.csv", "curves.csv"
+_SCORE_COLUMNS = ("distance", "average_precision", "low", "high", "best_f1", "at_score")
+_SCORE_TYPES = {"class": "string", "objects": "int64", "found": "int64", **dict.fromkeys(_SCORE_COLUMNS, "double")}
+_CURVE_TYPES = {"class": "string", **dict.fromkeys(("score", "precision", "recall"), "double")}
 _PAPER_DISTANCE = 0.3  # of the patch's width: three strides of a tenth each (section 3.3)
 
 
@@ -49,7 +55,25 @@ class ClassScore:
         return self.curve.average_precision
 
 
-def evaluate(peaks: Path, truth: Path, folder: Path, *, distance: float | None = None) -> list[ClassScore]:
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """How well classes were found."""
+
+    folder: Path
+    """Where the tables and the picture are."""
+    classes: tuple[ClassScore, ...]
+    """One for each class in the truth, in its order."""
+
+    def scores(self) -> pd.DataFrame:
+        """Read a row for each class, with the columns of ``scores.csv``."""
+        return csv_frame(self.folder / _SCORES_NAME, _SCORE_TYPES)
+
+    def curves(self) -> pd.DataFrame:
+        """Read precision and recall of each class at each score, with the columns of ``curves.csv``."""
+        return csv_frame(self.folder / _CURVES_NAME, _CURVE_TYPES)
+
+
+def evaluate(peaks: Path, truth: Path, folder: Path, *, distance: float | None = None) -> Evaluation:
     """Compare a table of peaks with ground truth, and write scores and curves.
 
     Parameters
@@ -65,8 +89,8 @@ def evaluate(peaks: Path, truth: Path, folder: Path, *, distance: float | None =
 
     Returns
     -------
-    list of ClassScore
-        One for each class in the truth, in its order.
+    Evaluation
+        Of the classes in the truth.
 
     Raises
     ------
@@ -89,7 +113,7 @@ def evaluate(peaks: Path, truth: Path, folder: Path, *, distance: float | None =
         folder.mkdir(parents=True, exist_ok=True)
         _write(scores, folder)
         draw_curves({score.class_name: score.curve for score in scores}, folder / "curves.png")
-    return scores
+    return Evaluation(folder, tuple(scores))
 
 
 def _example(peaks: Sequence[Peak]) -> str:
@@ -117,17 +141,15 @@ def _score(
 
 
 def _write(scores: Sequence[ClassScore], folder: Path) -> None:
-    with (folder / "scores.csv").open("w", newline="") as file:
+    with (folder / _SCORES_NAME).open("w", newline="") as file:
         rows = csv.writer(file)
-        rows.writerow(
-            ("class", "objects", "found", "distance", "average_precision", "low", "high", "best_f1", "at_score")
-        )
+        rows.writerow(_SCORE_TYPES)
         for score in scores:
             numbers = (score.distance, score.average_precision, *score.interval, *best_f1(score.curve))
             rows.writerow((score.class_name, score.n_objects, score.n_found, *(f"{number:.4f}" for number in numbers)))
-    with (folder / "curves.csv").open("w", newline="") as file:
+    with (folder / _CURVES_NAME).open("w", newline="") as file:
         rows = csv.writer(file)
-        rows.writerow(("class", "score", "precision", "recall"))
+        rows.writerow(_CURVE_TYPES)
         for score in scores:
             curve = score.curve
             for point in zip(curve.score, curve.precision, curve.recall, strict=True):

@@ -23,7 +23,7 @@ from simsearch.workflows.event_log import logged
 from simsearch.workflows.find.peaks import peaks_of
 from simsearch.workflows.provenance import Timings, fingerprint, write_run
 from simsearch.workflows.run.models import DETECTION_SPACING, check_images, model_view, read_model
-from simsearch.workflows.run.objects import RUN_NAME, check_folder, chosen_thresholds, write_objects
+from simsearch.workflows.run.objects import RUN_NAME, DetectionTables, check_folder, chosen_thresholds, write_objects
 from simsearch.workflows.run.tiles import open_log, run_tiles
 from simsearch.workflows.run.tissue import find_tissues
 
@@ -57,7 +57,7 @@ class DetectOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class DetectReport:
+class DetectReport(DetectionTables):
     """What was detected."""
 
     folder: Path

@@ -12,12 +12,21 @@ import numpy as np
 from simsearch.core.peaks import object_mask
 from simsearch.errors import ConfigError, StoreError
 from simsearch.io.ome_zarr.stores import image_name
+from simsearch.io.ome_zarr.well_grid import open_well_grid
 from simsearch.io.ome_zarr.writing import store_errors
 from simsearch.io.pictures.overlay import CLASS_COLORS
+from simsearch.io.tables.frames import csv_frame, object_frame, peak_frame
 from simsearch.io.tables.geojson import write_detections as write_geojson
 from simsearch.io.tables.peaks import read_detections, write_chosen_rows
 from simsearch.io.tables.replacing import replacing_text
-from simsearch.workflows.run.plate_report import REPORT_NAMES, write_plate_report
+from simsearch.workflows.run.plate_report import (
+    DOSE_TYPES,
+    DOSES_NAME,
+    GRID_NAME,
+    REPORT_NAMES,
+    WELLS_NAME,
+    write_plate_report,
+)
 from simsearch.workflows.run.plate_summary import object_scores, summarise_scores
 from simsearch.workflows.run.tiles import LOG_NAME
 
@@ -25,16 +34,62 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    import pandas as pd
+    import xarray as xr
     from numpy.typing import NDArray
 
     from simsearch.workflows.run.plate_summary import Scores, WellSummary
 
 TABLE_NAME, RUN_NAME = "detections.parquet", "run.json"
 OBJECTS_NAME, GEOJSON_NAME, PLATES_NAME = "objects.csv", "geojson", "plates"
+_WELL_TYPES = {"plate": "string", "well": "string"}
+
+
+class DetectionTables:
+    """What can be read in a folder with results of a detection."""
+
+    __slots__ = ()
+    folder: Path
+
+    def detections(self) -> pd.DataFrame:
+        """Read what was detected at any confidence, with the columns of ``detections.parquet``."""
+        return peak_frame(self.folder / TABLE_NAME)
+
+    def objects(self) -> pd.DataFrame:
+        """Read the detections above the confidence thresholds, each place as its most probable class."""
+        return object_frame(self.folder / OBJECTS_NAME)
+
+    def wells(self, plate: str | None = None) -> pd.DataFrame:
+        """Read the objects in each well of a plate, with the columns of ``wells.csv``.
+
+        Parameters
+        ----------
+        plate : str, optional
+            Its name; not needed for one plate.
+        """
+        return csv_frame(self._report_of(plate) / WELLS_NAME, _WELL_TYPES)
+
+    def well_grid(self, plate: str | None = None) -> xr.Dataset:
+        """Open the same lazily as an array of class, row and column, with the plate map as coordinates."""
+        return open_well_grid(self._report_of(plate) / GRID_NAME)
+
+    def dose_response(self, plate: str | None = None) -> pd.DataFrame:
+        """Read the curve of each drug and class, with the columns of ``dose_response.csv``."""
+        return csv_frame(self._report_of(plate) / DOSES_NAME, DOSE_TYPES)
+
+    def _report_of(self, plate: str | None) -> Path:
+        known = sorted(path.name for path in (self.folder / PLATES_NAME).glob("*"))
+        if plate is None and len(known) == 1:
+            return self.folder / PLATES_NAME / known[0]
+        if plate not in known:
+            raise ConfigError(
+                f"{self.folder}: expected the name of a plate out of {', '.join(known) or 'none'}, got {plate}"
+            )
+        return self.folder / PLATES_NAME / str(plate)
 
 
 @dataclass(frozen=True, slots=True)
-class ObjectsReport:
+class ObjectsReport(DetectionTables):
     """What is above the thresholds."""
 
     folder: Path

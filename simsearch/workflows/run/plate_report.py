@@ -27,9 +27,12 @@ if TYPE_CHECKING:
 
 POSITIVE, NEGATIVE, EMPTY = "positive_control", "negative_control", "empty"
 """What the column ``role`` of a plate map says of wells."""
-WELLS_NAME, DOSES_NAME, CURVES_NAME = "wells.csv", "dose_response.csv", "dose_response.png"
-REPORT_NAMES = (WELLS_NAME, "wells.zarr", "heat_maps.png", DOSES_NAME, CURVES_NAME)
+WELLS_NAME, GRID_NAME, DOSES_NAME, CURVES_NAME = "wells.csv", "wells.zarr", "dose_response.csv", "dose_response.png"
+REPORT_NAMES = (WELLS_NAME, GRID_NAME, "heat_maps.png", DOSES_NAME, CURVES_NAME)
 """Files of a report; the last two only where there are doses."""
+_DOSE_COLUMNS = ("drug", "class", "ec50", "low", "high", "unit", "bottom", "top", "slope", "z_prime")
+DOSE_TYPES = {name: "string" if name in ("drug", "class", "unit") else "double" for name in _DOSE_COLUMNS}
+"""Columns of the table of dose response, and their types."""
 _MIN_DOSES = 5
 _DRUG, _DOSE, _UNIT, _ROLE = "drug", "dose", "unit", "role"
 
@@ -152,7 +155,7 @@ def _fit(doses: NDArray[np.float64], responses: NDArray[np.float64]) -> DoseResp
 def _write_fits(panels: Sequence[DosePanel], path: Path) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file)
-        rows.writerow(("drug", "class", "ec50", "low", "high", "unit", "bottom", "top", "slope", "z_prime"))
+        rows.writerow(DOSE_TYPES)
         for panel in panels:
             for name in panel.fractions:
                 fit = panel.fits.get(name)

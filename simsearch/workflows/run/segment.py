@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from simsearch.errors import StoreError
+from simsearch.errors import ConfigError, StoreError
+from simsearch.io.ome_zarr.image import open_image
 from simsearch.io.ome_zarr.labels import can_hold_labels, create_labels, finish_labels, labels_template, run_of_labels
 from simsearch.io.ome_zarr.writing import ImageTemplate, store_errors
 from simsearch.io.pictures.overlay import CLASS_COLORS
+from simsearch.io.tables.frames import csv_frame
 from simsearch.nn.trunk_file import label_of_digest
 from simsearch.runtime.events import Observer, ignore
 from simsearch.runtime.segment_tasks import (
@@ -36,6 +38,8 @@ from simsearch.workflows.run.tissue import Tissue, find_tissues
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    import pandas as pd
+    import xarray as xr
     from numpy.typing import NDArray
 
     from simsearch.io.ome_zarr.image import ImageMeta
@@ -44,6 +48,12 @@ if TYPE_CHECKING:
     from simsearch.workflows.image_set import ImageSet
 
 _SHARD = 1024  # pixels of the working scale along a side of a tile: seconds of work for a CPU
+_AREAS_NAME = "areas.csv"
+_AREA_TYPES = {
+    **dict.fromkeys(("image", "class"), "string"),
+    "pixels": "int64",
+    **dict.fromkeys(("mm2", "fraction_of_tissue", "fraction_of_image"), "double"),
+}
 _MAX_DOWNSAMPLING = 4  # of a tile in level-0 pixels: its labels and probabilities must fit in memory
 
 
@@ -99,6 +109,23 @@ class SegmentReport:
     """How long each step took."""
     notes: tuple[str, ...]
     """What else is to be known."""
+
+    def areas(self) -> pd.DataFrame:
+        """Read the area of each class in each image, with the columns of ``areas.csv``."""
+        return csv_frame(self.folder / _AREAS_NAME, _AREA_TYPES)
+
+    def labels(self, image: str) -> xr.DataArray:
+        """Open the (y, x) labels of an image lazily: 0 is background, and classes count from 1.
+
+        Raises
+        ------
+        ConfigError
+            If no image of this name was segmented.
+        """
+        paths = {each.image: each.labels for each in self.images}
+        if image not in paths:
+            raise ConfigError(f"expected an image out of {', '.join(paths)}, got {image!r}: correct the name")
+        return open_image(paths[image]).isel(c=0, drop=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +199,7 @@ def segment(
     failures += _draw(client, targets, header, folder, images, timings)
     found = tuple(_measured(target, tasks, counts, header) for target in targets)
     with store_errors(str(folder)):
-        _write_areas(found, folder / "areas.csv")
+        _write_areas(found, folder / _AREAS_NAME)
         report = SegmentReport(
             folder=folder,
             images=found,
@@ -278,7 +305,7 @@ def _measured(
 def _write_areas(images: Sequence[SegmentedImage], path: Path) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file)
-        rows.writerow(("image", "class", "pixels", "mm2", "fraction_of_tissue", "fraction_of_image"))
+        rows.writerow(_AREA_TYPES)
         for each in images:
             for name, n in each.n_pixels.items():
                 area = "" if each.pixel_mm2 is None else n * each.pixel_mm2

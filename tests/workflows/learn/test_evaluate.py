@@ -50,7 +50,7 @@ def test_peaks_within_three_strides_of_an_object_find_it(tmp_path: Path) -> None
     peaks = [peak("a", 100, 100, 0.9), peak("a", 100, 111.9, 0.8), peak("a", 300, 312.1, 0.7), peak("b", 50, 50, 0.6)]
     table, truth = save(tmp_path, peaks, "a,cell,100,100\na,cell,300,300\nb,cell,50,50\n")
 
-    (score,) = evaluate(table, truth, tmp_path / "out")
+    (score,) = evaluate(table, truth, tmp_path / "out").classes
 
     # 12 px are three strides of 4 px: the second finds nothing new, the third is just too far, the fourth is there.
     assert score.distance == pytest.approx(12)
@@ -61,15 +61,15 @@ def test_peaks_within_three_strides_of_an_object_find_it(tmp_path: Path) -> None
 def test_a_larger_distance_finds_more(tmp_path: Path) -> None:
     table, truth = save(tmp_path, [peak("a", 0, 30, 0.9)], "a,cell,0,0\n")
 
-    assert evaluate(table, truth, tmp_path / "out")[0].average_precision == 0
-    assert evaluate(table, truth, tmp_path / "out", distance=31)[0].average_precision == 1
+    assert evaluate(table, truth, tmp_path / "out").classes[0].average_precision == 0
+    assert evaluate(table, truth, tmp_path / "out", distance=31).classes[0].average_precision == 1
 
 
 def test_each_class_is_judged_alone_and_images_without_truth_are_not(tmp_path: Path) -> None:
     peaks = [peak("a", 5, 5, 0.9), peak("a", 5, 5, 0.8, "other"), peak("unseen", 9, 9, 0.95)]
     table, truth = save(tmp_path, peaks, "a,cell,5,5\na,other,90,90\n")
 
-    cell, other = evaluate(table, truth, tmp_path / "out")
+    cell, other = evaluate(table, truth, tmp_path / "out").classes
 
     assert (cell.class_name, cell.n_found, cell.average_precision) == ("cell", 1, 1.0)
     assert (other.class_name, other.n_found, other.average_precision) == ("other", 1, 0.0)
@@ -78,7 +78,7 @@ def test_each_class_is_judged_alone_and_images_without_truth_are_not(tmp_path: P
 def test_a_class_that_was_never_found_scores_zero(tmp_path: Path) -> None:
     table, truth = save(tmp_path, [peak("a", 5, 5, 0.9)], "a,cell,5,5\na,missing,50,50\n")
 
-    assert [score.average_precision for score in evaluate(table, truth, tmp_path / "out")] == [1.0, 0.0]
+    assert [score.average_precision for score in evaluate(table, truth, tmp_path / "out").classes] == [1.0, 0.0]
 
 
 def test_scores_and_curves_are_written(tmp_path: Path) -> None:

@@ -340,7 +340,7 @@ def test_a_run_that_begins_anew_has_the_thresholds_of_its_model(
 def test_detections_can_be_evaluated(report: DetectReport, cells: Cells, tmp_path: Path) -> None:
     rows = ["image,class,y,x", *(f"{o.image},{o.class_name},{o.y},{o.x}" for o in cells.in_images("ghi"))]
     (tmp_path / "truth.csv").write_text("\n".join(rows) + "\n")
-    scores = evaluate(report.folder / "detections.parquet", tmp_path / "truth.csv", tmp_path / "out")
+    scores = evaluate(report.folder / "detections.parquet", tmp_path / "truth.csv", tmp_path / "out").classes
     assert {score.class_name for score in scores} == set(CLASSES)
     assert all(score.average_precision > 0.6 for score in scores)
     assert sum(score.n_found for score in scores) == len(found_in(report.folder))

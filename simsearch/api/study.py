@@ -1,0 +1,209 @@
+"""Studies: what people say about images, without a screen (``simsearch study``)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Unpack
+
+from simsearch.api.calling import client_of, options_of, paths_of, study_of, takes
+from simsearch.runtime.events import Observer, ignore
+from simsearch.workflows.curate.exchange import ImportReport, export_annotations, import_annotations
+from simsearch.workflows.curate.headless import CurateOptions, CurateReport, choose_displayed, curate
+from simsearch.workflows.curate.study import Study, StudyOptions, create_study
+from simsearch.workflows.curate.summary import StudySummary, summarise_study
+from simsearch.workflows.provenance import user_name
+
+if TYPE_CHECKING:
+    from simsearch.api.calling import AnyPath, Cluster, Paths
+    from simsearch.api.keywords import StudyKeywords, SuggestKeywords
+
+__all__ = ["create", "export", "import_", "show", "suggest"]
+
+
+@takes(StudyOptions)
+def create(
+    folder: AnyPath,
+    images: Paths,
+    *,
+    diverse: bool = False,
+    cluster: Cluster = "local",
+    observe: Observer = ignore,
+    **options: Unpack[StudyKeywords],
+) -> Study:
+    """Create a study of images in a folder.
+
+    Parameters
+    ----------
+    folder : str or Path
+        New, or without a study.
+    images : str, Path or sequence of them
+        OME-Zarr images or plates, paths or URLs.
+    diverse : bool
+        Display images that show what all have, instead of random ones.
+    cluster : str or distributed.Client
+        Where to compute (only with `diverse`), as `open_cluster` takes it, or a client that is open.
+    observe : callable
+        Gets events of the progress.
+
+    Returns
+    -------
+    Study
+        For the other functions, which take its folder as well.
+
+    Raises
+    ------
+    SimSearchError
+        If an image or an option is wrong, or there is a study in the folder.
+
+    Examples
+    --------
+    >>> import simsearch as ss
+    >>> study = ss.study.create("study", "cells.ome.zarr", display=1)
+    >>> study.displayed
+    ('cells',)
+    """
+    paths, chosen = paths_of(images), options_of(StudyOptions, options)
+    if diverse:
+        with client_of(cluster) as client:
+            chosen = choose_displayed(client, paths, chosen, observe=observe)
+    return create_study(Path(folder), paths, chosen)
+
+
+def show(folder: AnyPath | Study) -> StudySummary:
+    """Show what was said in a study.
+
+    Parameters
+    ----------
+    folder : str, Path or Study
+        The study.
+
+    Returns
+    -------
+    StudySummary
+        ``classes()`` and ``patches()`` are data frames; ``models`` are what was trained.
+
+    Raises
+    ------
+    SimSearchError
+        If there is no study, or it is damaged.
+
+    Examples
+    --------
+    >>> import simsearch as ss
+    >>> ss.study.show("study").classes()[["class", "prototypes"]].values.tolist()
+    [['nucleus', 3]]
+    """
+    return summarise_study(study_of(folder))
+
+
+@takes(CurateOptions)
+def suggest(
+    folder: AnyPath | Study,
+    *,
+    user: str | None = None,
+    cluster: Cluster = "local",
+    observe: Observer = ignore,
+    **options: Unpack[SuggestKeywords],
+) -> CurateReport:
+    """Find what looks like the prototypes on the displayed images of a study, and what may be background.
+
+    Parameters
+    ----------
+    folder : str, Path or Study
+        The study.
+    user : str, optional
+        Who says so; by default you.
+    cluster : str or distributed.Client
+        Where to compute, as `open_cluster` takes it, or a client that is open.
+    observe : callable
+        Gets events of the progress.
+
+    Returns
+    -------
+    CurateReport
+        How much is suggested, of each class and as background.
+
+    Raises
+    ------
+    SimSearchError
+        If there is no study, no class has a prototype, or a threshold is none.
+
+    Examples
+    --------
+    >>> import simsearch as ss
+    >>> suggested = ss.study.suggest("study", accept=True, n_background=3, cluster="threads")
+    >>> suggested.is_accepted
+    True
+    """
+    study, chosen = study_of(folder), options_of(CurateOptions, options)
+    with client_of(cluster) as client:
+        return curate(client, study, user or user_name(), chosen, observe=observe)
+
+
+def import_(
+    folder: AnyPath | Study, file: AnyPath, *, image: str | None = None, fit: bool = False, user: str | None = None
+) -> ImportReport:
+    """Add what a file says to a study: all of it, or nothing.
+
+    Parameters
+    ----------
+    folder : str, Path or Study
+        The study.
+    file : str or Path
+        A CSV (image, class, role, y, x, height, width), a GeoJSON of QuPath, or a folder of GeoJSON named after images.
+    image : str, optional
+        Name of the image that a GeoJSON file is about, if it does not say.
+    fit : bool
+        Take only the centres of boxes that are larger or smaller than patches.
+    user : str, optional
+        Who says so; by default you.
+
+    Returns
+    -------
+    ImportReport
+        What was new.
+
+    Raises
+    ------
+    SimSearchError
+        If anything in the file does not go with the study: the message lists every row.
+
+    Examples
+    --------
+    >>> import simsearch as ss
+    >>> ss.study.import_("study", "boxes.csv").n_added
+    {'prototype': 3}
+    """
+    return import_annotations(study_of(folder), Path(file), user=user or user_name(), image=image, fit=fit)
+
+
+def export(folder: AnyPath | Study, destination: AnyPath, *, overwrite: bool = False) -> tuple[int, int]:
+    """Write what was said in a study.
+
+    Parameters
+    ----------
+    folder : str, Path or Study
+        The study.
+    destination : str or Path
+        ``FILE.csv``, or a folder that gets a GeoJSON for QuPath per image.
+    overwrite : bool
+        Replace what is there.
+
+    Returns
+    -------
+    (int, int)
+        Number of patches and of files.
+
+    Raises
+    ------
+    SimSearchError
+        If nothing was said yet, or the destination is there.
+
+    Examples
+    --------
+    >>> import simsearch as ss
+    >>> n_patches, n_files = ss.study.export("study", "curation.csv")
+    >>> n_files
+    1
+    """
+    return export_annotations(study_of(folder), Path(destination), overwrite=overwrite)

@@ -1,0 +1,68 @@
+"""Tables of results as pandas data frames."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.csv
+
+from simsearch.errors import AnnotationError
+from simsearch.io.tables.peaks import DETECTION_SCHEMA, read_peak_table
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    import pandas as pd
+
+_FROM_CSV = {"strings_can_be_null": True, "null_values": [""]}  # an image may be called NA
+
+
+def peak_frame(path: Path) -> pd.DataFrame:
+    """Read ``peaks.parquet`` or ``detections.parquet``, with the columns of the file.
+
+    Raises
+    ------
+    AnnotationError
+        If the file is no such table.
+    """
+    return read_peak_table(path).to_pandas()
+
+
+def object_frame(path: Path) -> pd.DataFrame:
+    """Read ``objects.csv``, whose columns are those of detections.
+
+    Raises
+    ------
+    AnnotationError
+        If the file is no such table.
+    """
+    return csv_frame(path, {field.name: str(field.type) for field in DETECTION_SCHEMA})
+
+
+def csv_frame(path: Path, types: Mapping[str, str]) -> pd.DataFrame:
+    """Read a CSV file; what is empty is missing.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    types : mapping of str to str
+        Arrow's names of the types of columns that are there; those of others are told from what stands in them.
+
+    Raises
+    ------
+    AnnotationError
+        If the file cannot be read, or is no such table.
+    """
+    try:
+        table = pyarrow.csv.read_csv(
+            path, convert_options=pyarrow.csv.ConvertOptions(column_types=dict(types), **_FROM_CSV)
+        )
+        missing = [name for name in types if name not in table.column_names]
+        if missing:
+            raise pa.ArrowInvalid(f"no column {', '.join(missing)}")
+        return table.to_pandas()
+    except (OSError, pa.ArrowException) as error:
+        raise AnnotationError(f"{path}: expected a table of results, got {error}: compute them again") from error

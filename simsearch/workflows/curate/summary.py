@@ -1,0 +1,76 @@
+"""What was said in a study so far, at a glance."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from simsearch.io.tables.curation import ANNOTATION_COLUMNS
+from simsearch.workflows.curate.exchange import curated_patches
+from simsearch.workflows.curate.study import read_curation, study_models
+from simsearch.workflows.curate.suggest import study_trunk
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pandas as pd
+
+    from simsearch.curation.history import History
+    from simsearch.curation.journal import Torn
+    from simsearch.workflows.curate.study import Study
+
+_CLASS_COLUMNS = (
+    *("class", "color", "prototypes", "positives", "negatives"),
+    *("similarity_threshold", "confidence_threshold", "is_accepted"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class StudySummary:
+    """What was said in a study, and what was trained on it."""
+
+    study: Study
+    """What it refers to."""
+    history: History
+    """All that was said; ``history.state`` is what holds now."""
+    torn: Torn | None
+    """What cannot be read at the end of the journal."""
+    trunk: str
+    """Name of the trunk."""
+    models: tuple[Path, ...]
+    """Files of the models, the oldest first."""
+
+    def classes(self) -> pd.DataFrame:
+        """Tell of each class how many patches it has and what was chosen for it, a row each."""
+        import pandas as pd  # half a second, which only those wait who want it
+
+        rows = [
+            (
+                *(each.name, each.color, len(each.prototypes), len(each.positives), len(each.negatives)),
+                *(each.similarity_threshold, each.confidence_threshold, each.is_accepted),
+            )
+            for each in self.history.state.classes
+        ]
+        return pd.DataFrame(rows, columns=list(_CLASS_COLUMNS))
+
+    def patches(self) -> pd.DataFrame:
+        """Tell of each patch what was said about it, with the columns of ``simsearch study export``."""
+        import pandas as pd  # half a second, which only those wait who want it
+
+        rows = [
+            (a.box.image, a.box.class_name, a.role, a.box.y, a.box.x, a.box.height, a.box.width)
+            for a in curated_patches(self.history.state)
+        ]
+        return pd.DataFrame(rows, columns=list(ANNOTATION_COLUMNS))
+
+
+def summarise_study(study: Study) -> StudySummary:
+    """Read what was said in a study, whoever else writes.
+
+    Raises
+    ------
+    StoreError
+        If it cannot be read, or is damaged.
+    """
+    history, torn = read_curation(study)
+    return StudySummary(study, history, torn, study_trunk(study), tuple(study_models(study)))
