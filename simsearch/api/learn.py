@@ -168,7 +168,7 @@ def demo(
     Examples
     --------
     >>> import simsearch as ss
-    >>> ss.demo("demo").plate.peaks()  # doctest: +SKIP  for it takes a minute
+    >>> ss.demo("demo").plate.peaks()
     """
     with client_of(cluster) as client:
         return run_demo(client, Path(folder), trunk=trunk, observe=observe)

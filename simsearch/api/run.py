@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Unpack
 
 from simsearch.api.calling import ImageOptions, client_of, image_set, options_of, takes
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
     from simsearch.api.calling import AnyPath, Cluster, Paths
     from simsearch.api.keywords import DetectKeywords, SegmentKeywords
+
+_AS_THEY_ARE: Mapping[str, float] = MappingProxyType({})
 
 
 @takes(ImageOptions, DetectOptions)
@@ -119,7 +122,7 @@ def segment(
         return run_segment(client, image_set(images, options), Path(model), Path(out), chosen, observe=observe)
 
 
-def rethreshold(results: AnyPath, confidence_thresholds: Mapping[str, float]) -> ObjectsReport:
+def rethreshold(results: AnyPath, confidence_thresholds: Mapping[str, float] = _AS_THEY_ARE) -> ObjectsReport:
     """Choose other confidence thresholds for the results of a detection; no pixel is read.
 
     Parameters

@@ -241,7 +241,7 @@ def open_image(
     --------
     >>> image = open_image("cells.ome.zarr")  # doctest: +SKIP
     >>> image.sel(c="DNA", y=slice(10, 20)).shape  # doctest: +SKIP
-    (20, 144)
+    (21, 144)
     >>> int(image.max()) > 0  # doctest: +SKIP
     True
     """
