@@ -29,11 +29,11 @@ from simsearch.core.synthetic import cell_field
 from simsearch.nn.device import pick_device
 from simsearch.nn.trunk_file import read_trunk, trunk_from_bytes, trunk_to_bytes, write_trunk
 from simsearch.training.distillation import distillation_loss
+from simsearch.training.epochs import EpochDone, EpochLog
 from simsearch.training.pretrain import Material, PretrainConfig, begin_randomly, pretrain
 
 if TYPE_CHECKING:
     from simsearch.nn.trunk import Trunk
-    from simsearch.training.epochs import EpochDone
 
 Images = dict[str, list[np.ndarray]]
 
@@ -268,7 +268,7 @@ def main() -> None:
         None if options.method == "simclr" else teacher,
         validate,
     )
-    pretrain(student, crops, config, observe=observe, keep=keep, checkpoint=checkpoint)
+    pretrain(student, crops, config, EpochLog(observe, keep, checkpoint))
     print(json.dumps({"sha256": write_trunk(trunk_to_bytes(student, "distill_trunk"), options.out)}), flush=True)
 
 

@@ -7,9 +7,17 @@ size of a batch.
 from __future__ import annotations
 
 import torch
+from torch import nn
 from torch.nn import functional
 
 from simsearch.errors import ShapeError
+
+_PROJECTION_DIM = 128
+
+
+def make_projector(dim: int) -> nn.Module:
+    """Make the layers that project (N, dim) features, with random weights; they serve the training only."""
+    return nn.Sequential(nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, _PROJECTION_DIM))
 
 
 def self_supervised_loss(first: torch.Tensor, second: torch.Tensor, temperature: float = 0.5) -> torch.Tensor:

@@ -22,7 +22,7 @@ from simsearch.nn.trunk import Trunk, fused
 from simsearch.nn.trunk_file import trunk_from_bytes, trunk_to_bytes
 from simsearch.runtime.compute import computing
 from simsearch.runtime.crops import CropOptions, CropSource, read_crops
-from simsearch.runtime.training_log import PATCHES_NAME, VALIDATIONS_NAME, TrainingLog, all_cores
+from simsearch.runtime.training_log import PATCHES_NAME, VALIDATIONS_NAME, all_cores, open_log
 from simsearch.runtime.worker import fetch
 from simsearch.training.judging import Annotated, average_precision, blocks_at, feature_map, find_like
 from simsearch.training.pretrain import Material, PretrainConfig, begin_randomly, pretrain
@@ -90,7 +90,7 @@ def pretrain_on_worker(task: PretrainTask) -> bytes:
         teacher = None
         if task.teacher:
             teacher = trunk_from_bytes(fetch(task.teacher), 3).to(device).to(memory_format=torch.channels_last)
-        log = TrainingLog(folder, device)
+        log = open_log(folder, device)
 
         def crops(step: int) -> torch.Tensor:
             return read_crops(task.sources, task.crops, task.config.batch, (task.config.seed, step))
@@ -99,9 +99,7 @@ def pretrain_on_worker(task: PretrainTask) -> bytes:
         judge = _Judge(task.judged, str(task))
         material = Material(crops, teacher, judge.scores if task.judged else None)
         with computing(), all_cores():
-            validations = pretrain(
-                trunk, material, task.config, observe=log.observe, keep=log.keep, checkpoint=log.checkpoint
-            )
+            validations = pretrain(trunk, material, task.config, log)
         (folder / VALIDATIONS_NAME).write_text(json.dumps(validations))
         return trunk_to_bytes(trunk, str(task))
 

@@ -18,7 +18,7 @@ from simsearch.nn.device import pick_device
 from simsearch.nn.model_file import ModelHeader, model_to_bytes
 from simsearch.nn.trunk_file import trunk_from_bytes
 from simsearch.runtime.compute import computing
-from simsearch.runtime.training_log import PATCHES_NAME, TrainingLog, all_cores, run_followed
+from simsearch.runtime.training_log import PATCHES_NAME, all_cores, open_log, run_followed
 from simsearch.runtime.views import View, read_pixels
 from simsearch.runtime.worker import fetch
 from simsearch.training.patches import LabelledPatches, TrainingPatches
@@ -90,9 +90,9 @@ def train_on_worker(task: TrainTask) -> bytes:
         model = _model(task).to(device)
         patches = _read_patches(task, crop_side(max(model.input_shape)), device)
         _draw(task, patches, folder)
-        log = TrainingLog(folder, device)
+        log = open_log(folder, device)
         with computing(), all_cores():
-            train(model, patches, task.config, observe=log.observe, keep=log.keep, checkpoint=log.checkpoint)
+            train(model, patches, task.config, log)
         training = {**asdict(task.config), "n_clean": len(patches.clean), "n_negatives": len(patches.negatives),
                     "n_noisy": len(patches.noisy), "n_beside": len(task.beside)}  # fmt: skip
         return model_to_bytes(model, replace(task.header, training=training))

@@ -19,7 +19,7 @@ from dask.system import CPU_COUNT
 from simsearch.errors import Cancelled
 from simsearch.runtime.events import Waiting
 from simsearch.runtime.submit import run_one
-from simsearch.training.epochs import EpochDone
+from simsearch.training.epochs import EpochDone, EpochLog
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -50,7 +50,7 @@ def run_followed(client: Client, function: Callable[[Task], bytes], task: Task, 
     client : distributed.Client
         The cluster.
     function : callable
-        Trains, with a `TrainingLog` of the task's folder; a function of a module.
+        Trains, with the log of the task's folder; a function of a module.
     task
         What to train, and where.
     observe : callable
@@ -108,6 +108,12 @@ def losses_of(folder: Path) -> dict[str, tuple[float, ...]]:
     for event in read_progress(folder):
         losses[event.stage] = (*losses.get(event.stage, ()), event.loss)
     return losses
+
+
+def open_log(folder: Path, device: torch.device) -> EpochLog:
+    """Let a training tell in its folder how far it is, and go on where it was: a `TrainingLog` as it is passed on."""
+    log = TrainingLog(folder, device)
+    return EpochLog(log.observe, log.keep, log.checkpoint)
 
 
 class TrainingLog:

@@ -18,17 +18,16 @@ from torch import nn
 
 from simsearch.errors import ConfigError
 from simsearch.nn.augment import crop_side, random_views
-from simsearch.nn.losses import self_supervised_loss
+from simsearch.nn.losses import make_projector, self_supervised_loss
 from simsearch.nn.trunk import LAYER_DIMS, Trunk
 from simsearch.training.distillation import distillation_loss
-from simsearch.training.epochs import EpochDone
+from simsearch.training.epochs import NO_LOG, EpochDone, EpochLog
 
 Method = Literal["simclr", "distill", "both"]
 Crops = Callable[[int], torch.Tensor]
 """Gives the crops of a step, (N, 3, S, S) intensities in [0, 1]; safe to be called by several threads."""
 
 _AHEAD = 3  # batches that are read while one is learned from
-_PROJECTION_DIM = 128
 _WARM_UP = 0.05  # share of a stage in which the learning rate rises
 _HELP_UNTIL, _HELP = 0.5, 0.6  # share of a distillation with the teacher's inputs, and of how many crops at first
 _MAX_GRADIENT = 5.0
@@ -96,9 +95,6 @@ class Material:
     """Judges the trunk in evaluation mode; by class."""
 
 
-Checkpoint = dict[str, Any]
-
-
 @dataclass(frozen=True, slots=True)
 class _Pupil:
     trunk: Trunk
@@ -113,10 +109,7 @@ def pretrain(
     trunk: Trunk,
     material: Material,
     config: PretrainConfig,
-    *,
-    observe: Callable[[EpochDone], None] = lambda event: None,
-    keep: Callable[[Checkpoint], None] = lambda checkpoint: None,
-    checkpoint: Mapping[str, Any] | None = None,
+    log: EpochLog = NO_LOG,
 ) -> list[dict[str, Any]]:
     """Train a trunk in place.
 
@@ -128,12 +121,8 @@ def pretrain(
         What to learn from.
     config : PretrainConfig
         How to learn.
-    observe : callable
-        Gets an event after each epoch; what it raises cancels the training.
-    keep : callable
-        Gets, after each epoch, what is needed to go on from there.
-    checkpoint : mapping, optional
-        What `keep` got last, to go on from.
+    log : EpochLog
+        Who hears of epochs, and where to go on.
 
     Returns
     -------
@@ -150,14 +139,14 @@ def pretrain(
     device = trunk.conv1.weight.device
     with torch.random.fork_rng():
         torch.manual_seed(config.seed)
-        pupil = _Pupil(trunk.requires_grad_(True).train(), _projector().to(device))
-    done: Checkpoint = dict(checkpoint or {"stage": 0, "epoch": 0, "validations": []})
-    if checkpoint:
+        pupil = _Pupil(trunk.requires_grad_(True).train(), make_projector(LAYER_DIMS[2] + LAYER_DIMS[3]).to(device))
+    done = dict(log.checkpoint or {"stage": 0, "epoch": 0, "validations": []})
+    if log.checkpoint:
         trunk.load_state_dict(done["trunk"])
         pupil.projector.load_state_dict(done["projector"])
     for index in range(done["stage"], len(config.stages)):
         here = done if index == done["stage"] else {"epoch": 0, "validations": done["validations"]}
-        done["validations"] = _run(pupil, index, here, (material, config), observe, keep)
+        done["validations"] = _run(pupil, index, here, (material, config), log)
     trunk.eval().requires_grad_(False)
     return list(done["validations"])
 
@@ -176,8 +165,7 @@ def _run(
     index: int,
     done: Mapping[str, Any],
     lesson: tuple[Material, PretrainConfig],
-    observe: Callable[[EpochDone], None],
-    keep: Callable[[Checkpoint], None],
+    log: EpochLog,
 ) -> list[dict[str, Any]]:
     """Run the epochs of a stage that are not done."""
     material, config = lesson
@@ -195,8 +183,8 @@ def _run(
             scores = material.validate(pupil.trunk.eval())
             pupil.trunk.train()
             validations.append({"stage": stage, "step": before + steps.stop, "scores": dict(scores)})
-        observe(EpochDone(stage, epoch + 1, n_epochs, sum(losses) / len(losses)))
-        keep(
+        log.observe(EpochDone(stage, epoch + 1, n_epochs, sum(losses) / len(losses)))
+        log.keep(
             {
                 "stage": index,
                 "epoch": epoch + 1,
@@ -276,8 +264,3 @@ def _learning_rate(progress: float, peak: float) -> float:
     if progress < _WARM_UP:
         return peak * (0.05 + 0.95 * progress / _WARM_UP)
     return peak * (0.5 * (1 + math.cos(math.pi * (progress - _WARM_UP) / (1 - _WARM_UP))) + 1e-3)
-
-
-def _projector() -> nn.Module:
-    dim = LAYER_DIMS[2] + LAYER_DIMS[3]
-    return nn.Sequential(nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, _PROJECTION_DIM))

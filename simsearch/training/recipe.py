@@ -18,16 +18,14 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from simsearch.errors import ConfigError
 from simsearch.nn.augment import apply_each, self_supervised_view, supervised_view
-from simsearch.nn.losses import self_supervised_loss, supervised_loss
-from simsearch.training.epochs import EpochDone
+from simsearch.nn.losses import make_projector, self_supervised_loss, supervised_loss
+from simsearch.training.epochs import NO_LOG, EpochDone, EpochLog
 from simsearch.training.patches import LabelledPatches, TrainingPatches, oversampled
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from simsearch.nn.classifier import PatchClassifier
-
-_PROJECTION_DIM = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +69,6 @@ class TrainingConfig:
     """Source of all randomness."""
 
 
-Checkpoint = dict[str, Any]
 Losses = Callable[[torch.Generator], Iterator[torch.Tensor]]
 
 
@@ -87,10 +84,7 @@ def train(
     model: PatchClassifier,
     patches: TrainingPatches,
     config: TrainingConfig,
-    *,
-    observe: Callable[[EpochDone], None] = lambda event: None,
-    keep: Callable[[Checkpoint], None] = lambda checkpoint: None,
-    checkpoint: Mapping[str, Any] | None = None,
+    log: EpochLog = NO_LOG,
 ) -> None:
     """Train a classifier in place.
 
@@ -102,12 +96,8 @@ def train(
         What to learn from.
     config : TrainingConfig
         How to learn.
-    observe : callable
-        Gets an event after each epoch; what it raises cancels the training.
-    keep : callable
-        Gets, after each epoch, what is needed to go on from there.
-    checkpoint : mapping, optional
-        What `keep` got last, to go on from.
+    log : EpochLog
+        Who hears of epochs, and where to go on.
 
     Raises
     ------
@@ -119,16 +109,16 @@ def train(
     with torch.random.fork_rng():
         torch.manual_seed(config.seed)
         _initialise(model.head)
-        projector = _projector(model.extractor.dim).to(patches.clean.crops.device)
+        projector = make_projector(model.extractor.dim).to(patches.clean.crops.device)
     _freeze(model)
-    done = dict(checkpoint or {"stage": 0, "epoch": 0})
-    if checkpoint:
+    done = dict(log.checkpoint or {"stage": 0, "epoch": 0})
+    if log.checkpoint:
         model.load_state_dict(done["model"])
         projector.load_state_dict(done["projector"])
     for index, stage in enumerate(_stages(model, projector, patches, config)):
         if index < done["stage"]:
             continue
-        _run(stage, index, done if index == done["stage"] else {"epoch": 0}, (model, projector), config, observe, keep)
+        _run(stage, index, done if index == done["stage"] else {"epoch": 0}, (model, projector), config, log)
     model.eval().requires_grad_(False)
 
 
@@ -155,8 +145,7 @@ def _run(
     done: Mapping[str, Any],
     modules: tuple[PatchClassifier, nn.Module],
     config: TrainingConfig,
-    observe: Callable[[EpochDone], None],
-    keep: Callable[[Checkpoint], None],
+    log: EpochLog,
 ) -> None:
     """Run the epochs of a stage that are not done, then replace its weights by their average."""
     schedule = stage.schedule
@@ -169,9 +158,9 @@ def _run(
         for group in optimizer.param_groups:
             group["lr"] = schedule.rate * schedule.decay ** (epoch // schedule.decay_every)
         losses = _epoch(stage, optimizer, averaged, seed=(100 * config.seed + index) * 10_000 + epoch)
-        observe(EpochDone(stage.name, epoch + 1, schedule.epochs, sum(losses) / len(losses)))
+        log.observe(EpochDone(stage.name, epoch + 1, schedule.epochs, sum(losses) / len(losses)))
         model, projector = modules
-        keep(
+        log.keep(
             {
                 "stage": index,
                 "epoch": epoch + 1,
@@ -252,10 +241,6 @@ def _batches(patches: LabelledPatches, schedule: Schedule, generator: torch.Gene
     order = oversampled(patches.labels, max(schedule.n_patches or len(patches), 2), generator)
     for indices in order.tensor_split(-(-len(order) // schedule.batch)):
         yield patches.drawn(indices)
-
-
-def _projector(dim: int) -> nn.Module:
-    return nn.Sequential(nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, _PROJECTION_DIM))
 
 
 def _initialise(head: nn.Conv2d) -> None:

@@ -10,11 +10,11 @@ import torch
 
 from simsearch.errors import ConfigError
 from simsearch.training.distillation import distillation_loss
+from simsearch.training.epochs import EpochDone, EpochLog
 from simsearch.training.pretrain import Material, PretrainConfig, begin_randomly, pretrain
 
 if TYPE_CHECKING:
     from simsearch.nn.trunk import Trunk
-    from simsearch.training.epochs import EpochDone
 
 TINY = {"steps": 5, "batch": 4, "crop": 48, "epoch": 2, "validate_every": 2}
 
@@ -37,14 +37,8 @@ def train(config: PretrainConfig, teacher: Trunk | None, checkpoint: dict[str, A
     """Train, and tell all that came of it."""
     trunk, kept, events = begin_randomly(config.seed), [], []
     material = Material(crops, teacher, lambda trunk: {"spot": float(trunk.bn1.running_mean.sum())})
-    validations = pretrain(
-        trunk,
-        material,
-        config,
-        observe=events.append,
-        keep=lambda content: kept.append(copy.deepcopy(content)),
-        checkpoint=checkpoint,
-    )
+    log = EpochLog(events.append, lambda content: kept.append(copy.deepcopy(content)), checkpoint)
+    validations = pretrain(trunk, material, config, log)
     return {"state": trunk.state_dict(), "validations": validations, "kept": kept, "events": events}
 
 
@@ -82,7 +76,7 @@ def test_a_student_comes_nearer_to_its_teacher(teacher: Trunk) -> None:
         before, _ = distillation_loss(student.eval(), teacher, held_out, 0.0, rng)
     events: list[EpochDone] = []
     config = PretrainConfig(method="distill", steps=30, batch=4, crop=48, epoch=30)
-    pretrain(student, Material(crops, teacher), config, observe=events.append)
+    pretrain(student, Material(crops, teacher), config, EpochLog(events.append))
     with torch.no_grad():
         after, cosines = distillation_loss(student, teacher, held_out, 0.0, rng)
     assert after < 0.8 * before

@@ -14,13 +14,13 @@ from simsearch.errors import ConfigError
 from simsearch.nn.augment import crop_side
 from simsearch.nn.classifier import PatchClassifier, classifier_extractor
 from simsearch.nn.trunk_file import read_trunk, trunk_from_bytes
+from simsearch.training.epochs import EpochDone, EpochLog
 from simsearch.training.patches import LabelledPatches, TrainingPatches, oversampled
 from simsearch.training.recipe import Schedule, TrainingConfig, train
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from simsearch.training.epochs import EpochDone
 
 PATCH = (32, 32)
 CLASSES = (CYTOPLASM, NUCLEUS, NO_GFP)
@@ -62,7 +62,7 @@ def trained(request: pytest.FixtureRequest) -> tuple[PatchClassifier, TrainingPa
     clean, noisy = cell_crops(1, 60, side), cell_crops(2, 24, side)
     patches = TrainingPatches(clean, none_of(clean), noisy)
     events: list[EpochDone] = []
-    train(model, patches, CONFIG, observe=events.append)
+    train(model, patches, CONFIG, EpochLog(events.append))
     return model, patches, events
 
 
@@ -113,7 +113,7 @@ def small_run(checkpoint: Mapping[str, Any] | None = None, stop_after: int | Non
             raise KeyboardInterrupt
 
     try:
-        train(model, patches, config, keep=keep, checkpoint=checkpoint)
+        train(model, patches, config, EpochLog(keep=keep, checkpoint=checkpoint))
     except KeyboardInterrupt:
         return kept[-1]
     return model.state_dict()
