@@ -17,6 +17,7 @@ from simsearch.cli.options import (
     confidence_option,
     end,
     measurement_option,
+    n_bytes,
     overwrite_option,
     results_option,
     seed_option,
@@ -306,6 +307,14 @@ def evaluate(peaks: Path, truth: Path, out: Path, distance: float | None) -> Non
 )
 @click.option("--token-file", type=FILE, help="File whose first line is the token.")
 @click.option("--auth-module", type=FILE, help="Python file with Bokeh's auth hooks, which decide who may come in.")
+@click.option(
+    "--memory",
+    "memory_bytes",
+    metavar="SIZE",
+    callback=n_bytes,
+    help="What holding the displayed images may take, such as 4GiB; half of what is free by default. Images that need "
+    "more are searched by workers, which takes seconds a box.",
+)
 @user_option
 @cluster_option
 def serve(

@@ -115,6 +115,16 @@ def _values(ctx: click.Context, param: click.Parameter, value: Sequence[str]) ->
     return {name: float(click.FLOAT(number, param, ctx)) for name, _, number in pairs}
 
 
+def n_bytes(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
+    """Read a size such as 4GiB or 500MB."""
+    from dask.utils import parse_bytes
+
+    try:
+        return None if value is None else int(parse_bytes(value))
+    except ValueError as error:
+        raise click.BadParameter(f"expected a size such as 4GiB, got {value!r}", ctx, param) from error
+
+
 def _selection(ctx: click.Context, param: click.Parameter, value: str | None) -> Selection:
     if value is None or value == "max":
         return "max" if value else None

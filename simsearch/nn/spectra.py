@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _SIDE = 64  # positions along a side of a tile that is transformed: wide beside the margin, which is done twice
-_CHANNELS = 32  # transformed at a time: bounds the memory beside the result
+_FREQUENCIES = _SIDE * (_SIDE // 2 + 1)
+_PASSING_BYTES = 2**28  # of what is made on the way to a result, whatever the size of an image
+_TILE_BYTES = 3 * _SIDE**2 * 4 + 2 * _FREQUENCIES * 8  # of these, for a tile of a channel or of a block
 _SILENT = 1e-5  # of the longest block: what is shorter is rounding, and similar to nothing
 
 
@@ -52,6 +54,11 @@ def make_kernels(blocks: torch.Tensor, margin: int) -> Kernels:
     return Kernels(spectra.permute(2, 0, 1).contiguous(), functional.pad(window, (dx, dx, dy, dy)))
 
 
+def _n_tiles(shape: Sequence[int], margin: int) -> int:
+    core = _SIDE - 2 * margin
+    return -(-shape[0] // core) * -(-shape[1] // core)
+
+
 class Spectra:
     """The spectra of an image's vectors, ready to be compared.
 
@@ -75,22 +82,31 @@ class Spectra:
         rows, columns = self._tiles
         padding = (0, columns * self._core - self.shape[1], 0, rows * self._core - self.shape[0])
         self._energy = torch.zeros(1, 1, height, width, device=vectors.device)
-        self._spectra = torch.empty(
-            _SIDE * (_SIDE // 2 + 1), d, rows * columns, dtype=torch.complex64, device=vectors.device
-        )
-        for first in range(0, d, _CHANNELS):
-            some = vectors[first : first + _CHANNELS].float() - centre[first : first + _CHANNELS, None, None]
+        self._spectra = torch.empty(_FREQUENCIES, d, rows * columns, dtype=torch.complex64, device=vectors.device)
+        n_channels = self._n_at_once
+        for first in range(0, d, n_channels):
+            some = vectors[first : first + n_channels].float() - centre[first : first + n_channels, None, None]
             self._energy[0, 0] += some.square().sum(dim=0)
             tiles = functional.pad(some, padding).unfold(1, _SIDE, self._core).unfold(2, _SIDE, self._core)
             found = torch.fft.rfft2(tiles).reshape(len(some), rows * columns, -1)
-            self._spectra[:, first : first + _CHANNELS] = found.permute(2, 0, 1)
+            self._spectra[:, first : first + n_channels] = found.permute(2, 0, 1)
 
     @staticmethod
     def n_bytes(shape: Sequence[int], dim: int, margin: int) -> int:
         """Tell how much memory the spectra of so many positions along y and x take."""
-        core = _SIDE - 2 * margin
-        n_tiles = -(-shape[0] // core) * -(-shape[1] // core)
-        return _SIDE * (_SIDE // 2 + 1) * dim * n_tiles * 8
+        return _FREQUENCIES * dim * _n_tiles(shape, margin) * 8
+
+    @staticmethod
+    def passing_bytes(shape: Sequence[int], dim: int, margin: int) -> int:
+        """Tell how much more it takes for a while to make them of vectors at half precision, or to compare them."""
+        vectors = 2 * dim * (shape[0] + 2 * margin) * (shape[1] + 2 * margin)
+        return vectors + max(_PASSING_BYTES, _n_tiles(shape, margin) * _TILE_BYTES)
+
+    @property
+    def _n_at_once(self) -> int:
+        """Of channels, or of blocks."""
+        rows, columns = self._tiles
+        return max(1, _PASSING_BYTES // (rows * columns * _TILE_BYTES))
 
     def compare(self, kernels: Kernels) -> torch.Tensor:
         """Find how similar each position is to prototypes.
@@ -105,11 +121,17 @@ class Spectra:
         (P, H, W) tensor
             What `prototype_maps` gives for these prototypes.
         """
-        products = torch.fft.irfft2(self._unfolded(torch.bmm(kernels.spectra, self._spectra)), s=(_SIDE, _SIDE))
         lengths = functional.conv2d(self._energy, kernels.window[None, None])[0, 0].clamp_min(0).sqrt()
         is_heard = lengths > _SILENT * lengths.max()
-        cosines = self._mosaic(products) / lengths.clamp_min(torch.finfo(lengths.dtype).tiny)
-        return torch.where(is_heard, cosines, 0.0).clamp(-1, 1)
+        lengths = lengths.clamp_min(torch.finfo(lengths.dtype).tiny)
+        some = kernels.spectra.split(self._n_at_once, dim=1)
+        return torch.cat(
+            [torch.where(is_heard, self._products(spectra) / lengths, 0.0).clamp(-1, 1) for spectra in some]
+        )
+
+    def _products(self, spectra: torch.Tensor) -> torch.Tensor:
+        """Correlate each position with (frequencies, P, D) blocks, as (P, H, W)."""
+        return self._mosaic(torch.fft.irfft2(self._unfolded(torch.bmm(spectra, self._spectra)), s=(_SIDE, _SIDE)))
 
     def _unfolded(self, products: torch.Tensor) -> torch.Tensor:
         """Bring (frequencies, P, tiles) into the order of (P, tiles, y, x)."""

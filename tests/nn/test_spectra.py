@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -39,6 +43,36 @@ def test_memory_is_told_before_it_is_taken() -> None:
     spectra = Spectra(torch.rand(D, 100 + 6, 60 + 6), torch.zeros(D), 3)
     held = spectra._spectra
     assert Spectra.n_bytes((100, 60), D, 3) == held.numel() * held.element_size()
+
+
+PEAK = """
+import re, torch
+from pathlib import Path
+from simsearch.nn import spectra
+
+def most_bytes():
+    return 1024 * int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
+
+torch.set_num_threads(1)
+spectra._PASSING_BYTES = 2**24
+shape, dim, margin = (1000, 1000), 32, 3
+torch.fft.irfft2(torch.fft.rfft2(torch.rand(64, 64)))  # what is loaded at the first use is not counted
+Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+begin = most_bytes()
+vectors = torch.rand(dim, *(side + 2 * margin for side in shape), dtype=torch.float16)
+made = spectra.Spectra(vectors, torch.zeros(dim), margin)
+made.compare(spectra.make_kernels(torch.rand(8, dim, 7, 7), margin))
+maps = 8 * 4 * shape[0] * shape[1]  # the result, beside the parts that it is joined from
+told = made.n_bytes(shape, dim, margin) + made.passing_bytes(shape, dim, margin) + 2 * maps
+print((most_bytes() - begin) / told)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel of Linux tells a peak")
+def test_no_more_memory_is_taken_than_was_told() -> None:
+    environment = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536"}  # what is given back is not counted again
+    done = subprocess.run([sys.executable, "-c", PEAK], capture_output=True, text=True, check=True, env=environment)
+    assert 0.5 < float(done.stdout) < 1.1
 
 
 def test_vectors_that_are_all_margin_are_refused() -> None:

@@ -72,7 +72,7 @@ class Gallery(Island):
         self.send(
             about=None if roi_class is None else self._about(snapshot, roi_class),
             marks=self._marks(roi_class),
-            progress={"state": suggestions.state, "message": suggestions.message},
+            progress={"state": suggestions.state, "message": suggestions.message, "note": suggestions.note},
         )
 
     def flag(self, class_name: str, image: str, y: float, x: float) -> None:

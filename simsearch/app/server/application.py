@@ -73,6 +73,8 @@ class ServeOptions:
     """Python file with Bokeh's auth hooks, which then decides who may come in."""
     origins: tuple[str, ...] = ()
     """``HOST`` or ``HOST:PORT`` under which a reverse proxy shows the server."""
+    memory_bytes: int | None = None
+    """What holding the displayed images may take; by default half of what is free."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,7 +56,7 @@ def serve(
     ConfigError
         If the address or port cannot be had, or the options contradict each other.
     """
-    with LiveStudy(client, study) as live:
+    with LiveStudy(client, study, options.memory_bytes) as live:
         server = make_server(live, options, site)
         loop: IOLoop = server.io_loop
         server.start()

@@ -51,6 +51,8 @@ class LiveStudy(SharedStudy):
         The cluster.
     study : Study
         The study, which nobody else has open for writing.
+    memory_bytes : int, optional
+        What holding the displayed images may take.
 
     Raises
     ------
@@ -58,7 +60,7 @@ class LiveStudy(SharedStudy):
         If it is open elsewhere, cannot be read or written, or is damaged.
     """
 
-    def __init__(self, client: Client, study: Study) -> None:
+    def __init__(self, client: Client, study: Study, memory_bytes: int | None = None) -> None:
         super().__init__(study)
         self.client = client
         self._channels: ChannelReport | None = None
@@ -70,7 +72,7 @@ class LiveStudy(SharedStudy):
             self._jobs = Jobs(lambda views: self._publish(jobs=views))
             stack.callback(self._jobs.close)
             self._list_interrupted()
-            self._suggester = Suggester(client, study, self._jobs, self._suggested)
+            self._suggester = Suggester(client, study, self._jobs, self._suggested, memory_bytes)
             stack.callback(self._suggester.close)
             self._follow(self.snapshot.curation)
             watch = Thread(target=self._watch_cluster, name="cluster", daemon=True)

@@ -37,6 +37,8 @@ class Suggestions:
     """What was there stays while it is computed anew."""
     message: str = ""
     """In words: what is being done, or what failed and the way out."""
+    note: str = ""
+    """In words: that the images are too large to be held in memory, and what that means; empty if they are held."""
     version: int = 0
     """Grows when the peaks change; not with thresholds and flags."""
 

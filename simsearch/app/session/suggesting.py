@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from threading import Condition, Thread
 from typing import TYPE_CHECKING, Any
 
+from dask.utils import format_bytes
+
 from simsearch.app.session.jobs import new_job
 from simsearch.app.session.snapshot import Suggestions
 from simsearch.errors import Cancelled, SimSearchError
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from simsearch.curation.state import Curation, Patch
     from simsearch.runtime import Client
     from simsearch.runtime.events import Event, Observer
-    from simsearch.workflows.curate.live_search import Findings, SimilarityMap
+    from simsearch.workflows.curate.live_search import Findings, Room, SimilarityMap
     from simsearch.workflows.curate.study import Study
 
 _log = logging.getLogger(__name__)
@@ -59,6 +61,16 @@ class _OutdatedError(Cancelled):
     """Something else is wanted by now."""
 
 
+def _note(room: Room) -> str:
+    if room.is_enough:
+        return ""
+    return (
+        f"These images are too large to be held in memory (that takes {format_bytes(room.needed_bytes)} of the "
+        f"{format_bytes(room.bytes)} that may be taken): workers search them. A box takes seconds, and there is no "
+        "similarity map. Display fewer images, or serve with more --memory."
+    )
+
+
 class Suggester:
     """Keeps suggestions up with a curation, the newest state first: what was begun for an older one is left.
 
@@ -72,11 +84,20 @@ class Suggester:
         Show what takes long.
     publish : callable
         Gets new suggestions, in the thread of this.
+    memory_bytes : int, optional
+        What holding the displayed images may take.
     """
 
-    def __init__(self, client: Client, study: Study, jobs: Jobs, publish: Callable[[Suggestions], None]) -> None:
+    def __init__(
+        self,
+        client: Client,
+        study: Study,
+        jobs: Jobs,
+        publish: Callable[[Suggestions], None],
+        memory_bytes: int | None = None,
+    ) -> None:
         self._client, self._study, self._jobs, self._publish = client, study, jobs, publish
-        self._search = LiveSearch(client, study)
+        self._search = LiveSearch(client, study, memory_bytes)
         self._changed = Condition()
         self._newest: Curation | None = None
         self._is_closing = False
@@ -162,6 +183,7 @@ class Suggester:
             images=self._found.images,
             by_class=self._found.by_class,
             suggested_thresholds=suggested_thresholds(curation, self._found),
+            note=_note(self._search.room),
             version=self._shown.version + 1,
         )
 
@@ -184,6 +206,7 @@ class Suggester:
             prepare_suggestions(self._client, self._study, curation, observe=observe)
             self._search.look(curation, observe=observe)
         self._prepared = sight
+        self._show(note=_note(self._search.room))
 
     def _choose_background(self, curation: Curation) -> None:
         if self._found is None or curation.patch_shape is None:

@@ -71,7 +71,7 @@
     if (isLost) return;
     isLost = true;
     put("banner", h("span", { class: "spinner" }),
-      h("span", {}, "The connection to the server is lost. Nothing that was saved is. The page comes back by itself as soon as the server answers."));
+      h("span", {}, "The connection to the server is lost; what was saved is safe. The page comes back by itself as soon as the server answers."));
     byId("banner").hidden = false;
     document.body.classList.add("is-lost");
     put("saved", h("span", { class: "dot bad" }), "Not connected");
@@ -85,6 +85,26 @@
     setTimeout(retry, 700);
   }
 
+  // A page that the browser had put aside has no connection any more, and must not look as if it had
+
+  window.addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
+
+  // A server that does not answer: what was done waits, and is not called saved
+
+  const SLOW_MS = 400;
+  const SILENT_MS = 4000;
+  let silence = ""; // what is said of it
+  setInterval(() => {
+    if (isLost) return;
+    const waited = app.unansweredMs();
+    const said = waited > SILENT_MS ? "silent" : waited > SLOW_MS ? "slow" : "";
+    if (said === silence) return;
+    silence = said;
+    byId("banner").hidden = said !== "silent";
+    if (said === "silent") put("banner", h("span", { class: "spinner" }), h("span", {}, "The server does not answer. What you did last is not saved yet; it is sent, and done as soon as the server goes on."));
+    drawSaved();
+  }, 200);
+
   // What the server tells
 
   const time = (iso) => new Date(iso).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
@@ -96,8 +116,9 @@
 
   function drawSaved() {
     if (isLost) return;
+    if (silence === "silent") return put("saved", h("span", { class: "dot bad" }), "Not saved yet");
     if (saving?.error) return put("saved", h("span", { class: "dot bad" }), h("span", { title: saving.error }, "The last change was not made"));
-    if (saving?.n_waiting) return put("saved", h("span", { class: "dot busy" }), "Saving …");
+    if (saving?.n_waiting || silence) return put("saved", h("span", { class: "dot busy" }), "Saving …");
     const when = history?.saved ? `All changes saved, last at ${time(history.saved)}` : "Nothing changed yet";
     put("saved", h("span", { class: "dot good" }), h("span", { title: history?.by ? `by ${history.by}` : "" }, when));
   }

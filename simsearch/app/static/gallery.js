@@ -151,6 +151,9 @@
       state.hidden = !words.length;
       state.title = progress.message;
       state.replaceChildren(...words);
+      byId("gallery-note").textContent = progress.note;
+      const heat = byId("viewer-heat");
+      if (heat) Object.assign(heat, { disabled: Boolean(progress.note) }).dataset.tip = progress.note ? "Not for images too large to be held in memory" : "Colour the image by similarity to the class";
     }
 
     function empty() {

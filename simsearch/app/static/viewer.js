@@ -59,6 +59,9 @@
     host.setAttribute("role", "application");
     host.setAttribute("aria-label", "Image. Arrow keys move it, plus and minus zoom, 0 shows all of it.");
     host.addEventListener("contextmenu", (event) => event.preventDefault());
+    // What is selected would be dragged instead of a box, and Bokeh would take the next drag to begin where that one did.
+    document.addEventListener("dragstart", (event) => { if (!event.target.draggable) event.preventDefault(); });
+    document.addEventListener("pointerdown", () => document.getSelection()?.removeAllRanges(), true);
     host.addEventListener("pointerdown", (event) => {
       host.focus({ preventScroll: true });
       if (!wantsToMove(event)) return;

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-import psutil
 import torch
 from dask.system import CPU_COUNT
 
@@ -29,6 +28,7 @@ from simsearch.nn.similarity import make_query, soft_maximum
 from simsearch.nn.spectra import Spectra, make_kernels
 from simsearch.nn.trunk_file import read_trunk
 from simsearch.runtime.events import Observer, StepEnded, StepStarted, TaskDone, ignore
+from simsearch.runtime.memory import free_bytes
 from simsearch.runtime.search_tasks import compute_blocks
 from simsearch.runtime.worker import hold
 from simsearch.workflows.curate.study import study_images
@@ -57,8 +57,10 @@ if TYPE_CHECKING:
     from simsearch.workflows.find.peaks import Candidates
     from simsearch.workflows.find.query import Group, Setting
 
-_MEMORY = 0.25  # of the machine's: what spectra may take
-_N_KEPT = 64  # prototypes whose maps are kept: what is undone may be redone
+_SHARE = 0.5  # of the memory that is free: workers need the rest
+_N_KEPT = 64  # prototypes whose maps are kept, if there is room: what is undone may be redone
+_KEPT_BY_ALLOCATOR = 1.25  # of what is taken, with what was given back and is not reused: 1.07 to 1.23 were measured
+_N_EXPECTED = 16  # prototypes that there is room for where images are held
 
 _Key = tuple[tuple[str, float, float], tuple[float, float]]  # image, row and column of a prototype, and its shape
 
@@ -123,6 +125,21 @@ class _Sight:
     spectra: tuple[Spectra, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Room:
+    """Whether there is room to hold the displayed images."""
+
+    needed_bytes: int
+    """What it takes at its peak."""
+    bytes: int
+    """What it may take."""
+
+    @property
+    def is_enough(self) -> bool:
+        """Whether they can be held."""
+        return self.needed_bytes <= self.bytes
+
+
 class LiveSearch:
     """Finds what `find_suggestions` finds, again and again.
 
@@ -133,12 +150,13 @@ class LiveSearch:
     study : Study
         The study.
     memory_bytes : int, optional
-        What spectra may take; a quarter of the machine's memory by default.
+        What holding images may take at its peak, beside the process as it is; half of what is free by default.
     """
 
     def __init__(self, client: Client, study: Study, memory_bytes: int | None = None) -> None:
         self._client, self._study = client, study
-        self._memory_bytes = int(_MEMORY * psutil.virtual_memory().total) if memory_bytes is None else memory_bytes
+        self._memory_bytes = memory_bytes
+        self._room = Room(0, 0)
         # One thread for each core, and one core for each of them: where cores are shared, threads of one operation that
         # wait for each other are many times slower.
         self._threads = ThreadPoolExecutor(CPU_COUNT, "compare", lambda: torch.set_num_threads(1))
@@ -170,8 +188,9 @@ class LiveSearch:
         group, setting = study_sight(self._client, self._study, curation, observe=observe)
         images = study_images(self._study, curation.displayed)
         views = tuple(view_of(image, group, setting) for image in images)
-        n_bytes = sum(Spectra.n_bytes(v.grid_shape, v.extractor.dim, v.kept_margin) for v in views)
-        if n_bytes <= self._memory_bytes and all(view.features for view in views):
+        free = int(_SHARE * free_bytes()) if self._memory_bytes is None else self._memory_bytes
+        self._room = Room(_peak_bytes(views) + _N_EXPECTED * _maps_bytes(views), free)
+        if self._room.is_enough and all(view.features for view in views):
             hold(read_trunk(self._study.trunk))
             centre = find_centre(self._client, ImageSet(images), group, setting, observe).to(pick_device())
             self._sight = _Sight(views, setting, centre, tuple(self._spectra(views, centre, observe)))
@@ -189,7 +208,9 @@ class LiveSearch:
             If an image cannot be read, or the folder not written.
         """
         group = study_group(curation)
-        if not self.look(curation, observe=observe) or self._sight is None:
+        if self.look(curation, observe=observe) and self._sight is not None:
+            self._check_room(self._sight.views, len(group.boxes))
+        if self._sight is None:
             found = find_suggestions(self._client, self._study, curation, observe=observe)
             by_name = {name: [peak for peak in found.peaks if peak.class_name == name] for name in group.classes}
             by_class = {name: ranked_peaks(peaks, curation.displayed) for name, peaks in by_name.items()}
@@ -200,7 +221,7 @@ class LiveSearch:
         for box in group.boxes:
             wanted[box.class_name].append((_place(box), shape))
         self._compare(sight, group, [box for box in group.boxes if (_place(box), shape) not in self._kept], observe)
-        self._forget({key for keys in wanted.values() for key in keys})
+        self._forget({key for keys in wanted.values() for key in keys}, views)
         softness = sight.setting.softness
         self._classes = {tuple(keys): self._class_of(tuple(keys), views, softness) for keys in wanted.values()}
         classes = {name: self._classes[tuple(keys)] for name, keys in wanted.items()}
@@ -209,6 +230,11 @@ class LiveSearch:
         mean = tuple(np.sum([each.total[i] for each in everything], axis=0) / np.float32(n) for i in range(len(views)))
         maps = {name: each.maps for name, each in classes.items()}
         return Findings(curation.displayed, {name: each.peaks for name, each in classes.items()}, maps, mean, views)
+
+    @property
+    def room(self) -> Room:
+        """Whether there was room to hold the images looked at last."""
+        return self._room
 
     def close(self) -> None:
         """Let go of threads."""
@@ -271,10 +297,30 @@ class LiveSearch:
         merged = list(self._threads.map(merge, range(len(views))))
         return _Class(tuple(each for each, _ in merged), _ranked([table for _, table in merged]))
 
-    def _forget(self, wanted: set[_Key]) -> None:
+    def _check_room(self, views: Sequence[View], n_prototypes: int) -> None:
+        """Let go of the images where the maps of so many prototypes are too much beside them."""
+        needed = _peak_bytes(views) + max(_N_EXPECTED, n_prototypes) * _maps_bytes(views)
+        self._room = Room(needed, self._room.bytes)
+        if not self._room.is_enough:
+            self._sight, self._kept, self._classes = None, {}, {}
+
+    def _forget(self, wanted: set[_Key], views: Sequence[View]) -> None:
+        n_kept = min(_N_KEPT, max(0, self._room.bytes - _peak_bytes(views)) // _maps_bytes(views))
         others = [key for key in self._kept if key not in wanted]
-        for key in others[: max(0, len(self._kept) - _N_KEPT)]:
+        for key in others[: max(0, len(self._kept) - n_kept)]:
             del self._kept[key]
+
+
+def _peak_bytes(views: Sequence[View]) -> int:
+    """Tell what it takes to hold the spectra of images, with what is made on the way."""
+    sizes = [(view.grid_shape, view.extractor.dim, view.kept_margin) for view in views]
+    passing = sorted((Spectra.passing_bytes(*size) for size in sizes), reverse=True)
+    return int(_KEPT_BY_ALLOCATOR * (sum(Spectra.n_bytes(*size) for size in sizes) + sum(passing[:CPU_COUNT])))
+
+
+def _maps_bytes(views: Sequence[View]) -> int:
+    """Tell what the maps of a prototype take."""
+    return 2 * 4 * sum(view.grid_shape[0] * view.grid_shape[1] for view in views)
 
 
 def _place(box: Box) -> tuple[str, float, float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from dataclasses import replace
 from io import BytesIO
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from playwright.sync_api import Browser
     from playwright.sync_api import Page as Tab
+    from tornado.ioloop import IOLoop
 
     from simsearch.app.context import PageContext
     from simsearch.app.session.snapshot import Snapshot
@@ -103,6 +105,7 @@ class Trial:
     def __init__(self) -> None:
         self.said: list[tuple[Any, ...]] = []
         self.peaks = random_peaks(1)
+        self.loop: IOLoop | None = None
 
     def page(self, context: PageContext) -> Page:
         """Make the page."""
@@ -130,6 +133,7 @@ def trial(live: LiveStudy, tab: Tab, monkeypatch: pytest.MonkeyPatch) -> Iterato
     monkeypatch.setattr(shell, "_template", lambda _: shell._templates().from_string(source))
     trial = Trial()
     with serving(live, Site({"trial": trial.page}, shell.mount_page, lambda _: "trial")) as server:
+        trial.loop = server.io_loop
         tab.goto(f"http://127.0.0.1:{server.port}/trial")
         tab.wait_for_selector("html[data-ready]")
         tab.wait_for_function("simsearch.viewer.image === 'a'")
@@ -187,6 +191,44 @@ def test_a_plain_drag_draws_a_box_of_exactly_these_pixels(trial: Trial, tab: Tab
     ((what, image, *box),) = trial.said
     assert (what, image) == ("box", "a")
     assert box == pytest.approx([229.5, 329.5, 60, 60], abs=0.5)
+
+
+def test_a_drag_that_begins_beside_the_image_draws_nothing_and_spoils_no_other(trial: Trial, tab: Tab) -> None:
+    tab.evaluate("simsearch.viewer.centre(330, -230, 200, 200)")
+    box = tab.locator(".viewer-bar").bounding_box()
+    assert box
+    for outside in ((box["x"] + 4, box["y"] + box["height"] / 2), (640.0, 700.0), (at(tab, 230, 330)[0], 2.0)):
+        drag(tab, outside, at(tab, 230, 330))
+        drag(tab, outside, (700.0, 710.0))
+    assert tab.evaluate("String(document.getSelection())") == ""
+    drag(tab, at(tab, 200, 300), at(tab, 260, 360))
+    wait_until(lambda: trial.said, "a box")
+    ((_, image, *drawn),) = trial.said
+    assert image == "a"
+    assert drawn == pytest.approx([229.5, 329.5, 60, 60], abs=0.5)
+
+
+def test_a_page_that_the_browser_had_put_aside_is_loaded_again(trial: Trial, tab: Tab) -> None:
+    tab.evaluate("window.isOld = true")
+    tab.evaluate("window.dispatchEvent(new PageTransitionEvent('pageshow', { persisted: false }))")
+    assert tab.evaluate("window.isOld")
+    tab.evaluate("window.dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true }))")
+    tab.wait_for_function("!window.isOld && 'ready' in document.documentElement.dataset")
+
+
+def test_what_a_silent_server_has_not_answered_is_not_called_saved(trial: Trial, tab: Tab) -> None:
+    saved = tab.locator("#saved")
+    wait_until(lambda: saved.inner_text() == "Nothing changed yet", "a page that waits for nothing")
+    assert trial.loop is not None
+    goes_on = threading.Event()
+    trial.loop.add_callback(goes_on.wait, 120)
+    tab.evaluate("simsearch.model('viewer_bar').up = JSON.stringify({ kind: 'heat', name: null, number: 1 })")
+    wait_until(lambda: saved.inner_text() == "Saving …", "a page that says that it waits")
+    wait_until(lambda: saved.inner_text() == "Not saved yet", "a page that says that nothing is answered")
+    assert "The server does not answer" in tab.locator("#banner").inner_text()
+    goes_on.set()
+    wait_until(lambda: saved.inner_text() == "Nothing changed yet", "a page that waits for nothing")
+    assert tab.locator("#banner").is_hidden()
 
 
 def test_the_image_moves_with_shift_with_the_right_button_and_with_keys(trial: Trial, tab: Tab) -> None:

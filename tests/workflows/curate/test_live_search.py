@@ -15,6 +15,7 @@ from simsearch.curation.marks import AddPrototypes
 from simsearch.curation.state import Curation, Patch
 from simsearch.curation.suggestions import background_patches, marked_patches
 from simsearch.runtime.events import Event, TaskDone
+from simsearch.workflows.curate import live_search
 from simsearch.workflows.curate.live_search import LiveSearch, suggested_background, suggested_thresholds
 from simsearch.workflows.curate.study import Study, StudyOptions, create_study
 from simsearch.workflows.curate.suggest import N_BACKGROUND, find_suggestions, prepare_suggestions, study_group
@@ -160,3 +161,30 @@ def test_a_study_without_measurement_is_looked_at_with_the_same_ranges_before_an
     search.find(draw(curation, cells, CYTOPLASM, slice(0, 1), "ab"))
     kept = study.folder / "cache" / "measure-1.json"
     assert (study.folder / "measure.json").read_bytes() == kept.read_bytes()
+
+
+def test_more_prototypes_than_there_is_room_for_are_compared_by_the_cluster(
+    client: Client, study: Study, cells: Cells, classes: Curation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live_search, "_N_EXPECTED", 1)
+    prepare_suggestions(client, study, classes)
+    needed = LiveSearch(client, study)
+    assert needed.look(classes)
+    search = LiveSearch(client, study, memory_bytes=needed.room.needed_bytes)
+    one = draw(classes, cells, CYTOPLASM, slice(0, 1))
+    assert search.find(one).maps
+    two = draw(one, cells, CYTOPLASM, slice(1, 2))
+    check_same_as_headless(client, study, two, search)
+    assert not search.find(two).maps
+    assert not search.room.is_enough
+
+
+def test_by_default_half_of_what_is_free_may_be_taken(
+    client: Client, study: Study, classes: Curation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare_suggestions(client, study, classes)
+    for free, is_held in ((2**40, True), (2**20, False)):
+        monkeypatch.setattr(live_search, "free_bytes", lambda free=free: free)
+        search = LiveSearch(client, study)
+        assert search.look(classes) == is_held
+        assert search.room.bytes == free // 2
