@@ -172,3 +172,9 @@ class Places:
 
     def _cell(self, patch: Patch) -> tuple[str, int, int]:
         return patch.image, math.floor(patch.y / self._radius), math.floor(patch.x / self._radius)
+
+
+def clean_objects(roi_class: RoiClass, patch_shape: tuple[float, float]) -> list[Patch]:
+    """List prototypes and positives of a class; what was drawn and suggested too is one object."""
+    drawn = Places(roi_class.prototypes, patch_shape)
+    return [*roi_class.prototypes, *(patch for patch in roi_class.positives if drawn.near(patch) is None)]

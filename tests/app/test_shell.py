@@ -20,7 +20,7 @@ from simsearch.curation.actions import AddClass, ChooseChannels, ChooseImages, S
 from simsearch.curation.marks import AcceptBackground, AcceptClass, AddPrototypes
 from simsearch.curation.state import Curation, Patch
 from simsearch.io.ome_zarr.colors import RGB_NAMES
-from simsearch.workflows.learn.trained import TrainedModel
+from simsearch.workflows.curate.trained import TrainedModel
 from tests.app.drawing import drawn, say
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ from simsearch.app.components.island import Island, Part, Wire
 from simsearch.app.components.scene import Scene, prediction_scene
 from simsearch.core.peaks import NEAREST
 from simsearch.curation.actions import Batch, SetConfidenceThreshold
+from simsearch.curation.confidence import THRESHOLDS
 from simsearch.errors import SimSearchError
-from simsearch.workflows.learn.confidence import THRESHOLDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from simsearch.app.components.island import Message
     from simsearch.app.context import PageContext
     from simsearch.app.session.snapshot import JobView, Snapshot
+    from simsearch.curation.confidence import Estimate
     from simsearch.curation.state import Curation
-    from simsearch.workflows.learn.confidence import Estimate
-    from simsearch.workflows.learn.predict import Predictions
-    from simsearch.workflows.learn.trained import TrainedModel
+    from simsearch.workflows.curate.trained import TrainedModel
+    from simsearch.workflows.run.predict import Predictions
 
 _COLUMNS = ("image", "kind", "y", "x", "score")
 

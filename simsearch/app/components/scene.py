@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from simsearch.app.session.snapshot import Snapshot
     from simsearch.core.ranked_peaks import RankedPeaks
     from simsearch.curation.state import Curation, Patch
-    from simsearch.workflows.learn.predict import Predictions
+    from simsearch.workflows.run.predict import Predictions
 
 _MARK_LOOKS = {  # of each kind of mark: line, its width, darkness of the inside
     "prototype": ("solid", 3.5, 0.0),

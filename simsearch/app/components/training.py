@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from simsearch.app.session.snapshot import JobView, Snapshot
     from simsearch.app.urls import Urls
     from simsearch.curation.state import Curation, Patch
-    from simsearch.workflows.learn.trained import TrainedModel
+    from simsearch.workflows.curate.trained import TrainedModel
 
 _CROP_PX = 96
 _N_THUMBNAILS = 24  # of each role: enough to see what it is

@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from simsearch.workflows.curate.channel_report import ChannelReport
     from simsearch.workflows.curate.live_search import SimilarityMap
     from simsearch.workflows.curate.study import Study
-    from simsearch.workflows.learn.predict import Predictions
     from simsearch.workflows.learn.train import TrainOptions
+    from simsearch.workflows.run.predict import Predictions
     from simsearch.workflows.run.results import ResultView
 
 _POLL_S = 2.0

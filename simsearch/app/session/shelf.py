@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from simsearch.app.session.work import find_model
 from simsearch.workflows.curate.study import study_models
-from simsearch.workflows.learn.predict import Predictions, predictions_folder, read_predictions
-from simsearch.workflows.learn.trained import TrainedModel, read_trained
+from simsearch.workflows.curate.trained import TrainedModel, read_trained
+from simsearch.workflows.run.predict import Predictions, predictions_folder, read_predictions
 from simsearch.workflows.run.results import RESULTS_NAME, ResultView, read_results
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from simsearch.curation.history import History
     from simsearch.curation.state import Curation, Patch
     from simsearch.workflows.curate.study import Study
-    from simsearch.workflows.learn.trained import TrainedModel
+    from simsearch.workflows.curate.trained import TrainedModel
 
 JobKind = Literal["features", "measure", "diverse", "train", "predict", "detect", "segment"]
 JobState = Literal["waiting", "running", "done", "failed", "cancelled", "interrupted"]

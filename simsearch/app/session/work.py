@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 from simsearch.curation.history import replay
 from simsearch.errors import ConfigError
 from simsearch.workflows.curate.study import study_images
+from simsearch.workflows.curate.trained import read_trained
 from simsearch.workflows.image_set import ImageSet
-from simsearch.workflows.learn.predict import predict_displayed
 from simsearch.workflows.learn.train import TrainOptions, train_study
-from simsearch.workflows.learn.trained import read_trained
 from simsearch.workflows.provenance import fingerprint
 from simsearch.workflows.run.detect import DetectOptions, detect
 from simsearch.workflows.run.objects import rethreshold
+from simsearch.workflows.run.predict import predict_displayed
 from simsearch.workflows.run.results import RESULTS_NAME
 from simsearch.workflows.run.segment import SegmentOptions, segment
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from simsearch.runtime import Client
     from simsearch.runtime.events import Observer
     from simsearch.workflows.curate.study import Study
-    from simsearch.workflows.learn.trained import TrainedModel
+    from simsearch.workflows.curate.trained import TrainedModel
 
 _FLOOR = DetectOptions().floor
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from simsearch.core.feature_grid import from_level0
-from simsearch.curation.state import BACKGROUND, Curation, Patch, Places, RoiClass
+from simsearch.curation.state import BACKGROUND, Curation, Patch, RoiClass, clean_objects
 from simsearch.curation.suggestions import beside_objects
 from simsearch.errors import CurationError
 from simsearch.io.ome_zarr.scaled import scaled
@@ -19,7 +19,7 @@ from simsearch.io.ome_zarr.writing import store_errors
 from simsearch.io.pictures.model_card import draw_losses, write_card
 from simsearch.io.tables.peaks import read_peaks, write_peaks
 from simsearch.nn.classifier import classifier_extractor
-from simsearch.nn.model_file import ModelHeader
+from simsearch.nn.model_file import ModelHeader, model_from_bytes
 from simsearch.nn.trunk_file import trunk_label
 from simsearch.runtime.events import Observer, ignore
 from simsearch.runtime.train_tasks import Place, TrainTask, run_training
@@ -29,7 +29,6 @@ from simsearch.training.recipe import Schedule, TrainingConfig
 from simsearch.workflows.curate.study import MODEL_NAME, MODELS_NAME, study_images
 from simsearch.workflows.curate.suggest import N_BACKGROUND, find_noisy, study_group, study_setting
 from simsearch.workflows.provenance import fingerprint, image_key, write_run
-from simsearch.workflows.run.models import read_model
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -146,12 +145,13 @@ def train_study(
         noisy = _noisy(client, study, curation, options, folder, images, observe) if options.selflearn else []
         header = _header(study, curation, classes, group, setting, options, next(iter(images.values())))
         task = _task(curation, header, noisy, images, setting, options, folder)
-        if not (folder / MODEL_NAME).exists():
+        model = folder / MODEL_NAME
+        if not model.exists():
             partial = folder / f"{MODEL_NAME}.partial"
             partial.write_bytes(run_training(client, task, observe))
-            partial.replace(folder / MODEL_NAME)
+            partial.replace(model)
         # Of a model that was complete before: its confidence thresholds may have been others.
-        task = replace(task, header=read_model(folder / MODEL_NAME)[1])
+        task = replace(task, header=model_from_bytes(model.read_bytes(), str(model))[1])
         report = _report(folder, task)
         _describe(report, task, options, trunk_label(study.trunk, setting.trunk))
         (folder / CHECKPOINT_NAME).unlink(missing_ok=True)
@@ -303,12 +303,6 @@ def _task(
         config=options.config,
         folder=str(folder),
     )
-
-
-def clean_objects(roi_class: RoiClass, patch_shape: tuple[float, float]) -> list[Patch]:
-    """List prototypes and positives of a class; what was drawn and suggested too is one object."""
-    drawn = Places(roi_class.prototypes, patch_shape)
-    return [*roi_class.prototypes, *(patch for patch in roi_class.positives if drawn.near(patch) is None)]
 
 
 def _report(folder: Path, task: TrainTask) -> TrainReport:

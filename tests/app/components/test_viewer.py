@@ -28,7 +28,7 @@ from simsearch.curation.actions import AddClass, ChooseChannels, RenameClass, Se
 from simsearch.curation.marks import AddPrototypes, FlagNegatives
 from simsearch.curation.state import Patch
 from simsearch.workflows.curate.live_search import SimilarityMap
-from simsearch.workflows.learn.predict import Predictions
+from simsearch.workflows.run.predict import Predictions
 
 if TYPE_CHECKING:
     from bokeh.models import ColumnDataSource

@@ -24,8 +24,8 @@ from simsearch.core.peaks import Peak, objects
 from simsearch.core.ranked_peaks import RankedPeaks
 from simsearch.curation.state import Patch
 from simsearch.workflows.curate.study import StudyOptions, create_study
-from simsearch.workflows.learn.predict import Predictions
-from simsearch.workflows.learn.trained import TrainedModel
+from simsearch.workflows.curate.trained import TrainedModel
+from simsearch.workflows.run.predict import Predictions
 from tests.app.browser import wait_until
 from tests.app.serving import serving
 

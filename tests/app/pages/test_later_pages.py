@@ -28,13 +28,13 @@ from simsearch.app.session.judging_background import accept_background, free_bac
 from simsearch.app.session.snapshot import JobView, Suggestions
 from simsearch.core.ranked_peaks import RankedPeaks
 from simsearch.curation.actions import AddClass, SetConfidenceThreshold, SetSimilarityThreshold
+from simsearch.curation.confidence import estimate_confidence
 from simsearch.curation.marks import AcceptBackground, AcceptClass, AddPrototypes, FlagNegatives
 from simsearch.curation.state import Patch
 from simsearch.errors import CurationError, StoreError
-from simsearch.workflows.learn.confidence import estimate_confidence
-from simsearch.workflows.learn.predict import Predictions
+from simsearch.workflows.curate.trained import TrainedModel
 from simsearch.workflows.learn.train import TrainOptions
-from simsearch.workflows.learn.trained import TrainedModel
+from simsearch.workflows.run.predict import Predictions
 from simsearch.workflows.run.results import AreaResult, DoseFit, PlateResult, ResultView, WellResult, read_objects
 from tests.app.drawing import drawn, say
 

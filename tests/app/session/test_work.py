@@ -20,15 +20,15 @@ from simsearch.app.session.live import LiveStudy
 from simsearch.core.synthetic import CYTOPLASM, NUCLEUS, CellField
 from simsearch.curation.actions import AddClass, Batch, SetConfidenceThreshold, SetSimilarityThreshold
 from simsearch.curation.marks import AcceptBackground, AcceptClass, AddPrototypes, FlagNegatives
-from simsearch.curation.state import Patch
+from simsearch.curation.state import Patch, clean_objects
 from simsearch.errors import ConfigError, CurationError
 from simsearch.runtime import training_log
 from simsearch.training.recipe import Schedule, TrainingConfig
 from simsearch.workflows.curate.live_search import LiveSearch
 from simsearch.workflows.curate.study import Study, open_study, read_curation
 from simsearch.workflows.learn import train
-from simsearch.workflows.learn.predict import NOTE
-from simsearch.workflows.learn.train import TrainOptions, clean_objects
+from simsearch.workflows.learn.train import TrainOptions
+from simsearch.workflows.run.predict import NOTE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

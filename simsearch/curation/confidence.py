@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from simsearch.core.intervals import wilson_interval
-from simsearch.curation.state import Places
-from simsearch.workflows.learn.train import clean_objects
+from simsearch.curation.state import Places, clean_objects
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -7,8 +7,8 @@ import pytest
 
 from simsearch.core.peaks import Peak
 from simsearch.core.ranked_peaks import ranked_peaks
+from simsearch.curation.confidence import THRESHOLDS, Estimate, estimate_confidence
 from simsearch.curation.state import Curation, Patch, RoiClass
-from simsearch.workflows.learn.confidence import THRESHOLDS, Estimate, estimate_confidence
 
 SHAPE = (40.0, 40.0)
 IMAGES = ("a", "b")

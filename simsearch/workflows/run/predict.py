@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from simsearch.core.ranked_peaks import RankedPeaks, ranked_peaks
+from simsearch.curation.confidence import Estimate, estimate_confidence
 from simsearch.errors import AnnotationError
 from simsearch.io.tables.peaks import read_peaks
 from simsearch.runtime.events import Observer, ignore
 from simsearch.workflows.curate.study import CACHE_NAME, study_images
 from simsearch.workflows.image_set import ImageSet
-from simsearch.workflows.learn.confidence import Estimate, estimate_confidence
 from simsearch.workflows.provenance import fingerprint
 from simsearch.workflows.run.detect import DetectOptions, detect
 from simsearch.workflows.run.objects import TABLE_NAME
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from simsearch.curation.state import Curation
     from simsearch.runtime import Client
     from simsearch.workflows.curate.study import Study
-    from simsearch.workflows.learn.trained import TrainedModel
+    from simsearch.workflows.curate.trained import TrainedModel
 
 NOTE = (
     "The model was trained on these patches, so the estimates are too good, the more so the fewer patches there are. "
