@@ -26,6 +26,7 @@ class ConvertKeywords(ImageKeywords, total=False):
     series: str | None
     plate_pattern: str | None
     plate_map: AnyPath | None
+    path_map: Sequence[tuple[str, str]]
     channel_names: Sequence[str]
     pixel_size_um: float | tuple[float, float] | None
     chunk: int

@@ -45,6 +45,12 @@ def _square(ctx: click.Context, param: click.Parameter, value: float | None) -> 
     return (value, value) if value else None
 
 
+def _path_maps(ctx: click.Context, param: click.Parameter, value: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    from simsearch.io.sources.foreign_paths import parse_path_map
+
+    return tuple(map(parse_path_map, value))
+
+
 @click.group(cls=ReportedGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="simsearch")
 def main() -> None:
@@ -64,8 +70,27 @@ def main() -> None:
     show_default=True,
     help="Version of OME-Zarr to write; 0.4 for older tools.",
 )
-@click.option("--plate-pattern", help="How file names tell wells: a preset (see the README) or a regular expression.")
-@click.option("--plate-map", type=FILE, help="CSV with a column well and any others, stored with the plate.")
+@click.option(
+    "--plate-pattern",
+    metavar="PRESET|REGEX",
+    help="How file names tell wells: bbbc013, imagexpress, operetta (harmony, phenix, opera), cellvoyager, cellomics, "
+    "incell, incucyte, or a regular expression with the groups (?P<well>...), or row and column, and optionally field, "
+    "channel, z, t and plate. One with a slash is matched against the path in the folder, not the name alone.",
+)
+@click.option(
+    "--plate-map",
+    type=FILE,
+    help="CSV with a column well, or row and column, and any others, stored with the plate; drug, dose (with or "
+    "without a unit), unit and role (negative_control, positive_control, empty, or words such as DMSO) make dose "
+    "responses.",
+)
+@click.option(
+    "--path-map",
+    multiple=True,
+    metavar="BEFORE=HERE",
+    callback=_path_maps,
+    help="Where files of a LoadData table are that was made on another machine, such as 'C:\\data=/mnt/data'; repeat.",
+)
 @click.option("--channel-names", callback=split, default="", help="Names of the channels, with commas.")
 @click.option("--pixel-size", "pixel_size_um", type=float, callback=_square, help="Micrometres, if files do not say.")
 @click.option(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections import defaultdict
 from dataclasses import dataclass
@@ -29,7 +30,26 @@ class PlaneFile:
     z: str = ""
     t: str = ""
     frame: int | None = None
-    """Which of the pages of the file, where a table tells."""
+    """Which plane of the file, in the order in which it has them, where a table tells."""
+    series: str | None = None
+    """Which image of the file, where a table tells."""
+    plate: str = ""
+    """Empty if there is only one."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlateListing:
+    """The files of a plate, or of several, and what is said of them beside."""
+
+    files: list[PlaneFile]
+    channels: tuple[str, ...] = ()
+    """How the files call them, in order; empty for the order of their numbers or names."""
+    channel_names: dict[str, str] = dataclasses.field(default_factory=dict)
+    """How they are to be called, by how the files call them."""
+    pixel_size_um: tuple[float, float] | None = None
+    """Height and width in micrometres, where a file beside the images says."""
+    notes: tuple[str, ...] = ()
+    """What a user should know: what was left out or guessed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,13 +173,13 @@ def _chosen(files: list[PlaneFile], name: str, z: Selection, t: Selection) -> li
     planes = _picked("z", z, sorted({file.z for file in files}, key=_natural), name)
     times = _picked("t", t, sorted({file.t for file in files}, key=_natural), name)
     # What file names do not tell apart may still be inside of the files.
-    return [
-        SourceSpec(
-            file.path, z=file.frame if file.frame is not None else None if file.z else z, t=None if file.t else t
-        )
-        for file in files
-        if file.z in planes and file.t in times
-    ]
+    return [_spec(file, z, t) for file in files if file.z in planes and file.t in times]
+
+
+def _spec(file: PlaneFile, z: Selection, t: Selection) -> SourceSpec:
+    if file.frame is not None:
+        return SourceSpec(file.path, z=file.frame, series=file.series, plane=file.frame)
+    return SourceSpec(file.path, z=None if file.z else z, t=None if file.t else t, series=file.series)
 
 
 def _picked(axis: str, selection: Selection, values: list[str], name: str) -> list[str]:

@@ -31,6 +31,8 @@ class SourceSpec:
     """Time point, or the maximum over all; a single one needs no choice."""
     series: str | None = None
     """Name or index of one of several images in the file; by default the largest at full resolution."""
+    plane: int | None = None
+    """One plane alone, counted from 0 over all channels, planes and time points in the order of the file."""
 
     def __str__(self) -> str:
         return self.path

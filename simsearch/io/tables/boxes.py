@@ -21,7 +21,8 @@ def read_boxes(path: Path, shapes: Mapping[str, tuple[int, int]]) -> list[Box]:
     Parameters
     ----------
     path : Path
-        CSV with the columns image, class, y, x (centre), height, width, in level-0 pixels.
+        CSV with the columns image, class, y, x (centre), height, width, in level-0 pixels; as `read_table`
+        reads it.
     shapes : mapping of str to (int, int)
         Height and width of each image by its name.
 
@@ -37,8 +38,8 @@ def read_boxes(path: Path, shapes: Mapping[str, tuple[int, int]]) -> list[Box]:
     AnnotationError
         If a column is missing or a row is wrong; the message names the row.
     """
-    _, rows = read_table(path, _COLUMNS)
-    return [_box(row, f"{path}, row {row.number}", shapes) for row in rows]
+    table = read_table(path, _COLUMNS)
+    return [_box(row, table.place(row), shapes) for row in table.rows]
 
 
 def parse_box(row: Row) -> Box:
@@ -49,10 +50,7 @@ def parse_box(row: Row) -> Box:
     AnnotationError
         If one of the last four is no number.
     """
-    try:
-        y, x, height, width = (float(row.values[column]) for column in _COLUMNS[2:])
-    except ValueError as error:
-        raise AnnotationError(f"expected numbers in y, x, height and width, got {error}") from error
+    y, x, height, width = (row.read_number(column) for column in _COLUMNS[2:])
     return Box(row.values["image"], row.values["class"], y, x, height, width)
 
 

@@ -59,7 +59,7 @@ def read_annotations(path: Path) -> Reading:
     AnnotationError
         If it is no table, or lacks a column.
     """
-    _, rows = read_table(path, ANNOTATION_COLUMNS)
+    rows = read_table(path, ANNOTATION_COLUMNS).rows
     return read_each(((f"row {row.number}", row) for row in rows), _annotation)
 
 
@@ -136,4 +136,4 @@ def make_annotation(box: Box, role: str, color: str | None = None) -> Annotation
 
 
 def _annotation(row: Row) -> Annotation:
-    return make_annotation(parse_box(row), row.values["role"])
+    return make_annotation(parse_box(row), row.values["role"].casefold())

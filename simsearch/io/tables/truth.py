@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from simsearch.errors import AnnotationError
-from simsearch.io.tables.rows import Row, read_table
+from simsearch.io.tables.rows import Row, Table, read_table
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,15 +39,17 @@ def read_truth(path: Path) -> list[TrueObject]:
     AnnotationError
         If a column is missing or a row is wrong; the message names the row.
     """
-    _, rows = read_table(path, _COLUMNS)
-    return [_object(row, f"{path}, row {row.number}") for row in rows]
+    table = read_table(path, _COLUMNS)
+    return [_object(table, row) for row in table.rows]
 
 
-def _object(row: Row, place: str) -> TrueObject:
+def _object(table: Table, row: Row) -> TrueObject:
     try:
-        y, x = float(row.values["y"]), float(row.values["x"])
-    except ValueError as error:
-        raise AnnotationError(f"{place}: expected numbers in y and x, got {error}: mend the row") from error
-    if not (math.isfinite(y) and math.isfinite(x) and row.values["image"] and row.values["class"]):
-        raise AnnotationError(f"{place}: expected an image, a class and finite y and x, got {row.values}: mend the row")
+        y, x = (row.read_number(column) for column in _COLUMNS[2:])
+    except AnnotationError as error:
+        raise AnnotationError(f"{table.place(row)}: {error}") from error
+    if not (row.values["image"] and row.values["class"]):
+        raise AnnotationError(
+            f"{table.place(row)}: expected an image and a class, got {dict(row.values)}: mend the row"
+        )
     return TrueObject(row.values["image"], row.values["class"], y, x)

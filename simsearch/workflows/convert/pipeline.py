@@ -25,14 +25,8 @@ from simsearch.io.sources.series import ALL
 from simsearch.io.tables.journal import JOURNAL_NAME, Journal
 from simsearch.runtime.events import Observer, ignore
 from simsearch.runtime.submit import Failed, run_tasks
-from simsearch.workflows.convert.plan import (
-    ConvertOptions,
-    PlannedImage,
-    Product,
-    fingerprint,
-    plan_conversion,
-    source_names,
-)
+from simsearch.workflows.convert.plan import ConvertOptions, plan_conversion
+from simsearch.workflows.convert.products import PlannedImage, Product, fingerprint, source_names
 from simsearch.workflows.convert.tasks import (
     CheckTask,
     FinishTask,
@@ -146,7 +140,7 @@ def convert(
     # A macro image is no part of the dataset: where all images of a file are wanted, they may differ.
     _check(client, work, plan.failures, observe, alike=options.series != ALL)
     settings = _settings(options)
-    templates = {image: _template(image, work.metas[image], options) for p in work.products for image in p.images}
+    templates = {image: _template(image, work.metas[image], p, options) for p in work.products for image in p.images}
     _write_pixels(client, work, templates, settings, observe)
     _finish(client, work, templates, settings, observe)
     for product in work.products:
@@ -214,7 +208,7 @@ def _difference(first: PlannedImage, one: SourceMeta, image: PlannedImage, other
     )
 
 
-def _template(image: PlannedImage, meta: SourceMeta, options: ConvertOptions) -> ImageTemplate:
+def _template(image: PlannedImage, meta: SourceMeta, product: Product, options: ConvertOptions) -> ImageTemplate:
     names = meta.channel_names
     if options.channel_names and not isinstance(image.spec, StackSpec):
         if len(options.channel_names) != len(names):
@@ -232,7 +226,7 @@ def _template(image: PlannedImage, meta: SourceMeta, options: ConvertOptions) ->
         dtype=meta.dtype,
         channel_names=names,
         channel_colors=meta.channel_colors or default_colors(names),
-        pixel_size_um=options.pixel_size_um or meta.pixel_size_um,
+        pixel_size_um=options.pixel_size_um or product.pixel_size_um or meta.pixel_size_um,
         translation=meta.translation,
         chunk=options.chunk,
         shard=shard,

@@ -2,33 +2,34 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from simsearch.errors import ConfigError, SimSearchError, SourceError, StoreError
 from simsearch.io.ome_zarr.plate import image_locations, is_plate, plate_fields, read_plate_map
 from simsearch.io.ome_zarr.stores import as_location, image_name, is_remote, stem
-from simsearch.io.ome_zarr.wells import Well, parse_well
+from simsearch.io.ome_zarr.wells import parse_well
 from simsearch.io.sources.cellprofiler_table import read_cellprofiler_table
+from simsearch.io.sources.folders import list_folder
 from simsearch.io.sources.formats import SUFFIXES, list_series
 from simsearch.io.sources.microscopes import is_dicom_folder
-from simsearch.io.sources.plate_files import PlateField, arrange_fields, order_channels
+from simsearch.io.sources.plate_files import PlateField, PlateListing, arrange_fields, order_channels
 from simsearch.io.sources.plate_patterns import find_pattern, match_files
 from simsearch.io.sources.protocol import AnySpec, SourceSpec, StackSpec
 from simsearch.io.sources.series import ALL, file_name_of
-from simsearch.io.tables.plate_map import PlateMap, load_plate_map
+from simsearch.io.tables.plate_map import PlateMap, PlateMapFile, load_plate_map
+from simsearch.workflows.convert.products import Plan, PlannedImage, Product
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from simsearch.io.ome_zarr.image import Selection
     from simsearch.io.ome_zarr.writing import OmeVersion
+    from simsearch.io.sources.foreign_paths import PathMap
 
-PARTIAL = ".partial"
+_TABLES = (".csv", ".tsv")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,9 @@ class ConvertOptions:
     plate_pattern: str | None = None
     """Name of a pattern of file names, or a regular expression with named groups: makes a plate."""
     plate_map: Path | None = None
-    """CSV file with a column ``well`` and any others, stored with the plate."""
+    """Table with a column ``well`` and any others, stored with the plate."""
+    path_map: PathMap = ()
+    """What paths in a LoadData table begin with, and where that is on this machine."""
     channel_names: tuple[str, ...] = ()
     """Names of the channels, in order; by default those of the files."""
     pixel_size_um: tuple[float, float] | None = None
@@ -59,46 +62,6 @@ class ConvertOptions:
     """Replace an earlier result, when the new one is complete."""
     skip_errors: bool = False
     """Leave out what cannot be converted, and list it."""
-
-
-@dataclass(frozen=True, slots=True)
-class PlannedImage:
-    """An image to be made."""
-
-    name: str
-    """For messages and progress."""
-    path: str
-    """Path in its product; empty if it is the product."""
-    spec: AnySpec
-    well: Well | None = None
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Product:
-    """An OME-Zarr to be made: an image or a plate."""
-
-    destination: Path
-    images: tuple[PlannedImage, ...]
-    is_plate: bool = False
-    plate_map: PlateMap = field(default_factory=dict)
-
-    @property
-    def partial(self) -> Path:
-        """Where it is made; moved to its destination when it is complete."""
-        return self.destination.with_name(self.destination.name + PARTIAL)
-
-    def group(self, image: PlannedImage) -> str:
-        """Path of an image that is being made."""
-        return str(self.partial / image.path)
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """All that a conversion will make, and what it cannot."""
-
-    products: tuple[Product, ...]
-    failures: tuple[tuple[str, SimSearchError], ...] = ()
-    notes: tuple[str, ...] = ()
 
 
 def plan_conversion(sources: Sequence[str | Path], destination: str | Path, options: ConvertOptions) -> Plan:
@@ -121,56 +84,72 @@ def plan_conversion(sources: Sequence[str | Path], destination: str | Path, opti
         raise ConfigError(f"expected a folder on this machine, got {destination}: convert here and upload the result")
     locations = [_location(source) for source in sources]
     target = Path(as_location(destination)).absolute()
-    plate_map = load_plate_map(options.plate_map) if options.plate_map else {}
-    plan = _plate_plan(locations, target, options, plate_map) or _image_plan(locations, target, options)
+    said = load_plate_map(options.plate_map) if options.plate_map else PlateMapFile({})
+    plan = _plate_plan(locations, target, options, said.wells) or _image_plan(locations, target, options)
     if options.series == ALL and any(product.is_plate for product in plan.products):
         raise ConfigError("expected one image a file for a plate, got --series all: name one with --series NAME")
     for product in plan.products:
         _check_destination(product.destination, overwrite=options.overwrite)
-    return plan
-
-
-def fingerprint(product: Product, options: dict[str, Any]) -> str:
-    """Hash what is converted (paths, sizes and times of change) and how."""
-    specs = [spec for image in product.images for spec in _files(image.spec)]
-    facts = [(spec.path, str(spec.z), str(spec.t), str(spec.series), *_stamp(spec.path)) for spec in specs]
-    places = [(image.path, image.name) for image in product.images]
-    return hashlib.sha256(json.dumps([facts, places, options], sort_keys=True).encode()).hexdigest()
-
-
-def source_names(spec: AnySpec) -> list[str]:
-    """Names of the files of an image."""
-    return [each.path if is_remote(each.path) else Path(each.path).name for each in _files(spec)]
+    return replace(plan, notes=said.notes + plan.notes)
 
 
 def _location(source: str | Path) -> str:
     location = as_location(source)
+    if is_remote(location) and Path(location).suffix.lower() in SUFFIXES - {".zarr"}:
+        raise SourceError(f"{location}: expected the URL of an OME-Zarr, got that of an image file: download it")
     return location if is_remote(location) else str(Path(location).absolute())
 
 
 def _plate_plan(locations: list[str], target: Path, options: ConvertOptions, plate_map: PlateMap) -> Plan | None:
-    known: dict[str, str] = {}
-    ids: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
+    listing = _list_plates(locations, options)
+    if listing is None and len(locations) == 1 and _is_zarr(locations[0]) and is_plate(locations[0]):
+        return _plate_copy(locations[0], target, options, plate_map)
+    if listing is None:
+        if options.plate_map:
+            raise ConfigError("expected a plate for the plate map, got plain images: add --plate-pattern")
+        return None
+    order = order_channels(listing.files, listing.channel_names, options.channel_names, listing.channels)
+    names = sorted({file.plate for file in listing.files})
+    _check_plates(names, target, plate_map)
+    products: list[Product] = []
+    failures: list[tuple[str, SimSearchError]] = []
+    for name in names:
+        files = [file for file in listing.files if file.plate == name]
+        before = f"{name}/" if len(names) > 1 else ""
+        fields, lacking = arrange_fields(files, order, options.z, options.t)
+        images = [_planned(each, before, options.series) for each in fields]
+        destination = target / f"{file_name_of(name)}.ome.zarr" if before else target
+        failures += [(before + field, error) for field, error in lacking]
+        if images or not before:
+            products.append(_plate(destination, images, plate_map, listing.pixel_size_um))
+    notes = [note for product in products for note in _map_notes(product)]
+    return Plan(tuple(products), tuple(failures), (*listing.notes, *notes))
+
+
+def _list_plates(locations: list[str], options: ConvertOptions) -> PlateListing | None:
+    """List the files of plates; None if sources are none."""
     if options.plate_pattern:
-        pattern = find_pattern(options.plate_pattern)
-        (files, notes), known = match_files(locations, pattern), pattern.channel_names
-    elif any(location.lower().endswith(".csv") for location in locations):
+        return match_files(locations, find_pattern(options.plate_pattern))
+    if any(location.lower().endswith(_TABLES) for location in locations):
         if len(locations) > 1:
             raise ConfigError(f"expected one LoadData table, got {len(locations)} sources: name only {locations[0]}")
-        table = read_cellprofiler_table(locations[0])
-        files, ids = table.files, table.channels
-    elif len(locations) == 1 and _is_zarr(locations[0]) and is_plate(locations[0]):
-        return _plate_copy(locations[0], target, options, plate_map)
-    elif options.plate_map:
-        raise ConfigError("expected a plate for the plate map, got plain images: add --plate-pattern")
-    else:
-        return None
-    order = order_channels(files, known, options.channel_names, ids)
-    fields, failures = arrange_fields(files, order, options.z, options.t)
-    fields = [replace(each, spec=_with_series(each.spec, options.series)) for each in fields]
-    product = _plate(target, [_planned(each) for each in fields], plate_map)
-    return Plan((product,), tuple(failures), notes + _map_notes(product))
+        return read_cellprofiler_table(locations[0], options.path_map)
+    if options.path_map:
+        raise ConfigError("expected a LoadData table for --path-map, got other sources: leave it out")
+    return None
+
+
+def _check_plates(names: list[str], target: Path, plate_map: PlateMap) -> None:
+    if len(names) > 1 and target.suffix == ".zarr":
+        raise SourceError(
+            f"expected one plate for {target}, got {', '.join(names)}: leave the suffix out for a folder with an "
+            "OME-Zarr of each"
+        )
+    if len(names) > 1 and plate_map:
+        raise ConfigError(f"expected one plate for the plate map, got {', '.join(names)}: convert them one at a time")
+    same = [name for name, n in Counter(map(file_name_of, names)).items() if n > 1]
+    if same:
+        raise SourceError(f"expected plates of different names, got several that would be {same[0]}: rename them")
 
 
 def _plate_copy(location: str, target: Path, options: ConvertOptions, plate_map: PlateMap) -> Plan:
@@ -186,14 +165,16 @@ def _plate_copy(location: str, target: Path, options: ConvertOptions, plate_map:
     return Plan((product,), notes=_map_notes(product))
 
 
-def _plate(target: Path, images: list[PlannedImage], plate_map: PlateMap) -> Product:
+def _plate(
+    target: Path, images: list[PlannedImage], plate_map: PlateMap, pixel_size_um: tuple[float, float] | None = None
+) -> Product:
     if target.suffix != ".zarr":
         raise ConfigError(f"expected a destination that ends with .ome.zarr for a plate, got {target}: add the suffix")
-    return Product(target, tuple(images), is_plate=True, plate_map=plate_map)
+    return Product(target, tuple(images), is_plate=True, plate_map=plate_map, pixel_size_um=pixel_size_um)
 
 
-def _planned(each: PlateField) -> PlannedImage:
-    return PlannedImage(each.path, each.path, each.spec, each.well)
+def _planned(each: PlateField, before: str, series: str | None) -> PlannedImage:
+    return PlannedImage(before + each.path, each.path, _with_series(each.spec, series), each.well)
 
 
 def _map_notes(product: Product) -> tuple[str, ...]:
@@ -263,7 +244,7 @@ def _expanded(location: str) -> list[str]:
     folder = Path(location)
     if not folder.is_dir():
         return [location]
-    found = sorted(str(path) for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+    found = [str(path) for path in list_folder(folder) if path.suffix.lower() in SUFFIXES]
     if is_dicom_folder(folder):
         found.append(location)
     if not found:
@@ -320,19 +301,3 @@ def _with_series(spec: AnySpec, series: str | None) -> AnySpec:
         )
         return replace(spec, channels=channels)
     return replace(spec, series=spec.series or series)
-
-
-def _files(spec: AnySpec) -> list[SourceSpec]:
-    return [plane for planes in spec.channels for plane in planes] if isinstance(spec, StackSpec) else [spec]
-
-
-def _stamp(path: str) -> tuple[int, ...]:
-    if is_remote(path):
-        return ()
-    for each in (Path(path) / "zarr.json", Path(path) / ".zattrs", Path(path)):
-        try:
-            found = each.stat()
-        except OSError:
-            continue
-        return found.st_size, found.st_mtime_ns
-    return ()

@@ -8,13 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simsearch.errors import AnnotationError, ConfigError, SourceError
+from simsearch.errors import ConfigError, SourceError
 from simsearch.io.ome_zarr.wells import Well, make_well, parse_well, plate_size
-from simsearch.io.sources.cellprofiler_table import read_cellprofiler_table
 from simsearch.io.sources.plate_files import PlaneFile, arrange_fields, order_channels
 from simsearch.io.sources.plate_patterns import find_pattern, match_files
 from simsearch.io.sources.protocol import SourceSpec, StackSpec
-from simsearch.io.tables.plate_map import load_plate_map
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -70,16 +68,25 @@ def test_plates_have_standard_sizes(last: str, size: tuple[int, int]) -> None:
         ("cellvoyager", "AS_09125_B03_T0001F004L01A02Z05C02.tif", ("B03", "004", "02", "05", "0001")),
         ("Cell Voyager", "AS_09125_B03_T0001F004L01A02Z05C02.png", ("B03", "004", "02", "05", "0001")),
         ("cellomics", "MFGTMP_12_B03f04d1.TIF", ("B03", "04", "1", "", "")),
+        ("imagexpress", "P1_B03_s4_w12.TIF", ("B03", "4", "12", "", "")),
+        ("imagexpress", "P1_B03_s4_w10A1B2C3D-1234-ABCD-1234-1234567890AB.tif", ("B03", "4", "1", "", "")),
+        ("imagexpress", "P1_B03_s4_w1201B2C3D4-1234-ABCD-1234-1234567890AB.tif", ("B03", "4", "12", "", "")),
+        ("InCell", "B - 03(fld 4 wv DAPI - DAPI).tif", ("B03", "4", "DAPI - DAPI", "", "")),
+        ("incell", "B - 3(fld 04 wv Cy3 - Cy3 z 2 time 1 - 0 ms).tif", ("B03", "04", "Cy3 - Cy3", "2", "1")),
+        ("incucyte", "VID123_B3_4_2020y05m12d_10h30m.tif", ("B03", "4", "", "", "2020y05m12d_10h30m")),
+        ("incucyte", "Phase_B3_4_00d02h00m.tif", ("B03", "4", "Phase", "", "00d02h00m")),
+        ("opera-phenix", "r02c03f04p05-ch2sk1fk1fl1.tiff", ("B03", "04", "2", "05", "1")),
         (r"w(?P<well>[A-H]\d+)_(?P<channel>\w+)\.png", "wB3_DAPI.png", ("B03", "", "DAPI", "", "")),
     ],
 )
 def test_file_names_of_microscopes(tmp_path: Path, preset: str, name: str, expected: tuple[str, ...]) -> None:
     (tmp_path / name).touch()
     (tmp_path / ".hidden").touch()
-    ((file,), notes) = match_files([tmp_path], find_pattern(preset))
+    listing = match_files([tmp_path], find_pattern(preset))
+    (file,) = listing.files
 
     assert (file.well.name, file.field, file.channel, file.z, file.t) == expected
-    assert notes == ()
+    assert listing.notes == ()
 
 
 def test_patterns_with_a_slash_see_folders(tmp_path: Path) -> None:
@@ -87,10 +94,10 @@ def test_patterns_with_a_slash_see_folders(tmp_path: Path) -> None:
         (tmp_path / well).mkdir()
         (tmp_path / well / "gfp.png").touch()
     (tmp_path / "notes.txt").touch()
-    files, notes = match_files([tmp_path], find_pattern(r"(?P<well>[A-H]\d\d)/(?P<channel>\w+)\.png"))
+    listing = match_files([tmp_path], find_pattern(r"(?P<well>[A-H]\d\d)/(?P<channel>\w+)\.png"))
 
-    assert [file.well for file in files] == [A1, B2]
-    assert notes[0].endswith("such as notes.txt")
+    assert [file.well for file in listing.files] == [A1, B2]
+    assert listing.notes[0].endswith("such as notes.txt")
 
 
 @pytest.mark.parametrize(
@@ -106,13 +113,6 @@ def test_patterns_that_do_not_fit_say_so(tmp_path: Path, pattern: str, error: ty
     (tmp_path / "Z99.png").touch()
     with pytest.raises(error, match=message):
         match_files([tmp_path], find_pattern(pattern))
-
-
-def test_files_of_two_plates_are_refused(tmp_path: Path) -> None:
-    for name in ("P1_A01_w1.tif", "P2_A01_w1.tif"):
-        (tmp_path / name).touch()
-    with pytest.raises(SourceError, match="one plate, got P1, P2"):
-        match_files([tmp_path], find_pattern("imagexpress"))
 
 
 def _arranged(files: list[PlaneFile], z: Selection = None, t: Selection = None) -> list[PlateField]:
@@ -167,85 +167,3 @@ def test_a_missing_channel_names_the_field() -> None:
     ((name, error),) = failures
     assert name == "B02 field 1"
     assert "expected channels 1, 2, got none of 2" in str(error)
-
-
-def _table(folder: Path, text: str) -> Path:
-    path = folder / "table.csv"
-    path.write_text(text)
-    return path
-
-
-@pytest.mark.parametrize("prefix", ["", "Image_"])
-def test_load_data_tables(tmp_path: Path, prefix: str) -> None:
-    path = _table(
-        tmp_path,
-        f"Metadata_Plate,Metadata_Well,Metadata_Site,{prefix}FileName_GFP,{prefix}PathName_GFP,{prefix}URL_DNA,Frame_DNA\n"
-        "P1,B02,3,g.tif,sub,file:///x/d%20e.tif,1\n",
-    )
-    table = read_cellprofiler_table(path)
-
-    assert table.channels == ("GFP", "DNA")
-    assert table.files == [
-        PlaneFile(str(tmp_path / "sub/g.tif"), B2, "3", "GFP"),
-        PlaneFile("/x/d e.tif", B2, "3", "DNA", frame=1),
-    ]
-    ((field,), _) = arrange_fields(table.files, order_channels(table.files, {}, (), table.channels), None, None)
-    assert isinstance(field.spec, StackSpec)
-    assert field.spec.channels[1] == (SourceSpec("/x/d e.tif", z=1),)
-
-
-def test_load_data_with_rows_and_columns(tmp_path: Path) -> None:
-    path = _table(tmp_path, "FileName_a,PathName_a,Metadata_Row,Metadata_Column\nx.tif,/abs,B,02\n")
-
-    assert read_cellprofiler_table(path).files == [PlaneFile("/abs/x.tif", B2, "", "a")]
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("a,b\n1,2\n", "FileName_<channel>"),
-        ("FileName_a\nx.tif\n", "Metadata_Well"),
-        ("FileName_a,Metadata_Well\nx.tif,A1\nx.tif,Z77\n", "row 3: expected a well"),
-        ("FileName_a,Metadata_Well,Metadata_Plate\nx.tif,A1,P1\ny.tif,A2,P2\n", "one plate, got P1, P2"),
-        ("FileName_a,Metadata_Well,Frame_a\nx.tif,A1,first\n", "row 2: expected a page"),
-        ("FileName_a,Metadata_Well\n", "rows below a header"),
-        ("", "header"),
-    ],
-)
-def test_load_data_tables_that_are_wrong(tmp_path: Path, text: str, message: str) -> None:
-    with pytest.raises(AnnotationError, match=message):
-        read_cellprofiler_table(_table(tmp_path, text))
-
-
-@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
-def test_plate_maps(tmp_path: Path, delimiter: str) -> None:
-    text = "drug,Well,dose\nDMSO,a1,0\nTaxol,B02,0.5\n\n".replace(",", delimiter)
-    plate_map = load_plate_map(_table(tmp_path, "\ufeff" + text))
-
-    assert plate_map == {
-        A1: {"well": "A01", "drug": "DMSO", "dose": 0},
-        B2: {"well": "B02", "drug": "Taxol", "dose": 0.5},
-    }
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("drug\nDMSO\n", "column named well, got drug"),
-        ("well,drug\nA1,x\nQ99,y\n", "row 3: expected a well from A01 to AF48, got 'Q99'"),
-        ("well,drug\nA1,x\nA2,y\nA01,z\n", "rows 2 and 4: expected each well once, got A01 twice"),
-        ("well,drug,drug\nA1,x,y\n", "twice"),
-        ("well,drug\nA1,x,y\n", "row 2: expected 2 values, got 3"),
-    ],
-)
-def test_plate_maps_that_are_wrong(tmp_path: Path, text: str, message: str) -> None:
-    with pytest.raises(AnnotationError, match=message):
-        load_plate_map(_table(tmp_path, text))
-
-
-def test_a_table_that_is_no_text_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "a.csv").write_bytes(b"\xff\xfe\x00\x81")
-    with pytest.raises(SourceError, match="UTF-8"):
-        load_plate_map(tmp_path / "a.csv")
-    with pytest.raises(SourceError, match=r"none\.csv"):
-        load_plate_map(tmp_path / "none.csv")

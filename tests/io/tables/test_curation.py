@@ -48,18 +48,18 @@ def test_a_table_that_cannot_be_finished_leaves_the_old_one(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ("a,RBC,prototype,ten,20,48,48", "expected numbers in y, x, height and width"),
-        ("a,RBC,prototype,,20,48,48", "expected numbers"),
-        ("a,RBC,prototype,nan,20,48,48", "expected y, x and a height and width above 0, got nan, 20, 48, 48"),
-        ("a,RBC,prototype,10,inf,48,48", "got 10, inf, 48, 48"),
+        ("a,RBC,prototype,ten,20,48,48", "column y: expected a number, got 'ten'"),
+        ("a,RBC,prototype,,20,48,48", "column y: expected a number, got ''"),
+        ("a,RBC,prototype,nan,20,48,48", "column y: expected a number, got 'nan'"),
+        ("a,RBC,prototype,10,inf,48,48", "column x: expected a number, got 'inf'"),
         ("a,RBC,prototype,10,20,0,48", "got 10, 20, 0, 48"),
         ("a,RBC,prototype,10,20,48,-1", "got 10, 20, 48, -1"),
-        ("a,RBC,Prototype,10,20,48,48", "a role out of prototype, positive, negative, background, got 'Prototype'"),
+        ("a,RBC,protoype,10,20,48,48", "a role out of prototype, positive, negative, background, got 'protoype'"),
         ("a,RBC,,10,20,48,48", "got ''"),
         ("a,RBC,background,10,20,48,48", "got class 'RBC' and role 'background'"),
         ("a,,negative,10,20,48,48", "got class '' and role 'negative'"),
         ("a,background,positive,10,20,48,48", "got class 'background' and role 'positive'"),
-        ("a,RBC,prototype", "expected numbers"),
+        ("a,RBC,prototype", "column y: expected a number"),
     ],
 )
 def test_rows_that_make_no_sense_are_named_and_others_read(tmp_path: Path, row: str, message: str) -> None:

@@ -215,10 +215,10 @@ WRONG = {
     "class without a name": ("a,,prototype,50,50,48,40", "name the class of all but background"),
     "outside": ("a,RBC,prototype,10,50,48,40", "inside the 130 x 200 px"),
     "centre outside": ("a,RBC,positive,50,200,48,40", "a centre inside the 130 x 200 px of the image"),
-    "nan": ("a,RBC,prototype,nan,50,48,40", "got nan, 50, 48, 40"),
+    "nan": ("a,RBC,prototype,nan,50,48,40", "column y: expected a number, got 'nan'"),
     "no size": ("a,RBC,prototype,50,50,48,0", "a height and width above 0"),
     "other shape": ("a,RBC,prototype,90,50,48,41", "expected a patch of 48 x 40 px, as the first prototype fixed"),
-    "no number": ("a,RBC,prototype,here,50,48,40", "expected numbers in y, x, height and width"),
+    "no number": ("a,RBC,prototype,here,50,48,40", "column y: expected a number, got 'here'"),
     "no role": ("a,RBC,friend,50,50,48,40", "a role out of"),
     "twice": ("a,RBC,prototype,50,50.125,48,40", "got the same in row 2: remove one"),
     "opposite": ("a,RBC,negative,52,52,48,40", "got one where row 2 has a prototype of RBC"),
@@ -272,7 +272,9 @@ def test_boxes_of_other_sizes_are_fitted_on_demand(study: Study, tmp_path: Path)
 
 def test_marks_without_any_prototype_are_refused(study: Study, tmp_path: Path) -> None:
     path = table(tmp_path / "boxes.csv", *ROWS[5:], "a,RBC,negative,x,1,1,1")
-    with pytest.raises(AnnotationError, match=r"fixes the shape of patches, got none.*\n  row 4: expected numbers"):
+    with pytest.raises(
+        AnnotationError, match=r"fixes the shape of patches, got none.*\n  row 4: column y: expected a number"
+    ):
         import_annotations(study, path, user="ada")
 
 

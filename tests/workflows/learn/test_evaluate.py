@@ -98,8 +98,8 @@ def test_scores_and_curves_are_written(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("truth", "message"),
     [
-        ("a,cell,nan,5\n", "row 2: .*finite"),
-        ("a,cell,1,5\na,cell,x,5\n", "row 3: .*numbers"),
+        ("a,cell,nan,5\n", "row 2: column y: expected a number"),
+        ("a,cell,1,5\na,cell,x,5\n", "row 3: column y: expected a number"),
         ("elsewhere,cell,1,5\n", "same names"),
         ("a,unknown,1,5\n", "same names"),
     ],
