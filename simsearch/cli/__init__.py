@@ -1,4 +1,4 @@
-"""The command line."""
+"""The command line: the commands, the options that they share, and what they print."""
 
 from simsearch.cli.commands import main as main
 

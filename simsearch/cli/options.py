@@ -1,4 +1,4 @@
-"""What commands share: options, how text becomes values, and how errors end a command."""
+"""What commands share: options, how text becomes values, the cluster that they work on, and how errors end them."""
 
 from __future__ import annotations
 
@@ -185,7 +185,7 @@ seed_option = click.option("--seed", default=0, show_default=True, help="Of all 
 
 
 def takes_images(command: Callable[..., None]) -> Callable[..., None]:
-    """Let a command take IMAGES and the options of which and how; it is given what is found there."""
+    """Let a command take IMAGES, with options how to read them; it is given the images that are found."""
 
     @click.argument("images", nargs=-1, required=True)
     @z_option

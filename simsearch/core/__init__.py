@@ -1,1 +1,1 @@
-"""Arithmetic of search: pure functions over numpy arrays and small values."""
+"""Arithmetic: pure functions over numpy arrays and small values, without files and networks."""

@@ -1,4 +1,4 @@
-"""Images and plates on disk and over the network: sources of all formats, OME-Zarr in and out."""
+"""Files of all kinds, on disk and over the network: OME-Zarr, formats of instruments, tables, pictures for people."""
 
 from simsearch.io.ome_zarr.image import describe_image as describe_image
 from simsearch.io.ome_zarr.image import open_image as open_image

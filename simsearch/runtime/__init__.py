@@ -1,4 +1,4 @@
-"""Dask clusters: finding or starting one, giving it tasks and models, hearing what happens."""
+"""Dask clusters: starting or finding one, the tasks that its workers do, and hearing what happens."""
 
 from distributed import Client as Client
 

@@ -56,7 +56,7 @@ class CropOptions:
             raise ConfigError(f"expected scales above 0, the smaller first, got {self.scales[0]:g} {self.scales[1]:g}")
 
     def span(self, rng: np.random.Generator, shape: tuple[int, int]) -> float:
-        """Draw how many level-0 pixels a crop spans: all powers of its scale are equally likely."""
+        """Draw how many level-0 pixels a crop spans: its scale lies anywhere on a log axis, as likely here as there."""
         low, high = (math.log(scale) for scale in self.scales)
         return min(float(min(shape)), self.side * math.exp(rng.uniform(low, high)))
 
@@ -140,7 +140,7 @@ def _read_colours(source: CropSource, options: CropOptions, rng: np.random.Gener
 
 
 def _draw_channels(image: ImageMeta, rng: np.random.Generator) -> list[int]:
-    """Draw one, two or three channels, one half of the times; RGB is taken as it is."""
+    """Draw one channel in half of all cases, else one to three, each number as likely; RGB is taken as it is."""
     if is_rgb(image):
         return [0, 1, 2]
     n = 1 if rng.random() < 0.5 else int(rng.integers(1, 4))

@@ -1,1 +1,1 @@
-"""Training of models on patches in memory."""
+"""Training on tensors in memory: of models on patches, of trunks on crops."""

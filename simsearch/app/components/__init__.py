@@ -1,1 +1,1 @@
-"""Parts of pages: each draws a piece of the state (root, update), and emits what a person does."""
+"""Parts of pages: each draws a piece of the state, and takes what a person does there."""

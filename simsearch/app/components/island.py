@@ -36,7 +36,7 @@ class Wire(DataModel):
 
 
 class Island:
-    """The server's half of an island; each component extends it.
+    """The server's half of an island; components extend it.
 
     Parameters
     ----------

@@ -1,1 +1,1 @@
-"""The pages, in the order of the work."""
+"""The pages, one for each step of the work: each puts components side by side."""

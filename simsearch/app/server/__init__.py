@@ -1,1 +1,1 @@
-"""One port: who may come in, and what is answered - pages, pictures, downloads."""
+"""One port: who may come in, and what is answered: pages, pictures, downloads."""

@@ -1,1 +1,1 @@
-"""One study, open in one server: what people do, what follows from it, and what takes long."""
+"""A study that a server has open: what people do to it, what follows from that, and what takes long."""

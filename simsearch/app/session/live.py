@@ -1,4 +1,4 @@
-"""One study, open in one server: what people do, what follows from it, and what takes long."""
+"""What pages and handlers talk to: the study that is open, its suggestions, and all that takes long."""
 
 from __future__ import annotations
 

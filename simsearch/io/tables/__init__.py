@@ -1,1 +1,1 @@
-"""Tables, logs and annotations that people and programs keep beside images."""
+"""Tables, annotations and logs that people and programs keep beside images: CSV, Parquet, GeoJSON, lines of JSON."""

@@ -1,1 +1,1 @@
-"""What people say about images: studies, live searches, suggestions."""
+"""What people say about images: studies, suggestions, and the way in and out for tables."""

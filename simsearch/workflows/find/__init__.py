@@ -1,1 +1,1 @@
-"""What looks like a prototype: intensity ranges, features, queries, peaks."""
+"""What looks like a prototype: intensity ranges, features, queries, peaks; and which images are worth a look."""

@@ -192,7 +192,7 @@ def _prepare(folder: Path, *, overwrite: bool) -> None:
 def _ranges(
     client: Client, images: ImageSet, groups: Sequence[Group], options: SearchOptions, folder: Path, observe: Observer
 ) -> tuple[Range, ...]:
-    """Take the intensity ranges of the channels from a file, or measure them at the finest scale that is images."""
+    """Take the intensity ranges of the channels from a file, or measure them at the finest scale that is searched."""
     first = next(iter(images))
     names = [first.channel_names[c] for c in channel_indices(first, options.channels)]
     if options.measurement:

@@ -1,1 +1,1 @@
-"""From a curated study to a model, and how well it does."""
+"""From a curated study to a model, from images to a trunk, and how well things are found."""
