@@ -99,6 +99,7 @@ def _prepare(folder: Path, n_detections: int) -> None:
             channel_colors=("FF0000", "00FF00", "0000FF"),
             pixel_size_um=(0.5, 0.5),
             windows=(Window(0.0, 255.0, 0.0, 255.0),) * 3,
+            is_sparse=True,
         )
         create_image(slide, template)
         finish_image(slide, template)

@@ -65,10 +65,10 @@ def main() -> None:
 @click.argument("destination", type=click.Path(path_type=Path))
 @click.option(
     "--ome-version",
-    type=click.Choice(["0.5", "0.4"]),
+    type=click.Choice(["0.5", "0.4", "0.6"]),
     default="0.5",
     show_default=True,
-    help="Version of OME-Zarr to write; 0.4 for older tools.",
+    help="Version of OME-Zarr to write; 0.4 for older tools, 0.6 as soon as what is written can be checked.",
 )
 @click.option(
     "--plate-pattern",

@@ -74,6 +74,11 @@ def show_error(message: str) -> None:
     _err.print(f"Error: {message}", style="red", markup=False, soft_wrap=True)
 
 
+def show_note(note: str) -> None:
+    """Print what a user should know."""
+    _out.print(f"Note: {note}", markup=False, soft_wrap=True)
+
+
 def show_failures(failures: Sequence[tuple[str, str]]) -> None:
     """List what was left out."""
     if failures:
@@ -240,7 +245,7 @@ def show_segmentation(report: SegmentReport) -> None:
     _out.print(f"Labels: {report.images[0].labels if report.images else '-'}", soft_wrap=True)
     _out.print(f"Areas, overlays, GeoJSON for QuPath: {report.folder}", soft_wrap=True)
     for note in report.notes:
-        _out.print(f"Note: {note}", markup=False, soft_wrap=True)
+        show_note(note)
 
 
 def show_objects(report: ObjectsReport) -> None:
@@ -263,7 +268,7 @@ def show_conversion(report: Report) -> None:
     images = "1 image" if report.n_images == 1 else f"{report.n_images} images"
     _out.print(f"{images} in {report.seconds:.1f} s{resumed}: {report.destination}", soft_wrap=True)
     for note in report.notes:
-        _out.print(f"Note: {note}", markup=False, soft_wrap=True)
+        show_note(note)
 
 
 def show_demo(report: DemoReport) -> None:

@@ -193,8 +193,12 @@ def takes_images(command: Callable[..., None]) -> Callable[..., None]:
     @skip_errors_option
     @wraps(command)
     def with_images(images: Sequence[str], z: Selection, t: Selection, *, skip_errors: bool, **options: object) -> None:
+        from simsearch.cli.console import show_note
         from simsearch.workflows.image_set import find_image_set
 
-        command(images=find_image_set(images, z=z, t=t, skip_errors=skip_errors), **options)
+        found = find_image_set(images, z=z, t=t, skip_errors=skip_errors)
+        for note in found.notes:
+            show_note(note)
+        command(images=found, **options)
 
     return with_images

@@ -67,14 +67,14 @@ def create(
     **options: Any,  # noqa: ANN401  as many types as StudyOptions has fields
 ) -> None:
     """Create a study of images in DIR."""
-    from simsearch.cli.console import show_study
+    from simsearch.cli.console import show_note, show_study
     from simsearch.workflows.curate.study import StudyOptions, create_study, read_curation
     from simsearch.workflows.curate.suggest import study_trunk
 
     paths, chosen = [*images, *more_images], StudyOptions(**options)
     if diverse:
         chosen = replace(chosen, display=_diverse(paths, chosen, cluster))
-    made = create_study(folder, paths, chosen)
+    made = create_study(folder, paths, chosen, show_note)
     show_study(made, read_curation(made)[0], study_trunk(made))
 
 

@@ -27,15 +27,24 @@ class Moments:
     """(C, C) sums of products of deviations from the mean."""
 
 
-def moments(pixels: NDArray[np.generic]) -> Moments:
+def moments(pixels: NDArray[np.generic]) -> Moments | None:
     """Compute the moments of a piece of an image.
 
     Parameters
     ----------
     pixels : (C, H, W) array
-        Intensities, at least one pixel.
+        Intensities. Pixels that are NaN in a channel do not count.
+
+    Returns
+    -------
+    Moments or None
+        None if no pixel counts.
     """
     values = pixels.reshape(len(pixels), -1).astype(np.float64)
+    if pixels.dtype.kind == "f":
+        values = values[:, ~np.isnan(values).any(axis=0)]
+    if not values.size:
+        return None
     mean = values.mean(axis=1)
     deviation = values - mean[:, None]
     return Moments(values.shape[1], mean, deviation @ deviation.T)

@@ -61,7 +61,7 @@ def check_ranges(ranges: Sequence[Range], channel_names: Sequence[str]) -> None:
 
 
 def rescale(pixels: NDArray[np.generic], ranges: Sequence[Range]) -> NDArray[np.float32]:
-    """Rescale the intensities of each channel from its range to [0, 1], clipped.
+    """Rescale the intensities of each channel from its range to [0, 1], clipped; NaN, which is no intensity, to 0.
 
     Parameters
     ----------
@@ -88,4 +88,7 @@ def rescale(pixels: NDArray[np.generic], ranges: Sequence[Range]) -> NDArray[np.
         raise ShapeError(f"expected one range for each of {len(pixels)} channels, got {len(ranges)}")
     low = np.array([r[0] for r in ranges], np.float32)[:, None, None]
     high = np.array([r[1] for r in ranges], np.float32)[:, None, None]
-    return np.clip((pixels.astype(np.float32) - low) / (high - low), 0, 1)
+    rescaled = np.clip((pixels.astype(np.float32) - low) / (high - low), 0, 1)
+    if pixels.dtype.kind == "f":
+        rescaled[np.isnan(rescaled)] = 0.0
+    return rescaled

@@ -43,17 +43,18 @@ def sort_keys(values: NDArray[np.generic]) -> NDArray[np.uint32]:
     Parameters
     ----------
     values : (...) array
-        Integers of up to 32 bits or float32, all finite.
+        Integers of up to 32 bits or float32, none infinite.
 
     Returns
     -------
-    (...) uint32 array
-        16-bit and 8-bit values fill the upper half, so that one pass settles them.
+    uint32 array
+        Of the same shape, or (N,) if there are NaN, which are left out. 16-bit and 8-bit values fill the upper half, so
+        that one pass settles them.
 
     Raises
     ------
     SourceError
-        If a value is not finite.
+        If a value is infinite.
 
     Examples
     --------
@@ -63,7 +64,9 @@ def sort_keys(values: NDArray[np.generic]) -> NDArray[np.uint32]:
     dtype = values.dtype
     if dtype.kind == "f":
         if not np.isfinite(values).all():
-            raise SourceError("expected finite intensities, got NaN or infinity: mask or re-export the image")
+            values = values[~np.isnan(values)]
+            if np.isinf(values).any():
+                raise SourceError("expected finite intensities, got infinity: mask or re-export the image")
         numbers = np.ascontiguousarray(values, np.float32) + np.float32(0)  # -0.0 and 0.0 are one value
         bits = numbers.view(np.uint32)
         return np.where(bits >> 31, ~bits, bits | np.uint32(1 << 31)).astype(np.uint32)

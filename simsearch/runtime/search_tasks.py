@@ -157,7 +157,7 @@ def sum_vectors(task: VectorTask) -> tuple[NDArray[np.float32], int]:
 
 
 def search_tile(task: SearchTask) -> NDArray[np.float64]:
-    """Write the similarity in a window and return its peaks.
+    """Write the similarity in a window, NaN where the image has no intensities, and return its peaks.
 
     Returns
     -------
@@ -172,7 +172,8 @@ def search_tile(task: SearchTask) -> NDArray[np.float64]:
     maps = framed_maps(_trunk(task.view), task.view, task.window, similarity)
     if task.map_path is not None:
         core = slice(task.view.peak_radius, -task.view.peak_radius)
-        write_region(task.map_path, 0, task.window, maps[:, core, core])
+        inside = maps[:, core, core]
+        write_region(task.map_path, 0, task.window, np.where(np.isneginf(inside), np.float32(np.nan), inside))
     return peak_table(maps, task.view, task.window, task.floor)
 
 

@@ -196,11 +196,14 @@ def framed_maps(
     Returns
     -------
     (maps, h + 2 r, w + 2 r) array
-        With ``r = view.peak_radius``; ``-inf`` outside the image.
+        With ``r = view.peak_radius``; ``-inf`` outside the image, and where it has NaN instead of intensities.
     """
     grown = window.grown(view.peak_radius)
     inside = grown.clipped(view.grid_shape)
-    return _framed(window_maps(trunk, view, inside, compute, view.margin), inside, grown)
+    maps = window_maps(trunk, view, inside, compute, view.margin)
+    if np.dtype(view.image.meta.dtype).kind == "f":
+        maps[:, _is_nan(view, inside)] = -np.inf
+    return _framed(maps, inside, grown)
 
 
 def peak_table(maps: NDArray[np.float32], view: View, window: Region, floor: float) -> NDArray[np.float64]:
@@ -210,6 +213,17 @@ def peak_table(maps: NDArray[np.float32], view: View, window: Region, floor: flo
     table = np.column_stack([indices, np.concatenate(peaks)])
     table[:, 1:3] += (window.y0, window.x0)
     return table
+
+
+def _is_nan(view: View, window: Region) -> NDArray[np.bool_]:
+    """Tell at which positions of a window of the feature grid a channel has no intensity."""
+    stride, (height, width) = view.extractor.grid.stride, view.image.shape
+    rows = np.minimum(np.round(stride * np.arange(window.y0, window.y1)).astype(int), height - 1)
+    columns = np.minimum(np.round(stride * np.arange(window.x0, window.x1)).astype(int), width - 1)
+    region = Region(int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1)
+    pixels = read_scaled(view.image, region, view.channels)
+    there: NDArray[np.bool_] = np.isnan(pixels[:, (rows - rows[0])[:, None], columns - columns[0]]).any(axis=0)
+    return there
 
 
 def _framed(maps: NDArray[np.float32], inside: Region, grown: Region) -> NDArray[np.float32]:

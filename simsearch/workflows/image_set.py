@@ -5,9 +5,10 @@ from __future__ import annotations
 from contextlib import closing
 from typing import TYPE_CHECKING, TypeVar
 
+from simsearch.core.notes import said_once
 from simsearch.errors import AnnotationError, ConfigError, SimSearchError, SourceError
 from simsearch.io.ome_zarr.image import describe_image
-from simsearch.io.ome_zarr.plate import find_images, image_locations
+from simsearch.io.ome_zarr.plate import describe_images, find_locations
 from simsearch.io.ome_zarr.stores import as_location
 from simsearch.runtime.submit import Failed
 
@@ -35,6 +36,8 @@ class ImageSet:
         Names of images that have failed before, and why.
     sources : sequence of str, optional
         Paths or URLs of images and plates that they were found by; by default their own.
+    notes : sequence of str
+        What a user should know beside what is known of the images.
 
     Raises
     ------
@@ -51,6 +54,7 @@ class ImageSet:
         skip_errors: bool = False,
         failures: Sequence[tuple[str, str]] = (),
         sources: Sequence[str] | None = None,
+        notes: Sequence[str] = (),
     ) -> None:
         if not images:
             raise SourceError("expected at least one image, got none: name OME-Zarr images or plates")
@@ -59,6 +63,8 @@ class ImageSet:
         self._failures = dict(failures)
         self.sources = tuple(image.path for image in images) if sources is None else tuple(sources)
         """What names them, those that cannot be read included."""
+        self.notes = (*notes, *said_once((image.name, image.notes) for image in images))
+        """What a user should know of them: what was left out, and what of their metadata is not believed."""
         _check_names(images)
         for image in images[1:]:
             if (image.n_channels, image.dtype) != (images[0].n_channels, images[0].dtype):
@@ -148,23 +154,27 @@ def find_image_set(
     """
     sources = [as_location(path) for path in paths]
     if not skip_errors:
-        return ImageSet(find_images(paths, z=z, t=t), sources=sources)
+        places = [find_locations(source) for source in sources]
+        described = describe_images([image for place in places for image in place.images], z=z, t=t)
+        return ImageSet(described, sources=sources, notes=[note for place in places for note in place.notes])
     images: list[ImageMeta] = []
+    notes: list[str] = []
     failures: list[tuple[str, str]] = []
     for path in paths:
         try:
-            locations = image_locations(as_location(path))
+            place = find_locations(as_location(path))
         except SimSearchError as error:
             failures.append((str(path), str(error)))
             continue
-        for location in locations:
+        notes += place.notes
+        for location in place.images:
             try:
                 images.append(describe_image(location, z=z, t=t))
             except SimSearchError as error:
                 failures.append((location, str(error)))
     if not images:
         raise SourceError(f"expected at least one image that can be read, got none; the last: {failures[-1][1]}")
-    return ImageSet(images, skip_errors=True, failures=failures, sources=sources)
+    return ImageSet(images, skip_errors=True, failures=failures, sources=sources, notes=notes)
 
 
 def channel_indices(image: ImageMeta, names: Sequence[str] | None) -> tuple[int, ...]:

@@ -82,9 +82,9 @@ def test_the_byte_order_of_a_file_does_not_matter() -> None:
         np.testing.assert_array_equal(sort_keys(np.array([1, 300], dtype)), sort_keys(np.array([1, 300], dtype[1:])))
 
 
-@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("bad", [np.inf, -np.inf])
 def test_intensities_that_are_not_finite_are_refused(bad: float) -> None:
-    with pytest.raises(SourceError, match="NaN or infinity: mask"):
+    with pytest.raises(SourceError, match="got infinity: mask"):
         sort_keys(np.float32([0, bad, 1]))
 
 

@@ -18,6 +18,8 @@ import zarr
 from zarr.errors import ContainsArrayError
 
 from simsearch.errors import StoreError
+from simsearch.io.ome_zarr.chunks import WHOLE, WRITE_ALL, writing_all
+from simsearch.io.ome_zarr.stores import open_array
 from simsearch.io.ome_zarr.writing import store_errors
 
 if TYPE_CHECKING:
@@ -65,7 +67,8 @@ def create_features(path: str, shape: tuple[int, int, int], tile: int, key: Mapp
                 dtype="float16",
                 compressors=None,
                 dimension_names=("feature", "y", "x"),
-                attributes=dict(key),
+                attributes={**key, **WHOLE},
+                config=WRITE_ALL,
             )
 
 
@@ -81,7 +84,8 @@ def write_features(path: str, region: Region, features: NDArray[np.float16]) -> 
         if has_features(path):
             return
         try:
-            zarr.open_array(_partial(path), mode="r+")[(slice(None), *region.slices)] = features
+            array = writing_all(zarr.open_array(_partial(path), mode="r+"))
+            array[(slice(None), *region.slices)] = features
         except OSError:
             if not has_features(path):  # else another writer has finished it just now
                 raise
@@ -150,4 +154,4 @@ def _partial(path: str) -> str:
 
 @lru_cache(maxsize=_OPEN_ARRAYS)
 def _open(path: str) -> zarr.Array[Any]:
-    return zarr.open_array(path, mode="r")
+    return open_array(path)

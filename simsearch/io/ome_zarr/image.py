@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
-from uuid import uuid4
 
-import dask.array as da
 import numpy as np
 import xarray as xr
 import zarr
 
-from simsearch.errors import ConfigError, ShapeError, SourceError, StoreError
+from simsearch.errors import ConfigError, ShapeError, SimSearchError, SourceError, StoreError
+from simsearch.io.ome_zarr.chunks import check_array
 from simsearch.io.ome_zarr.colors import RGB_NAMES
+from simsearch.io.ome_zarr.geometry import find_geometry
 from simsearch.io.ome_zarr.ngff import Multiscale, ome_attributes, parse_channels, parse_multiscale
-from simsearch.io.ome_zarr.stores import as_location, check_ranges, image_name, join, open_group
+from simsearch.io.ome_zarr.planes import find_damage, lazy_planes, read_planes
+from simsearch.io.ome_zarr.stores import (
+    as_location,
+    check_ranges,
+    image_name,
+    join,
+    open_array,
+    open_group,
+    zarr_errors,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,7 +39,6 @@ Selection = int | Literal["max"] | None
 """What to take of a z or t axis: one index, the maximum, or (None) the only one there is."""
 
 _OPEN_ARRAYS = 256  # arrays that a process keeps open: a few levels of as many images as it works on
-_LAZY_CHUNK_PX = 1024  # of open_image: fewer, larger chunks than the store has keep dask graphs small
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +66,7 @@ class ImageMeta:
     channel_colors: tuple[str, ...]
     """6 hex digits each."""
     dtype: str
+    """Of the pixels that are read, in the byte order of this machine."""
     levels: tuple[Level, ...]
     """Largest first."""
     pixel_size_um: tuple[float, float] | None
@@ -74,6 +83,8 @@ class ImageMeta:
     """What is read of the t axis; 0 where there is one time point."""
     stamp: str = ""
     """Hash of the metadata of the arrays: what was written anew is not read through the metadata of the old."""
+    notes: tuple[str, ...] = ()
+    """What a user should know, without the name of the image: what its metadata say that is not believed."""
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -87,7 +98,7 @@ def is_rgb(image: ImageMeta) -> bool:
 
 
 def describe_image(path: str | Path, *, z: Selection = None, t: Selection = None) -> ImageMeta:
-    """Read the metadata of an OME-Zarr 0.4 or 0.5 image.
+    """Read the metadata of an OME-Zarr image.
 
     Parameters
     ----------
@@ -99,7 +110,7 @@ def describe_image(path: str | Path, *, z: Selection = None, t: Selection = None
     Raises
     ------
     SourceError
-        If there is no such image, or it is of another version.
+        If there is no such image, or its metadata make no sense.
     ConfigError
         If a z or t axis needs a choice, or the choice is out of range.
     """
@@ -107,28 +118,30 @@ def describe_image(path: str | Path, *, z: Selection = None, t: Selection = None
     group = open_group(location)
     ome, version = ome_attributes(group, location)
     multiscale = parse_multiscale(ome, version, location)
-    arrays = [_array_in(group, dataset.path, location, multiscale) for dataset in multiscale.datasets]
-    check_ranges(location, arrays)
+    found = [_array_in(group, dataset.path, location, multiscale) for dataset in multiscale.datasets]
+    check_ranges(location, found)
+    multiscale, arrays, notes = _alike(multiscale, found)
+    shapes = [(array.shape[-2], array.shape[-1]) for array in arrays]
+    geometry = find_geometry(multiscale, shapes, location)
     lengths = dict(zip(multiscale.axes, arrays[0].shape, strict=True))
     n_channels = lengths.get("c", 1)
     names, colors = parse_channels(ome, n_channels)
-    first = multiscale.datasets[0]
-    spacing, origin = _yx(first.scale), _yx(first.translation)
     return ImageMeta(
         path=location,
         name=image_name(location),
         n_channels=n_channels,
         channel_names=names,
         channel_colors=colors,
-        dtype=str(arrays[0].dtype),
-        levels=_levels(multiscale, arrays),
-        pixel_size_um=spacing if multiscale.in_micrometers else None,
-        spacing=spacing,
-        origin=origin,
+        dtype=arrays[0].dtype.name,
+        levels=tuple(map(Level, (each.path for each in multiscale.datasets), shapes, geometry.downsampling)),
+        pixel_size_um=geometry.pixel_size_um,
+        spacing=geometry.spacing,
+        origin=geometry.origin,
         axes=multiscale.axes,
         z=check_selection("z", z, lengths.get("z", 1), location),
         t=check_selection("t", t, lengths.get("t", 1), location),
         stamp=_stamp(arrays),
+        notes=geometry.notes + notes,
     )
 
 
@@ -199,13 +212,17 @@ def read_region(
     if not set(wanted) <= set(range(image.n_channels)):
         raise ShapeError(f"{image.name}: expected channels out of {image.n_channels}, got {list(wanted)}")
     path = join(image.path, image.levels[level].path)
+    array = None
     try:
-        return _read(_open_array(path, image.stamp), image, region, wanted)
+        array = _open_array(path, image.stamp)
+        return read_planes(array, image, region, wanted)
     except MemoryError:
         raise
     except Exception as error:
+        damaged = region if array is None else find_damage(array, image, region, wanted)
+        reason = str(error) if isinstance(error, SimSearchError) else f"{type(error).__name__}: {error}"
         raise StoreError(
-            f"{image.name}: expected pixels at level {level}, {region}, got {type(error).__name__}: {error}: "
+            f"{image.name}: expected pixels at level {level}, {damaged}, got an error ({' '.join(reason.split())}): "
             f"{image.path} is damaged or cannot be reached, convert or fetch it again"
         ) from error
 
@@ -251,7 +268,7 @@ def open_image(
     location = join(image.path, image.levels[level].path)
     y, x = (_centres(image, level, axis) for axis in (0, 1))
     return xr.DataArray(
-        _lazy(_open_array(location, image.stamp), image),
+        lazy_planes(_open_array(location, image.stamp), image),
         dims=("c", "y", "x"),
         coords={"c": list(image.channel_names), "y": y, "x": x},
         name=image.name,
@@ -260,54 +277,30 @@ def open_image(
 
 
 def _array_in(group: zarr.Group, name: str, path: str, multiscale: Multiscale) -> zarr.Array[Any]:
-    try:
-        array = group[name]
-    except (KeyError, OSError) as error:
-        raise SourceError(f"{path}: expected an array at {name!r}, got nothing: write the image again") from error
-    if not isinstance(array, zarr.Array) or array.ndim != len(multiscale.axes):
-        raise SourceError(f"{path}: expected an array with axes {multiscale.axes!r} at {name!r}, got {array}")
+    with zarr_errors(path, f"an array at {name!r}"):
+        array = group.get(name)
+        if not isinstance(array, zarr.Array):
+            got = "nothing" if array is None else "a group"
+            raise SourceError(f"{path}: expected an array at {name!r}, got {got}: write the image again")
+        check_array(array, multiscale.axes, path)
     return array
 
 
-def _levels(multiscale: Multiscale, arrays: Sequence[zarr.Array[Any]]) -> tuple[Level, ...]:
-    base = _yx(multiscale.datasets[0].scale)
-    return tuple(
-        Level(
-            path=dataset.path,
-            shape=(array.shape[-2], array.shape[-1]),
-            downsampling=(dataset.scale[-2] / base[0], dataset.scale[-1] / base[1]),
-        )
-        for dataset, array in zip(multiscale.datasets, arrays, strict=True)
-    )
-
-
-def _yx(values: Sequence[float]) -> tuple[float, float]:
-    return values[-2], values[-1]
-
-
-def _read(array: zarr.Array[Any], image: ImageMeta, region: Region, channels: Sequence[int]) -> NDArray[np.generic]:
-    picks: dict[str, Any] = {"z": image.z, "t": image.t, "c": _channel_index(channels)}
-    index = tuple(slice(None) if picks[axis] == "max" else picks[axis] for axis in image.axes[:-2])
-    block = np.asarray(array.oindex[(*index, *region.slices)])
-    kept = [axis for axis in image.axes[:-2] if axis == "c" or picks[axis] == "max"]
-    block = block.max(axis=tuple(i for i, axis in enumerate(kept) if axis != "c")) if len(kept) else block
-    return block if "c" in kept else block[np.newaxis]
-
-
-def _channel_index(channels: Sequence[int]) -> slice | list[int]:
-    # Neighbours as a slice: zarr reads those several times faster than a list.
-    first, n = channels[0], len(channels)
-    return slice(first, first + n) if list(channels) == list(range(first, first + n)) else list(channels)
-
-
-def _lazy(array: zarr.Array[Any], image: ImageMeta) -> Any:  # noqa: ANN401  dask has no types
-    chunks = tuple(1 if axis not in "yx" else _LAZY_CHUNK_PX for axis in image.axes)
-    lazy = da.from_array(array, chunks=chunks, name=f"{image.path}/{array.path}-{uuid4()}")
-    for axis in [axis for axis in image.axes if axis in "tz"]:  # each goes, so the next is first or second
-        at = [a for a in image.axes if a in "tcz" and not (axis == "z" and a == "t")].index(axis)
-        selection = image.z if axis == "z" else image.t
-        lazy = lazy.max(axis=at) if selection == "max" else da.take(lazy, selection, axis=at)
-    return lazy if "c" in image.axes else lazy[np.newaxis]
+def _alike(
+    multiscale: Multiscale, arrays: Sequence[zarr.Array[Any]]
+) -> tuple[Multiscale, Sequence[zarr.Array[Any]], tuple[str, ...]]:
+    """Leave out levels whose planes or values are not those of level 0, and tell so."""
+    first = arrays[0]
+    kept = [
+        i
+        for i, each in enumerate(arrays)
+        if each.shape[:-2] == first.shape[:-2] and each.dtype.newbyteorder("=") == first.dtype.newbyteorder("=")
+    ]
+    if len(kept) == len(arrays):
+        return multiscale, arrays, ()
+    datasets = tuple(multiscale.datasets[i] for i in kept)
+    notes = (f"{len(arrays) - len(kept)} levels are left out: they have other planes or values than level 0",)
+    return replace(multiscale, datasets=datasets), [arrays[i] for i in kept], notes
 
 
 def _centres(image: ImageMeta, level: int, axis: int) -> NDArray[np.floating]:
@@ -322,4 +315,4 @@ def _stamp(arrays: Sequence[zarr.Array[Any]]) -> str:
 
 @lru_cache(maxsize=_OPEN_ARRAYS)
 def _open_array(path: str, stamp: str) -> zarr.Array[Any]:
-    return zarr.open_array(path, mode="r")
+    return open_array(path)

@@ -10,7 +10,7 @@ from ome_zarr.writer import add_metadata, get_metadata
 
 from simsearch.io.ome_zarr.ngff import ome_attributes
 from simsearch.io.ome_zarr.pyramid import nearest_halved, region_below
-from simsearch.io.ome_zarr.stores import is_remote, open_group
+from simsearch.io.ome_zarr.stores import is_archived, is_remote, open_group
 from simsearch.io.ome_zarr.writing import (
     FORMATS,
     ImageTemplate,
@@ -51,12 +51,15 @@ def labels_template(image: ImageMeta, shard: int) -> ImageTemplate:
         chunk=min(256, shard),
         shard=shard,
         ome_version=_version(image.path),
+        pyramid="nearest",
     )
 
 
 def can_hold_labels(image: ImageMeta) -> bool:
     """Tell whether labels can be written beside the pixels of an image."""
-    return not is_remote(image.path) and os.access(image.path, os.W_OK)
+    if is_remote(image.path) or is_archived(image.path) or not os.access(image.path, os.W_OK):
+        return False
+    return ome_attributes(open_group(image.path), image.path)[1] in FORMATS  # of one version, as the image
 
 
 def create_labels(path: Path, template: ImageTemplate, run: str) -> None:
@@ -139,4 +142,4 @@ def finish_labels(
 
 
 def _version(path: str) -> OmeVersion:
-    return "0.4" if ome_attributes(open_group(path), path)[1] == "0.4" else "0.5"
+    return "0.4" if open_group(path).metadata.zarr_format == 2 else "0.5"

@@ -10,16 +10,18 @@ import xarray as xr
 import zarr
 from ome_zarr.writer import write_plate_metadata, write_well_metadata
 
+from simsearch.errors import SourceError
 from simsearch.io.ome_zarr.image import ImageMeta, Selection, describe_image, open_image
-from simsearch.io.ome_zarr.ngff import LAYOUT, ome_attributes, parse_plate, parse_well_images
-from simsearch.io.ome_zarr.stores import as_location, join, open_group, stem
+from simsearch.io.ome_zarr.ngff import LAYOUT, ome_attributes, parse_plate, parse_series, parse_well_images
+from simsearch.io.ome_zarr.stores import MissingError, as_location, join, open_group, stem, zarr_errors
 from simsearch.io.ome_zarr.wells import Well, column_name, parse_well, plate_size, row_name
-from simsearch.io.ome_zarr.writing import FORMATS, OmeVersion, store_errors
+from simsearch.io.ome_zarr.writing import FORMATS, OmeVersion, plain_json, store_errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
+_MOST_NAMED = 8  # wells in a note
 _READERS = 8  # metadata of a plate is hundreds of small files: over a network they are better read together
 
 
@@ -51,7 +53,20 @@ def find_images(paths: Sequence[str | Path], *, z: Selection = None, t: Selectio
     Raises
     ------
     SourceError
-        If one is not there, or is no OME-Zarr 0.4 or 0.5.
+        If one is not there, or is no OME-Zarr.
+    ConfigError
+        If a z or t axis needs a choice.
+    """
+    return describe_images([image for path in paths for image in image_locations(as_location(path))], z=z, t=t)
+
+
+def describe_images(locations: Sequence[str], *, z: Selection = None, t: Selection = None) -> list[ImageMeta]:
+    """Describe images, several at a time.
+
+    Raises
+    ------
+    SourceError
+        If one is not there, or is no OME-Zarr.
     ConfigError
         If a z or t axis needs a choice.
 
@@ -60,22 +75,52 @@ def find_images(paths: Sequence[str | Path], *, z: Selection = None, t: Selectio
     >>> [image.name for image in find_images(["cells.ome.zarr"])]  # doctest: +SKIP
     ['cells']
     """
-    locations = [image for path in paths for image in image_locations(as_location(path))]
     with ThreadPoolExecutor(_READERS) as pool:
         return list(pool.map(lambda location: describe_image(location, z=z, t=t), locations))
 
 
+@dataclass(frozen=True, slots=True)
+class PlateFields:
+    """Fields of a plate."""
+
+    fields: tuple[Field, ...]
+    notes: tuple[str, ...]
+    """What a user should know: which wells are not there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Locations:
+    """Images at a path."""
+
+    images: tuple[str, ...]
+    """Paths or URLs of their groups."""
+    notes: tuple[str, ...] = ()
+    """What a user should know, with the names of what was left out."""
+
+
 def image_locations(path: str) -> list[str]:
     """Paths of the images at a path: itself, the fields of a plate, the images of a collection."""
+    return list(find_locations(path).images)
+
+
+def find_locations(path: str) -> Locations:
+    """Find the images at a path: itself, the fields of a plate, the images of a collection.
+
+    Raises
+    ------
+    SourceError
+        If there is none, or its metadata make no sense.
+    """
     group = open_group(path)
-    ome, _ = ome_attributes(group, path)
+    ome, version = ome_attributes(group, path)
     if "plate" in ome:
-        return [field.path for field in plate_fields(path)]
+        plate = read_plate(path)
+        return Locations(tuple(field.path for field in plate.fields), plate.notes)
     if "well" in ome:
-        return [join(path, image) for image in parse_well_images(ome, "0.4", path)]
+        return Locations(tuple(join(path, image) for image in parse_well_images(ome, version, path)))
     if LAYOUT in ome and "multiscales" not in ome:
-        return [join(path, image) for image in _series(group)]
-    return [path]
+        return Locations(tuple(join(path, image) for image in _series(group, version, path)))
+    return Locations((path,))
 
 
 def is_plate(path: str) -> bool:
@@ -84,18 +129,32 @@ def is_plate(path: str) -> bool:
 
 
 def plate_fields(path: str) -> list[Field]:
-    """Fields of a plate, from the metadata of the plate and its wells.
+    """Fields of a plate, as `read_plate` finds them."""
+    return list(read_plate(path).fields)
+
+
+def read_plate(path: str) -> PlateFields:
+    """Find the fields of a plate, from the metadata of the plate and its wells.
+
+    A well that is listed but not there has no fields.
 
     Raises
     ------
     SourceError
-        If it is not a plate, or breaks the specification.
+        If it is not a plate, its metadata make no sense, or no well is there.
     """
     ome, version = ome_attributes(open_group(path), path)
-    wells = [well.path for well in parse_plate(ome, version, path).wells]
+    wells = parse_plate(ome, version, path)
     with ThreadPoolExecutor(_READERS) as pool:
         images = list(pool.map(lambda well: _images_of_well(join(path, well)), wells))
-    return [Field(well, join(path, well, image)) for well, names in zip(wells, images, strict=True) for image in names]
+    found = [(well, names) for well, names in zip(wells, images, strict=True) if names is not None]
+    missing = [well for well, names in zip(wells, images, strict=True) if names is None]
+    if not any(names for _, names in found):
+        raise SourceError(f"{path}: expected a plate with images, got {len(wells)} wells without any: check the path")
+    return PlateFields(
+        tuple(Field(well, join(path, well, image)) for well, names in found for image in names or ()),
+        (_left_out(path, missing),) if missing else (),
+    )
 
 
 def open_plate(path: str | Path, *, z: Selection = None, t: Selection = None) -> xr.DataTree:
@@ -124,7 +183,7 @@ def open_plate(path: str | Path, *, z: Selection = None, t: Selection = None) ->
     fields = plate_fields(location)
     images = find_images([field.path for field in fields], z=z, t=t)
     plate_map = read_plate_map(location)
-    rows = {well.path: row for row in plate_map if (well := parse_well(str(row["well"])))}
+    rows = {well.path: row for row in plate_map if (well := parse_well(row["well"]))}
     nodes = {field.well: xr.Dataset(attrs=rows.get(field.well, {})) for field in fields}
     nodes |= {
         field.path.removeprefix(f"{location}/"): open_image(image).to_dataset(name="image")
@@ -135,10 +194,24 @@ def open_plate(path: str | Path, *, z: Selection = None, t: Selection = None) ->
 
 
 def read_plate_map(path: str | Path) -> list[dict[str, Any]]:
-    """Return the plate map that was stored with a plate: a dictionary a well; empty if there is none."""
-    stored = open_group(as_location(path)).attrs.get("simsearch")
+    """Return the plate map that was stored with a plate: a dictionary a well; empty if there is none.
+
+    Raises
+    ------
+    SourceError
+        If there is no such plate, or what was stored is no plate map.
+    """
+    location = as_location(path)
+    stored = open_group(location).attrs.get("simsearch")
     plate_map = stored.get("plate_map") if isinstance(stored, dict) else None
-    return [dict(row) for row in plate_map] if isinstance(plate_map, list) else []
+    rows = plate_map if isinstance(plate_map, list) else []
+    wrong = next((row for row in rows if not isinstance(row, dict) or not isinstance(row.get("well"), str)), None)
+    if wrong is not None or not isinstance(plate_map, list | None):
+        raise SourceError(
+            f"{location}: expected a plate map with a well in each row, got {repr(wrong or plate_map)[:60]}: "
+            "convert the plate again with --plate-map"
+        )
+    return [dict(row) for row in rows]
 
 
 def write_plate(
@@ -181,7 +254,7 @@ def write_plate(
         for well in fields:
             zarr.open_group(join(path, row_name(well.row)), mode="a", zarr_format=fmt.zarr_format)
         group = zarr.open_group(path, mode="a", zarr_format=fmt.zarr_format)
-        group.attrs["simsearch"] = dict(provenance)
+        group.attrs["simsearch"] = plain_json(provenance)
         write_plate_metadata(
             group,
             rows=[row_name(row) for row in range(rows)],
@@ -193,18 +266,30 @@ def write_plate(
         )
 
 
-def _images_of_well(path: str) -> tuple[str, ...]:
-    ome, version = ome_attributes(open_group(path), path)
+def _images_of_well(path: str) -> tuple[str, ...] | None:
+    """Return the names of the images of a well; None if there is no such well."""
+    try:
+        group = open_group(path)
+    except MissingError:
+        return None
+    ome, version = ome_attributes(group, path)
     return parse_well_images(ome, version, path)
 
 
-def _series(group: zarr.Group) -> list[str]:
-    listed = group.get("OME")
-    attributes = listed.attrs.asdict() if isinstance(listed, zarr.Group) else {}
-    series: Any = attributes.get("ome", attributes)
-    if isinstance(series, dict) and series.get("series"):
-        return [str(name) for name in series["series"]]
-    names: list[str] = []
-    while str(len(names)) in group:  # a server cannot list, but tells what is there
-        names.append(str(len(names)))
-    return names
+def _left_out(path: str, wells: Sequence[str]) -> str:
+    name, named = stem(path.rsplit("/", 1)[-1]), ", ".join(wells[:_MOST_NAMED])
+    more = f" and {len(wells) - _MOST_NAMED} more" if len(wells) > _MOST_NAMED else ""
+    return f"{name}: left out as empty, since the plate lists wells that are not there: {named}{more}"
+
+
+def _series(group: zarr.Group, version: str, path: str) -> Sequence[str]:
+    with zarr_errors(path, "a collection of images"):
+        listed = group.get("OME")
+        attributes = listed.attrs.asdict() if isinstance(listed, zarr.Group) else {}
+        series: Any = attributes.get("ome", attributes)
+        if isinstance(series, dict) and series.get("series"):
+            return parse_series(series, version, join(path, "OME"))
+        names: list[str] = []
+        while str(len(names)) in group:  # a server cannot list, but tells what is there
+            names.append(str(len(names)))
+        return names

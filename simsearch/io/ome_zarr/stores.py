@@ -1,7 +1,8 @@
-"""Where Zarr groups live: paths on this machine, or http(s), s3 and other URLs through fsspec."""
+"""Where Zarr groups live: paths on this machine, archives included, or http(s), s3 and other URLs through fsspec."""
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,12 +11,25 @@ from zarr.abc.store import RangeByteRequest
 from zarr.core.buffer import default_buffer_prototype
 from zarr.core.sync import sync
 
-from simsearch.errors import SourceError
+from simsearch.errors import SimSearchError, SourceError
+from simsearch.io.ome_zarr.archives import SUFFIXES as ARCHIVES
+from simsearch.io.ome_zarr.archives import open_archive, split_archive
+from simsearch.io.ome_zarr.chunks import strict
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
-_SUFFIXES = (".ome.zarr", ".zarr")
+_SUFFIXES = (
+    ".ome.zarr.zip",
+    ".zarr.zip",
+    ".ome.zip",
+    ".zip",
+    ".ome.zarr.ozx",
+    ".ome.ozx",
+    ".ozx",
+    ".ome.zarr",
+    ".zarr",
+)
 
 
 def is_remote(path: str) -> bool:
@@ -47,11 +61,11 @@ def image_name(path: str) -> str:
 
     Examples
     --------
-    >>> image_name("/data/liver.ome.zarr"), image_name("s3://bucket/P1.zarr/B/03/0")
-    ('liver', 'P1/B/03/0')
+    >>> image_name("/data/liver.ome.zarr"), image_name("s3://bucket/P1.zarr/B/03/0"), image_name("/data/P1.ozx/B/03/0")
+    ('liver', 'P1/B/03/0', 'P1/B/03/0')
     """
     parts = path.split("/")
-    zarrs = [i for i, part in enumerate(parts) if part.endswith(".zarr")]
+    zarrs = [i for i, part in enumerate(parts) if part.lower().endswith((".zarr", *ARCHIVES))]
     first, *inner = parts[zarrs[-1] :] if zarrs else parts[-1:]
     return "/".join([stem(first), *inner])
 
@@ -59,8 +73,8 @@ def image_name(path: str) -> str:
 def stem(name: str) -> str:
     """Return a file or folder name without what says that it is an OME-Zarr."""
     for suffix in _SUFFIXES:
-        if name.endswith(suffix) and name != suffix:
-            return name.removesuffix(suffix)
+        if name.lower().endswith(suffix) and len(name) > len(suffix):
+            return name[: -len(suffix)]
     return name
 
 
@@ -73,22 +87,57 @@ def open_group(path: str) -> zarr.Group:
         If nothing is there, it is no Zarr group, or the server does not answer.
     """
     try:
-        return zarr.open_group(path, mode="r")
-    except FileNotFoundError as error:
+        with zarr_errors(path, "an OME-Zarr"):
+            return zarr.open_group(**_store(path), mode="r")
+    except SourceError as error:
+        if not isinstance(error.__cause__, FileNotFoundError):
+            raise
         there = is_remote(path) or Path(path).exists()
         got = "no Zarr group there" if there else "nothing there"
-        raise SourceError(f"{path}: expected an OME-Zarr, got {got}: check the path") from error
-    except (OSError, ValueError, KeyError, TypeError, ImportError) as error:
+        raise MissingError(f"{path}: expected an OME-Zarr, got {got}: check the path") from error
+
+
+class MissingError(SourceError):
+    """There is no Zarr group."""
+
+
+def open_array(path: str) -> zarr.Array[Any]:
+    """Open an array for reading, which raises where chunks are damaged or lost.
+
+    Raises
+    ------
+    SourceError
+        If there is none, or its metadata are damaged.
+    """
+    with zarr_errors(path, "an array"):
+        return strict(zarr.open_array(**_store(path), mode="r"))
+
+
+@contextmanager
+def zarr_errors(path: str, wanted: str) -> Iterator[None]:
+    """Name the place and what was wanted in whatever Zarr raises, which is of any kind where metadata are damaged."""
+    try:
+        yield
+    except (SimSearchError, MemoryError):
+        raise
+    except Exception as error:
         remedy = "check the address and the credentials" if is_remote(path) else "write it again"
-        raise SourceError(f"{path}: expected an OME-Zarr, got {type(error).__name__}: {error}: {remedy}") from error
+        reason = " ".join(str(error).split())[:300] or "no reason given"
+        raise SourceError(f"{path}: expected {wanted}, got {type(error).__name__}: {reason}: {remedy}") from error
+
+
+def is_archived(path: str) -> bool:
+    """Tell whether a path leads into an archive, which nothing is written to."""
+    return not is_remote(path) and split_archive(path) is not None
 
 
 def written_at(path: str) -> int | None:
     """Tell when the metadata of a group on this machine were written, in nanoseconds; None for URLs."""
     if is_remote(path):
         return None
-    times = [file.stat().st_mtime_ns for name in ("zarr.json", ".zattrs") if (file := Path(path) / name).exists()]
-    return max(times, default=None)
+    archived = split_archive(path)
+    files = [Path(archived[0])] if archived else [Path(path) / name for name in ("zarr.json", ".zattrs")]
+    return max((file.stat().st_mtime_ns for file in files if file.exists()), default=None)
 
 
 def check_ranges(path: str, arrays: Sequence[zarr.Array[Any]]) -> None:
@@ -109,3 +158,16 @@ def check_ranges(path: str, arrays: Sequence[zarr.Array[Any]]) -> None:
             f"{path}: expected a server that serves parts of files, got one that answers with all of a file: serve it "
             "with another (Python's http.server cannot), or convert with --ome-version 0.4"
         )
+
+
+def _store(path: str) -> dict[str, Any]:
+    """Say where a path is in Zarr's words."""
+    if is_remote(path):
+        if path.lower().endswith(ARCHIVES):
+            raise SourceError(f"{path}: expected an OME-Zarr that is not zipped on a server, got one: download it")
+        return {"store": path}
+    archived = split_archive(path)
+    if archived is None:
+        return {"store": path}
+    store, root = open_archive(archived[0])
+    return {"store": store, "path": "/".join(part for part in (root, archived[1]) if part)}

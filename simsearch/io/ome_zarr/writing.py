@@ -6,9 +6,12 @@ The metadata comes last: what is half written has none, and no tool takes it for
 from __future__ import annotations
 
 import errno
+import math
+from collections.abc import Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib.metadata import version as package_version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -21,12 +24,13 @@ from zarr.codecs import BloscCodec, BloscShuffle
 
 from simsearch.core.tiles import Region, tile_cores
 from simsearch.errors import ConfigError, ShapeError, SimSearchError, StoreError
+from simsearch.io.ome_zarr.chunks import WHOLE, WRITE_ALL, writing_all
 from simsearch.io.ome_zarr.colors import RGB_NAMES
 from simsearch.io.ome_zarr.pyramid import level_shapes
 from simsearch.io.ome_zarr.stores import is_remote
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -35,6 +39,7 @@ FORMATS = {"0.4": FormatV04(), "0.5": FormatV05()}
 
 _OPEN_ARRAYS = 256
 _AXES = "cyx"
+_METHODS = {"mean": "mean of 2 x 2 pixels", "nearest": "every other pixel along y and x"}
 _ZSTD_LEVEL = 3  # measured: 16-bit fluorescence 1.9x smaller with shuffle, 1.6x without; RGB 2.8x either way
 
 
@@ -74,10 +79,18 @@ class ImageTemplate:
     ome_version: OmeVersion = "0.5"
     n_levels: int | None = None
     """How many levels; by default until both sides are at most 512 px."""
+    pyramid: Literal["mean", "nearest"] = "mean"
+    """How each level is made of the one below: means of 2 x 2 pixels, or the first of them, as labels need it."""
+    is_sparse: bool = False
+    """Whether chunks may stay unwritten, and are 0; else one that is missing later is lost."""
 
     def __post_init__(self) -> None:
-        if self.ome_version not in FORMATS:
-            raise ConfigError(f"expected OME-Zarr 0.4 or 0.5, got {self.ome_version!r}")
+        check_ome_version(self.ome_version)
+        sizes = (*(self.pixel_size_um or ()), *self.scale)
+        if not all(math.isfinite(side) and side > 0 for side in sizes) or not all(map(math.isfinite, self.translation)):
+            raise ConfigError(
+                f"expected pixels of a size above 0, got {sizes} at {self.translation}: give another size"
+            )
         if self.chunk < 1 or self.shard < self.chunk or self.shard % self.chunk:
             raise ConfigError(f"expected a shard that is a multiple of the chunk, got {self.shard} and {self.chunk} px")
         if len(self.channel_names) != self.n_channels or len(self.channel_colors) != self.n_channels:
@@ -113,6 +126,23 @@ class ImageTemplate:
     def regions(self, level: int) -> list[Region]:
         """Blocks in which a level is written: each is one shard, and may be written beside all others."""
         return list(tile_cores(self.level_shapes[level], self.shard))
+
+
+def check_ome_version(version: str) -> None:
+    """Refuse versions of OME-Zarr that are not written.
+
+    Raises
+    ------
+    ConfigError
+        If it is none of `FORMATS`.
+    """
+    if version in FORMATS:
+        return
+    why = "choose one of these"
+    if version == "0.6":
+        models = package_version("ome-zarr-models")
+        why = f"it is read, but ome-zarr-models {models}, by which images are checked, does not know it yet"
+    raise ConfigError(f"expected OME-Zarr 0.4 or 0.5 to write, got {version}: {why}")
 
 
 def create_image(path: str | Path, template: ImageTemplate) -> None:
@@ -193,10 +223,11 @@ def finish_image(path: str | Path, template: ImageTemplate, provenance: Mapping[
     """
     location = _local(path)
     windows = template.windows or windows_of(template, value_ranges(location, template))
+    method = {"method": _METHODS[template.pyramid]} if len(template.level_shapes) > 1 else {}
     with store_errors(location):
         group = zarr.open_group(location, mode="r+")
         if provenance:
-            group.attrs["simsearch"] = dict(provenance)
+            group.attrs["simsearch"] = plain_json(provenance)
         write_multiscales_metadata(
             group,
             _datasets(template),
@@ -204,7 +235,7 @@ def finish_image(path: str | Path, template: ImageTemplate, provenance: Mapping[
             axes=list(_AXES),
             axes_units={"y": "micrometer", "x": "micrometer"} if template.pixel_size_um else None,
             name=Path(location).name.removesuffix(".partial").removesuffix(".zarr").removesuffix(".ome"),
-            metadata={"omero": _omero(template, windows), "method": "mean of 2 x 2 pixels"},
+            metadata={"omero": _omero(template, windows), **method},
         )
 
 
@@ -226,6 +257,23 @@ def windows_of(template: ImageTemplate, ranges: Sequence[tuple[float, float]]) -
     if template.channel_names == RGB_NAMES:
         return (Window(low, high, low, high),) * template.n_channels
     return tuple(Window(min(0.0, seen[0]), max(seen[1], min(0.0, seen[0]) + 1e-6), low, high) for seen in ranges)
+
+
+def plain_json(content: object) -> Any:  # noqa: ANN401  as nested as JSON
+    """Return what JSON can hold of values: no NaN, which becomes null, and no infinity, which becomes its name.
+
+    Examples
+    --------
+    >>> plain_json({"dose": [1, float("nan"), float("inf")]})
+    {'dose': [1, None, 'inf']}
+    """
+    if isinstance(content, Mapping):
+        return {str(name): plain_json(value) for name, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [plain_json(value) for value in content]
+    if isinstance(content, float) and not math.isfinite(content):
+        return None if math.isnan(content) else str(content)
+    return content
 
 
 @contextmanager
@@ -264,6 +312,8 @@ def _create_level(group: zarr.Group, template: ImageTemplate, level: int) -> Non
         fill_value=0,
         dimension_names=list(_AXES) if v3 else None,
         chunk_key_encoding={"name": "default" if v3 else "v2", "separator": "/"},
+        attributes=None if template.is_sparse else WHOLE,
+        config=None if template.is_sparse else WRITE_ALL,
         overwrite=True,
     )
 
@@ -300,11 +350,9 @@ def _datasets(template: ImageTemplate) -> list[dict[str, Any]]:
     datasets = []
     for level in range(len(template.level_shapes)):
         step = [2**level * scale for scale in template.scale]
-        # The first pixel of a level is the mean of 2 ** level pixels; its centre is theirs.
-        first = [
-            start + (2**level - 1) / 2 * scale
-            for start, scale in zip(template.translation, template.scale, strict=True)
-        ]
+        # Where the first pixel of a level is the mean of 2 ** level pixels, its centre is theirs.
+        shift = (2**level - 1) / 2 if template.pyramid == "mean" else 0.0
+        first = [start + shift * scale for start, scale in zip(template.translation, template.scale, strict=True)]
         transforms: list[dict[str, Any]] = [
             {"type": "scale", "scale": [1.0, *(a * b for a, b in zip(step, size, strict=True))]},
             {"type": "translation", "translation": [0.0, *(a * b for a, b in zip(first, size, strict=True))]},
@@ -342,4 +390,4 @@ def _stamp(location: str) -> int:
 
 @lru_cache(maxsize=_OPEN_ARRAYS)
 def _writable_array(location: str, stamp: int) -> zarr.Array[Any]:
-    return zarr.open_array(location, mode="r+")
+    return writing_all(zarr.open_array(location, mode="r+"))

@@ -10,7 +10,7 @@ import numpy as np
 from tifffile import PHOTOMETRIC, TiffFile
 
 from simsearch.errors import ConfigError, SourceError
-from simsearch.io.ome_zarr.stores import is_remote
+from simsearch.io.ome_zarr.stores import is_archived, is_remote
 from simsearch.io.sources import microscopes
 from simsearch.io.sources.npy import NpySource
 from simsearch.io.sources.protocol import AnySpec, ImageSource, SourceSpec, StackSpec, source_errors
@@ -48,6 +48,8 @@ SUFFIXES = frozenset(
         ".vmu",
         ".svslide",
         ".zarr",
+        ".ozx",
+        ".zarr.zip",
         *microscopes.SUFFIXES,
     ]
 )
@@ -111,7 +113,7 @@ def list_series(path: str) -> tuple[SeriesInfo, ...]:
 
 def suffix_note(path: str) -> tuple[str, ...]:
     """Note that a file is something else than its suffix says, but readable."""
-    if is_remote(path) or Path(path).is_dir():
+    if is_remote(path) or Path(path).is_dir() or is_archived(path):
         return ()
     suffix = Path(path).suffix.lower()
     known = {each for suffixes in _RASTER_HEADS.values() for each in suffixes} | {".tif", ".tiff", ".npy"}
@@ -131,7 +133,7 @@ def _opened(spec: AnySpec) -> ImageSource:
 
 
 def _reader(path: str) -> Callable[[SourceSpec], ImageSource]:
-    if is_remote(path):
+    if is_remote(path) or is_archived(path):
         return ZarrSource
     if not Path(path).exists():
         raise SourceError(f"{path}: expected an image, got nothing there: check the path")

@@ -68,6 +68,8 @@ class SourceMeta:
     """6 hex digits each, where the file says."""
     pixel_size_um: tuple[float, float] | None = None
     """Height and width in micrometres, where the file says."""
+    spacing: tuple[float, float] = (1.0, 1.0)
+    """What a pixel measures along y and x where the file says so without a unit."""
     translation: tuple[float, float] = (0.0, 0.0)
     """Where the file puts the centre of its first pixel, in pixels."""
     in_one_piece: bool = False

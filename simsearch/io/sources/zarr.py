@@ -1,10 +1,9 @@
-"""OME-Zarr images as sources: local, or over the network."""
+"""OME-Zarr images as sources: local, zipped, or over the network."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from simsearch.errors import SourceError
 from simsearch.io.ome_zarr.image import describe_image, read_region
 from simsearch.io.sources.protocol import SourceMeta, SourceSpec, as_stored, source_errors, stored_dtype
 
@@ -22,16 +21,15 @@ class ZarrSource:
         self._path = spec.path
         self._image = image = describe_image(spec.path, z=spec.z, t=spec.t)
         dtype, notes = stored_dtype(image.dtype, spec.path)
-        if 0 in image.shape:
-            raise SourceError(f"{spec.path}: expected pixels, got an image of {image.shape} px: write it again")
         self.meta = SourceMeta(
             shape=image.shape,
             dtype=dtype,
             channel_names=image.channel_names,
             channel_colors=image.channel_colors,
             pixel_size_um=image.pixel_size_um,
+            spacing=(1.0, 1.0) if image.pixel_size_um else image.spacing,
             translation=(image.origin[0] / image.spacing[0], image.origin[1] / image.spacing[1]),
-            notes=notes,
+            notes=notes + image.notes,
         )
 
     def read(self, region: Region) -> NDArray[np.generic]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from simsearch.core.notes import said_once
 from simsearch.errors import ClusterError, ConfigError, SimSearchError, SourceError, StoreError
 from simsearch.io.ome_zarr.colors import default_colors
 from simsearch.io.ome_zarr.plate import write_plate
@@ -187,16 +188,7 @@ def _check(
             work.fail(image.name, difference)
     work.drop_failed()
     work.metas = metas
-    work.notes += _notes({image: metas[image].notes for image in kept})
-
-
-def _notes(found: dict[PlannedImage, tuple[str, ...]]) -> list[str]:
-    # What is true of a thousand images is said once.
-    names: dict[str, list[str]] = {}
-    for image, notes in found.items():
-        for note in dict.fromkeys(notes):
-            names.setdefault(note, []).append(image.name)
-    return [f"{each[0] if len(each) == 1 else f'{len(each)} images'}: {note}" for note, each in names.items()]
+    work.notes += said_once((image.name, metas[image].notes) for image in kept)
 
 
 def _difference(first: PlannedImage, one: SourceMeta, image: PlannedImage, other: SourceMeta) -> SourceError | None:
@@ -220,14 +212,18 @@ def _template(image: PlannedImage, meta: SourceMeta, product: Product, options: 
     shard_bytes = len(names) * np.dtype(meta.dtype).itemsize * shard**2
     while shard_bytes > _SHARD_BYTES and shard % (2 * options.chunk) == 0:
         shard, shard_bytes = shard // 2, shard_bytes // 4
+    size_um = options.pixel_size_um or product.pixel_size_um or meta.pixel_size_um
+    units = (1.0, 1.0) if size_um else meta.spacing  # what a pixel measures where nobody named the unit
+    y, x = (place * unit for place, unit in zip(meta.translation, units, strict=True))
     return ImageTemplate(
         n_channels=len(names),
         shape=meta.shape,
         dtype=meta.dtype,
         channel_names=names,
         channel_colors=meta.channel_colors or default_colors(names),
-        pixel_size_um=options.pixel_size_um or product.pixel_size_um or meta.pixel_size_um,
-        translation=meta.translation,
+        pixel_size_um=size_um,
+        scale=units,
+        translation=(y, x),
         chunk=options.chunk,
         shard=shard,
         ome_version=options.ome_version,

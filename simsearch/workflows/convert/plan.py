@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from simsearch.errors import ConfigError, SimSearchError, SourceError, StoreError
-from simsearch.io.ome_zarr.plate import image_locations, is_plate, plate_fields, read_plate_map
-from simsearch.io.ome_zarr.stores import as_location, image_name, is_remote, stem
-from simsearch.io.ome_zarr.wells import parse_well
+from simsearch.io.ome_zarr.plate import image_locations, is_plate, read_plate, read_plate_map
+from simsearch.io.ome_zarr.stores import as_location, image_name, is_archived, is_remote, stem
+from simsearch.io.ome_zarr.wells import make_well, parse_well
+from simsearch.io.ome_zarr.writing import check_ome_version
 from simsearch.io.sources.cellprofiler_table import read_cellprofiler_table
 from simsearch.io.sources.folders import list_folder
 from simsearch.io.sources.formats import SUFFIXES, list_series
@@ -80,6 +81,7 @@ def plan_conversion(sources: Sequence[str | Path], destination: str | Path, opti
     """
     if not sources:
         raise ConfigError("expected at least one source, got none: name a file or a folder")
+    check_ome_version(options.ome_version)
     if is_remote(str(destination)):
         raise ConfigError(f"expected a folder on this machine, got {destination}: convert here and upload the result")
     locations = [_location(source) for source in sources]
@@ -154,15 +156,19 @@ def _check_plates(names: list[str], target: Path, plate_map: PlateMap) -> None:
 
 def _plate_copy(location: str, target: Path, options: ConvertOptions, plate_map: PlateMap) -> Plan:
     images = []
-    for each in plate_fields(location):
-        well = parse_well(each.well.replace("/", ""))
+    plate = read_plate(location)
+    for each in plate.fields:
+        well = make_well(*each.well.split("/")) if each.well.count("/") == 1 else None
         if well is None:
-            raise SourceError(f"{each.path}: expected a well from A01 to AF48, got {each.well}: rename its folders")
+            raise SourceError(
+                f"{each.path}: expected a well whose row is a letter or a number and whose column is a number, up to "
+                f"AF/48, got {each.well}: rename its folders"
+            )
         path = f"{well.path}/{each.path.rsplit('/', 1)[-1]}"
         images.append(PlannedImage(path, path, SourceSpec(each.path, options.z, options.t), well))
-    stored = {well: row for row in read_plate_map(location) if (well := parse_well(str(row["well"])))}
+    stored = {well: row for row in read_plate_map(location) if (well := parse_well(row["well"]))}
     product = _plate(target, images, plate_map or stored)
-    return Plan((product,), notes=_map_notes(product))
+    return Plan((product,), notes=plate.notes + _map_notes(product))
 
 
 def _plate(
@@ -244,7 +250,7 @@ def _expanded(location: str) -> list[str]:
     folder = Path(location)
     if not folder.is_dir():
         return [location]
-    found = [str(path) for path in list_folder(folder) if path.suffix.lower() in SUFFIXES]
+    found = [str(path) for path in list_folder(folder) if path.name.lower().endswith(tuple(SUFFIXES))]
     if is_dicom_folder(folder):
         found.append(location)
     if not found:
@@ -256,7 +262,7 @@ def _expanded(location: str) -> list[str]:
 
 
 def _is_zarr(location: str) -> bool:
-    if is_remote(location):
+    if is_remote(location) or is_archived(location):
         return True
     folder = Path(location)
     return folder.is_dir() and (

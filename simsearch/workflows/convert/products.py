@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from simsearch.io.ome_zarr.stores import is_remote
+from simsearch.io.ome_zarr.stores import is_remote, written_at
 from simsearch.io.sources.protocol import AnySpec, SourceSpec, StackSpec
 
 if TYPE_CHECKING:
@@ -90,4 +90,5 @@ def _stamp(path: str) -> tuple[int, ...]:
         except OSError:
             continue
         return found.st_size, found.st_mtime_ns
-    return ()
+    written = written_at(path)  # of the archive that it lies in
+    return () if written is None else (written,)

@@ -25,10 +25,10 @@ from simsearch.errors import ConfigError, CurationError, SourceError, StoreError
 from simsearch.io.ome_zarr.plate import find_images
 from simsearch.io.tables.replacing import replacing_text
 from simsearch.workflows.find.measure import read_ranges
-from simsearch.workflows.image_set import ImageSet, channel_indices
+from simsearch.workflows.image_set import channel_indices, find_image_set
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from simsearch.curation.history import History
     from simsearch.io.ome_zarr.image import ImageMeta, Selection
@@ -109,7 +109,12 @@ class Study:
         return self.folder / JOURNAL_NAME
 
 
-def create_study(folder: Path, image_paths: Sequence[str | Path], options: StudyOptions) -> Study:
+def create_study(
+    folder: Path,
+    image_paths: Sequence[str | Path],
+    options: StudyOptions,
+    tell: Callable[[str], object] = lambda note: None,
+) -> Study:
     """Create a study in a folder.
 
     Parameters
@@ -120,6 +125,8 @@ def create_study(folder: Path, image_paths: Sequence[str | Path], options: Study
         OME-Zarr images or plates, paths or URLs.
     options : StudyOptions
         How to begin.
+    tell : callable
+        Gets what a user should know of the images.
 
     Raises
     ------
@@ -136,7 +143,10 @@ def create_study(folder: Path, image_paths: Sequence[str | Path], options: Study
     """
     if (folder / STUDY_NAME).exists():
         raise StoreError(f"{folder}: expected a folder without a study, got one with {STUDY_NAME}: name another")
-    images = list(ImageSet(find_images(image_paths, z=options.z, t=options.t)))
+    found = find_image_set(image_paths, z=options.z, t=options.t)
+    for note in found.notes:
+        tell(note)
+    images = list(found)
     first = images[0]
     study = Study(
         folder=folder,

@@ -118,7 +118,7 @@ def measure(client: Client, images: ImageSet, *, downsampling: int = 1, observe:
     Raises
     ------
     SourceError
-        If an image has NaN or no image is left.
+        If an image has infinite values, or a channel with nothing but NaN, or no image is left.
     StoreError
         If an image cannot be read.
     """
@@ -130,7 +130,11 @@ def measure(client: Client, images: ImageSet, *, downsampling: int = 1, observe:
     located: dict[str, list[list[_Located]]] = {}
     percentiles: dict[str, NDArray[np.float64]] = {}
     for name, pieces in _whole_images(client, tiles, "measure", images, observe):
-        correlations[name] = correlation(piece.moments for piece in pieces if piece.moments)
+        if not all(_has_values(channel) for channel in zip(*(piece.counts for piece in pieces), strict=True)):
+            images.leave_out(name, SourceError(f"{name}: expected intensities in each channel, got only NaN in one"))
+            continue
+        known = [piece.moments for piece in pieces if piece.moments]
+        correlations[name] = correlation(known) if known else np.full((first.n_channels,) * 2, np.nan)
         located[name] = [_locate(counts) for counts in _merged_counts(pieces)]
         if is_settled:
             percentiles[name] = _percentiles(located[name], None, first.dtype)
@@ -170,7 +174,7 @@ def write_measurement(measurement: Measurement, path: Path) -> None:
         "failures": [{"name": name, "message": message} for name, message in measurement.failures],
     }
     with store_errors(str(path)):
-        path.write_text(json.dumps(content, indent=1))
+        path.write_text(json.dumps(content, indent=1, allow_nan=False))
 
 
 def read_ranges(path: Path, channels: Sequence[str]) -> tuple[Range, ...]:
@@ -223,6 +227,10 @@ def _count_tile(tile: _Tile) -> _Piece:
         return _Piece(tuple(_sparse(count_upper(k)) for k in keys), moments(pixels))
     lower = [np.concatenate([count_lower(k, u) for u in uppers]) for k, uppers in zip(keys, tile.uppers, strict=True)]
     return _Piece(tuple(_sparse(counts) for counts in lower), None)
+
+
+def _has_values(channel: Sequence[_Sparse]) -> bool:
+    return any(bins.size for bins, _ in channel)
 
 
 def _sparse(counts: NDArray[np.int64]) -> _Sparse:

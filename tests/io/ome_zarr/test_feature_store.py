@@ -69,7 +69,7 @@ def test_a_feature_map_comes_back_bit_for_bit(path: str, features: NDArray[np.fl
 def test_a_feature_map_tells_what_it_is_of(path: str, features: NDArray[np.float16]) -> None:
     complete(path, features)
     described = json.loads((Path(path) / "zarr.json").read_text())
-    assert described["attributes"] == KEY
+    assert described["attributes"] == {**KEY, "simsearch": {"whole": True}}
     assert described["dimension_names"] == ["feature", "y", "x"]
 
 

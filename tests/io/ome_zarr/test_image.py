@@ -228,7 +228,7 @@ def test_missing_and_other_folders_are_named(tmp_path: Path) -> None:
         describe_image(tmp_path / "plain.zarr")
 
 
-@pytest.mark.parametrize("version", ["0.3", "0.6", "0.6.dev4"])
+@pytest.mark.parametrize("version", ["0.7", "0.60", "1.0"])
 def test_other_versions_are_refused(tmp_path: Path, write_image: WriteImage, version: str) -> None:
     path = tmp_path / "a.ome.zarr"
     write_image(path, np.zeros((1, 8, 8), np.uint8))
@@ -236,7 +236,7 @@ def test_other_versions_are_refused(tmp_path: Path, write_image: WriteImage, ver
     metadata["attributes"]["ome"]["version"] = version
     (path / "zarr.json").write_text(json.dumps(metadata))
 
-    with pytest.raises(SourceError, match=f"expected OME-Zarr 0.4 or 0.5, got {version}"):
+    with pytest.raises(SourceError, match=f"expected OME-Zarr 0.1 to 0.6, got '{version}'"):
         describe_image(path)
 
 
@@ -314,8 +314,9 @@ def test_an_image_of_other_tools_is_read(shared_data: Path) -> None:
 
 def test_published_examples_of_metadata_are_told_apart(shared_data: Path) -> None:
     folder = shared_data / "ome_zarr/ome-zarr-models"
-    with pytest.raises(SourceError, match=r"got 0\.6"):
+    with pytest.raises(SourceError, match="got a scene: point to one of its images"):
         describe_image(folder / "v06/stitched_tiles_2d.zarr")
+    assert describe_image(folder / "v06/stitched_tiles_2d.zarr/tile_0").pixel_size_um is not None
     with pytest.raises(SourceError, match="point to one of its images"):
         describe_image(folder / "v04/hcs_example.ome.zarr")
     assert describe_image(folder / "v04/hcs_example.ome.zarr/B/03/0", z=0).name == "hcs_example/B/03/0"

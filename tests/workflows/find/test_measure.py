@@ -121,22 +121,24 @@ def test_16_bits_take_one_pass_and_32_take_two(
     assert [event.n_tasks for event in started] == [6] * steps
 
 
-def with_nan(pixels: Pixels) -> Pixels:
-    pixels[1, 110, 30] = np.nan
+def with_infinity(pixels: Pixels) -> Pixels:
+    pixels[1, 110, 30] = np.inf
     return pixels
 
 
-def test_an_image_with_nan_is_named_with_its_tile(client: Client, save_image: SaveImage, tmp_path: Path) -> None:
-    pixels = with_nan(drawn("float32", (2, 130, 97), 0))
+def test_an_image_with_infinite_values_is_named_with_its_tile(
+    client: Client, save_image: SaveImage, tmp_path: Path
+) -> None:
+    pixels = with_infinity(drawn("float32", (2, 130, 97), 0))
     metas = [save_image(tmp_path / "good.ome.zarr", pixels[:, :50]), save_image(tmp_path / "holes.ome.zarr", pixels)]
-    with pytest.raises(SourceError, match="holes y 100:130 x 0:50: expected finite intensities, got NaN"):
+    with pytest.raises(SourceError, match="holes y 100:130 x 0:50: expected finite intensities, got infinity"):
         measure(client, ImageSet(metas))
 
 
-def test_an_image_with_nan_can_be_left_out(client: Client, save_image: SaveImage, tmp_path: Path) -> None:
+def test_an_image_with_infinite_values_can_be_left_out(client: Client, save_image: SaveImage, tmp_path: Path) -> None:
     images = [drawn("float32", (2, 130, 97), seed) for seed in range(3)]
     metas = [save_image(tmp_path / f"good{k}.ome.zarr", image) for k, image in enumerate(images)]
-    holes = save_image(tmp_path / "holes.ome.zarr", with_nan(images[0].copy()))
+    holes = save_image(tmp_path / "holes.ome.zarr", with_infinity(images[0].copy()))
     searched = ImageSet([metas[0], holes, *metas[1:]], skip_errors=True)
     got = measure(client, searched)
     check(got, images)
@@ -148,7 +150,7 @@ def test_an_image_with_nan_can_be_left_out(client: Client, save_image: SaveImage
 
 
 def test_without_any_image_left_there_is_no_measurement(client: Client, save_image: SaveImage, tmp_path: Path) -> None:
-    holes = save_image(tmp_path / "holes.ome.zarr", with_nan(drawn("float32", (2, 130, 97), 0)))
+    holes = save_image(tmp_path / "holes.ome.zarr", with_infinity(drawn("float32", (2, 130, 97), 0)))
     with pytest.raises(SourceError, match="expected at least one image that can be read, got none; the last: holes"):
         measure(client, ImageSet([holes], skip_errors=True))
 

@@ -1,0 +1,28 @@
+"""What users should know of many images, said once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+def said_once(found: Iterable[tuple[str, Iterable[str]]]) -> tuple[str, ...]:
+    """Gather notes on images: what is true of a thousand of them is said once.
+
+    Parameters
+    ----------
+    found : iterable of (str, iterable of str)
+        Name of each image, and the notes on it.
+
+    Examples
+    --------
+    >>> said_once([("a", ["no unit"]), ("b", ["no unit", "no name"])])
+    ('2 images: no unit', 'b: no name')
+    """
+    names: dict[str, list[str]] = {}
+    for image, notes in found:
+        for note in dict.fromkeys(notes):
+            names.setdefault(note, []).append(image)
+    return tuple(f"{each[0] if len(each) == 1 else f'{len(each)} images'}: {note}" for note, each in names.items())
