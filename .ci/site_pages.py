@@ -12,6 +12,7 @@ import click
 from mkdocs.structure.files import File, Files
 
 from simsearch.cli import main
+from simsearch.io.sources.plate_patterns import list_presets
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,7 +28,7 @@ _FROM_ELSEWHERE = {
     "CHANGELOG.md": "changelog.md",
     "CONTRIBUTING.md": "contributing.md",
 }
-PLACE_OF_COMMANDS = "<!-- every command -->"
+PLACE_OF_COMMANDS, PLACE_OF_PATTERNS = "<!-- every command -->", "<!-- every plate pattern -->"
 _FENCED = re.compile(r"(^```.*?^```\s*?$)", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"(?P<picture>!?)\[(?P<text>[^\]]*)\]\((?P<path>[^)#:\s]+)(?P<anchor>#[^)\s]*)?\)")
 
@@ -40,11 +41,12 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Let links that are right in the repository be right in the site, and list the commands."""
+    """Let links that are right in the repository be right in the site, and list what the code knows."""
     uri = page.file.src_uri
     parts = _FENCED.split(markdown)
     parts[::2] = [_LINK.sub(lambda link: _moved(link, uri), part) for part in parts[::2]]
-    return "".join(parts).replace(PLACE_OF_COMMANDS, "\n".join(map(command_section, command_contexts())))
+    text = "".join(parts).replace(PLACE_OF_COMMANDS, "\n".join(map(command_section, command_contexts())))
+    return text.replace(PLACE_OF_PATTERNS, pattern_table())
 
 
 def _moved(link: re.Match[str], uri: str) -> str:
@@ -81,8 +83,14 @@ def command_section(context: click.Context) -> str:
     return "\n".join([*lines, ""])
 
 
+def pattern_table() -> str:
+    """List the plate patterns that have a name, in markdown."""
+    rows = [f"| {_code(names)} | `{example}` |" for names, example in list_presets()]
+    return "\n".join(["| pattern | file names such as |", "| --- | --- |", *rows])
+
+
 def _code(names: str) -> str:
-    return " ".join(f"`{each}`" for each in re.split(r"(?<=,) | / ", names))
+    return ", ".join(f"`{each}`" for each in re.split(r", | / ", names))
 
 
 def _cell(words: str) -> str:

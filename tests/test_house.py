@@ -360,8 +360,11 @@ def test_every_command_and_option_has_help_and_is_in_the_reference(monkeypatch: 
     ]
     assert [(path, option.name) for path, option, _ in options if not option.help] == []
     assert [(path, option.name) for path, option, section in options if f"`{option.opts[0]}" not in section] == []
-    place = (ROOT / "docs/reference/commands.md").read_text(encoding="utf-8")
-    assert place.count(pages.PLACE_OF_COMMANDS) == 1
+    places = {"reference/commands.md": pages.PLACE_OF_COMMANDS, "how-to/convert.md": pages.PLACE_OF_PATTERNS}
+    assert {
+        name: (ROOT / "docs" / name).read_text("utf-8").count(place) for name, place in places.items()
+    } == dict.fromkeys(places, 1)
+    assert "`bbbc013`" in pages.pattern_table()
 
 
 def project() -> dict[str, dict[str, list[str]]]:
