@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import count
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
@@ -27,6 +28,8 @@ _DTYPES = {
     "Bgr48": np.uint16,
 }
 _OTHER_AXES = {"R": "rotations", "I": "illuminations", "H": "phases", "V": "views", "B": "blocks"}
+_MOST_STEPS = 100  # of channels, planes or time points for each tile: some may be missing, but not nearly all
+_MOST_PIXELS = 2**28  # of a mosaic, a hundredth of what it may have for each tile
 _WHITE = (1.0, 1.0, 1.0)  # where a camera in colour has not been, there is no tissue
 _BLACK = (0.0, 0.0, 0.0)
 
@@ -54,9 +57,18 @@ class CziContainer:
             SeriesInfo(names.get(str(key)) or f"scene {(key or 0) + 1}", (box.h, box.w))
             for key, box in zip(self._keys, self._boxes, strict=True)
         ]
+        self._check_extent()
         self._pixel_types = [self._file.get_channel_pixel_type(c) for c in self._channels]
-        if min(min(box.h, box.w) for box in self._boxes) < 1:
+
+    def _check_extent(self) -> None:
+        counted = count()
+        self._file.enumerate_subblocks(lambda *_: next(counted) >= 0)
+        n_tiles = next(counted)
+        if not n_tiles or min(min(box.h, box.w) for box in self._boxes) < 1:
             raise SourceError(f"{self._path}: expected an image, got a CZI without tiles: export it again")
+        most = max(*(self._length(axis) for axis in "CZT"), *(box.h * box.w // _MOST_PIXELS for box in self._boxes))
+        if most > _MOST_STEPS * n_tiles:
+            raise ValueError(f"{n_tiles} tiles for channels, planes, time points or a size that take {most}")
 
     @property
     def _channels(self) -> range:

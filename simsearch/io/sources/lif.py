@@ -156,11 +156,21 @@ def _tiles(images: list[Any]) -> tuple[list[tuple[Any, _Layout, int]], list[str]
     for image in images:
         try:
             layout = _layout(image.xml_element)
+            _check_extent(layout, image.memory_block.size)
         except ValueError as error:
             left_out.append(f"{image.path} is left out: {error}")
         else:
             tiles += [(image, layout, tile) for tile in range(layout.length("m"))]
     return tiles, left_out
+
+
+def _check_extent(layout: _Layout, n_bytes: int) -> None:
+    if any(axis.length > 1 and axis.step_bytes < 1 for axis in layout.axes.values()):
+        raise ValueError("expected axes that go on, got one whose pixels are all the same")
+    last = sum((axis.length - 1) * axis.step_bytes for axis in layout.axes.values())
+    end = max(last + channel.offset_bytes + channel.dtype.itemsize for channel in layout.channels)
+    if end > n_bytes:
+        raise ValueError(f"expected {end} bytes of pixels, got {n_bytes}")
 
 
 def _name(path: str, n_tiles: int, tile: int) -> str:

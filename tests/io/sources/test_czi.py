@@ -211,6 +211,13 @@ def test_what_is_cut_off_or_damaged_is_told_in_one_line(tmp_path: Path, read_til
             assert "\n" not in str(damage)  # noqa: PT017  some damage is to pixels only
 
 
+@pytest.mark.parametrize("where", [{"plane": {"C": 10**3}}, {"plane": {"Z": 10**9}}, {"location": (2**30, 2**30)}])
+def test_more_is_declared_than_is_there(tmp_path: Path, read_tiles: ReadTiles, where: dict[str, Any]) -> None:
+    tile = noise(20, 20)
+    with pytest.raises(SourceError, match="2 tiles for channels, planes, time points or a size that take"):
+        read_tiles(write(tmp_path / "a.czi", (tile, {}), (tile, where)), z="max")
+
+
 def test_without_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, read_tiles: ReadTiles) -> None:
     path = write(tmp_path / "a.czi", (noise(20, 20), {}))
     monkeypatch.setitem(sys.modules, "pylibCZIrw.czi", None)

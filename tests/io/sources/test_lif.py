@@ -163,6 +163,22 @@ def test_what_has_axes_of_another_kind_is_left_out_with_a_note(tmp_path: Path, r
         read_tiles(write(tmp_path / "b.lif", spectrum))
 
 
+@pytest.mark.parametrize(
+    ("said", "instead", "message"),
+    [
+        ('NumberOfElements="3"', 'NumberOfElements="3000"', "expected 1800000 bytes of pixels, got 1800"),
+        ('BytesInc="600"', 'BytesInc="0"', "got one whose pixels are all the same"),
+    ],
+)
+def test_more_is_declared_than_is_there(
+    tmp_path: Path, read_tiles: ReadTiles, said: str, instead: str, message: str
+) -> None:
+    xml, data = image("a", noise(3, 20, 30), "zyx")
+    assert said in xml
+    with pytest.raises(SourceError, match=rf"a\.lif: expected an image, got none: a is left out: .*{message}"):
+        read_tiles(write(tmp_path / "a.lif", (xml.replace(said, instead), data)), z="max")
+
+
 def test_a_region_of_a_huge_image_takes_no_more_memory_than_itself(tmp_path: Path) -> None:
     corner = np.zeros((1, 40_000), np.uint8)
     xml, data = image("a", corner, "yx")
