@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from itertools import count
 from typing import TYPE_CHECKING, Any
-from xml.etree import ElementTree
 
 import numpy as np
 
@@ -14,8 +13,11 @@ from simsearch.errors import SourceError
 from simsearch.io.ome_zarr.colors import RGB_NAMES
 from simsearch.io.sources.microscope import SeriesFacts, check_piece, library
 from simsearch.io.sources.series import SeriesInfo
+from simsearch.io.tables.xml import parse_xml
 
 if TYPE_CHECKING:
+    from xml.etree.ElementTree import Element
+
     from numpy.typing import NDArray
 
     from simsearch.core.tiles import Region
@@ -48,7 +50,7 @@ class CziContainer:
 
     def _open(self) -> None:
         self._axes: dict[str, tuple[int, int]] = self._file.total_bounding_box_no_pyramid
-        self._xml = ElementTree.fromstring(self._file.raw_metadata or "<ImageDocument/>")
+        self._xml = parse_xml((self._file.raw_metadata or "<ImageDocument/>").encode(), self._path)
         scenes = self._file.scenes_bounding_rectangle_no_pyramid
         self._keys: list[int | None] = sorted(scenes) or [None]  # numbers of scenes may have gaps
         self._boxes = [scenes[key] for key in sorted(scenes)] or [self._file.total_bounding_rectangle_no_pyramid]
@@ -178,7 +180,7 @@ class CziContainer:
                 colors.append(next((color for each in reversed(told) if (color := _color(each))), None))
         return tuple(names), tuple(colors)
 
-    def _described(self, place: str) -> dict[int, ElementTree.Element]:
+    def _described(self, place: str) -> dict[int, Element]:
         found = {}
         for index, each in enumerate(self._xml.iterfind(place)):
             number = re.fullmatch(r"Channel:(\d+)", each.get("Id", ""))
@@ -186,6 +188,6 @@ class CziContainer:
         return found
 
 
-def _color(element: ElementTree.Element) -> str | None:
+def _color(element: Element) -> str | None:
     digits = re.fullmatch(r"#(?:[0-9A-Fa-f]{2})?([0-9A-Fa-f]{6})", (element.findtext("Color") or "").strip())
     return digits[1].upper() if digits else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,8 +48,6 @@ class DicomContainer:
 
     def __init__(self, path: str) -> None:
         library("wsidicom", path)
-        # What it cannot read it logs with a traceback, and goes on; here that is an error.
-        logging.getLogger("wsidicom").setLevel(logging.CRITICAL)
         self._path = path
         self._open_slide: tuple[int, Any] | None = None
         levels = _levels(path)

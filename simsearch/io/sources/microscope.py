@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import logging
+import warnings
 from dataclasses import dataclass
+from functools import cache
 from itertools import product
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -138,6 +141,7 @@ def library(module: str, path: str) -> Any:  # noqa: ANN401  a module
     SourceError
         If it is not installed.
     """
+    _silence(module.partition(".")[0])
     try:
         return importlib.import_module(module)
     except ImportError as error:
@@ -145,6 +149,13 @@ def library(module: str, path: str) -> Any:  # noqa: ANN401  a module
             f"{path}: expected {module.partition('.')[0]}, which reads this kind of file, got an installation without "
             f"it ({error}): pip install 'simsearch[formats]'"
         ) from error
+
+
+@cache
+def _silence(package: str) -> None:
+    # What they complain of beside errors are oddities of a file that its user cannot mend, over many lines.
+    logging.getLogger(package).setLevel(logging.CRITICAL)
+    warnings.filterwarnings("ignore", module=rf"{package}(\.|$)")
 
 
 def check_piece(n_bytes: int, path: str) -> None:
