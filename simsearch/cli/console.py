@@ -228,6 +228,8 @@ def show_detections(report: DetectReport) -> None:
         tissue, skipped = (n / report.n_pixels for n in (report.n_tissue, report.n_skipped))
         _out.print(f"Tissue: {tissue:.0%} of the images; {skipped:.0%} lie in tiles without any, which were skipped")
     _show_counts(report.confidence_thresholds, report.n_objects, report.folder)
+    for note in report.notes:
+        show_note(note)
 
 
 def show_segmentation(report: SegmentReport) -> None:
@@ -251,6 +253,8 @@ def show_segmentation(report: SegmentReport) -> None:
 def show_objects(report: ObjectsReport) -> None:
     """Print what is above confidence thresholds."""
     _show_counts(report.confidence_thresholds, report.n_objects, report.folder)
+    for note in report.notes:
+        show_note(note)
 
 
 def _show_counts(thresholds: Mapping[str, float], n_objects: Mapping[str, int], folder: Path) -> None:

@@ -134,7 +134,9 @@ def _free_name(column: str, taken: Collection[Hashable]) -> str:
 
 
 def _column(values: Sequence[object]) -> NDArray[Any]:
-    """Make an array of what a column of a plate map says: numbers if there is nothing else."""
+    """Make an array of what a column of a plate map says: numbers if there is nothing else, or an empty cell."""
+    blank = all(value in (None, "") for value in values)
+    values = values if blank else [None if value == "" else value for value in values]
     if all(value is None or (isinstance(value, int | float) and not isinstance(value, bool)) for value in values):
         return np.array([np.nan if value is None else value for value in values], np.float64)
     return np.array(["" if value is None else str(value) for value in values], str)

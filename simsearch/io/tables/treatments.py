@@ -163,7 +163,7 @@ def _roles(rows: Sequence[Mapping[str, Any]], wells: Sequence[str]) -> tuple[lis
         if role is None and word and word not in signs and not is_sample(word):
             unknown.setdefault(f"role {word!r} is neither {POSITIVE}, {NEGATIVE}, empty nor sample", []).append(well)
         roles.append(role or "")
-    notes = [f"{said}: {_named(those)}" for said, those in [*guessed.items(), *unknown.items()]]
+    notes = [f"{said}: {named_wells(those)}" for said, those in [*guessed.items(), *unknown.items()]]
     notes += [f"{drug} has several doses and no role, so it is a drug and no control" for drug in titrated]
     return roles, notes
 
@@ -200,7 +200,7 @@ def _doses(
             words.setdefault(text, []).append((place, well))
         doses.append(dose)
     notes = [
-        f"{those[0][0]}: {text!r} is no dose, and so left out: {_named([well for _, well in those])}"
+        f"{those[0][0]}: {text!r} is no dose, and so left out: {named_wells([well for _, well in those])}"
         for text, those in words.items()
     ]
     return doses, notes
@@ -240,7 +240,7 @@ def _united(
     rows: Sequence[Mapping[str, Any]], doses: Sequence[_Dose | None], texts: Sequence[str]
 ) -> list[_Dose | None]:
     """Bring the doses of each drug to one unit, and those of all drugs as far as that can be."""
-    counts = Counter(text for text, dose in zip(texts, doses, strict=True) if text and dose and dose.value)
+    counts = Counter(text for text, dose in zip(texts, doses, strict=True) if text and dose and dose.value > 0)
     targets: dict[str, str] = {}
     for text, _ in [*counts.most_common(), *Counter(filter(None, texts)).items()]:
         targets.setdefault(_unit(text).kind, text)
@@ -248,7 +248,7 @@ def _united(
     drugs = [_text(row.get(DRUG, "")) for row in rows]
     for drug in {each.casefold(): each for each in drugs}.values():
         own = [i for i, each in enumerate(drugs) if doses[i] and each.casefold() == drug.casefold()]
-        dosed = [(dose, texts[i]) for i in own if (dose := doses[i]) and (dose.value or texts[i])]
+        dosed = [(dose, texts[i]) for i in own if (dose := doses[i]) and (dose.value > 0 or texts[i])]
         _check_kinds(drug, dosed)
         target = targets[_unit(dosed[0][1]).kind] if dosed and dosed[0][1] else ""
         for i in own:
@@ -282,6 +282,7 @@ def _text(value: object) -> str:
     return "" if value is None else str(value).strip()
 
 
-def _named(wells: Sequence[str]) -> str:
+def named_wells(wells: Sequence[str]) -> str:
+    """Name some wells in a note, and count the others."""
     more = f" and {len(wells) - _N_NAMED} more" if len(wells) > _N_NAMED else ""
     return ", ".join(wells[:_N_NAMED]) + more

@@ -80,6 +80,8 @@ class DetectReport(DetectionTables):
     """For each class."""
     failures: tuple[tuple[str, str], ...]
     """Names of images and tiles that were left out, and why."""
+    notes: tuple[str, ...]
+    """Which drugs and wells of plates have no dose response or no Z', and why."""
     seconds: Mapping[str, float]
     """How long each step took."""
 
@@ -150,6 +152,7 @@ def detect(
             n_objects=written.n_objects,
             confidence_thresholds=thresholds,
             failures=(*images.failures, *failures),
+            notes=written.notes,
             seconds=timings.seconds,
         )
         content = {"run": run, "options": options, "model": f"{model}@{digest}", "header": header, "plates": plates}

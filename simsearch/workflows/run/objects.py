@@ -98,6 +98,8 @@ class ObjectsReport(DetectionTables):
     """For each class."""
     n_objects: Mapping[str, int]
     """Number of objects of each class, each place as its most probable class."""
+    notes: tuple[str, ...] = ()
+    """Which drugs and wells of plates have no dose response or no Z', and why."""
 
 
 def write_objects(
@@ -131,11 +133,14 @@ def write_objects(
         write_chosen_rows(table, np.concatenate([np.empty(0, bool), *masks.values()]), folder / OBJECTS_NAME)
         _remove_stale(folder)
         _write_geojson(folder, masks, classes)
+        notes: list[str] = []
         for wells in wells_of_plates:
-            target = folder / PLATES_NAME / wells[0].plate
-            write_plate_report(wells, target, model=model, confidence_thresholds=confidence_thresholds)
+            plate = wells[0].plate
+            target = folder / PLATES_NAME / plate
+            written = write_plate_report(wells, target, model=model, confidence_thresholds=confidence_thresholds)
+            notes += [f"{plate}: {note}" for note in written.notes]
     counts = {name: sum(len(here.get(name, ())) for here in scores.values()) for name in classes}
-    return ObjectsReport(folder, dict(confidence_thresholds), counts)
+    return ObjectsReport(folder, dict(confidence_thresholds), counts, tuple(notes))
 
 
 def _choose(
@@ -237,7 +242,7 @@ def rethreshold(folder: Path, confidence_thresholds: Mapping[str, float]) -> Obj
             )
     report = write_objects(folder, {**known, **confidence_thresholds}, plates, model)
     chosen = {"confidence_thresholds": report.confidence_thresholds}
-    said = {**run["report"], **chosen, "n_objects": report.n_objects}
+    said = {**run["report"], **chosen, "n_objects": report.n_objects, "notes": report.notes}
     with replacing_text(path) as file:
         json.dump({**run, **chosen, "report": said}, file, indent=1)
     return report

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
-from collections import defaultdict
+from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,9 @@ from simsearch.io.ome_zarr.well_grid import WellVariable, well_grid, write_well_
 from simsearch.io.ome_zarr.writing import store_errors
 from simsearch.io.pictures.dose_curves import DosePanel, draw_dose_response
 from simsearch.io.pictures.heat_maps import draw_heat_maps
+from simsearch.io.tables.control_words import EMPTY
+from simsearch.io.tables.treatments import ROLE
+from simsearch.workflows.run.dose_series import DoseSeries, find_dose_series, understood_wells
 from simsearch.workflows.run.plate_summary import WellSummary, write_well_table
 
 if TYPE_CHECKING:
@@ -25,16 +28,21 @@ if TYPE_CHECKING:
     import xarray as xr
     from numpy.typing import NDArray
 
-POSITIVE, NEGATIVE, EMPTY = "positive_control", "negative_control", "empty"
-"""What the column ``role`` of a plate map says of wells."""
 WELLS_NAME, GRID_NAME, DOSES_NAME, CURVES_NAME = "wells.csv", "wells.zarr", "dose_response.csv", "dose_response.png"
 REPORT_NAMES = (WELLS_NAME, GRID_NAME, "heat_maps.png", DOSES_NAME, CURVES_NAME)
 """Files of a report; the last two only where there are doses."""
 _DOSE_COLUMNS = ("drug", "class", "ec50", "low", "high", "unit", "bottom", "top", "slope", "z_prime")
 DOSE_TYPES = {name: "string" if name in ("drug", "class", "unit") else "double" for name in _DOSE_COLUMNS}
 """Columns of the table of dose response, and their types."""
-_MIN_DOSES = 5
-_DRUG, _DOSE, _UNIT, _ROLE = "drug", "dose", "unit", "role"
+
+
+@dataclass(frozen=True, slots=True)
+class PlateReport:
+    """What was written of a plate."""
+
+    files: tuple[Path, ...]
+    notes: tuple[str, ...]
+    """What is not in them, and why."""
 
 
 def write_plate_report(
@@ -43,14 +51,14 @@ def write_plate_report(
     *,
     model: str = "",
     confidence_thresholds: Mapping[str, float] | None = None,
-) -> list[Path]:
+) -> PlateReport:
     """Write what the wells of one plate hold.
 
     Parameters
     ----------
     wells : sequence of WellSummary
         All wells of a plate. Dose response needs a column ``dose`` in its plate map; ``drug``, ``unit`` and ``role``
-        (positive_control, negative_control, empty) are used where they are.
+        (positive_control, negative_control, empty) are used where they are, see `find_dose_series`.
     folder : Path
         Gets ``wells.csv``, ``wells.zarr`` (for xarray) and ``heat_maps.png``, and with at least five doses of a drug
         ``dose_response.csv`` and ``dose_response.png``.
@@ -61,8 +69,8 @@ def write_plate_report(
 
     Returns
     -------
-    list of Path
-        The files.
+    PlateReport
+        The files, and which drugs and wells have no dose response, and why.
 
     Raises
     ------
@@ -70,20 +78,23 @@ def write_plate_report(
         If the folder cannot be written.
     """
     classes = _names(wells)
+    wells, notes = understood_wells(wells)
+    drugs, left_out = find_dose_series(wells)
+    notes += left_out
     files = [folder / name for name in REPORT_NAMES[:3]]
     with store_errors(str(folder)):
         folder.mkdir(parents=True, exist_ok=True)
         write_well_table(wells, files[0])
         write_well_grid(_dataset(wells, model, confidence_thresholds or {}), files[1])
-        empty = [well.well for well in wells if well.treatment.get(_ROLE) == EMPTY]
+        empty = [well.well for well in wells if well.treatment.get(ROLE) == EMPTY]
         draw_heat_maps(_maps(wells), wells[0].plate, files[2], crossed=empty)
-        drugs = _drugs(wells)
         if drugs:
-            panels = [_panel(drug, rows, classes) for drug, rows in drugs.items()]
+            panels, said = zip(*(_panel(drug, classes) for drug in drugs), strict=True)
+            notes += [note for some in said for note in some]
             files += [folder / name for name in REPORT_NAMES[3:]]
             _write_fits(panels, files[3])
             draw_dose_response(panels, files[4])
-    return files
+    return PlateReport(tuple(files), tuple(dict.fromkeys(notes)))
 
 
 def _maps(wells: Sequence[WellSummary]) -> dict[str, dict[str, float]]:
@@ -115,34 +126,32 @@ def _dataset(wells: Sequence[WellSummary], model: str, confidence_thresholds: Ma
     )
 
 
-def _drugs(wells: Sequence[WellSummary]) -> dict[str, list[WellSummary]]:
-    """Group wells by drug, as far as they have a dose and hold something; drugs of few doses are left out.
-
-    Numbers below 0 are no doses: some plate maps use -1 for none.
-    """
-    drugs: dict[str, list[WellSummary]] = defaultdict(list)
-    for well in wells:
-        dose = well.treatment.get(_DOSE)
-        holds_some = any(well.counts.values()) and well.treatment.get(_ROLE) != EMPTY
-        if holds_some and isinstance(dose, int | float) and 0 <= dose < math.inf:
-            drugs[str(well.treatment.get(_DRUG, ""))].append(well)
-    return {drug: rows for drug, rows in drugs.items() if len(set(_doses(rows))) >= _MIN_DOSES}
-
-
-def _doses(wells: Sequence[WellSummary]) -> NDArray[np.float64]:
-    return np.array([float(well.treatment[_DOSE]) for well in wells])
-
-
 def _fractions(wells: Sequence[WellSummary], name: str) -> NDArray[np.float64]:
     return np.array([well.fraction(name) for well in wells])
 
 
-def _panel(drug: str, wells: Sequence[WellSummary], classes: Sequence[str]) -> DosePanel:
-    fractions = {name: _fractions(wells, name) for name in classes}
-    fits = {name: fit for name in classes if (fit := _fit(_doses(wells), fractions[name])) is not None}
+def _panel(series: DoseSeries, classes: Sequence[str]) -> tuple[DosePanel, list[str]]:
+    """Fit the response of each class to a drug, and tell of what could not be."""
+    fractions = {name: _fractions(series.wells, name) for name in classes}
+    fits = {name: fit for name in classes if (fit := _fit(series.doses, fractions[name])) is not None}
     determined = {name: fit for name, fit in fits.items() if math.isfinite(fit.ec50_interval[1])}
-    z_primes = {name: z for name in classes if (z := _z_prime(wells, name)) is not None}
-    return DosePanel(drug, str(wells[0].treatment.get(_UNIT, "")), _doses(wells), fractions, determined, z_primes)
+    missing: dict[str, list[str]] = {}
+    for name in classes:
+        if name not in determined:
+            why = "the doses do not determine it" if name in fits else "the fraction is the same everywhere"
+            missing.setdefault(f"EC50: {why}", []).append(name)
+    z_primes = {}
+    for name in classes:
+        try:
+            z_primes[name] = z_prime(_fractions(series.positive, name), _fractions(series.negative, name))
+        except ConfigError as error:
+            missing.setdefault(f"Z': {error}", []).append(name)
+    drug = series.drug or "the drug without a name"
+    notes = []
+    for what, those in missing.items():
+        value, _, why = what.partition(": ")
+        notes.append(f"{drug}: no {value} of {', '.join(those)}: {why}")
+    return DosePanel(series.drug, series.unit, series.doses, fractions, determined, z_primes), notes
 
 
 def _fit(doses: NDArray[np.float64], responses: NDArray[np.float64]) -> DoseResponse | None:
@@ -162,14 +171,3 @@ def _write_fits(panels: Sequence[DosePanel], path: Path) -> None:
                 curve = (fit.ec50, *fit.ec50_interval) if fit else ("", "", "")
                 shape = (fit.bottom, fit.top, fit.slope) if fit else ("", "", "")
                 rows.writerow((panel.title, name, *curve, panel.unit, *shape, panel.z_primes.get(name, "")))
-
-
-def _z_prime(wells: Sequence[WellSummary], name: str) -> float | None:
-    """Return the Z'-factor of a class's fraction; None without controls."""
-    positive, negative = (
-        _fractions([well for well in wells if well.treatment.get(_ROLE) == role], name) for role in (POSITIVE, NEGATIVE)
-    )
-    try:
-        return z_prime(positive, negative)
-    except ConfigError:
-        return None

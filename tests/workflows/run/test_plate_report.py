@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -57,7 +58,7 @@ def fits_of(folder: Path) -> dict[tuple[str, str], dict[str, str]]:
 def report(wells: Sequence[WellSummary], folder: Path) -> list[str]:
     """Write the report, check that the files that it names are there and no other, and name them."""
     thresholds = dict.fromkeys(wells[0].counts, 0.6)
-    files = write_plate_report(wells, folder, model="ab" * 32, confidence_thresholds=thresholds)
+    files = write_plate_report(wells, folder, model="ab" * 32, confidence_thresholds=thresholds).files
     assert sorted(files) == sorted(folder.iterdir())
     for file in files:
         if file.suffix == ".png":
@@ -191,11 +192,90 @@ def test_without_a_plate_map_there_are_tables_and_heat_maps(tmp_path: Path) -> N
     assert report(wells, tmp_path) == ALWAYS
 
 
-def test_doses_that_are_no_numbers_are_left_out(tmp_path: Path) -> None:
-    wells = [
-        well(i, {"drug": "a", "dose": f"{dose} nM"}, {"nucleus": i, "cytoplasm": 9}) for i, dose in enumerate(DOSES)
+def test_doses_with_units_are_numbers_also_on_plates_of_old(tmp_path: Path) -> None:
+    wells = planted("Wortmannin")
+    written = [
+        replace(each, treatment={**each.treatment, "dose": f"{each.treatment['dose']} nM", "unit": ""})
+        for each in wells
     ]
-    assert report(wells, tmp_path) == ALWAYS
+    assert report(written, tmp_path / "text") == report(wells, tmp_path / "number") == ALWAYS + FITS
+    assert fits_of(tmp_path / "text") == fits_of(tmp_path / "number")
+
+
+def notes_of(wells: Sequence[WellSummary], folder: Path) -> str:
+    return "\n".join(write_plate_report(wells, folder).notes)
+
+
+def changed(wells: Sequence[WellSummary], of: str, **treatment: Any) -> list[WellSummary]:  # noqa: ANN401  cells
+    return [
+        replace(each, treatment={**each.treatment, **treatment}) if each.treatment["role"] == of else each
+        for each in wells
+    ]
+
+
+def test_controls_count_for_the_drug_without_its_name(tmp_path: Path) -> None:
+    wells = planted("Wortmannin")
+    named = changed(wells, "negative_control", drug="DMSO", role="", dose="")
+    named = changed(named, "positive_control", drug="Staurosporine", dose=1000.0)
+
+    assert report(named, tmp_path / "named") == report(wells, tmp_path / "own") == ALWAYS + FITS
+    found, own = (fits_of(tmp_path / name)["Wortmannin", "nucleus"] for name in ("named", "own"))
+    assert found["z_prime"] == own["z_prime"] != ""
+    assert set(fits_of(tmp_path / "named")) == set(fits_of(tmp_path / "own"))
+    assert 0.5 < float(found["ec50"]) / EC50["Wortmannin"] < 2
+    notes = notes_of(named, tmp_path / "again")
+    assert "Wortmannin: negative controls are wells of DMSO: " in notes
+    assert "Wortmannin: positive controls are wells of Staurosporine: " in notes
+
+
+def test_controls_of_the_plate_are_dose_0_of_a_drug_without_one(tmp_path: Path) -> None:
+    wells = [each for each in planted("Wortmannin") if each.treatment["dose"] in (0, 1, 4, 16, 64)]
+    with_controls = changed(wells, "negative_control", drug="DMSO", dose="")
+    assert report(with_controls, tmp_path / "with") == ALWAYS + FITS
+    without = [each for each in wells if each.treatment["role"] != "negative_control"]
+    assert report(without, tmp_path / "without") == ALWAYS
+    assert "Wortmannin has no dose response: 4 different doses, 5 are needed" in notes_of(without, tmp_path / "notes")
+
+
+def test_what_is_left_out_of_a_dose_response_is_told(tmp_path: Path) -> None:
+    wells = planted("Wortmannin")
+    odd = [
+        well(90, {"drug": "wortmannin", "dose": "n/a", "role": ""}, {"nucleus": 5, "cytoplasm": 5, "none": 0}),
+        well(91, {"drug": "Wortmannin", "dose": -1, "role": ""}, {"nucleus": 5, "cytoplasm": 5, "none": 0}),
+        well(92, {"drug": "Wortmannin", "dose": "5 nM", "role": ""}, {"nucleus": 0, "cytoplasm": 0, "none": 0}),
+        well(93, {"drug": "Taxol", "dose": 5, "role": "contrl"}, {"nucleus": 5, "cytoplasm": 5, "none": 0}),
+    ]
+    notes = notes_of([*wells, *odd], tmp_path)
+    for said in (
+        "well H07, column dose: 'n/a' is no dose, and so left out: H07",
+        "Wortmannin: wells without a dose of 0 or more are left out: H07, H08",
+        "Wortmannin: wells without objects are left out: H09",
+        "Taxol has no dose response: ",
+        "role 'contrl' is neither positive_control, negative_control, empty nor sample: H10",
+        "Wortmannin: no EC50 of none: the fraction is the same everywhere",
+        "Wortmannin: no Z' of none: expected controls of different means",
+    ):
+        assert said in notes
+
+
+@pytest.mark.parametrize(
+    ("treatment", "said"),
+    [
+        ({"drug": "a", "conz": 5}, "no dose response: the plate map has no column dose, but drug, conz"),
+        ({"drug": "DMSO", "dose": 0}, "the column drug names controls only"),
+        ({"drug": "a", "dose": "1,234"}, "well A01, column dose: expected a dose, got '1,234'"),
+        ({}, ""),
+    ],
+)
+def test_why_there_is_no_dose_response_at_all(tmp_path: Path, treatment: dict[str, Any], said: str) -> None:
+    assert said in (notes := notes_of([well(0, treatment, {"cell": 7})], tmp_path))
+    assert bool(said) == bool(notes)
+
+
+def test_an_empty_z_prime_is_explained(tmp_path: Path) -> None:
+    wells = [each for each in planted("Wortmannin") if each.treatment["role"] != "positive_control"]
+    notes = notes_of(wells, tmp_path)
+    assert "no Z' of nucleus, cytoplasm, none: expected responses of at least 2 wells of positive controls" in notes
 
 
 def test_a_plate_map_of_doses_alone_is_enough(tmp_path: Path) -> None:
