@@ -60,6 +60,16 @@ class StudyKeywords(TypedDict, total=False):
     t: Selection
 
 
+class ImportKeywords(TypedDict, total=False):
+    """How to understand annotations: `simsearch.workflows.curate.annotation_files.ImportOptions`."""
+
+    image: str | None
+    class_name: str | None
+    fit: bool
+    slide: AnyPath | None
+    offset_nm: tuple[float, float] | None
+
+
 class SuggestKeywords(TypedDict, total=False):
     """What to do with suggestions: `simsearch.workflows.curate.headless.CurateOptions`."""
 

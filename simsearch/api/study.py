@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Unpack
 
 from simsearch.api.calling import client_of, options_of, paths_of, study_of, takes
 from simsearch.runtime.events import Observer, ignore
+from simsearch.workflows.curate.annotation_files import ImportOptions
 from simsearch.workflows.curate.exchange import ImportReport, export_annotations, import_annotations
 from simsearch.workflows.curate.headless import CurateOptions, CurateReport, choose_displayed, curate
 from simsearch.workflows.curate.study import Study, StudyOptions, create_study
@@ -15,7 +16,7 @@ from simsearch.workflows.provenance import user_name
 
 if TYPE_CHECKING:
     from simsearch.api.calling import AnyPath, Cluster, Paths
-    from simsearch.api.keywords import StudyKeywords, SuggestKeywords
+    from simsearch.api.keywords import ImportKeywords, StudyKeywords, SuggestKeywords
 
 __all__ = ["create", "export", "import_", "show", "suggest"]
 
@@ -140,8 +141,9 @@ def suggest(
         return curate(client, study, user or user_name(), chosen, observe=observe)
 
 
+@takes(ImportOptions)
 def import_(
-    folder: AnyPath | Study, file: AnyPath, *, image: str | None = None, fit: bool = False, user: str | None = None
+    folder: AnyPath | Study, file: AnyPath, *, user: str | None = None, **options: Unpack[ImportKeywords]
 ) -> ImportReport:
     """Add what a file says to a study: all of it, or nothing.
 
@@ -150,18 +152,16 @@ def import_(
     folder : str, Path or Study
         The study.
     file : str or Path
-        A CSV (image, class, role, y, x, height, width), a GeoJSON of QuPath, or a folder of GeoJSON named after images.
-    image : str, optional
-        Name of the image that a GeoJSON file is about, if it does not say.
-    fit : bool
-        Take only the centres of boxes that are larger or smaller than patches.
+        A CSV (image, class, role, y, x, height, width); GeoJSON of QuPath; XML of ImageScope or ASAP; NDPA; regions of
+        interest of ImageJ (.roi, .zip); a label image (TIFF, PNG, OME-Zarr); or a folder of such files named after
+        images.
     user : str, optional
         Who says so; by default you.
 
     Returns
     -------
     ImportReport
-        What was new.
+        What was new; ``notes`` say what was left out, and why.
 
     Raises
     ------
@@ -174,7 +174,8 @@ def import_(
     >>> ss.study.import_("study", "boxes.csv").n_added
     {'prototype': 3}
     """
-    return import_annotations(study_of(folder), Path(file), user=user or user_name(), image=image, fit=fit)
+    chosen = options_of(ImportOptions, options)
+    return import_annotations(study_of(folder), Path(file), user=user or user_name(), options=chosen)
 
 
 def export(folder: AnyPath | Study, destination: AnyPath, *, overwrite: bool = False) -> tuple[int, int]:

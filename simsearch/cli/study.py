@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from simsearch.cli.options import (
+    FILE,
     FOLDER,
     channels_option,
     cluster_option,
@@ -24,13 +25,23 @@ from simsearch.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from simsearch.workflows.curate.study import StudyOptions
 
 
 def _number_or_names(ctx: click.Context, param: click.Parameter, value: str) -> int | tuple[str, ...]:
     return int(value) if value.isdecimal() else split(ctx, param, value) or ()
+
+
+def _offset(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[float, float] | None:
+    if value is None:
+        return None
+    try:
+        y, x = map(float, value.split(","))
+    except ValueError as error:
+        raise click.BadParameter(f"expected Y,X in nm, got {value!r}", ctx, param) from error
+    return y, x
 
 
 @click.group()
@@ -121,24 +132,40 @@ def suggest(folder: Path, cluster: str, user: str, **options: Any) -> None:  # n
 @study.command("import")
 @click.argument("folder", metavar="DIR", type=FOLDER)
 @click.argument("file", type=click.Path(exists=True, path_type=Path))
-@click.option("--image", help="Name of the image that a GeoJSON file is about, if it does not say.")
-@click.option("--fit", is_flag=True, help="Take only the centres of boxes that are larger or smaller than patches.")
+@click.option("--image", help="Name of the image that FILE is about, if it does not say and is not named after one.")
+@click.option("--class", "class_name", metavar="NAME", help="Class of regions that have none; else they are left out.")
+@click.option(
+    "--fit",
+    is_flag=True,
+    help="Take only the centres of regions, for patches of the shape that the first prototype of the study has.",
+)
+@click.option("--slide", type=FILE, help="The NDPI or VMS slide of an NDPA file: it says where its image lies.")
+@click.option(
+    "--offset",
+    "offset_nm",
+    metavar="Y,X",
+    callback=_offset,
+    help="In place of --slide: nm from the centre of the slide to that of the image.",
+)
 @user_option
-def import_(folder: Path, file: Path, *, image: str | None, fit: bool, user: str) -> None:
-    """Add what FILE says to the study in DIR.
+def import_(folder: Path, file: Path, user: str, **options: Any) -> None:  # noqa: ANN401  as many types as ImportOptions has fields
+    """Add what FILE says to the study in DIR: all of it, or nothing.
 
-    FILE is a CSV, a GeoJSON of QuPath, or a folder of GeoJSON named after images. All of it is added, or nothing.
+    FILE is a CSV, GeoJSON of QuPath, XML of ImageScope or ASAP, NDPA, regions of interest of ImageJ (.roi, .zip), or a
+    label image (TIFF, PNG, OME-Zarr), whatever its name; or a folder of such files named after images. A region becomes
+    a prototype: the box around it, or with --fit a patch at its centre.
     """
+    from simsearch.workflows.curate.annotation_files import ImportOptions
     from simsearch.workflows.curate.exchange import import_annotations
     from simsearch.workflows.curate.study import open_study
 
-    report = import_annotations(open_study(folder), file, user=user, image=image, fit=fit)
-    counts = [f"{n} {role}{'s' if n > 1 and role != 'background' else ''}" for role, n in report.n_added.items()]
-    click.echo(f"Imported: {', '.join(counts) or 'nothing new'}; there before: {report.n_known}")
-    if report.new_classes:
-        click.echo(f"New classes: {', '.join(report.new_classes)}")
-    if report.torn:
-        click.echo(f"Note: {report.torn}")
+    report = import_annotations(open_study(folder), file, user=user, options=ImportOptions(**options))
+    click.echo(f"Imported: {_counted(report.n_added) or 'nothing new'}; there before: {report.n_known}")
+    for name, counts in report.by_class.items():
+        if set(counts) != {"background"}:
+            click.echo(f"  {name}: {_counted(counts)}{' (new class)' if name in report.new_classes else ''}")
+    for note in (*report.notes, *([str(report.torn)] if report.torn else [])):
+        click.echo(f"Note: {note}")
 
 
 @study.command()
@@ -155,6 +182,10 @@ def export(folder: Path, destination: Path, *, overwrite: bool) -> None:
 
     n_patches, n_files = export_annotations(open_study(folder), destination, overwrite=overwrite)
     click.echo(f"Exported: {n_patches} patches in {n_files} file{'' if n_files == 1 else 's'}: {destination}")
+
+
+def _counted(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{n} {role}{'s' if n > 1 and role != 'background' else ''}" for role, n in counts.items())
 
 
 def _diverse(paths: Sequence[str], options: StudyOptions, cluster: str) -> tuple[str, ...]:

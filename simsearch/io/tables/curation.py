@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import csv
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, TypeVar
 
-from simsearch.core.boxes import Box
 from simsearch.errors import AnnotationError
 from simsearch.io.tables.boxes import parse_box
 from simsearch.io.tables.replacing import replacing_text
@@ -17,9 +16,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
+    from simsearch.core.boxes import Box
+
 Role = Literal["prototype", "positive", "negative", "background"]
 ROLES: tuple[Role, ...] = ("prototype", "positive", "negative", "background")
-T = TypeVar("T")
+Item = TypeVar("Item")
+Value = TypeVar("Value")
 BACKGROUND = "background"
 """Where the name of a class stands, it means none of them."""
 
@@ -39,7 +41,19 @@ class Annotation:
     """Of the class, ``#`` and 6 lower-case hex digits, where known."""
 
 
-Reading = list[tuple[str, Annotation | AnnotationError]]
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """What a file says that is nothing to add to a curation."""
+
+    reason: str
+    """What such things are, in words that go with one and many."""
+    y: float | None = None
+    """Row of the centre, where it has one."""
+    x: float | None = None
+    """Column of the centre."""
+
+
+Reading = list[tuple[str, Annotation | LeftOut | AnnotationError]]
 """What was found in a file, in its order: the place of each (``row 3``), and it or why it cannot be understood."""
 
 
@@ -60,13 +74,15 @@ def read_annotations(path: Path) -> Reading:
         If it is no table, or lacks a column.
     """
     rows = read_table(path, ANNOTATION_COLUMNS).rows
-    return read_each(((f"row {row.number}", row) for row in rows), _annotation)
+    return [*read_each(((f"row {row.number}", row) for row in rows), _annotation)]
 
 
-def read_each(items: Iterable[tuple[str, T]], read: Callable[[T], Annotation]) -> Reading:
+def read_each(
+    items: Iterable[tuple[str, Item]], read: Callable[[Item], Value]
+) -> list[tuple[str, Value | AnnotationError]]:
     """Read items, each with its place in a file; where one makes no sense, the error takes its place."""
 
-    def attempt(item: T) -> Annotation | AnnotationError:
+    def attempt(item: Item) -> Value | AnnotationError:
         try:
             return read(item)
         except AnnotationError as error:
@@ -117,13 +133,8 @@ def make_annotation(box: Box, role: str, color: str | None = None) -> Annotation
     Raises
     ------
     AnnotationError
-        If its numbers are no place, or the class and the role do not go together.
+        If there is no such role, or the class and the role do not go together.
     """
-    numbers = (box.y, box.x, box.height, box.width)
-    if not all(map(math.isfinite, numbers)) or box.height <= 0 or box.width <= 0:
-        raise AnnotationError(
-            f"expected y, x and a height and width above 0, got {', '.join(f'{value:g}' for value in numbers)}"
-        )
     if role not in ROLES:
         raise AnnotationError(f"expected a role out of {', '.join(ROLES)}, got {role!r}")
     if (role == BACKGROUND) != (box.class_name.casefold() in {"", BACKGROUND}):
@@ -131,9 +142,14 @@ def make_annotation(box: Box, role: str, color: str | None = None) -> Annotation
             f"expected a class and a role that go together, got class {box.class_name!r} and role {role!r}: name the "
             "class of all but background, which has none"
         )
-    named = Box(box.image, box.class_name if role != BACKGROUND else BACKGROUND, *numbers)
-    return Annotation(named, role, color)
+    return Annotation(replace(box, class_name=BACKGROUND) if role == BACKGROUND else box, role, color)
 
 
 def _annotation(row: Row) -> Annotation:
-    return make_annotation(parse_box(row), row.values["role"].casefold())
+    box = parse_box(row)
+    numbers = (box.y, box.x, box.height, box.width)
+    if not all(map(math.isfinite, numbers)) or box.height <= 0 or box.width <= 0:
+        raise AnnotationError(
+            f"expected y, x and a height and width above 0, got {', '.join(f'{value:g}' for value in numbers)}"
+        )
+    return make_annotation(box, row.values["role"].casefold())

@@ -1,20 +1,17 @@
-"""What people have said about images elsewhere comes into a study, and goes out of it: CSV, and GeoJSON of QuPath."""
+"""What people have said about images elsewhere comes into a study, and goes out of it."""
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from simsearch.core.boxes import Box
-from simsearch.curation.actions import Action, AddClass, Batch, apply
-from simsearch.curation.checks import check_class_name, check_inside
-from simsearch.curation.marks import AcceptBackground, AcceptClass, AddPrototypes, FlagNegatives
-from simsearch.curation.state import BACKGROUND, Curation, Patch, Places
-from simsearch.errors import AnnotationError, ConfigError, CurationError, SourceError, StoreError
-from simsearch.io.pictures.overlay import CLASS_COLORS
-from simsearch.io.tables.curation import Annotation, Reading, Role, read_annotations, write_annotations
-from simsearch.io.tables.geojson import read_features, write_features
+from simsearch.curation.actions import Batch, apply
+from simsearch.errors import AnnotationError, ConfigError, CurationError, StoreError
+from simsearch.io.tables.curation import ROLES, Annotation, write_annotations
+from simsearch.io.tables.geojson import write_features
+from simsearch.workflows.curate.annotation_files import ImportOptions, read_files
+from simsearch.workflows.curate.import_plan import ImportPlan, left_out_notes, listed, patch_shape_of, said_patches
 from simsearch.workflows.curate.study import open_curation, read_curation
 
 if TYPE_CHECKING:
@@ -22,10 +19,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from simsearch.curation.journal import Torn
+    from simsearch.curation.state import Curation
     from simsearch.workflows.curate.study import Study
 
-Key = tuple[Role, str]
-"""A role and a class."""
+
+_PLAIN = ImportOptions()
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +38,13 @@ class ImportReport:
     """Classes that were added."""
     torn: Torn | None
     """What was cut off the journal before."""
+    by_class: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """Number of patches that were new, by their classes and roles."""
+    notes: tuple[str, ...] = ()
+    """What was left out, and why; what was taken for granted."""
 
 
-def import_annotations(
-    study: Study, path: Path, *, user: str, image: str | None = None, fit: bool = False
-) -> ImportReport:
+def import_annotations(study: Study, path: Path, *, user: str, options: ImportOptions = _PLAIN) -> ImportReport:
     """Add what a file says to a study: all of it in one action, or nothing.
 
     Parameters
@@ -52,39 +52,43 @@ def import_annotations(
     study : Study
         The study, which nobody else has open.
     path : Path
-        CSV, GeoJSON, or a folder of GeoJSON named after images. A prototype makes its class if there is none. Positives
-        accept their class, and background the background, together with what had been accepted before.
+        CSV, or what another program has written: GeoJSON of QuPath, XML of ImageScope or ASAP, NDPA, regions of
+        interest of ImageJ, a label image; or a folder of such files named after images. A prototype makes its class if
+        there is none. Positives accept their class, and background the background, together with what had been accepted
+        before.
     user : str
         Who says so.
-    image : str, optional
-        Name of the image that a GeoJSON file is about, if it does not say.
-    fit : bool
-        Give boxes of other sizes the patch shape, around the same centre, instead of refusing them.
+    options : ImportOptions
+        How to understand the file.
 
     Raises
     ------
     AnnotationError
-        If anything in it does not go with the study: the message lists every row.
+        If anything in it does not go with the study: the message lists every row, up to twenty.
     SourceError
-        If it cannot be read as text.
+        If it cannot be read.
     ConfigError
         If it is of another kind.
     StoreError
         If the study cannot be written, or another has it open.
     """
-    reading = _read(path, image)
+    reading, notes = read_files(study, path, options)
     with open_curation(study) as journal:
-        plan = _Plan(journal.state, _patch_shape(journal.state, reading, path), reading)
-        problems = [f"\n  {place}: {error}" for place, item in reading if (error := plan.take(place, item, fit=fit))]
+        plan = ImportPlan(journal.state, patch_shape_of(journal.state, reading, path), reading)
+        problems = [(place, error) for place, item in reading if (error := plan.take(place, item, fit=options.fit))]
         if problems:
-            raise AnnotationError(
-                f"{path}: expected annotations that go with the study, got {len(problems)} of {len(reading)} that do "
-                f"not; nothing was imported:{''.join(problems)}"
-            )
+            raise _refusal(path, problems, len(reading))
         actions = tuple(plan.actions())
         if actions:
             journal.append(user, _checked(journal.state, Batch(f"import {path.name}", actions), path))
-        return ImportReport(plan.n_added, plan.n_known, tuple(plan.colors), journal.torn)
+        return ImportReport(
+            n_added={role: n for role in ROLES if (n := sum(counts.get(role, 0) for counts in plan.n_added.values()))},
+            n_known=plan.n_known,
+            new_classes=tuple(plan.colors),
+            torn=journal.torn,
+            by_class=plan.n_added,
+            notes=notes + left_out_notes(plan.left_out),
+        )
 
 
 def export_annotations(study: Study, destination: Path, *, overwrite: bool = False) -> tuple[int, int]:
@@ -134,175 +138,14 @@ def export_annotations(study: Study, destination: Path, *, overwrite: bool = Fal
     return sum(write_features(by_image[name], paths[name]) for name in written), len(written)
 
 
-class _Plan:
-    """Sorts what is read by what it adds to a curation."""
-
-    def __init__(self, curation: Curation, patch_shape: tuple[float, float], reading: Reading) -> None:
-        self._curation = curation
-        self._shape = patch_shape
-        self._sources = {patch.id: "the study" for patch in curation.patches()}
-        self._old = {
-            key: {(patch.image, patch.y, patch.x) for patch in patches} for key, patches in _said(curation).items()
-        }
-        self._places: defaultdict[Key, Places] = defaultdict(lambda: Places((), patch_shape))
-        for key, patches in _said(curation).items():
-            self._places[key] = Places(patches, patch_shape)
-        self._not_background = Places(curation.not_background, patch_shape)
-        self._read: dict[tuple[Key, str, float, float], str] = {}
-        known = [each.name for each in curation.classes]
-        self.colors = _new_colors([each.color for each in curation.classes], known, reading)
-        """New classes and their colours."""
-        self._classes = [*known, *self.colors]
-        self.new: defaultdict[Key, list[Patch]] = defaultdict(list)
-        """Patches to add."""
-        self.n_known = 0
-        """Number of those that are there."""
-
-    def take(self, place: str, item: Annotation | AnnotationError, *, fit: bool) -> str | None:
-        """Sort one in, or tell what is wrong with it."""
-        if isinstance(item, AnnotationError):
-            return str(item)
-        patch = Patch.at(item.box.image, item.box.y, item.box.x)
-        key = item.role, item.box.class_name
-        try:
-            self._check(item, patch, fit=fit)
-            self._check_opposites(key, patch)
-        except CurationError as error:
-            return str(error)
-        where = patch.image, patch.y, patch.x
-        if where in self._old.get(key, ()):
-            self.n_known += 1
-            return None
-        earlier = self._read.setdefault((key, *where), place)
-        if earlier != place:
-            return f"expected a patch once, got the same in {earlier}: remove one"
-        self.new[key].append(patch)
-        self._places[key].add(patch)
-        self._sources[patch.id] = place
-        return None
-
-    @property
-    def n_added(self) -> dict[str, int]:
-        """Number of patches to add, by their roles."""
-        counts: Counter[str] = Counter()
-        for (role, _), patches in self.new.items():
-            counts[role] += len(patches)
-        return {role: count for role, count in counts.items() if count}
-
-    def actions(self) -> Iterator[Action]:
-        """Turn what was sorted into actions, in an order in which they apply."""
-        said = _said(self._curation)
-        for name, color in self.colors.items():
-            yield AddClass(name, color)
-        for name in self._classes:
-            if patches := self.new["prototype", name]:
-                yield AddPrototypes(name, tuple(patches), self._shape)
-            if patches := self.new["negative", name]:
-                yield FlagNegatives(name, tuple(patches))
-            if patches := self.new["positive", name]:
-                yield AcceptClass(name, (*said.get(("positive", name), ()), *patches))
-        if patches := self.new["background", BACKGROUND]:
-            yield AcceptBackground((*self._curation.background, *patches))
-
-    def _check(self, item: Annotation, patch: Patch, *, fit: bool) -> None:
-        box = item.box
-        if item.role == "prototype":
-            check_class_name(box.class_name)
-        if item.role != "background" and box.class_name not in self._classes:
-            known = ", ".join(self._classes) or "none"
-            raise CurationError(
-                f"expected one of the classes ({known}), got {box.class_name!r}: a prototype makes a class"
-            )
-        if not fit and _shape(box) != self._shape:
-            raise CurationError(
-                f"expected a patch of {self._shape[0]:g} x {self._shape[1]:g} px, as the first prototype fixed, got "
-                f"{box.height:g} x {box.width:g} px: draw it so, or add --fit to take its centre only"
-            )
-        check_inside(self._curation, patch, self._shape if item.role == "prototype" else None)
-
-    def _check_opposites(self, key: Key, patch: Patch) -> None:
-        for opposite in _opposites(key, self._classes):
-            if other := self._places[opposite].near(patch):
-                role, name = opposite
-                what = role if role == name else f"{role} of {name}"
-                raise CurationError(
-                    f"{patch}: expected no {key[0]}, got one where {self._sources[other.id]} has a {what}"
-                )
-        if key[0] == "background" and self._not_background.near(patch):
-            raise CurationError(f"{patch}: expected no background, got some where the study has a flag that it is none")
-
-
-def _opposites(key: Key, classes: Sequence[str]) -> list[Key]:
-    """Tell what must not be said of the same place."""
-    role, name = key
-    if role == "negative":
-        return [("prototype", name), ("positive", name)]
-    if role == "background":
-        return [(each, other) for each in ("prototype", "positive") for other in classes]
-    return [("negative", name), ("background", BACKGROUND)]
-
-
-def _read(path: Path, image: str | None) -> Reading:
-    suffix = path.suffix.lower()
-    if path.is_dir() and image is None:
-        files = sorted(path.rglob("*.geojson"))
-        if not files:
-            raise SourceError(f"{path}: expected files that end in .geojson, got none: export them from QuPath")
-        names = [file.relative_to(path).as_posix() for file in files]
-        return [
-            (f"{name}, {place}", item)
-            for file, name in zip(files, names, strict=True)
-            for place, item in read_features(file, default=name.removesuffix(".geojson"))
-        ]
-    if suffix in (".geojson", ".json"):
-        return read_features(path, image)
-    if suffix != ".csv" or image is not None:
-        raise ConfigError(
-            f"{path}: expected a .csv, a .geojson (which alone can have --image) or a folder of .geojson: name one"
-        )
-    return read_annotations(path)
-
-
-def _shape(box: Box) -> tuple[float, float]:
-    return round(box.height, 3), round(box.width, 3)
-
-
-def _patch_shape(curation: Curation, reading: Reading, path: Path) -> tuple[float, float]:
-    """Tell the patch shape: that of the study, or of the first prototype (paper section 2.3.1)."""
-    if curation.patch_shape:
-        return curation.patch_shape
-    for _, item in reading:
-        if isinstance(item, Annotation) and item.role == "prototype":
-            return _shape(item.box)
-    # What is wrong with its rows is more to the point than that it has no prototype.
-    wrong = "".join(f"\n  {place}: {item}" for place, item in reading if isinstance(item, AnnotationError))
-    raise AnnotationError(
-        f"{path}: expected a prototype, which fixes the shape of patches, got none here or in the study: draw one; "
-        f"nothing was imported{':' if wrong else ''}{wrong}"
+def _refusal(path: Path, problems: Sequence[tuple[str, str]], n_read: int) -> AnnotationError:
+    if len(problems) == 1:
+        [(place, problem)] = problems
+        return AnnotationError(f"{path}, {place}: {problem}; nothing was imported")
+    return AnnotationError(
+        f"{path}: expected annotations that go with the study, got {len(problems)} of {n_read} that do not; nothing "
+        f"was imported{listed([f'{place}: {problem}' for place, problem in problems])}"
     )
-
-
-def _new_colors(used: Sequence[str], known: Sequence[str], reading: Reading) -> dict[str, str]:
-    """Choose colours for the classes of prototypes that are not known: those they have, or the next free one."""
-    colors: dict[str, str] = {}
-    for _, item in reading:
-        if not isinstance(item, Annotation) or item.role != "prototype":
-            continue
-        name = item.box.class_name
-        if name not in known and name not in colors and _is_class_name(name):
-            taken = {*used, *colors.values()}
-            free = [color.lower() for color in CLASS_COLORS if color.lower() not in taken]
-            next_one = free[0] if free else CLASS_COLORS[len(taken) % len(CLASS_COLORS)].lower()
-            colors[name] = item.color or next_one
-    return colors
-
-
-def _is_class_name(name: str) -> bool:
-    try:
-        check_class_name(name)
-    except CurationError:
-        return False
-    return True
 
 
 def _checked(curation: Curation, batch: Batch, path: Path) -> Batch:
@@ -314,20 +157,10 @@ def _checked(curation: Curation, batch: Batch, path: Path) -> Batch:
     return batch
 
 
-def _said(curation: Curation) -> dict[Key, tuple[Patch, ...]]:
-    said: dict[Key, tuple[Patch, ...]] = {}
-    for each in curation.classes:
-        said["prototype", each.name] = each.prototypes
-        said["positive", each.name] = each.positives
-        said["negative", each.name] = each.negatives
-    said["background", BACKGROUND] = curation.background
-    return said
-
-
 def curated_patches(curation: Curation) -> Iterator[Annotation]:
     """Tell of each patch what was said about it, class by class, then the background."""
     colors = {each.name: each.color for each in curation.classes}
-    for (role, name), patches in _said(curation).items():
+    for (role, name), patches in said_patches(curation).items():
         for patch in patches:
             if curation.patch_shape:
                 yield Annotation(

@@ -1,4 +1,4 @@
-"""GeoJSON as QuPath writes and reads it."""
+"""GeoJSON as QuPath reads it."""
 
 from __future__ import annotations
 
@@ -13,12 +13,11 @@ from hypothesis import strategies as st
 
 from simsearch.core.boxes import Box
 from simsearch.core.peaks import Peak
-from simsearch.errors import AnnotationError, SourceError
 from simsearch.io.tables.curation import Annotation
-from simsearch.io.tables.geojson import read_features, write_detections, write_features
+from simsearch.io.tables.geojson import write_detections, write_features
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
 RBC = Annotation(Box("P/A/01/0", "RBC", 23.5, 47.5, 48.0, 96.0), "prototype", "#e69f00")
@@ -61,127 +60,6 @@ def test_the_same_patches_make_the_same_bytes(tmp_path: Path) -> None:
 def test_nothing_makes_a_collection_too(tmp_path: Path) -> None:
     assert write_features([], tmp_path / "a.geojson") == 0
     assert features(tmp_path / "a.geojson") == []
-    assert read_features(tmp_path / "a.geojson") == []
-
-
-thousandths = st.integers(0, 200_000_000).map(lambda value: value / 1000)
-sides = st.integers(1, 5_000_000).map(lambda value: value / 1000)
-
-
-@given(thousandths, thousandths, sides, sides)
-def test_there_and_back_moves_nothing(
-    tmp_path_factory: pytest.TempPathFactory, y: float, x: float, height: float, width: float
-) -> None:
-    path = tmp_path_factory.mktemp("geojson", numbered=True) / "a.geojson"
-    annotation = Annotation(Box("a", "RBC", y, x, height, width), "positive", "#0a0b0c")
-    write_features([annotation], path)
-    assert read_features(path) == [("feature 1", annotation)]
-
-
-def feature(**changes: object) -> dict[str, Any]:
-    ring = [[10, 20], [58, 20], [58, 68], [10, 68], [10, 20]]
-    properties = {"objectType": "annotation", "classification": {"name": "RBC", "color": [1, 2, 3]}}
-    plain = {"type": "Feature", "geometry": {"type": "Polygon", "coordinates": [ring]}, "properties": properties}
-    return {**plain, **changes}
-
-
-def classified(classification: object) -> dict[str, Any]:
-    return feature(properties={"classification": classification})
-
-
-def read_one(tmp_path: Path, content: object, name: str = "slide.geojson") -> Annotation | AnnotationError:
-    (tmp_path / name).write_text(json.dumps(content))
-    [(place, item)] = read_features(tmp_path / name)
-    assert place == "feature 1"
-    return item
-
-
-@pytest.mark.parametrize("wrap", [lambda each: each, lambda each: [each], lambda each: {"features": [each]}])
-def test_what_was_drawn_in_qupath_is_a_prototype(tmp_path: Path, wrap: Callable[[Any], Any]) -> None:
-    expected = Annotation(Box("slide", "RBC", 43.5, 33.5, 48.0, 48.0), "prototype", "#010203")
-    assert read_one(tmp_path, wrap(feature())) == expected
-
-
-@pytest.mark.parametrize(
-    ("classification", "class_name", "color", "role"),
-    [
-        ("RBC", "RBC", None, "prototype"),
-        ({"names": ["Tumor", "Positive"], "color": [255, 0, 0]}, "Tumor: Positive", "#ff0000", "prototype"),
-        ({"name": "RBC", "colorRGB": -65536}, "RBC", "#ff0000", "prototype"),
-        ({"name": "RBC", "color": [1, 2, 300]}, "RBC", None, "prototype"),
-        ({"name": "Background"}, "background", None, "background"),
-    ],
-)
-def test_classifications_of_qupath_are_understood(
-    tmp_path: Path, classification: object, class_name: str, color: str | None, role: str
-) -> None:
-    item = read_one(tmp_path, classified(classification))
-    assert isinstance(item, Annotation)
-    assert (item.box.class_name, item.color, item.role) == (class_name, color, role)
-
-
-def test_a_polygon_is_what_surrounds_it(tmp_path: Path) -> None:
-    triangles = [[[[0, 0], [8, 0], [4, 6], [0, 0]]], [[[2, 2, 0], [10, 2, 0], [4, 9, 0], [2, 2, 0]]]]
-    item = read_one(tmp_path, feature(geometry={"type": "MultiPolygon", "coordinates": triangles}))
-    assert isinstance(item, Annotation)
-    assert item.box == Box("slide", "RBC", 4.0, 4.5, 9.0, 10.0)
-
-
-def test_the_image_is_named_by_caller_metadata_or_file(tmp_path: Path) -> None:
-    path = tmp_path / "slide.geojson"
-    path.write_text(json.dumps([feature()]))
-    images = [read_features(path)[0][1], read_features(path, "b")[0][1], read_features(path, default="c")[0][1]]
-    write_features([RBC], path)
-    images += [read_features(path)[0][1], read_features(path, "b")[0][1], read_features(path, default="c")[0][1]]
-    assert [each.box.image for each in images if isinstance(each, Annotation)] == [
-        "slide", "b", "c", "P/A/01/0", "b", "P/A/01/0",
-    ]  # fmt: skip
-
-
-def ring(*points: object) -> dict[str, Any]:
-    return feature(geometry={"type": "Polygon", "coordinates": [list(points)]})
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (3, "expected a Feature, got 3"),
-        ({"type": "Feature"}, "expected properties, got None"),
-        (feature(geometry=None), "expected a geometry, got None"),
-        (feature(geometry={"type": "Point", "coordinates": [1, 2]}), "expected a polygon, got a Point"),
-        (feature(geometry={"type": "Polygon", "coordinates": []}), "expected a polygon, got"),
-        (feature(geometry={"type": "Polygon"}), "expected a polygon, got None"),
-        (ring([1, 2], [3], [4, 5]), "expected a polygon, got"),
-        (ring([1, 2], ["a", 3], [4, 5]), "expected a polygon, got"),
-        (ring([1, 2], [float("nan"), 2], [4, 5]), "NaN or infinity"),
-        (ring([1, 2], [1, 2], [1, 9]), "a height and width above 0, got 5, 0.5, 7, 0"),
-        (classified(None), "a classification with a name, got None"),
-        (classified({"color": [1, 2, 3]}), "a classification with a name"),
-        (classified({"name": ""}), "a classification with a name"),
-        (
-            feature(properties={"classification": "RBC", "metadata": {"source": "simsearch", "role": "friend"}}),
-            "a role out of prototype, positive, negative, background, got 'friend'",
-        ),
-    ],
-)
-def test_features_that_make_no_sense_are_named(tmp_path: Path, content: object, message: str) -> None:
-    item = read_one(tmp_path, [content])
-    assert isinstance(item, AnnotationError)
-    assert message in str(item)
-
-
-@pytest.mark.parametrize("text", ["", "{", "3", '{"type": "FeatureCollection"}', "[" * 100_000])
-def test_what_is_no_geojson_is_refused(tmp_path: Path, text: str) -> None:
-    (tmp_path / "a.geojson").write_text(text)
-    with pytest.raises(AnnotationError, match=r"a\.geojson: expected (GeoJSON|a FeatureCollection)"):
-        read_features(tmp_path / "a.geojson")
-
-
-def test_what_is_no_text_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "a.geojson").write_bytes(b"\xff\xfe\x00")
-    for path in ("a.geojson", "b.geojson"):
-        with pytest.raises(SourceError, match="expected a GeoJSON file"):
-            read_features(tmp_path / path)
 
 
 COLORS = {"RBC": "#e69f00", "WBC": "#56B4E9"}

@@ -17,6 +17,7 @@ from simsearch.curation.actions import AddClass, SetSimilarityThreshold
 from simsearch.curation.marks import AcceptClass, FlagNegatives, FlagNotBackground
 from simsearch.curation.state import Curation, Patch
 from simsearch.errors import AnnotationError, ConfigError, CurationError, SourceError, StoreError
+from simsearch.workflows.curate.annotation_files import ImportOptions
 from simsearch.workflows.curate.exchange import export_annotations, import_annotations
 from simsearch.workflows.curate.study import (
     Study,
@@ -266,14 +267,14 @@ def test_boxes_of_other_sizes_are_fitted_on_demand(study: Study, tmp_path: Path)
     path = table(tmp_path / "boxes.csv", *ROWS[:2], "a,RBC,prototype,90,90,30,90.5")
     with pytest.raises(AnnotationError, match=r"row 4: .*add --fit to take its centre only"):
         import_annotations(study, path, user="ada")
-    assert import_annotations(study, path, user="ada", fit=True).n_added == {"prototype": 3}
+    assert import_annotations(study, path, user="ada", options=ImportOptions(fit=True)).n_added == {"prototype": 3}
     assert state(study).patch_shape == (48.0, 40.0)
 
 
 def test_marks_without_any_prototype_are_refused(study: Study, tmp_path: Path) -> None:
     path = table(tmp_path / "boxes.csv", *ROWS[5:], "a,RBC,negative,x,1,1,1")
     with pytest.raises(
-        AnnotationError, match=r"fixes the shape of patches, got none.*\n  row 4: column y: expected a number"
+        AnnotationError, match=r"fixes the shape of patches, got none.*: row 4: column y: expected a number"
     ):
         import_annotations(study, path, user="ada")
 
@@ -283,12 +284,13 @@ def test_a_wrong_header_and_other_files_are_refused(study: Study, tmp_path: Path
         import_annotations(
             study, table(tmp_path / "a.csv", "a,RBC,1,2,3,4", header="image,class,y,x,height,width"), user="a"
         )
-    with pytest.raises(ConfigError, match=r"expected a \.csv, a \.geojson"):
+    with pytest.raises(SourceError, match="check the path"):
         import_annotations(study, tmp_path / "boxes.xlsx", user="ada")
-    with pytest.raises(ConfigError, match="which alone can have --image"):
-        import_annotations(study, tmp_path / "a.csv", user="ada", image="a")
+    for options in (ImportOptions(image="a"), ImportOptions(class_name="RBC")):
+        with pytest.raises(ConfigError, match="got a table: leave them out"):
+            import_annotations(study, tmp_path / "a.csv", user="ada", options=options)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(SourceError, match=r"files that end in \.geojson, got none"):
+    with pytest.raises(SourceError, match=r"files that end in \.geojson, .*, got none"):
         import_annotations(study, tmp_path / "empty", user="ada")
 
 
@@ -376,12 +378,16 @@ def test_a_folder_of_qupath_names_images_by_files(study: Study, tmp_path: Path) 
     (tmp_path / "out").mkdir()
     for name in ("a", "b", "z"):
         (tmp_path / f"out/{name}.geojson").write_text(json.dumps({"type": "FeatureCollection", "features": [drawn]}))
-    with pytest.raises(AnnotationError, match=r"\n  z\.geojson, feature 1: .*got 'z'$"):
+    with pytest.raises(
+        AnnotationError, match=r"out, z\.geojson, feature 1: expected .*\(a, b, c, \.\.\.\), got 'z.geojson': .*--image"
+    ):
         import_annotations(study, tmp_path / "out", user="ada")
     (tmp_path / "out/z.geojson").unlink()
     import_annotations(study, tmp_path / "out", user="ada")
     assert said(study) == {("RBC", "prototype", each, 43.5, 29.5): 1 for each in "ab"}
-    assert import_annotations(study, tmp_path / "out/a.geojson", user="ada", image="c").n_added == {"prototype": 1}
+    assert import_annotations(
+        study, tmp_path / "out/a.geojson", user="ada", options=ImportOptions(image="c")
+    ).n_added == {"prototype": 1}
 
 
 # Commands
@@ -404,7 +410,8 @@ def test_the_commands_go_through_a_study(tmp_path: Path, image_paths: Sequence[s
     code, text = run("import", folder, table(tmp_path / "boxes.csv", *ROWS), "--user", "ada")
     assert (code, text) == (
         0,
-        "Imported: 3 prototypes, 2 positives, 1 negative, 1 background; there before: 0\nNew classes: RBC, WBC\n",
+        "Imported: 3 prototypes, 2 positives, 1 negative, 1 background; there before: 0\n"
+        "  RBC: 2 prototypes, 2 positives, 1 negative (new class)\n  WBC: 1 prototype (new class)\n",
     )
     with open_curation(open_study(folder)) as journal:
         journal.append("bob", SetSimilarityThreshold("WBC", 0.625))
@@ -428,7 +435,7 @@ def test_commands_say_what_is_wrong_in_one_line(tmp_path: Path, study: Study, im
         (("create", study.folder, "--images", image_paths[0]), "a folder without a study"),
         (("create", tmp_path / "new", "--images", tmp_path), "expected an OME-Zarr"),
         (("create", tmp_path / "new", "--images", image_paths[0], "--display", "x,y"), "got 'x'"),
-        (("import", study.folder, table(tmp_path / "boxes.csv", "a,RBC,negative,1,1,48,48")), "draw one"),
+        (("import", study.folder, table(tmp_path / "boxes.csv", "a,RBC,negative,1,1,48,48")), "draw a box"),
         (("export", study.folder, tmp_path / "out.csv"), "nothing was marked yet"),
     ]
     for arguments, message in cases:

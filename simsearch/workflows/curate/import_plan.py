@@ -1,0 +1,228 @@
+"""What is read of annotations is sorted by what it adds to a curation, and turned into actions."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from simsearch.curation.actions import Action, AddClass
+from simsearch.curation.checks import check_class_name, check_inside
+from simsearch.curation.marks import AcceptBackground, AcceptClass, AddPrototypes, FlagNegatives
+from simsearch.curation.state import BACKGROUND, Curation, Patch, Places
+from simsearch.errors import AnnotationError, CurationError
+from simsearch.io.pictures.overlay import CLASS_COLORS
+from simsearch.io.tables.curation import Annotation, LeftOut, Reading, Role
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from simsearch.core.boxes import Box
+
+Key = tuple[Role, str]
+"""A role and a class."""
+
+_MOST_LINES = 20  # of an error
+
+
+class ImportPlan:
+    """Sorts what is read by what it adds to a curation."""
+
+    def __init__(self, curation: Curation, patch_shape: tuple[float, float], reading: Reading) -> None:
+        self._curation = curation
+        self._shape = patch_shape
+        self._sources = {patch.id: "the study" for patch in curation.patches()}
+        self._old = {
+            key: {(patch.image, patch.y, patch.x) for patch in patches}
+            for key, patches in said_patches(curation).items()
+        }
+        self._places: defaultdict[Key, Places] = defaultdict(lambda: Places((), patch_shape))
+        for key, patches in said_patches(curation).items():
+            self._places[key] = Places(patches, patch_shape)
+        self._not_background = Places(curation.not_background, patch_shape)
+        self._read: dict[tuple[Key, str, float, float], str] = {}
+        known = [each.name for each in curation.classes]
+        self.colors = _new_colors([each.color for each in curation.classes], known, reading)
+        """New classes and their colours."""
+        self._classes = [*known, *self.colors]
+        self.new: defaultdict[Key, list[Patch]] = defaultdict(list)
+        """Patches to add."""
+        self.n_known = 0
+        """Number of those that are there."""
+        self.left_out: list[tuple[str, LeftOut]] = []
+        """What adds nothing, with its place in the file."""
+
+    def take(self, place: str, item: Annotation | LeftOut | AnnotationError, *, fit: bool) -> str | None:
+        """Sort one in, or tell what is wrong with it."""
+        if isinstance(item, AnnotationError):
+            return str(item)
+        if isinstance(item, Annotation) and fit and self._is_at_border(item):
+            item = LeftOut("nearer to the border of the image than half a patch", item.box.y, item.box.x)
+        if isinstance(item, LeftOut):
+            self.left_out.append((place, item))
+            return None
+        patch = Patch.at(item.box.image, item.box.y, item.box.x)
+        key = item.role, item.box.class_name
+        try:
+            self._check(item, patch, fit=fit)
+            self._check_opposites(key, patch)
+        except CurationError as error:
+            return str(error)
+        where = patch.image, patch.y, patch.x
+        if where in self._old.get(key, ()):
+            self.n_known += 1
+            return None
+        earlier = self._read.setdefault((key, *where), place)
+        if earlier != place:
+            return f"expected a patch once, got the same in {earlier}: remove one"
+        self.new[key].append(patch)
+        self._places[key].add(patch)
+        self._sources[patch.id] = place
+        return None
+
+    @property
+    def n_added(self) -> dict[str, dict[str, int]]:
+        """Number of patches to add, by their classes and roles."""
+        counts: dict[str, dict[str, int]] = {}
+        for (role, name), patches in self.new.items():
+            if patches:
+                counts.setdefault(name, {})[role] = len(patches)
+        return counts
+
+    def actions(self) -> Iterator[Action]:
+        """Turn what was sorted into actions, in an order in which they apply."""
+        said = said_patches(self._curation)
+        for name, color in self.colors.items():
+            yield AddClass(name, color)
+        for name in self._classes:
+            if patches := self.new["prototype", name]:
+                yield AddPrototypes(name, tuple(patches), self._shape)
+            if patches := self.new["negative", name]:
+                yield FlagNegatives(name, tuple(patches))
+            if patches := self.new["positive", name]:
+                yield AcceptClass(name, (*said.get(("positive", name), ()), *patches))
+        if patches := self.new["background", BACKGROUND]:
+            yield AcceptBackground((*self._curation.background, *patches))
+
+    def _check(self, item: Annotation, patch: Patch, *, fit: bool) -> None:
+        box = item.box
+        if item.role == "prototype":
+            check_class_name(box.class_name)
+        if item.role != "background" and box.class_name not in self._classes:
+            known = ", ".join(self._classes) or "none"
+            raise CurationError(
+                f"expected one of the classes ({known}), got {box.class_name!r}: a prototype makes a class"
+            )
+        if not fit and 0 in (box.height, box.width):
+            raise CurationError(
+                f"expected a box, got a point or a line at {patch}: add --fit to take patches around what has no size"
+            )
+        if not fit and _shape(box) != self._shape:
+            raise CurationError(
+                f"expected a patch of {self._shape[0]:g} x {self._shape[1]:g} px, as the first prototype fixed, got "
+                f"{box.height:g} x {box.width:g} px: draw it so, or add --fit to take its centre only"
+            )
+        check_inside(self._curation, patch, self._shape if item.role == "prototype" else None)
+
+    def _is_at_border(self, item: Annotation) -> bool:
+        """Tell whether a prototype is inside its image, but a patch around its centre would not be."""
+        shape = self._curation.shapes.get(item.box.image)
+        patch = replace(item.box, height=self._shape[0], width=self._shape[1])
+        return bool(shape and item.role == "prototype" and item.box.is_inside(shape) and not patch.is_inside(shape))
+
+    def _check_opposites(self, key: Key, patch: Patch) -> None:
+        for opposite in _opposites(key, self._classes):
+            if other := self._places[opposite].near(patch):
+                role, name = opposite
+                what = role if role == name else f"{role} of {name}"
+                raise CurationError(
+                    f"{patch}: expected no {key[0]}, got one where {self._sources[other.id]} has a {what}"
+                )
+        if key[0] == "background" and self._not_background.near(patch):
+            raise CurationError(f"{patch}: expected no background, got some where the study has a flag that it is none")
+
+
+def _opposites(key: Key, classes: Sequence[str]) -> list[Key]:
+    """Tell what must not be said of the same place."""
+    role, name = key
+    if role == "negative":
+        return [("prototype", name), ("positive", name)]
+    if role == "background":
+        return [(each, other) for each in ("prototype", "positive") for other in classes]
+    return [("negative", name), ("background", BACKGROUND)]
+
+
+def _shape(box: Box) -> tuple[float, float]:
+    return round(box.height, 3), round(box.width, 3)
+
+
+def patch_shape_of(curation: Curation, reading: Reading, path: Path) -> tuple[float, float]:
+    """Tell the patch shape: that of the study, or of the first prototype (paper section 2.3.1)."""
+    if curation.patch_shape:
+        return curation.patch_shape
+    for _, item in reading:
+        if isinstance(item, Annotation) and item.role == "prototype" and item.box.height > 0 and item.box.width > 0:
+            return _shape(item.box)
+    # What is wrong with its rows, or left out of it, is more to the point than that it has no prototype.
+    wrong = [f"{place}: {item}" for place, item in reading if isinstance(item, AnnotationError)]
+    left_out = left_out_notes([(place, item) for place, item in reading if isinstance(item, LeftOut)])
+    raise AnnotationError(
+        f"{path}: expected a prototype with a height and a width, which fixes the shape of patches, got none here or "
+        f"in the study: draw a box around an object; nothing was imported{listed([*wrong, *left_out])}"
+    )
+
+
+def listed(lines: Sequence[str]) -> str:
+    """Write what an error is about behind it, or below it where it is more than one thing; some of them, if many."""
+    if len(lines) == 1:
+        return f": {lines[0]}"
+    shown = [*lines[:_MOST_LINES], *([f"and {len(lines) - _MOST_LINES} more"] if len(lines) > _MOST_LINES else [])]
+    return "\n  ".join([":", *shown]) if shown else ""
+
+
+def left_out_notes(left_out: Sequence[tuple[str, LeftOut]]) -> tuple[str, ...]:
+    """Tell how many are left out for each reason, and where the first of them is."""
+    groups: dict[str, list[tuple[str, LeftOut]]] = {}
+    for place, item in left_out:
+        groups.setdefault(item.reason, []).append((place, item))
+    notes = []
+    for reason, items in groups.items():
+        place, first = items[0]
+        where = "" if first.y is None or first.x is None else f" at y {first.y:g} x {first.x:g}"
+        notes.append(f"{len(items)} left out: {reason}; the first is {place}{where}")
+    return tuple(notes)
+
+
+def _new_colors(used: Sequence[str], known: Sequence[str], reading: Reading) -> dict[str, str]:
+    """Choose colours for the classes of prototypes that are not known: those they have, or the next free one."""
+    colors: dict[str, str] = {}
+    for _, item in reading:
+        if not isinstance(item, Annotation) or item.role != "prototype":
+            continue
+        name = item.box.class_name
+        if name not in known and name not in colors and _is_class_name(name):
+            taken = {*used, *colors.values()}
+            free = [color.lower() for color in CLASS_COLORS if color.lower() not in taken]
+            next_one = free[0] if free else CLASS_COLORS[len(taken) % len(CLASS_COLORS)].lower()
+            colors[name] = item.color or next_one
+    return colors
+
+
+def _is_class_name(name: str) -> bool:
+    try:
+        check_class_name(name)
+    except CurationError:
+        return False
+    return True
+
+
+def said_patches(curation: Curation) -> dict[Key, tuple[Patch, ...]]:
+    """List the patches of a curation by what was said about them."""
+    said: dict[Key, tuple[Patch, ...]] = {}
+    for each in curation.classes:
+        said["prototype", each.name] = each.prototypes
+        said["positive", each.name] = each.positives
+        said["negative", each.name] = each.negatives
+    said["background", BACKGROUND] = curation.background
+    return said
