@@ -101,6 +101,7 @@ def main() -> None:
 )
 @click.option("--chunk", default=256, show_default=True, help="Side of a chunk in pixels.")
 @click.option("--shard", default=2048, show_default=True, help="Side of a shard, and of a tile, in pixels.")
+@click.option("--dry-run", is_flag=True, help="Open all sources and print what would become what; nothing is written.")
 @z_option
 @t_option
 @skip_errors_option
@@ -110,17 +111,28 @@ def convert(
     sources: Sequence[str],
     destination: Path,
     cluster: str,
+    *,
+    dry_run: bool,
     **options: Any,  # noqa: ANN401  as many types as ConvertOptions has fields
 ) -> None:
     """Convert SOURCES (images, slides, folders of a plate, LoadData CSV) to OME-Zarr at DESTINATION."""
     from simsearch.cli.console import show_conversion
+    from simsearch.cli.outline import show_preview
     from simsearch.workflows.convert.pipeline import convert as run
     from simsearch.workflows.convert.plan import ConvertOptions
+    from simsearch.workflows.convert.preview import preview_conversion
 
+    chosen = ConvertOptions(**options)
     with working(cluster) as (client, observe):
-        report = run(client, sources, destination, ConvertOptions(**options), observe=observe)
-    show_conversion(report)
-    end(report.failures)
+        if dry_run:
+            preview = preview_conversion(client, sources, destination, chosen, observe=observe)
+        else:
+            report = run(client, sources, destination, chosen, observe=observe)
+    if dry_run:
+        show_preview(preview)
+    else:
+        show_conversion(report)
+    end(preview.failures if dry_run else report.failures)
 
 
 @main.command()

@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 ON_THE_COMMAND_LINE_ONLY = {
     "serve": "it runs until Ctrl-C with an event loop of its own, which a notebook has already",
 }
-ONLY_THERE = {"study.create": {"more_images"}}  # makes several images after one --images
+ONLY_THERE = {
+    "study.create": {"more_images"},  # makes several images after one --images
+    "convert": {"dry_run"},  # gives something else: `preview_conversion` in Python
+}
 PYTHON_ONLY = {"observe"}  # the command line draws progress
 
 

@@ -161,8 +161,9 @@ def match_files(paths: Sequence[str | Path], pattern: Pattern) -> PlateListing:
     others = [name for _, name, match in matches if match is None and not _is_extra(name, pattern)]
     if not found:
         example = f"such as {others[0]}" if others else "an empty folder"
+        like = f" as {pattern.example} does" if pattern.example else ""
         raise SourceError(
-            f"{paths[0]}: expected files that match {pattern.name}, got {len(others)} others, {example}: choose "
+            f"{paths[0]}: expected files that match {pattern.name}{like}, got {len(others)} others, {example}: choose "
             "another --plate-pattern"
         )
     thumbs = sum(match is None and _THUMBNAIL.search(name) is not None for _, name, match in matches)

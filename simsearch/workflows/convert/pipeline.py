@@ -13,26 +13,18 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from simsearch.core.notes import said_once
-from simsearch.errors import ClusterError, ConfigError, SimSearchError, SourceError, StoreError
-from simsearch.io.ome_zarr.colors import default_colors
 from simsearch.io.ome_zarr.plate import write_plate
 from simsearch.io.ome_zarr.stores import stem
 from simsearch.io.ome_zarr.writing import ImageTemplate, create_image, store_errors, windows_of
-from simsearch.io.sources.protocol import SourceMeta, StackSpec
-from simsearch.io.sources.series import ALL
 from simsearch.io.tables.journal import JOURNAL_NAME, Journal
 from simsearch.runtime.events import Observer, ignore
 from simsearch.runtime.submit import Failed, run_tasks
-from simsearch.workflows.convert.plan import ConvertOptions, plan_conversion
+from simsearch.workflows.convert.checks import Work, check_sources
+from simsearch.workflows.convert.plan import ConvertOptions
 from simsearch.workflows.convert.products import PlannedImage, Product, fingerprint, source_names
 from simsearch.workflows.convert.tasks import (
-    CheckTask,
     FinishTask,
     PixelTask,
-    check_source,
     finish,
     measure_ranges,
     pixel_tasks,
@@ -44,7 +36,6 @@ if TYPE_CHECKING:
 
     from simsearch.runtime import Client
 
-_SHARD_BYTES = 128 * 2**20  # a worker holds a few shards at once
 _REPLACED = ".replaced"
 
 
@@ -64,36 +55,6 @@ class Report:
     notes: tuple[str, ...]
     """What else a user should know."""
     seconds: float
-
-
-@dataclass(slots=True)
-class _Work:
-    """What is left to do, and what came of the rest."""
-
-    products: list[Product]
-    metas: dict[PlannedImage, SourceMeta]
-    failures: dict[str, SimSearchError]
-    notes: list[str]
-    skip_errors: bool
-    n_tasks: int = 0
-    n_skipped_tasks: int = 0
-
-    def fail(self, name: str, error: SimSearchError) -> None:
-        """Leave an image out, or stop."""
-        # A full disk or a lost cluster is nothing that another image would be spared.
-        if not self.skip_errors or isinstance(error, (StoreError, ClusterError)):
-            raise error
-        self.failures.setdefault(name, error)
-
-    def drop_failed(self) -> None:
-        """Forget images that failed, and products without images."""
-        kept = (
-            replace(product, images=tuple(image for image in product.images if image.name not in self.failures))
-            for product in self.products
-        )
-        self.products = [product for product in kept if product.images]
-        if not self.products:
-            raise next(iter(self.failures.values()))
 
 
 def convert(
@@ -136,14 +97,10 @@ def convert(
     """
     begin = time.perf_counter()
     options = options or ConvertOptions()
-    plan = plan_conversion(sources, destination, options)
-    work = _Work(list(plan.products), {}, {}, list(plan.notes), options.skip_errors)
-    # A macro image is no part of the dataset: where all images of a file are wanted, they may differ.
-    _check(client, work, plan.failures, observe, alike=options.series != ALL)
+    work = check_sources(client, sources, destination, options, observe)
     settings = _settings(options)
-    templates = {image: _template(image, work.metas[image], p, options) for p in work.products for image in p.images}
-    _write_pixels(client, work, templates, settings, observe)
-    _finish(client, work, templates, settings, observe)
+    _write_pixels(client, work, settings, observe)
+    _finish(client, work, settings, observe)
     for product in work.products:
         _publish(product)
     return Report(
@@ -163,87 +120,14 @@ def _settings(options: ConvertOptions) -> dict[str, Any]:
     return {name: str(value) if isinstance(value, Path) else value for name, value in settings.items()}
 
 
-def _check(
-    client: Client, work: _Work, known: Sequence[tuple[str, SimSearchError]], observe: Observer, *, alike: bool
-) -> None:
-    for name, error in known:
-        work.fail(name, error)
-    work.drop_failed()
-    images = [image for product in work.products for image in product.images]
-    by_task = {CheckTask(image.name, image.spec): image for image in images}
-    metas, errors = {}, {}
-    for outcome in run_tasks(client, check_source, list(by_task), step="check", observe=observe):
-        if isinstance(outcome, Failed):
-            errors[by_task[outcome.task]] = outcome.error
-        else:
-            metas[by_task[outcome.task]] = outcome.result
-    # In the order of the sources, so that the same mistake gives the same message.
-    for image in images:
-        if image in errors:
-            work.fail(image.name, errors[image])
-    work.drop_failed()
-    kept = [image for image in images if image in metas]
-    for image in kept[1:] if alike else ():
-        if difference := _difference(kept[0], metas[kept[0]], image, metas[image]):
-            work.fail(image.name, difference)
-    work.drop_failed()
-    work.metas = metas
-    work.notes += said_once((image.name, metas[image].notes) for image in kept)
-
-
-def _difference(first: PlannedImage, one: SourceMeta, image: PlannedImage, other: SourceMeta) -> SourceError | None:
-    if (len(one.channel_names), one.dtype) == (len(other.channel_names), other.dtype):
-        return None
-    return SourceError(
-        f"expected images with the same channels and depth, got {len(one.channel_names)} x {one.dtype} in {first.spec} "
-        f"and {len(other.channel_names)} x {other.dtype} in {image.spec}: convert them apart"
-    )
-
-
-def _template(image: PlannedImage, meta: SourceMeta, product: Product, options: ConvertOptions) -> ImageTemplate:
-    names = meta.channel_names
-    if options.channel_names and not isinstance(image.spec, StackSpec):
-        if len(options.channel_names) != len(names):
-            raise ConfigError(
-                f"{image.spec}: expected names for {len(names)} channels, got {len(options.channel_names)}: name each"
-            )
-        names = options.channel_names
-    shard = options.shard
-    shard_bytes = len(names) * np.dtype(meta.dtype).itemsize * shard**2
-    while shard_bytes > _SHARD_BYTES and shard % (2 * options.chunk) == 0:
-        shard, shard_bytes = shard // 2, shard_bytes // 4
-    size_um = options.pixel_size_um or product.pixel_size_um or meta.pixel_size_um
-    units = (1.0, 1.0) if size_um else meta.spacing  # what a pixel measures where nobody named the unit
-    y, x = (place * unit for place, unit in zip(meta.translation, units, strict=True))
-    return ImageTemplate(
-        n_channels=len(names),
-        shape=meta.shape,
-        dtype=meta.dtype,
-        channel_names=names,
-        channel_colors=meta.channel_colors or default_colors(names),
-        pixel_size_um=size_um,
-        scale=units,
-        translation=(y, x),
-        chunk=options.chunk,
-        shard=shard,
-        ome_version=options.ome_version,
-    )
-
-
-def _write_pixels(
-    client: Client,
-    work: _Work,
-    templates: dict[PlannedImage, ImageTemplate],
-    settings: dict[str, Any],
-    observe: Observer,
-) -> None:
+def _write_pixels(client: Client, work: Work, settings: dict[str, Any], observe: Observer) -> None:
     journals = {product: Journal(product.partial, fingerprint(product, settings)) for product in work.products}
     try:
         waiting = [
             (journals[product], task)
             for product in work.products
             for image in product.images
-            for task in _tasks_left(work, product, image, templates[image], journals[product])
+            for task in _tasks_left(work, product, image, work.templates[image], journals[product])
         ]
         for level in sorted({task.level for _, task in waiting}):
             homes = {task: journal for journal, task in waiting if task.level == level}
@@ -260,7 +144,7 @@ def _write_pixels(
 
 
 def _tasks_left(
-    work: _Work, product: Product, image: PlannedImage, template: ImageTemplate, journal: Journal
+    work: Work, product: Product, image: PlannedImage, template: ImageTemplate, journal: Journal
 ) -> list[PixelTask]:
     group = product.group(image)
     tasks = pixel_tasks(image.name, group, image.spec, template, work.metas[image])
@@ -277,18 +161,12 @@ def _key(task: PixelTask) -> str:
     return task.name if region is None else f"{task.name} {task.level} {region.y0} {region.x0}"
 
 
-def _finish(
-    client: Client,
-    work: _Work,
-    templates: dict[PlannedImage, ImageTemplate],
-    settings: dict[str, Any],
-    observe: Observer,
-) -> None:
+def _finish(client: Client, work: Work, settings: dict[str, Any], observe: Observer) -> None:
     tasks = []
     for product in work.products:
         mine = [
             FinishTask(
-                image.name, product.group(image), templates[image], _provenance(source_names(image.spec), settings)
+                image.name, product.group(image), work.templates[image], _provenance(source_names(image.spec), settings)
             )
             for image in product.images
         ]
@@ -298,7 +176,7 @@ def _finish(
             raise outcome.error
     for product in work.products:
         if product.is_plate:
-            _finish_plate(product, templates, settings)
+            _finish_plate(product, work.templates, settings)
 
 
 def _drawn_alike(client: Client, tasks: list[FinishTask], observe: Observer) -> list[FinishTask]:
