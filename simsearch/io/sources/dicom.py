@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _MARK_AT, _MARK = 128, b"DICM"
 _WHOLE_SLIDE = "1.2.840.10008.5.1.4.1.1.77.1.6"
+_DEFLATED = "1.2.840.10008.1.2.1.99"
 _AFTER_THE_MATRIX = 0x00490000  # tags are sorted: what follows describes every single frame
 _SAME_ORIGIN_MM = 0.05  # levels of one section start within a pixel of the coarsest of them
 
@@ -153,6 +154,8 @@ def _levels(path: str) -> list[_Level]:
 
 def _level(pydicom: Any, path: Path) -> _Level | None:  # noqa: ANN401  a module
     with source_errors(str(path), "a DICOM file"), path.open("rb") as file:
+        if pydicom.filereader.read_file_meta_info(path).get("TransferSyntaxUID") == _DEFLATED:
+            raise ValueError("a deflated file, which may unpack to any size")
         head = pydicom.filereader.read_partial(file, stop_when=lambda tag, *_: tag >= _AFTER_THE_MATRIX)
         kind = list(head.get("ImageType") or [])
         if head.get("SOPClassUID") != _WHOLE_SLIDE or "VOLUME" not in kind:

@@ -18,7 +18,20 @@ if TYPE_CHECKING:
 
     from simsearch.core.tiles import Region
 
+_MOST_METADATA_BYTES = 2**28
 _LOOPS = {"TimeLoop": "T", "NETimeLoop": "T", "ZStackLoop": "Z", "XYPosLoop": "P"}
+
+
+class _BoundedZlib:
+    """Stands in for zlib where nd2 unpacks metadata, at any depth and to any size."""
+
+    @staticmethod
+    def decompress(packed: bytes) -> bytes:
+        unpacker = zlib.decompressobj()
+        unpacked = unpacker.decompress(packed, _MOST_METADATA_BYTES)
+        if unpacker.unconsumed_tail:
+            raise ValueError(f"metadata of more than {_MOST_METADATA_BYTES} bytes")
+        return unpacked
 
 
 class Nd2Container:
@@ -27,6 +40,7 @@ class Nd2Container:
     def __init__(self, path: str) -> None:
         self._path = path
         self._file = library("nd2", path).ND2File(path)
+        library("nd2._parse._clx_lite", path).zlib = _BoundedZlib
         try:
             self._open()
         except BaseException:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import imagecodecs
 import numpy as np
 import pytest
-from pylibCZIrw import czi
 
 from simsearch.core.tiles import Region
 from simsearch.errors import ConfigError, SourceError
@@ -24,6 +23,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from tests.io.sources.conftest import ReadTiles
+
+czi = pytest.importorskip("pylibCZIrw.czi", reason="no wheel of pylibCZIrw for this machine")
 
 BLUE = czi.Rgb8Color(np.uint8(1), np.uint8(2), np.uint8(255))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import sys
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
@@ -255,6 +256,15 @@ def test_what_is_no_slide_or_cut_off_or_damaged_is_told_in_one_line(tmp_path: Pa
             read_tiles(path)
         except (SourceError, ConfigError) as damage:
             assert "\n" not in str(damage)  # noqa: PT017  some damage is to names only
+
+
+def test_a_deflated_file_is_not_unpacked(tmp_path: Path, read_tiles: ReadTiles) -> None:
+    path = write(tmp_path / "slide/a.dcm", noise(1, 40, 50, 3))
+    # The name of the syntax is longer than that it takes the place of: so is the list of which it is part.
+    data = path.read_bytes().replace(b"\x14\x001.2.840.10008.1.2.1\0", b"\x16\x001.2.840.10008.1.2.1.99")
+    path.write_bytes(data.replace(data[140:144], struct.pack("<I", struct.unpack("<I", data[140:144])[0] + 2), 1))
+    with pytest.raises(SourceError, match="a deflated file, which may unpack to any size"):
+        read_tiles(path)
 
 
 def test_without_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, read_tiles: ReadTiles) -> None:

@@ -206,6 +206,18 @@ def test_a_frame_unpacks_to_no_more_than_it_should(tmp_path: Path, read_tiles: R
     assert peak < 2**22
 
 
+def test_metadata_unpack_to_no_more_than_they_may(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, read_tiles: ReadTiles
+) -> None:
+    attributes = packed("SLxImageAttributes", {})
+    path = write(tmp_path / "a.nd2", noise(1, 20, 30, 1))
+    bomb = b"L\0" + bytes(10) + zlib.compress(bytes(2**22))
+    assembled(path, {b"ImageAttributesLV!": bomb, b"ImageMetadataSeqLV|0!": attributes})
+    monkeypatch.setattr("simsearch.io.sources.nd2._MOST_METADATA_BYTES", 2**20)
+    with pytest.raises(SourceError, match="metadata of more than 1048576 bytes"):
+        read_tiles(path)
+
+
 def test_what_is_cut_off_or_damaged_is_told_in_one_line(tmp_path: Path, read_tiles: ReadTiles) -> None:
     path = write(tmp_path / "a.nd2", noise(2, 20, 30, 2), loops(("T", 2)), channels=(("a", 1), ("b", 2)))
     data, rng = path.read_bytes(), np.random.default_rng(0)
