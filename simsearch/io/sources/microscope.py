@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import logging
 import warnings
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from itertools import product
@@ -19,7 +20,7 @@ from simsearch.io.sources.protocol import SourceMeta, SourceSpec, as_stored, sou
 from simsearch.io.sources.series import SeriesInfo, choose_series, named_apart
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import DTypeLike, NDArray
 
@@ -73,10 +74,10 @@ class MicroscopeSource:
 
     def __init__(self, spec: SourceSpec, kind: str, opened: Callable[[str], Container]) -> None:
         self._path = spec.path
-        with source_errors(spec.path, kind):
+        with _header_errors(spec.path, kind):
             self._file = opened(spec.path)
         try:
-            with source_errors(spec.path, "an image"):
+            with _header_errors(spec.path, "an image"):
                 self._open(spec)
         except BaseException:
             self._file.close()
@@ -125,7 +126,7 @@ def list_microscope_series(path: str, kind: str, opened: Callable[[str], Contain
     SourceError
         If it cannot be read, or what reads it is not installed.
     """
-    with source_errors(path, kind):
+    with _header_errors(path, kind):
         file = opened(path)
         try:
             return named_apart(file.series)
@@ -149,6 +150,16 @@ def library(module: str, path: str) -> Any:  # noqa: ANN401  a module
             f"{path}: expected {module.partition('.')[0]}, which reads this kind of file, got an installation without "
             f"it ({error}): pip install 'simsearch[formats]'"
         ) from error
+
+
+@contextmanager
+def _header_errors(path: str, wanted: str) -> Iterator[None]:
+    # A length in a damaged header may be any number: no machine has the memory for it.
+    with source_errors(path, wanted):
+        try:
+            yield
+        except MemoryError as error:
+            raise ValueError("a length that takes more memory than there is") from error
 
 
 @cache

@@ -206,6 +206,16 @@ def test_a_frame_unpacks_to_no_more_than_it_should(tmp_path: Path, read_tiles: R
     assert peak < 2**22
 
 
+def test_a_length_beyond_all_memory(tmp_path: Path, read_tiles: ReadTiles) -> None:
+    path = write(tmp_path / "a.nd2", noise(1, 20, 30, 1))
+    data = bytearray(path.read_bytes())
+    chunk = data.index(b"ImageAttributesLV!") - 16
+    data[chunk + 8 : chunk + 16] = struct.pack("<Q", 2**62)
+    path.write_bytes(data)
+    with pytest.raises(SourceError, match=r"a\.nd2: expected .*a length that takes more memory than there is"):
+        read_tiles(path)
+
+
 def test_metadata_unpack_to_no_more_than_they_may(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, read_tiles: ReadTiles
 ) -> None:
