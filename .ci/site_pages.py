@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+import griffe
 from mkdocs.structure.files import File, Files
 
 from simsearch.cli import main
@@ -29,6 +30,7 @@ _FROM_ELSEWHERE = {
     "CONTRIBUTING.md": "contributing.md",
 }
 PLACE_OF_COMMANDS, PLACE_OF_PATTERNS = "<!-- every command -->", "<!-- every plate pattern -->"
+_PLACE_OF_MEMBERS = re.compile(r"<!-- members of (simsearch[.\w]+) -->")
 _FENCED = re.compile(r"(^```.*?^```\s*?$)", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"(?P<picture>!?)\[(?P<text>[^\]]*)\]\((?P<path>[^)#:\s]+)(?P<anchor>#[^)\s]*)?\)")
 
@@ -46,7 +48,8 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     parts = _FENCED.split(markdown)
     parts[::2] = [_LINK.sub(lambda link: _moved(link, uri), part) for part in parts[::2]]
     text = "".join(parts).replace(PLACE_OF_COMMANDS, "\n".join(map(command_section, command_contexts())))
-    return text.replace(PLACE_OF_PATTERNS, pattern_table())
+    text = text.replace(PLACE_OF_PATTERNS, pattern_table())
+    return _PLACE_OF_MEMBERS.sub(lambda place: member_table(place[1]), text)
 
 
 def _moved(link: re.Match[str], uri: str) -> str:
@@ -77,9 +80,10 @@ def command_section(context: click.Context) -> str:
     usage = " ".join([path, *command.collect_usage_pieces(context)])
     lines = [f"## {path} {{ #{path.replace(' ', '-')} }}", "", words, "", "```text", usage, "```", ""]
     if not isinstance(command, click.Group):
-        lines += ["| option | what it says |", "| --- | --- |"]
+        lines += ['<div class="options" markdown>', "", "| option | what it says |", "| --- | --- |"]
         records = [each.get_help_record(context) for each in command.get_params(context)]
-        lines += [f"| {_code(record[0])} | {_cell(record[1])} |" for record in records if record]
+        lines += [f"| {_code(record[0])} | {_cell(record[1])} |" for record in records if record and record[1]]
+        lines += ["", "</div>"]
     return "\n".join([*lines, ""])
 
 
@@ -87,6 +91,35 @@ def pattern_table() -> str:
     """List the plate patterns that have a name, in markdown."""
     rows = [f"| {_code(names)} | `{example}` |" for names, example in list_presets()]
     return "\n".join(["| pattern | file names such as |", "| --- | --- |", *rows])
+
+
+def member_table(path: str) -> str:
+    """List what a class or a module offers with the words of its docstrings, in markdown; nothing is imported."""
+    file, names = _ROOT / f"{path.replace('.', '/')}.py", []
+    if not file.exists():
+        file, names = file.parent.with_suffix(".py"), [file.stem]
+    module = griffe.visit(file.stem, file, file.read_text(encoding="utf-8"))
+    found = module[names] if names else module
+    members = [each for name, each in found.members.items() if not each.is_alias and not name.startswith("_")]
+    rows = [f"| `{_signature(each)}` | {_sentence(each)} |" for each in members if each.docstring]
+    table = ['<div class="options" markdown>', "", "| name | is |", "| --- | --- |", *rows, "", "</div>"]
+    return "\n".join(table)
+
+
+def _signature(member: griffe.Object | griffe.Alias) -> str:
+    """Write a member as it is used: with the default of a keyword, or with the parameters of a method."""
+    if isinstance(member, griffe.Function):
+        given = [each for each in member.parameters if each.name != "self"]
+        words = [each.name + (f"={each.default}" if each.default is not None else "") for each in given]
+        return f"{member.name}({', '.join(words)})"
+    value = member.value if isinstance(member, griffe.Attribute) else None
+    return member.name if value is None else f"{member.name} = {value}"
+
+
+def _sentence(member: griffe.Object | griffe.Alias) -> str:
+    """Take the first paragraph of a docstring."""
+    text = member.docstring.value if member.docstring else ""
+    return _cell(" ".join(text.split("\n\n")[0].split()).replace("``", "`"))
 
 
 def _code(names: str) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+import simsearch
 from tests.docs.blocks import ROOT, Block, blocks_of, commands, find_blocks, pages, run_block
 
 if TYPE_CHECKING:
@@ -101,6 +102,13 @@ def test_the_files_of_results_are_in_the_reference(desk: Desk) -> None:
     written = {f"{result.name}/{path.name}" for result in results for path in result.iterdir()}
     written |= {f"plate/{path.name}" for path in (folder / "found/plates/plate").iterdir()}
     assert {name for name in written if name.rpartition("/")[2] not in text} == set()
+
+
+def test_all_that_python_offers_is_in_the_reference() -> None:
+    page = (ROOT / "docs/reference/python.md").read_text(encoding="utf-8")
+    functions = set(simsearch.__all__) - {"SimSearchError", "study"}
+    functions |= {f"study.{name}" for name in ("create", "import_", "suggest", "show", "export")}
+    assert {name for name in functions if f'heading: "simsearch.{name}"' not in page} == set()
 
 
 def messages() -> str:
