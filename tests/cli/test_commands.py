@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,10 +11,10 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from simsearch.cli import main
+from simsearch.io.ome_zarr.image import describe_image
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from simsearch.io.ome_zarr.image import ImageMeta
 
@@ -48,6 +49,33 @@ def image(save_image: SaveImage, tmp_path: Path) -> ImageMeta:
     return save_image(
         tmp_path / "cells.ome.zarr", rng.integers(0, 4000, (2, 120, 140), np.uint16), channel_names=("GFP", "DNA")
     )
+
+
+def test_what_is_not_believed_of_images_is_told_by_all_commands(image: ImageMeta, boxes: Path, tmp_path: Path) -> None:
+    metadata = Path(image.path) / "zarr.json"
+    content = json.loads(metadata.read_text())
+    (multiscale,) = content["attributes"]["ome"]["multiscales"]
+    multiscale["axes"][1:] = [{"name": name, "type": "space", "unit": "micrometer"} for name in "yx"]
+    multiscale["datasets"][0]["coordinateTransformations"][0]["scale"] = [1, 0, -3]
+    content["attributes"]["ome"]["omero"]["channels"][0]["color"] = "#nothing"
+    metadata.write_text(json.dumps(content))
+    for command in (
+        ["measure", image.path],
+        ["search", image.path, "--prototypes", boxes, "--out", tmp_path / "found", "--no-maps"],
+        ["convert", image.path, tmp_path / "copy.ome.zarr"],
+        ["study", "create", tmp_path / "study", "--images", image.path],
+    ):
+        cluster = [] if command[0] == "study" else ["--cluster", "threads"]
+        result = run(*command, *cluster)
+        assert result.exit_code == 0, result.output
+        assert "Note: cells: a pixel size of 0 x -3 micrometer is not believed" in unwrapped(result.output)
+    assert describe_image(tmp_path / "copy.ome.zarr").pixel_size_um is None
+
+
+def test_a_version_that_cannot_be_checked_is_not_written(image: ImageMeta, tmp_path: Path) -> None:
+    result = run("convert", image.path, tmp_path / "out.ome.zarr", "--ome-version", "0.6", "--cluster", "threads")
+    check_refused(result, "got 0.6", "ome-zarr-models")
+    assert not (tmp_path / "out.ome.zarr").exists()
 
 
 @pytest.fixture

@@ -25,6 +25,8 @@ class Geometry:
 
     downsampling: tuple[Pair, ...]
     """For each level, level-0 pixels per pixel."""
+    first: tuple[Pair, ...]
+    """For each level, the centre of its first pixel in level-0 pixels."""
     pixel_size_um: Pair | None
     """Height and width of a level-0 pixel in micrometres, where they are known."""
     spacing: Pair
@@ -68,7 +70,21 @@ def find_geometry(multiscale: Multiscale, shapes: Sequence[tuple[int, int]], pat
     downsampling, odd = _downsampling(multiscale, shapes, path)
     if odd:
         notes.append(f"the scale of level {odd[0]} does not fit its size in pixels, which is believed")
-    return Geometry(downsampling, size, spacing, (origin[0], origin[1]), tuple(notes))
+    first_pixels = tuple(
+        _first_pixel(multiscale, level, factors, (stated[0], stated[1])) for level, factors in enumerate(downsampling)
+    )
+    return Geometry(downsampling, first_pixels, size, spacing, (origin[0], origin[1]), tuple(notes))
+
+
+def _first_pixel(multiscale: Multiscale, level: int, downsampling: Pair, size: Pair) -> Pair:
+    """Tell where the first pixel of a level is: as the metadata say if that is likely, else as of a mean."""
+    dataset, base = multiscale.datasets[level], multiscale.datasets[0]
+    places = []
+    for axis, factor, side in zip((-2, -1), downsampling, size, strict=True):
+        shift = (dataset.translation[axis] - base.translation[axis]) / side if side > 0 else math.nan
+        is_stated = dataset.is_placed and 0 <= shift <= factor - 1
+        places.append(shift if is_stated else (factor - 1) / 2)
+    return places[0], places[1]
 
 
 def _downsampling(

@@ -51,6 +51,8 @@ class Level:
     """Height and width in pixels."""
     downsampling: tuple[float, float]
     """Level-0 pixels per pixel of this level along y and x, at least 1."""
+    first: tuple[float, float] = (0.0, 0.0)
+    """Centre of its first pixel along y and x, in level-0 pixels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +135,9 @@ def describe_image(path: str | Path, *, z: Selection = None, t: Selection = None
         channel_names=names,
         channel_colors=colors,
         dtype=arrays[0].dtype.name,
-        levels=tuple(map(Level, (each.path for each in multiscale.datasets), shapes, geometry.downsampling)),
+        levels=tuple(
+            map(Level, (each.path for each in multiscale.datasets), shapes, geometry.downsampling, geometry.first)
+        ),
         pixel_size_um=geometry.pixel_size_um,
         spacing=geometry.spacing,
         origin=geometry.origin,
@@ -304,8 +308,8 @@ def _alike(
 
 
 def _centres(image: ImageMeta, level: int, axis: int) -> NDArray[np.floating]:
-    downsampling = image.levels[level].downsampling[axis]
-    pixels = (np.arange(image.levels[level].shape[axis]) + 0.5) * downsampling - 0.5
+    found = image.levels[level]
+    pixels = found.first[axis] + np.arange(found.shape[axis]) * found.downsampling[axis]
     return image.origin[axis] + pixels * image.spacing[axis]
 
 

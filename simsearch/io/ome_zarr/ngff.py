@@ -110,6 +110,8 @@ class Dataset:
     """Size of a pixel along each axis, in the units of the axes, where the metadata say; any number, NaN included."""
     translation: tuple[float, ...]
     """Position of the centre of the first pixel along each axis, in the same units."""
+    is_placed: bool
+    """Whether the metadata say where it is; many tools leave it out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,7 +230,8 @@ def _dataset(dataset: _Dataset, common: Sequence[_Transform], n_axes: int, versi
             translation = [a * b for a, b in zip(translation, values, strict=True)]
         elif step.type == "translation":
             translation = [a + b for a, b in zip(translation, values, strict=True)]
-    return Dataset(dataset.path, tuple(scale) if steps else None, tuple(translation))
+    is_placed = any(step.type == "translation" for step in steps)
+    return Dataset(dataset.path, tuple(scale) if steps else None, tuple(translation), is_placed)
 
 
 def _values(step: _Transform, n_axes: int, dataset: str, path: str) -> list[float]:

@@ -205,10 +205,11 @@ def read_plate_map(path: str | Path) -> list[dict[str, Any]]:
     stored = open_group(location).attrs.get("simsearch")
     plate_map = stored.get("plate_map") if isinstance(stored, dict) else None
     rows = plate_map if isinstance(plate_map, list) else []
-    wrong = next((row for row in rows if not isinstance(row, dict) or not isinstance(row.get("well"), str)), None)
-    if wrong is not None or not isinstance(plate_map, list | None):
+    wrong = [row for row in rows if not isinstance(row, dict) or not isinstance(row.get("well"), str)]
+    if wrong or not isinstance(plate_map, list | None):
+        got = repr(wrong[0] if wrong else plate_map)[:60]
         raise SourceError(
-            f"{location}: expected a plate map with a well in each row, got {repr(wrong or plate_map)[:60]}: "
+            f"{location}: expected a plate map with a well in each row, got {got}: "
             "convert the plate again with --plate-map"
         )
     return [dict(row) for row in rows]

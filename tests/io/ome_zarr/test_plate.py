@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import math
+import shutil
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +13,15 @@ import zarr
 from ome_zarr_models import open_ome_zarr
 
 from simsearch.errors import ConfigError, SourceError
-from simsearch.io.ome_zarr.plate import find_images, image_locations, open_plate, read_plate_map, write_plate
+from simsearch.io.ome_zarr.plate import (
+    find_images,
+    find_locations,
+    image_locations,
+    open_plate,
+    plate_fields,
+    read_plate_map,
+    write_plate,
+)
 from simsearch.io.ome_zarr.wells import Well
 
 if TYPE_CHECKING:
@@ -110,3 +121,39 @@ def test_what_is_no_plate_is_refused(tmp_path: Path, write_image: WriteImage) ->
         open_plate(tmp_path / "slide.ome.zarr")
     with pytest.raises(SourceError, match="nothing there"):
         find_images([tmp_path / "none.zarr"])
+
+
+def test_a_listed_well_that_is_not_there_is_empty_and_named(plate: Path) -> None:
+    shutil.rmtree(plate / "B")
+    found = find_locations(str(plate))
+
+    assert [field.path.removeprefix(f"{plate}/") for field in plate_fields(str(plate))] == ["A/01/0", "A/01/7"]
+    assert len(found.images) == 2
+    assert found.notes == ("P1: left out as empty, since the plate lists wells that are not there: B/03",)
+    shutil.rmtree(plate / "A")
+    with pytest.raises(SourceError, match="expected a plate with images, got 2 wells without any"):
+        find_locations(str(plate))
+
+
+def test_a_well_that_is_there_but_damaged_is_no_empty_one(plate: Path) -> None:
+    metadata = next(path for name in ("zarr.json", ".zattrs") if (path := plate / "B/03" / name).exists())
+    metadata.write_text("{")
+    with pytest.raises(SourceError, match="B/03: expected an OME-Zarr"):
+        find_locations(str(plate))
+
+
+@pytest.mark.parametrize("rows", ["a/b", ["a/b"], [{"drug": "DMSO"}], [{"well": 5}], [None], {"A01": "DMSO"}])
+def test_what_is_no_plate_map_is_refused(plate: Path, rows: object) -> None:
+    zarr.open_group(plate, mode="r+").attrs["simsearch"] = {"plate_map": rows}
+    with pytest.raises(SourceError, match=r"P1\.ome\.zarr: expected a plate map with a well in each row, got"):
+        read_plate_map(plate)
+
+
+def test_what_json_does_not_have_is_not_written(plate: Path) -> None:
+    provenance = {"plate_map": [{"well": "A01", "dose": math.nan}, {"well": "A02", "dose": math.inf}]}
+    version = "0.4" if (plate / ".zattrs").exists() else "0.5"
+    write_plate(str(plate), {Well(0, 0): ["0"]}, name="P1", version=version, provenance=provenance)
+    text = (plate / (".zattrs" if version == "0.4" else "zarr.json")).read_text()
+
+    json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+    assert [row["dose"] for row in read_plate_map(plate)] == [None, "inf"]

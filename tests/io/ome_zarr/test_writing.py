@@ -15,7 +15,7 @@ from ome_zarr_models import open_ome_zarr
 
 from simsearch.core.tiles import Region
 from simsearch.errors import ConfigError, ShapeError, SourceError, StoreError
-from simsearch.io.ome_zarr.image import describe_image
+from simsearch.io.ome_zarr.image import describe_image, open_image
 from simsearch.io.ome_zarr.writing import ImageTemplate, Window, create_image, finish_image, store_errors, write_region
 
 if TYPE_CHECKING:
@@ -202,3 +202,61 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         create_image("s3://bucket/a.ome.zarr", _template())
     with pytest.raises(StoreError, match="create_image first"):
         write_region(tmp_path / "nothing", 0, Region(0, 8, 0, 8), np.zeros((1, 8, 8)))
+
+
+def test_0_6_is_refused_with_the_reason() -> None:
+    with pytest.raises(ConfigError, match=r"expected OME-Zarr 0\.4 or 0\.5 to write, got 0\.6: it is read, but"):
+        _template("0.6")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"pixel_size_um": (np.nan, 1.0)},
+        {"pixel_size_um": (0.0, 1.0)},
+        {"pixel_size_um": (np.inf, 1.0)},
+        {"scale": (-1.0, 1.0)},
+        {"translation": (np.nan, 0.0)},
+    ],
+)
+def test_sizes_that_no_metadata_can_hold_are_refused(changes: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match="expected pixels of a size above 0"):
+        _template(**changes)
+
+
+def _multiscale(path: Path) -> dict[str, Any]:
+    attributes: dict[str, Any] = zarr.open_group(path, mode="r").attrs.asdict()
+    found: dict[str, Any] = attributes.get("ome", attributes)["multiscales"][0]
+    return found
+
+
+def _places(multiscale: dict[str, Any]) -> list[tuple[list[float], list[float]]]:
+    transforms = [dataset["coordinateTransformations"] for dataset in multiscale["datasets"]]
+    return [(scale["scale"], translation["translation"]) for scale, translation in transforms]
+
+
+@VERSIONS
+def test_what_is_written_of_a_pyramid_is_what_was_done(tmp_path: Path, write_image: WriteImage, version: str) -> None:
+    pixels = np.zeros((1, 1100, 600), np.uint8)
+    shared = {"ome_version": version, "pixel_size_um": (0.5, 0.25), "translation": (10.0, 20.0)}
+    write_image(tmp_path / "mean.ome.zarr", pixels, **shared)
+    write_image(tmp_path / "nearest.ome.zarr", pixels, pyramid="nearest", **shared)
+    write_image(tmp_path / "one.ome.zarr", pixels, n_levels=1, **shared)
+    mean, nearest, one = (_multiscale(tmp_path / f"{name}.ome.zarr") for name in ("mean", "nearest", "one"))
+
+    assert mean["metadata"]["method"] == "mean of 2 x 2 pixels"
+    assert nearest["metadata"]["method"] == "every other pixel along y and x"
+    assert "method" not in one.get("metadata", {})
+    sizes = [[1.0, 0.5 * k, 0.25 * k] for k in (1, 2, 4)]
+    assert _places(mean) == list(zip(sizes, [[0, 5, 5], [0, 5.25, 5.125], [0, 5.75, 5.375]], strict=True))
+    # Every other pixel, from the first on: that one stays where it is.
+    assert _places(nearest) == list(zip(sizes, [[0, 5, 5]] * 3, strict=True))
+    for name, first in (("mean", 5.75), ("nearest", 5.0)):
+        np.testing.assert_allclose(open_image(tmp_path / f"{name}.ome.zarr", level=2).y.values[:2], [first, first + 2])
+
+
+@VERSIONS
+def test_an_empty_image_has_all_its_files(tmp_path: Path, write_image: WriteImage, version: str) -> None:
+    write_image(tmp_path / "a.ome.zarr", np.zeros((2, 300, 140), np.uint8), ome_version=version, n_levels=1)
+    files = [path for path in (tmp_path / "a.ome.zarr/0").rglob("*") if path.is_file() and path.name[0] not in ".z"]
+    assert len(files) == (3 * 2 if version == "0.5" else 2 * 5 * 3)

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -149,6 +150,42 @@ def test_names_and_sizes_that_the_user_gives_come_first(client: Client, tmp_path
     assert image.pixel_size_um == (0.3, 0.4)
     with pytest.raises(ConfigError, match="names for 2 channels, got 3"):
         convert(client, [tmp_path / "a.npy"], tmp_path / "b.zarr", ConvertOptions(channel_names=("a", "b", "c")))
+
+
+def test_a_size_without_a_unit_is_kept_without_one(client: Client, tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", noise(2, 60, 50, dtype=np.uint16))
+    convert(client, [tmp_path / "a.npy"], tmp_path / "a.ome.zarr")
+    group = zarr.open_group(tmp_path / "a.ome.zarr", mode="r+")
+    ome = group.attrs["ome"]
+    ome["multiscales"][0]["datasets"][0]["coordinateTransformations"] = [
+        {"type": "scale", "scale": [1, 0.5, 0.25]},
+        {"type": "translation", "translation": [0, 10, 20]},
+    ]
+    group.attrs["ome"] = ome
+    report = convert(client, [tmp_path / "a.ome.zarr"], tmp_path / "b.ome.zarr")
+    copy = describe_image(tmp_path / "b.ome.zarr")
+
+    assert (copy.pixel_size_um, copy.spacing, copy.origin) == (None, (0.5, 0.25), (10, 20))
+    assert report.notes == ("a: a pixel size of 0.5 x 0.25 has no unit; `simsearch convert --pixel-size` sets one",)
+    convert(client, [tmp_path / "a.ome.zarr"], tmp_path / "c.ome.zarr", ConvertOptions(pixel_size_um=(2.0, 2.0)))
+    sized = describe_image(tmp_path / "c.ome.zarr")
+    assert (sized.pixel_size_um, sized.origin) == ((2.0, 2.0), (40, 160))
+
+
+def test_archives_are_converted_alone_and_from_a_folder(client: Client, tmp_path: Path) -> None:
+    pixels = noise(1, 60, 50, dtype=np.uint16)
+    np.save(tmp_path / "a.npy", pixels)
+    convert(client, [tmp_path / "a.npy"], tmp_path / "a.ome.zarr")
+    (tmp_path / "in").mkdir()
+    for name in ("a.ozx", "b.ome.zarr.zip"):
+        with zipfile.ZipFile(tmp_path / "in" / name, "w") as archive:
+            for file in (tmp_path / "a.ome.zarr").rglob("*"):
+                archive.write(file, file.relative_to(tmp_path / "a.ome.zarr"))
+    convert(client, [tmp_path / "in/a.ozx"], tmp_path / "one.ome.zarr")
+    convert(client, [tmp_path / "in"], tmp_path / "out")
+
+    for path in ("one.ome.zarr", "out/a.ome.zarr", "out/b.ome.zarr"):
+        np.testing.assert_array_equal(levels(tmp_path / path)[0], pixels)
 
 
 def test_many_images_become_a_folder(client: Client, tmp_path: Path) -> None:

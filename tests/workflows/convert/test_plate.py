@@ -46,6 +46,39 @@ def folder(tmp_path: Path) -> Path:
 PATTERN_ANY_CASE = PATTERN.replace("[A-Z]", "[A-Za-z]")
 
 
+@pytest.mark.parametrize(("rows", "columns"), [("12", ("1", "2")), ("ab", ("001", "002"))])
+def test_a_plate_whose_rows_and_columns_are_named_in_another_way_is_copied(
+    client: Client, tmp_path: Path, rows: str, columns: tuple[str, ...]
+) -> None:
+    plate = _foreign_plate(tmp_path / "p.ome.zarr", rows, columns)
+    report = convert(client, [plate], tmp_path / "out.ome.zarr")
+
+    assert report.n_images == 3
+    assert [image.name for image in find_images([tmp_path / "out.ome.zarr"])] == [
+        "out/A/01/0", "out/A/02/0", "out/B/01/0",
+    ]  # fmt: skip
+    assert f"lists wells that are not there: {rows[1]}/{columns[1]}" in report.notes[0]
+
+
+def test_wells_that_no_plate_has_are_named(client: Client, tmp_path: Path) -> None:
+    plate = _foreign_plate(tmp_path / "p.ome.zarr", "AB", ("left", "right"))
+    with pytest.raises(SourceError, match=r"expected a well whose row .*, got A/left: rename its folders"):
+        convert(client, [plate], tmp_path / "out.ome.zarr")
+
+
+def _foreign_plate(path: Path, rows: str, columns: tuple[str, ...]) -> Path:
+    """Write a plate of 2 x 2 wells as OME-Zarr 0.3, of which the last is listed but not there."""
+    group = zarr.create_group(path, zarr_format=2)
+    wells = [f"{row}/{column}" for row in rows for column in columns]
+    group.attrs["plate"] = {"version": "0.3", "wells": [{"path": well} for well in wells]}
+    for well in wells[:-1]:
+        group.create_group(well).attrs["well"] = {"images": [{"path": "0"}]}
+        image = group.create_group(f"{well}/0")
+        image.create_array("0", data=np.ones((1, 20, 30), ">u2"))
+        image.attrs["multiscales"] = [{"version": "0.3", "axes": ["c", "y", "x"], "datasets": [{"path": "0"}]}]
+    return path
+
+
 @VERSIONS
 def test_bbbc013(client: Client, tmp_path: Path, shared_data: Path, version: OmeVersion) -> None:
     options = ConvertOptions(

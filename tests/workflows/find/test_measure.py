@@ -121,6 +121,29 @@ def test_16_bits_take_one_pass_and_32_take_two(
     assert [event.n_tasks for event in started] == [6] * steps
 
 
+def test_nan_counts_as_nothing(client: Client, save_image: SaveImage, tmp_path: Path) -> None:
+    pixels = drawn("float32", (2, 130, 97), 0)
+    pixels[:, :60] = pixels[:, :, :9] = np.nan  # a whole tile, and parts of others
+    pixels[1, 100, 50] = np.nan
+    got = measure(client, ImageSet([save_image(tmp_path / "i.ome.zarr", pixels)]))
+
+    np.testing.assert_array_equal(got.percentiles[0], [np.nanpercentile(c.astype(float), [5, 95]) for c in pixels])
+    known = pixels.reshape(2, -1)[:, ~np.isnan(pixels).any(axis=0).ravel()].astype(float)
+    np.testing.assert_allclose(got.correlation, np.corrcoef(known), atol=1e-9)
+
+
+def test_an_image_with_nothing_but_nan_in_a_channel_is_named(
+    client: Client, save_image: SaveImage, tmp_path: Path
+) -> None:
+    pixels = drawn("float32", (2, 130, 97), 0)
+    good = save_image(tmp_path / "good.ome.zarr", pixels)
+    pixels[1] = np.nan
+    empty = save_image(tmp_path / "empty.ome.zarr", pixels)
+    with pytest.raises(SourceError, match=r"^empty: expected intensities in each channel, got only NaN in one"):
+        measure(client, ImageSet([empty, good]))
+    assert measure(client, ImageSet([empty, good], skip_errors=True)).images == ("good",)
+
+
 def with_infinity(pixels: Pixels) -> Pixels:
     pixels[1, 110, 30] = np.inf
     return pixels

@@ -156,6 +156,27 @@ def test_planted_objects_are_found_wherever_and_however_they_lie(
     assert rows[-1]["similarity"] < 0.6 * rows[-2]["similarity"]  # what is no object is far behind
 
 
+def test_nothing_is_found_where_an_image_has_no_intensities(
+    client: Client, save_image: SaveImage, tmp_path: Path
+) -> None:
+    places = scattered(5, fixed=[(200, 200)])
+    pixels = scene(5, places).astype(np.float32)
+    pixels[:, :90] = pixels[:, :, 300:] = np.nan
+    image = save_image(tmp_path / "scene.ome.zarr", pixels)
+    boxes = save_boxes(tmp_path / "boxes.csv", [("scene", "F", 200, 200, 48, 48)])
+    search(client, ImageSet([image]), boxes, tmp_path / "out", SearchOptions(tile=16, floor=-1.0))
+    rows = read_peaks(tmp_path / "out")
+    whole = [(y, x) for y, x in places if y > 90 + 16 and x < 300 - 16]
+
+    assert rows
+    assert all(row["y"] > 85 and row["x"] < 305 and np.isfinite(row["similarity"]) for row in rows)
+    assert max(distances(most_similar(rows, len(whole) + 2), whole)) < 3
+    (path,) = (tmp_path / "out/similarity/scene").iterdir()
+    similarity = open_image(path).values
+    assert np.isnan(similarity[:, :10]).all()
+    assert np.isfinite(similarity[:, 13:, :36]).all()
+
+
 def test_the_prototype_itself_is_found_at_its_place(bench: Bench) -> None:
     (best,) = most_similar(read_peaks(bench.folder), 1)
     assert best["similarity"] == pytest.approx(1, abs=1e-4)  # it lies on a position of layer3's own grid
