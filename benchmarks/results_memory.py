@@ -104,7 +104,7 @@ def _prepare(folder: Path, n_detections: int) -> None:
         create_image(slide, template)
         finish_image(slide, template)
     model.write_bytes(_random_model())
-    _, header = read_model(model)
+    header = read_model(model).header
     digest = hashlib.sha256(model.read_bytes()).hexdigest()
     run = run_of(find_image_set([slide]), digest, DetectOptions())
     view = model_view(describe_image(slide), header, digest)

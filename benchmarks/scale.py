@@ -190,7 +190,8 @@ def _run(
 
 
 def _tasks(subject: Subject) -> tuple[list[DetectTask], bytes]:
-    blob, header = read_model(subject.model)
+    model = read_model(subject.model)
+    blob, header = model.blob, model.header
     views = [model_view(image, header, _digest(blob)) for image in find_image_set([subject.path])]
     return [DetectTask(view, window, FLOOR) for view in views for window in tile_cores(view.grid_shape, _TILE)], blob
 

@@ -108,8 +108,8 @@ def train(
 def judge(model: Path, plate: Path, cells: Sequence[TrueObject]) -> dict[str, float]:
     """Return the average precision of each class among labelled cells."""
     labelled = [cell for cell in cells if cell.class_name in CLASSES]
-    blob, header = read_model(model)
-    classifier, _ = model_from_bytes(blob)
+    read = read_model(model)
+    header, (classifier, _) = read.header, model_from_bytes(read.blob)
     classifier.trunk = fused(classifier.trunk)
     maps: dict[str, NDArray[np.float32]] = {}
     for image in find_image_set([plate]):

@@ -24,10 +24,7 @@ if TYPE_CHECKING:
 _FAILED = 2  # exit code where something could not be done
 _STOPPED = 130  # exit code where somebody has stopped it
 _GOES_ON = "what is done is kept, and the same command goes on from there"
-_HOW_TO_GO_ON = {
-    **dict.fromkeys(("convert", "detect", "segment", "train"), _GOES_ON),
-    "search": "the same command with --overwrite searches anew",
-}
+_HOW_TO_GO_ON = dict.fromkeys(("convert", "search", "detect", "segment", "train", "pretrain"), _GOES_ON)
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 FOLDER = click.Path(file_okay=False, path_type=Path)

@@ -6,6 +6,7 @@ to stop. So a browser that was closed, or another terminal, can watch and cancel
 
 from __future__ import annotations
 
+import io
 import json
 import time
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ import torch
 from dask.system import CPU_COUNT
 
 from simsearch.errors import Cancelled
+from simsearch.io.ome_zarr.writing import store_errors
 from simsearch.runtime.events import Waiting
 from simsearch.runtime.submit import run_one
 from simsearch.training.epochs import EpochDone, EpochLog
@@ -148,8 +150,11 @@ class TrainingLog:
             If somebody asked to stop.
         """
         partial = self._folder / f"{CHECKPOINT_NAME}.partial"
-        torch.save({**checkpoint, "epochs": [asdict(event) for event in self._epochs]}, partial)
-        partial.replace(self._folder / CHECKPOINT_NAME)
+        content = io.BytesIO()  # torch says of a full disk that a position was unexpected
+        torch.save({**checkpoint, "epochs": [asdict(event) for event in self._epochs]}, content)
+        with store_errors(str(partial)):
+            partial.write_bytes(content.getbuffer())
+            partial.replace(self._folder / CHECKPOINT_NAME)
         if (self._folder / CANCEL_NAME).exists():
             raise Cancelled(f"{self._folder}: training was cancelled; run the same command again to go on")
 

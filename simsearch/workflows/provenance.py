@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from simsearch.io.ome_zarr.stores import written_at
+from simsearch.io.tables.replacing import replacing_text
+from simsearch.io.tables.results_folder import RUN_NAME, forget_withdrawn
 from simsearch.runtime.events import StepEnded
 
 if TYPE_CHECKING:
@@ -63,8 +65,8 @@ def image_fingerprint(image: ImageMeta) -> str:
     return fingerprint({"image": image_key(image)})
 
 
-def write_run(path: Path, workflow: str, content: Mapping[str, object]) -> None:
-    """Write what was run, with which versions, and what came out, as JSON."""
+def write_run(folder: Path, workflow: str, content: Mapping[str, object]) -> None:
+    """Write what was run, with which versions, and what came out, as JSON: the last file of a folder of results."""
     run = {
         "workflow": workflow,
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -72,7 +74,9 @@ def write_run(path: Path, workflow: str, content: Mapping[str, object]) -> None:
         "versions": {package: version(package) for package in _PACKAGES},
         **content,
     }
-    path.write_text(json.dumps(run, indent=1, default=_plain))
+    with replacing_text(folder / RUN_NAME) as file:
+        json.dump(run, file, indent=1, default=_plain)
+    forget_withdrawn(folder)
 
 
 def _plain(value: object) -> object:

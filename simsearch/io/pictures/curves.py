@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-
+from simsearch.io.pictures.figures import new_figure, save_figure
 from simsearch.io.pictures.overlay import paper_color
 
 if TYPE_CHECKING:
@@ -26,8 +24,7 @@ def draw_curves(curves: Mapping[str, PrecisionRecall], path: Path) -> None:
     path : Path
         Where to write.
     """
-    figure = Figure(figsize=(6, 5), layout="constrained")
-    FigureCanvasAgg(figure)  # no window, no global state
+    figure = new_figure((6, 5))
     axes = figure.subplots()
     for index, (name, curve) in enumerate(curves.items()):
         label = f"{name}: {curve.average_precision:.3f}"
@@ -35,4 +32,4 @@ def draw_curves(curves: Mapping[str, PrecisionRecall], path: Path) -> None:
     axes.set(xlabel="recall", ylabel="precision", xlim=(0, 1.01), ylim=(0, 1.03))
     axes.grid(alpha=0.3)
     axes.legend(title="average precision", loc="lower left")
-    figure.savefig(path, dpi=120)
+    save_figure(figure, path, dpi=120)

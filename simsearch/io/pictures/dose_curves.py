@@ -7,12 +7,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator
 
 from simsearch.errors import ConfigError
+from simsearch.io.pictures.figures import new_figure, save_figure
 from simsearch.io.pictures.overlay import paper_color
 
 if TYPE_CHECKING:
@@ -110,8 +109,7 @@ def draw_dose_response(panels: Sequence[DosePanel], path: Path) -> None:
     }
     n_columns = min(len(panels), _MAX_COLUMNS)
     n_rows = math.ceil(len(panels) / n_columns)
-    figure = Figure(figsize=(_PANEL[0] * n_columns, _PANEL[1] * n_rows), layout="constrained")
-    FigureCanvasAgg(figure)  # no window, no global state
+    figure = new_figure((_PANEL[0] * n_columns, _PANEL[1] * n_rows))
     places = figure.subplots(n_rows, n_columns, sharey=True, squeeze=False).ravel()
     for axes, panel in zip(places, panels, strict=False):
         _draw_panel(axes, panel, inks)
@@ -119,7 +117,7 @@ def draw_dose_response(panels: Sequence[DosePanel], path: Path) -> None:
         axes.remove()
     for axes in places[: len(panels) : n_columns]:
         axes.set_ylabel("fraction of objects")
-    figure.savefig(path, dpi=150)
+    save_figure(figure, path, dpi=150)
 
 
 def _draw_panel(axes: Axes, panel: DosePanel, inks: Mapping[str, str]) -> None:

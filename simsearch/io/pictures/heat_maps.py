@@ -6,10 +6,9 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
 from simsearch.io.ome_zarr.wells import column_name, parse_well, plate_size, row_name
+from simsearch.io.pictures.figures import new_figure, save_figure
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -43,10 +42,7 @@ def draw_heat_maps(
     n_rows, n_columns = plate_size([well for wells in values.values() for name in wells if (well := parse_well(name))])
     size = _CELL * min(1.0, 12 / n_columns)
     lines = math.ceil(len(values) / _PER_ROW)
-    figure = Figure(
-        figsize=(_PER_ROW * (size * n_columns + 1.6), lines * (size * n_rows + 1.0) + 0.4), layout="constrained"
-    )
-    FigureCanvasAgg(figure)  # no window, no global state
+    figure = new_figure((_PER_ROW * (size * n_columns + 1.6), lines * (size * n_rows + 1.0) + 0.4))
     figure.suptitle(title)
     panels = figure.subplots(lines, _PER_ROW, squeeze=False).ravel()
     for axes in panels[len(values) :]:
@@ -62,7 +58,7 @@ def draw_heat_maps(
         axes.scatter([well.column for well in places], [well.row for well in places], s=300 * size**2, **_CROSS)
     if crossed:
         figure.supxlabel("\N{MULTIPLICATION SIGN} empty in the plate map    grey: nothing known", fontsize=8)
-    figure.savefig(path, dpi=120)
+    save_figure(figure, path, dpi=120)
 
 
 def _draw_plate(axes: Axes, grid: NDArray[np.float64]) -> None:

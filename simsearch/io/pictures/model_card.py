@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from PIL import Image, ImageDraw, ImageFont
 
+from simsearch.io.pictures.figures import new_figure, save_figure
 from simsearch.io.pictures.overlay import compose
 
 if TYPE_CHECKING:
@@ -57,13 +56,12 @@ def draw_losses(losses: Mapping[str, Sequence[float]], path: Path) -> None:
     path : Path
         Where to write.
     """
-    figure = Figure(figsize=(3.4 * max(1, len(losses)), 3), layout="constrained")
-    FigureCanvasAgg(figure)  # no window, no global state
+    figure = new_figure((3.4 * max(1, len(losses)), 3))
     for axes, (stage, values) in zip(figure.subplots(1, len(losses), squeeze=False)[0], losses.items(), strict=True):
         axes.plot(range(1, len(values) + 1), values, color="#0072B2", linewidth=2, marker=".")
         axes.set(title=stage, xlabel="epoch", ylabel="loss")
         axes.grid(alpha=0.3)
-    figure.savefig(path, dpi=120)
+    save_figure(figure, path, dpi=120)
 
 
 def write_card(facts: Mapping[str, str], path: Path) -> None:

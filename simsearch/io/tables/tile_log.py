@@ -31,7 +31,14 @@ class Found(Mapping[str, "NDArray[np.float64]"]):
 
     def __getitem__(self, tile: str) -> NDArray[np.float64]:
         self._file.seek(self._places[tile])
-        return np.array(json.loads(self._file.readline())["rows"], np.float64)
+        line = self._file.readline()
+        try:
+            return np.array(json.loads(line)["rows"], np.float64)
+        except (ValueError, KeyError, TypeError) as error:
+            raise StoreError(
+                f"{self._file.name}: expected numbers that were found in {tile}, got {line[:80]!r}: it is damaged, add "
+                "--overwrite to begin anew"
+            ) from error
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._places)
@@ -77,14 +84,15 @@ class TileLog:
             if first and not is_same and not overwrite:
                 self._file.close()
                 raise StoreError(
-                    f"{path.parent}: expected results of the same model, images and options, got others: add "
-                    "--overwrite or name another folder"
+                    f"{path.parent}: expected results of the same run (model or boxes, images, options), got "
+                    "others: add --overwrite or name another folder"
                 )
-            is_continued = is_same and not overwrite
+            self.is_continued = is_same and not overwrite
+            """Whether there was a log of the same run."""
             self.done = Found(self._file)
             """What was found, by the name of the tile; can be read as long as the log is open."""
             self._images: dict[str, str] = {}
-            if is_continued:
+            if self.is_continued:
                 for place, line in lines:
                     if "tile" in line:
                         self.done.keep_place(line["tile"], place)
@@ -92,7 +100,7 @@ class TileLog:
                         self._images[line["image"]] = line["fingerprint"]
             else:  # of another run, or not even a first line that is whole
                 self._file.truncate(0)
-        self._append({} if is_continued else {"fingerprint": fingerprint})
+        self._append({} if self.is_continued else {"fingerprint": fingerprint})
 
     def begin(self, image: str, fingerprint: str) -> None:
         """Begin an image, or go on with it; one that could not be read before may come later.

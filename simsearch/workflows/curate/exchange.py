@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from simsearch.core.boxes import Box
+from simsearch.core.names import path_in
 from simsearch.curation.actions import Batch, apply
 from simsearch.errors import AnnotationError, ConfigError, CurationError, StoreError
 from simsearch.io.tables.curation import ROLES, Annotation, write_annotations
@@ -131,7 +132,7 @@ def export_annotations(study: Study, destination: Path, *, overwrite: bool = Fal
     by_image: dict[str, list[Annotation]] = {name: [] for name in curation.shapes}
     for each in annotations:
         by_image[each.box.image].append(each)
-    paths = {name: destination / f"{name}.geojson" for name in by_image}
+    paths = {name: path_in(destination, name, ".geojson") for name in by_image}
     _check_free([path for name, path in paths.items() if by_image[name]], overwrite=overwrite)
     # A file of an earlier export, about whose image nothing is said any more, must not say it still.
     written = [name for name, path in paths.items() if by_image[name] or path.exists()]

@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from simsearch.core.names import check_name
 from simsearch.curation.checks import check_choice
 from simsearch.curation.journal import Journal, Torn, create_journal, read_journal
 from simsearch.curation.state import Curation
-from simsearch.errors import ConfigError, CurationError, SourceError, StoreError, TrunkError
+from simsearch.errors import ConfigError, CurationError, SimSearchError, SourceError, StoreError, TrunkError
 from simsearch.io.ome_zarr.plate import find_images
 from simsearch.io.tables.replacing import replacing_text
 from simsearch.workflows.find.measure import read_ranges
@@ -188,9 +189,9 @@ def open_study(folder: Path) -> Study:
         return _parsed(folder, content)
     except FileNotFoundError as error:
         raise StoreError(f"{folder}: expected a study, got no {STUDY_NAME}: `simsearch study create` it") from error
-    except StoreError:
+    except SimSearchError:
         raise
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+    except (OSError, ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError) as error:
         raise StoreError(
             f"{path}: expected the description of a study, got {type(error).__name__}: {error}: restore it from a copy"
         ) from error
@@ -312,7 +313,11 @@ def _parsed(folder: Path, content: dict[str, Any]) -> Study:
     return Study(
         folder=folder,
         images=tuple(
-            StudyImage(str(each["name"]), str(each["path"]), (int(each["shape"][0]), int(each["shape"][1])))
+            StudyImage(
+                check_name(str(each["name"]), str(folder)),
+                str(each["path"]),
+                (int(each["shape"][0]), int(each["shape"][1])),
+            )
             for each in content["images"]
         ),
         channel_names=texts("channel_names"),

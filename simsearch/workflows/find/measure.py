@@ -25,7 +25,7 @@ from simsearch.core.percentiles import (
 from simsearch.core.tiles import Region, tile_cores
 from simsearch.errors import AnnotationError, ConfigError, SourceError
 from simsearch.io.ome_zarr.scaled import ScaledImage, read_scaled, scaled
-from simsearch.io.ome_zarr.writing import store_errors
+from simsearch.io.tables.replacing import replacing_text
 from simsearch.runtime.events import Observer, ignore
 from simsearch.runtime.submit import run_tasks
 
@@ -173,8 +173,8 @@ def write_measurement(measurement: Measurement, path: Path) -> None:
         ],
         "failures": [{"name": name, "message": message} for name, message in measurement.failures],
     }
-    with store_errors(str(path)):
-        path.write_text(json.dumps(content, indent=1, allow_nan=False))
+    with replacing_text(path) as file:
+        json.dump(content, file, indent=1, allow_nan=False)
 
 
 def read_ranges(path: Path, channels: Sequence[str]) -> tuple[Range, ...]:

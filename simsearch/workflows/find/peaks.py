@@ -10,6 +10,7 @@ import numpy as np
 from skimage.filters import threshold_otsu
 
 from simsearch.core.feature_grid import to_level0
+from simsearch.core.names import path_in
 from simsearch.core.peaks import Peak, PeakColumns
 from simsearch.core.tiles import tile_cores
 from simsearch.curation.state import BACKGROUND
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
     from simsearch.core.boxes import Box
     from simsearch.io.ome_zarr.image import ImageMeta
+    from simsearch.io.tables.tile_log import TileLog
     from simsearch.nn.similarity import Query
     from simsearch.runtime import Client
     from simsearch.runtime.events import Observer
@@ -54,10 +56,12 @@ class Candidates:
     """Its local minima: easy background."""
 
 
-def find_group_peaks(client: Client, images: ImageSet, group: Group, setting: Setting, observe: Observer) -> list[Peak]:
+def find_group_peaks(
+    client: Client, images: ImageSet, group: Group, setting: Setting, log: TileLog, observe: Observer
+) -> list[Peak]:
     """Search all images for the classes of a group.
 
-    Images that fail are left out of `images`, or end the search.
+    Images that fail are left out of `images`, or end the search. What the log has of the same query is not done again.
 
     Returns
     -------
@@ -73,9 +77,13 @@ def find_group_peaks(client: Client, images: ImageSet, group: Group, setting: Se
     peaks: list[Peak] = []
     with lent(client, query_bytes) as query:
         tasks = [task for image in images for task in _search_tasks(image, group, setting, query)]
-        outcomes = run_tasks(client, search_tile, tasks, step="search", observe=observe)
+        missing = [task for task in tasks if _key(task) not in log.done]
+        outcomes = run_tasks(client, search_tile, missing, step="search", observe=observe)
         for task, table in images.results(outcomes, image_name):
-            peaks += peaks_of(table, task.view, group.classes, group.patch_shape)
+            log.add(_key(task), table)
+    for task in tasks:
+        if _key(task) in log.done:
+            peaks += peaks_of(log.done[_key(task)].reshape(-1, 4), task.view, group.classes, group.patch_shape)
     if setting.maps:
         for image in images:
             template = _map_template(view_of(image, group, setting), group, setting)
@@ -160,9 +168,14 @@ def _search_tasks(image: ImageMeta, group: Group, setting: Setting, query: str) 
         yield SearchTask(view, window, query, setting.floor, path)
 
 
+def _key(task: SearchTask) -> str:
+    """Name a tile in a log: what it gives depends on the query, and that on all images that can be read."""
+    return f"{task.query[:16]} {task}"
+
+
 def _map_path(folder: Path, image: ImageMeta, group: Group) -> str:
     height, width = group.patch_shape
-    return str(folder / image.name / f"{height:g}x{width:g}.ome.zarr")
+    return str(path_in(folder, image.name) / f"{height:g}x{width:g}.ome.zarr")
 
 
 def _map_template(view: View, group: Group, setting: Setting) -> ImageTemplate:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
 from simsearch.core.boxes import patch_shapes
+from simsearch.core.names import path_in
 from simsearch.core.peaks import Peak, objects
-from simsearch.errors import StoreError
 from simsearch.io.ome_zarr.writing import store_errors
 from simsearch.io.pictures.overlay import Drawing, Mark
 from simsearch.io.tables.boxes import read_boxes
 from simsearch.io.tables.frames import peak_frame
 from simsearch.io.tables.peaks import write_peaks
+from simsearch.io.tables.results_folder import RUN_NAME, only_writer, withdraw_run
 from simsearch.nn.extractor import make_extractor
 from simsearch.nn.similarity import softness_of
 from simsearch.nn.trunk_file import read_trunk, trunk_label
@@ -25,8 +27,9 @@ from simsearch.workflows.event_log import logged
 from simsearch.workflows.find.measure import measure, read_ranges, write_measurement
 from simsearch.workflows.find.peaks import find_group_peaks, open_similarity, suggested_threshold
 from simsearch.workflows.find.query import Group, Setting, group_boxes
+from simsearch.workflows.find.tiles import check_free, open_log
 from simsearch.workflows.image_set import ImageSet, channel_indices
-from simsearch.workflows.provenance import Timings, write_run
+from simsearch.workflows.provenance import Timings, fingerprint, write_run
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -35,11 +38,12 @@ if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
 
+    from simsearch.core.boxes import Box
     from simsearch.core.intensity import Range
     from simsearch.runtime import Client
 
 
-_RESULTS = ("run.json", "peaks.parquet", "peaks.csv", "measure.json", "similarity", "overlays")
+_RESULTS = (RUN_NAME, "peaks.parquet", "peaks.csv", "measure.json", "similarity", "overlays")
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +127,8 @@ def search(
     Returns
     -------
     SearchReport
-        The peaks do not depend on the cluster, on the order of tasks or on the size of tiles.
+        The peaks do not depend on the cluster, on the order of tasks or on the size of tiles. A search that was killed
+        goes on when it is started again.
 
     Raises
     ------
@@ -145,48 +150,66 @@ def search(
     for group in groups:
         make_extractor(options.method, group.working_shape)  # refuses what cannot be searched before anything is done
     softness, trunk = softness_of(options.combine), read_trunk(options.trunk)
-    _prepare(folder, overwrite=options.overwrite)
-    setting = Setting(
-        method=options.method,
-        channels=channel_indices(next(iter(images)), options.channels),
-        ranges=_ranges(client, images, groups, options, folder, timings),
-        trunk=broadcast(client, trunk),
-        floor=options.floor,
-        softness=softness,
-        tile=options.tile,
-        maps=folder / "similarity" if options.save_maps else None,
-    )
-    found = [peak for group in groups for peak in find_group_peaks(client, images, group, setting, timings)]
-    peaks = [peak for peak in found if peak.image in images]
-    classes = tuple(patch_shapes(drawn))
-    thresholds = {
-        name: suggested_threshold(peaks, [box for box in drawn if box.class_name == name]) for name in classes
-    }
-    with store_errors(str(folder)):
-        write_peaks(peaks, {image.name: image for image in images}, folder)
-    shown = objects(peaks, thresholds)
-    _draw_overlays(client, images, shown, classes, setting, folder, timings)
-    report = SearchReport(
-        folder=folder,
-        n_images=len(images),
-        n_peaks={name: sum(p.class_name == name for p in peaks) for name in classes},
-        n_objects={name: sum(p.class_name == name for p in shown) for name in classes},
-        suggested_thresholds=thresholds,
-        failures=images.failures,
-        seconds=timings.seconds,
-    )
-    _write_run(folder, options, groups, images, setting, report)
+    check_free(folder, _RESULTS, overwrite=options.overwrite)
+    run = _run_of(images, drawn, trunk, options)
+    with only_writer(folder), open_log(folder, run, images, overwrite=options.overwrite) as log:
+        withdraw_run(folder)
+        if not log.is_continued:
+            with store_errors(str(folder)):
+                _remove_stale(folder)
+        setting = Setting(
+            method=options.method,
+            channels=channel_indices(next(iter(images)), options.channels),
+            ranges=_ranges(client, images, groups, options, folder, timings),
+            trunk=broadcast(client, trunk),
+            floor=options.floor,
+            softness=softness,
+            tile=options.tile,
+            maps=folder / "similarity" if options.save_maps else None,
+        )
+        found = [peak for group in groups for peak in find_group_peaks(client, images, group, setting, log, timings)]
+        peaks = [peak for peak in found if peak.image in images]
+        classes = tuple(patch_shapes(drawn))
+        thresholds = {
+            name: suggested_threshold(peaks, [box for box in drawn if box.class_name == name]) for name in classes
+        }
+        with store_errors(str(folder)):
+            write_peaks(peaks, {image.name: image for image in images}, folder)
+        shown = objects(peaks, thresholds)
+        _draw_overlays(client, images, shown, classes, setting, folder, timings)
+        report = SearchReport(
+            folder=folder,
+            n_images=len(images),
+            n_peaks={name: sum(p.class_name == name for p in peaks) for name in classes},
+            n_objects={name: sum(p.class_name == name for p in shown) for name in classes},
+            suggested_thresholds=thresholds,
+            failures=images.failures,
+            seconds=timings.seconds,
+        )
+        _write_run(folder, options, groups, images, setting, report)
     return report
 
 
-def _prepare(folder: Path, *, overwrite: bool) -> None:
-    there = [name for name in _RESULTS if (folder / name).exists()]
-    if there and not overwrite:
-        raise StoreError(f"{folder}: expected a new folder, got {there[0]} in it: add --overwrite or name another")
-    with store_errors(str(folder)):
-        folder.mkdir(parents=True, exist_ok=True)
-        for name in there:
-            shutil.rmtree(folder / name) if (folder / name).is_dir() else (folder / name).unlink()
+def _run_of(images: ImageSet, drawn: Sequence[Box], trunk: bytes, options: SearchOptions) -> str:
+    """Fingerprint all that peaks and maps depend on but the pixels."""
+    chosen = asdict(replace(options, overwrite=False, measurement=None))
+    ranges = None if options.measurement is None else options.measurement.read_text(encoding="utf-8")
+    return fingerprint(
+        {
+            **chosen,
+            "measurement": ranges,
+            "trunk": hashlib.sha256(trunk).hexdigest(),
+            "boxes": [asdict(box) for box in drawn],
+            "images": images.sources,
+        }
+    )
+
+
+def _remove_stale(folder: Path) -> None:
+    """Remove what an earlier search wrote, and nothing else."""
+    for name in _RESULTS:
+        path = folder / name
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
 
 def _ranges(
@@ -197,10 +220,11 @@ def _ranges(
     names = [first.channel_names[c] for c in channel_indices(first, options.channels)]
     if options.measurement:
         return read_ranges(options.measurement, names)
-    downsampling = min(group.downsampling for group in groups)
-    measurement = measure(client, images, downsampling=downsampling, observe=observe)
-    write_measurement(measurement, folder / "measure.json")
-    return read_ranges(folder / "measure.json", names)
+    kept = folder / "measure.json"
+    if not kept.exists():  # by the search that goes on
+        downsampling = min(group.downsampling for group in groups)
+        write_measurement(measure(client, images, downsampling=downsampling, observe=observe), kept)
+    return read_ranges(kept, names)
 
 
 def _draw_overlays(
@@ -221,7 +245,7 @@ def _draw_overlays(
             setting.channels,
             setting.ranges,
             Drawing(classes, tuple(marks[image.name])),
-            folder / "overlays" / f"{image.name}.png",
+            path_in(folder / "overlays", image.name, ".png"),
         )
         for image in images
     ]
@@ -247,4 +271,4 @@ def _write_run(
         "report": report,
     }
     with store_errors(str(folder)):
-        write_run(folder / "run.json", "search", content)
+        write_run(folder, "search", content)

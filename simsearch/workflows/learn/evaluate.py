@@ -14,6 +14,7 @@ from simsearch.io.ome_zarr.writing import store_errors
 from simsearch.io.pictures.curves import draw_curves
 from simsearch.io.tables.frames import csv_frame
 from simsearch.io.tables.peaks import read_peaks
+from simsearch.io.tables.replacing import replacing_text
 from simsearch.io.tables.truth import TrueObject, read_truth
 
 if TYPE_CHECKING:
@@ -141,13 +142,13 @@ def _score(
 
 
 def _write(scores: Sequence[ClassScore], folder: Path) -> None:
-    with (folder / _SCORES_NAME).open("w", newline="") as file:
+    with replacing_text(folder / _SCORES_NAME) as file:
         rows = csv.writer(file)
         rows.writerow(_SCORE_TYPES)
         for score in scores:
             numbers = (score.distance, score.average_precision, *score.interval, *best_f1(score.curve))
             rows.writerow((score.class_name, score.n_objects, score.n_found, *(f"{number:.4f}" for number in numbers)))
-    with (folder / _CURVES_NAME).open("w", newline="") as file:
+    with replacing_text(folder / _CURVES_NAME) as file:
         rows = csv.writer(file)
         rows.writerow(_CURVE_TYPES)
         for score in scores:

@@ -17,6 +17,7 @@ from simsearch.io.ome_zarr.scaled import scaled
 from simsearch.io.ome_zarr.writing import store_errors
 from simsearch.io.pictures.model_card import draw_losses, write_card
 from simsearch.io.tables.boxes import read_boxes
+from simsearch.io.tables.results_folder import only_writer
 from simsearch.nn.extractor import make_extractor
 from simsearch.nn.trunk_file import read_trunk, trunk_label, write_trunk
 from simsearch.runtime.crops import CropOptions, CropSource, image_percentiles
@@ -179,6 +180,7 @@ def pretrain_trunk(
     sources = _sources(groups, judged, options)
     folder = out.with_name(f"{out.stem}-training")
     with ExitStack() as stack, store_errors(str(folder)):
+        stack.enter_context(only_writer(folder))
         trunks = {role: read_trunk(choice) for role, choice in _choices(options).items()}
         digests = {role: stack.enter_context(lent(client, blob)) for role, blob in trunks.items()}
         task = PretrainTask(
@@ -313,7 +315,7 @@ def _describe(report: PretrainReport, task: PretrainTask, options: PretrainOptio
     }
     write_card(facts, folder / "README.md")
     content = {"options": options, "config": config, "trunks": labels, "report": report}
-    write_run(folder / "run.json", "pretrain", {**content, "images": [source.image.path for source in task.sources]})
+    write_run(folder, "pretrain", {**content, "images": [source.image.path for source in task.sources]})
 
 
 def _listed(paths: Sequence[str]) -> str:

@@ -18,6 +18,7 @@ from simsearch.io.ome_zarr.scaled import scaled
 from simsearch.io.ome_zarr.writing import store_errors
 from simsearch.io.pictures.model_card import draw_losses, write_card
 from simsearch.io.tables.peaks import read_peaks, write_peaks
+from simsearch.io.tables.results_folder import only_writer
 from simsearch.nn.classifier import classifier_extractor
 from simsearch.nn.model_file import ModelHeader, model_from_bytes
 from simsearch.nn.trunk_file import trunk_label
@@ -140,8 +141,7 @@ def train_study(
     images = {image.name: image for image in study_images(study)}
     identity = _identity(curation, images.values(), setting, options)
     folder = study.folder.absolute() / MODELS_NAME / identity
-    with store_errors(str(folder)):
-        folder.mkdir(parents=True, exist_ok=True)
+    with only_writer(folder), store_errors(str(folder)):
         noisy = _noisy(client, study, curation, options, folder, images, observe) if options.selflearn else []
         header = _header(study, curation, classes, group, setting, options, next(iter(images.values())))
         task = _task(curation, header, noisy, images, setting, options, folder)
@@ -338,7 +338,7 @@ def _describe(report: TrainReport, task: TrainTask, options: TrainOptions, trunk
     }
     write_card(facts, folder / "README.md")
     content = {"options": options, "config": task.config, "trunk": trunk, "report": report}
-    write_run(folder / "run.json", "train", content)
+    write_run(folder, "train", content)
 
 
 def _size(pixel_size_um: tuple[float, float] | None) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import defaultdict
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from simsearch.core.tiles import tile_cores
 from simsearch.io.ome_zarr.plate import is_plate
 from simsearch.io.ome_zarr.writing import store_errors
 from simsearch.io.tables.peaks import write_detections
+from simsearch.io.tables.results_folder import only_writer, withdraw_run
 from simsearch.nn.trunk_file import label_of_digest
 from simsearch.runtime.detect_tasks import DetectTask, detect_tile
 from simsearch.runtime.events import Observer, ignore
@@ -21,10 +21,10 @@ from simsearch.runtime.views import window_region
 from simsearch.runtime.worker import lent
 from simsearch.workflows.event_log import logged
 from simsearch.workflows.find.peaks import peaks_of
+from simsearch.workflows.find.tiles import check_free, open_log, run_tiles
 from simsearch.workflows.provenance import Timings, fingerprint, write_run
 from simsearch.workflows.run.models import DETECTION_SPACING, check_images, model_view, read_model
-from simsearch.workflows.run.objects import RUN_NAME, DetectionTables, check_folder, chosen_thresholds, write_objects
-from simsearch.workflows.run.tiles import open_log, run_tiles
+from simsearch.workflows.run.objects import RESULT_NAMES, DetectionTables, chosen_thresholds, write_objects
 from simsearch.workflows.run.tissue import find_tissues
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from simsearch.nn.model_file import ModelHeader
     from simsearch.runtime import Client
     from simsearch.workflows.image_set import ImageSet
+    from simsearch.workflows.run.models import ModelFile
     from simsearch.workflows.run.tissue import Tissue
 
 _TILE = {"dense": 128, "patchwise": 96}  # grid positions along a side: seconds of work for a CPU
@@ -122,19 +123,26 @@ def detect(
     SourceError, StoreError
         If an image cannot be read, or the folder cannot be written or holds other results.
     """
-    timings = Timings(logged(observe, folder))
-    blob, header = read_model(model)
-    check_images(images, header)
-    digest = hashlib.sha256(blob).hexdigest()
-    check_folder(folder, overwrite=options.overwrite)
+    chosen = read_model(model)
+    check_images(images, chosen.header)
+    check_free(folder, RESULT_NAMES, overwrite=options.overwrite)
+    with only_writer(folder):
+        return _detect(client, images, chosen, folder, options, Timings(logged(observe, folder)))
+
+
+def _detect(
+    client: Client, images: ImageSet, model: ModelFile, folder: Path, options: DetectOptions, timings: Timings
+) -> DetectReport:
+    header, digest = model.header, model.digest
     run = run_of(images, digest, options)
     with open_log(folder, run, images, overwrite=options.overwrite) as log:
         tissues = find_tissues(client, images, header.downsampling, timings) if options.tissue_mask else {}
         tasks = [task for image in images for task in _tasks(image, header, digest, options, tissues.get(image.name))]
         missing = [task for task in tasks if str(task) not in log.done]
-        with lent(client, blob) if missing else nullcontext():
+        with lent(client, model.blob) if missing else nullcontext():
             failures = run_tiles(client, detect_tile, missing, "detect", log, images, timings)
         with store_errors(str(folder)):
+            withdraw_run(folder)
             found = _found(tasks, log, header, tissues)
             write_detections(found, {image.name: image for image in images}, digest, folder)
     thresholds = dict(zip(header.classes[1:], header.confidence_thresholds, strict=True))
@@ -155,10 +163,16 @@ def detect(
             notes=written.notes,
             seconds=timings.seconds,
         )
-        content = {"run": run, "options": options, "model": f"{model}@{digest}", "header": header, "plates": plates}
+        content = {
+            "run": run,
+            "options": options,
+            "model": f"{model.path}@{digest}",
+            "header": header,
+            "plates": plates,
+        }
         content |= {"trunk": label_of_digest(header.trunk)}
         content |= {"confidence_thresholds": thresholds, "images": [image.path for image in images], "report": report}
-        write_run(folder / RUN_NAME, "detect", content)
+        write_run(folder, "detect", content)
     return report
 
 

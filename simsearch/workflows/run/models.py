@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from simsearch.errors import ModelFileError
@@ -21,7 +23,19 @@ DETECTION_SPACING = 1 / 6
 would hide the other in a wider window (benchmarks/touching.py)."""
 
 
-def read_model(path: Path) -> tuple[bytes, ModelHeader]:
+@dataclass(frozen=True, slots=True)
+class ModelFile:
+    """A model file that was read."""
+
+    path: Path
+    blob: bytes
+    """All of it."""
+    header: ModelHeader
+    digest: str
+    """Its sha256."""
+
+
+def read_model(path: Path) -> ModelFile:
     """Read a model file.
 
     Raises
@@ -33,7 +47,7 @@ def read_model(path: Path) -> tuple[bytes, ModelHeader]:
         blob = path.read_bytes()
     except OSError as error:
         raise ModelFileError(f"{path}: expected a model, got {error.strerror}: `simsearch train` makes one") from error
-    return blob, model_from_bytes(blob, str(path))[1]
+    return ModelFile(path, blob, model_from_bytes(blob, str(path))[1], hashlib.sha256(blob).hexdigest())
 
 
 def check_images(images: ImageSet, header: ModelHeader) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import shutil
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from simsearch.core.names import check_name, path_in
 from simsearch.core.peaks import object_mask
 from simsearch.errors import ConfigError, StoreError
 from simsearch.io.ome_zarr.stores import image_name
@@ -19,6 +20,7 @@ from simsearch.io.tables.frames import csv_frame, object_frame, peak_frame
 from simsearch.io.tables.geojson import write_detections as write_geojson
 from simsearch.io.tables.peaks import read_detections, write_chosen_rows
 from simsearch.io.tables.replacing import replacing_text
+from simsearch.io.tables.results_folder import RUN_NAME, forget_withdrawn, only_writer, read_run, withdraw_run
 from simsearch.workflows.run.plate_report import (
     DOSE_TYPES,
     DOSES_NAME,
@@ -28,7 +30,6 @@ from simsearch.workflows.run.plate_report import (
     write_plate_report,
 )
 from simsearch.workflows.run.plate_summary import object_scores, summarise_scores
-from simsearch.workflows.run.tiles import LOG_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 
     from simsearch.workflows.run.plate_summary import Scores, WellSummary
 
-TABLE_NAME, RUN_NAME = "detections.parquet", "run.json"
+TABLE_NAME = "detections.parquet"
 OBJECTS_NAME, GEOJSON_NAME, PLATES_NAME = "objects.csv", "geojson", "plates"
 _WELL_TYPES = {"plate": "string", "well": "string"}
 
@@ -130,13 +131,14 @@ def write_objects(
     masks, scores = _choose(table, confidence_thresholds)
     wells_of_plates = [_wells(scores, plate, classes) for plate in plates]  # if one is gone, all stays
     with store_errors(str(folder)):
+        withdraw_run(folder)
         write_chosen_rows(table, np.concatenate([np.empty(0, bool), *masks.values()]), folder / OBJECTS_NAME)
         _remove_stale(folder)
         _write_geojson(folder, masks, classes)
         notes: list[str] = []
         for wells in wells_of_plates:
             plate = wells[0].plate
-            target = folder / PLATES_NAME / plate
+            target = path_in(folder / PLATES_NAME, plate)
             written = write_plate_report(wells, target, model=model, confidence_thresholds=confidence_thresholds)
             notes += [f"{plate}: {note}" for note in written.notes]
     counts = {name: sum(len(here.get(name, ())) for here in scores.values()) for name in classes}
@@ -149,6 +151,7 @@ def _choose(
     """Tell for each image which of its rows are objects, and their scores."""
     masks, scores = {}, {}
     for peaks in read_detections(table):
+        check_name(peaks.image, str(table))
         mask = masks[peaks.image] = object_mask(peaks, confidence_thresholds)
         scores[peaks.image] = object_scores(peaks, mask)
     return masks, scores
@@ -159,22 +162,12 @@ def _write_geojson(folder: Path, masks: Mapping[str, NDArray[np.bool_]], classes
     colors = {name: CLASS_COLORS[i % len(CLASS_COLORS)] for i, name in enumerate(classes)}
     for peaks in read_detections(folder / TABLE_NAME):
         if masks[peaks.image].any():
-            path = folder / GEOJSON_NAME / f"{peaks.image}.geojson"
+            path = path_in(folder / GEOJSON_NAME, peaks.image, ".geojson")
             write_geojson(peaks.take(masks[peaks.image]), colors, path)
 
 
-def check_folder(folder: Path, *, overwrite: bool) -> None:
-    """Refuse to begin in a folder that holds something else by the names of results.
-
-    Raises
-    ------
-    StoreError
-        If there is something, no detection was begun there, and it is not to be overwritten.
-    """
-    names = (TABLE_NAME, RUN_NAME, OBJECTS_NAME, GEOJSON_NAME, PLATES_NAME)
-    there = [name for name in names if (folder / name).exists()]
-    if there and not overwrite and not (folder / LOG_NAME).exists():
-        raise StoreError(f"{folder}: expected a new folder, got {there[0]} in it: add --overwrite or name another")
+RESULT_NAMES = (TABLE_NAME, RUN_NAME, OBJECTS_NAME, GEOJSON_NAME, PLATES_NAME)
+"""What a detection writes."""
 
 
 def chosen_thresholds(folder: Path, run: str) -> dict[str, float]:
@@ -188,7 +181,7 @@ def chosen_thresholds(folder: Path, run: str) -> dict[str, float]:
         Fingerprint of the run.
     """
     try:
-        known = json.loads((folder / RUN_NAME).read_text(encoding="utf-8"))
+        known = read_run(folder)
         return dict(known["confidence_thresholds"]) if known["run"] == run else {}
     except (OSError, ValueError, KeyError, TypeError):
         return {}
@@ -225,24 +218,45 @@ def rethreshold(folder: Path, confidence_thresholds: Mapping[str, float]) -> Obj
     ConfigError
         If there is no such class, or a threshold is below what was kept.
     """
-    path = folder / RUN_NAME
-    try:
-        run = json.loads(path.read_text(encoding="utf-8"))
-        known, floor, plates = run["confidence_thresholds"], run["options"]["floor"], run["plates"]
-        model, _ = run["model"].rpartition("@")[2], run["report"]["n_objects"]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise StoreError(f"{folder}: expected results of `simsearch detect`, got {error!r}: detect again") from error
-    for name, value in confidence_thresholds.items():
-        if name not in known:
-            raise ConfigError(f"expected a class out of {', '.join(known)}, got {name!r}: correct the name")
-        if not floor <= value <= 1:
-            raise ConfigError(
-                f"class {name}: expected a confidence from {floor:g}, below which nothing was kept, to 1, got "
-                f"{value:g}: detect again with a lower --floor"
-            )
-    report = write_objects(folder, {**known, **confidence_thresholds}, plates, model)
-    chosen = {"confidence_thresholds": report.confidence_thresholds}
-    said = {**run["report"], **chosen, "n_objects": report.n_objects, "notes": report.notes}
-    with replacing_text(path) as file:
-        json.dump({**run, **chosen, "report": said}, file, indent=1)
+    _finished_run(folder)  # before anything is touched
+    with only_writer(folder):
+        run = _finished_run(folder)
+        for name, value in confidence_thresholds.items():
+            if name not in run.thresholds:
+                raise ConfigError(
+                    f"expected a class out of {', '.join(run.thresholds)}, got {name!r}: correct the name"
+                )
+            if not run.floor <= value <= 1:
+                raise ConfigError(
+                    f"class {name}: expected a confidence from {run.floor:g}, below which nothing was kept, to 1, got "
+                    f"{value:g}: detect again with a lower --floor"
+                )
+        report = write_objects(folder, {**run.thresholds, **confidence_thresholds}, run.plates, run.model)
+        chosen = {"confidence_thresholds": report.confidence_thresholds}
+        said = {**run.content["report"], **chosen, "n_objects": report.n_objects, "notes": report.notes}
+        with replacing_text(folder / RUN_NAME) as file:
+            json.dump({**run.content, **chosen, "report": said}, file, indent=1)
+        forget_withdrawn(folder)
     return report
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """What run.json says of a detection."""
+
+    content: dict[str, Any]
+    thresholds: dict[str, float]
+    floor: float
+    plates: list[str]
+    model: str
+
+
+def _finished_run(folder: Path) -> _Run:
+    try:
+        content = read_run(folder)
+        dict(content["report"])
+        thresholds = {str(name): float(value) for name, value in content["confidence_thresholds"].items()}
+        floor, plates = float(content["options"]["floor"]), [str(plate) for plate in content["plates"]]
+        return _Run(content, thresholds, floor, plates, str(content["model"]).rpartition("@")[2])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise StoreError(f"{folder}: expected results of `simsearch detect`, got {error!r}: detect again") from error

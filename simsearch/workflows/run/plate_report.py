@@ -17,6 +17,7 @@ from simsearch.io.ome_zarr.writing import store_errors
 from simsearch.io.pictures.dose_curves import DosePanel, draw_dose_response
 from simsearch.io.pictures.heat_maps import draw_heat_maps
 from simsearch.io.tables.control_words import EMPTY
+from simsearch.io.tables.replacing import replacing_text
 from simsearch.io.tables.treatments import ROLE
 from simsearch.workflows.run.dose_series import DoseSeries, find_dose_series, understood_wells
 from simsearch.workflows.run.plate_summary import WellSummary, write_well_table
@@ -162,7 +163,7 @@ def _fit(doses: NDArray[np.float64], responses: NDArray[np.float64]) -> DoseResp
 
 
 def _write_fits(panels: Sequence[DosePanel], path: Path) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
+    with replacing_text(path) as file:
         rows = csv.writer(file)
         rows.writerow(DOSE_TYPES)
         for panel in panels:

@@ -15,7 +15,7 @@ from simsearch.errors import AnnotationError, ConfigError
 from simsearch.io.ome_zarr.plate import plate_fields, read_plate_map
 from simsearch.io.ome_zarr.stores import as_location, image_name, stem
 from simsearch.io.ome_zarr.wells import Well, make_well, parse_well
-from simsearch.io.ome_zarr.writing import store_errors
+from simsearch.io.tables.replacing import replacing_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -162,15 +162,13 @@ def write_well_table(summaries: Sequence[WellSummary], path: Path) -> None:
     treatment = list(dict.fromkeys(column for summary in summaries for column in summary.treatment))
     numbers = [f"{noun} {name}" for name in classes for noun in ("count", "fraction", "mean score")]
     taken = {"plate", "well", *numbers}
-    with store_errors(str(path)):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("w", newline="", encoding="utf-8") as file:
-            rows = csv.writer(file)
-            named = [f"{column} (plate map)" if column in taken else column for column in treatment]
-            rows.writerow(["plate", "well", *named, *numbers])
-            for summary in summaries:
-                known = [summary.treatment.get(column, "") for column in treatment]
-                rows.writerow([summary.plate, summary.well, *known, *_numbers(summary, classes)])
+    with replacing_text(path) as file:
+        rows = csv.writer(file)
+        named = [f"{column} (plate map)" if column in taken else column for column in treatment]
+        rows.writerow(["plate", "well", *named, *numbers])
+        for summary in summaries:
+            known = [summary.treatment.get(column, "") for column in treatment]
+            rows.writerow([summary.plate, summary.well, *known, *_numbers(summary, classes)])
 
 
 def _treatments(location: str) -> dict[Well | None, dict[str, Any]]:

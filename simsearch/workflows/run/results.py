@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from simsearch.errors import StoreError
 from simsearch.io.ome_zarr.wells import parse_well
-from simsearch.workflows.run.objects import GEOJSON_NAME, OBJECTS_NAME, PLATES_NAME, RUN_NAME, TABLE_NAME
+from simsearch.io.tables.results_folder import RUN_NAME
+from simsearch.workflows.run.objects import GEOJSON_NAME, OBJECTS_NAME, PLATES_NAME, TABLE_NAME
 from simsearch.workflows.run.plate_report import CURVES_NAME, DOSES_NAME, REPORT_NAMES, WELLS_NAME
 
 if TYPE_CHECKING:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import shutil
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -12,12 +11,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from simsearch.core.names import path_in
 from simsearch.errors import ConfigError, StoreError
 from simsearch.io.ome_zarr.image import open_image
 from simsearch.io.ome_zarr.labels import can_hold_labels, create_labels, finish_labels, labels_template, run_of_labels
 from simsearch.io.ome_zarr.writing import ImageTemplate, store_errors
 from simsearch.io.pictures.overlay import CLASS_COLORS
 from simsearch.io.tables.frames import csv_frame
+from simsearch.io.tables.replacing import replacing_text
+from simsearch.io.tables.results_folder import only_writer, withdraw_run
 from simsearch.nn.trunk_file import label_of_digest
 from simsearch.runtime.events import Observer, ignore
 from simsearch.runtime.segment_tasks import (
@@ -30,9 +32,9 @@ from simsearch.runtime.segment_tasks import (
 )
 from simsearch.runtime.worker import lent
 from simsearch.workflows.event_log import logged
+from simsearch.workflows.find.tiles import finish_tasks, open_log, run_tiles
 from simsearch.workflows.provenance import Timings, fingerprint, image_fingerprint, write_run
 from simsearch.workflows.run.models import check_images, model_view, read_model
-from simsearch.workflows.run.tiles import finish_tasks, open_log, run_tiles
 from simsearch.workflows.run.tissue import Tissue, find_tissues
 
 if TYPE_CHECKING:
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
     from simsearch.nn.model_file import ModelHeader
     from simsearch.runtime import Client
     from simsearch.workflows.image_set import ImageSet
+    from simsearch.workflows.run.models import ModelFile
 
 _SHARD = 1024  # pixels of the working scale along a side of a tile: seconds of work for a CPU
 _AREAS_NAME = "areas.csv"
@@ -175,12 +178,19 @@ def segment(
         If an image cannot be read, or labels or the folder cannot be written or are there already.
     """
     folder = folder.absolute()
-    timings = Timings(logged(observe, folder))
-    blob, header = read_model(model)
-    check_images(images, header)
-    digest = hashlib.sha256(blob).hexdigest()
+    chosen = read_model(model)
+    check_images(images, chosen.header)
+    with only_writer(folder):
+        return _segment(client, images, chosen, folder, options, Timings(logged(observe, folder)))
+
+
+def _segment(
+    client: Client, images: ImageSet, model: ModelFile, folder: Path, options: SegmentOptions, timings: Timings
+) -> SegmentReport:
+    header, digest = model.header, model.digest
     run = _run_of(images, digest, options)
     with open_log(folder, run, images, overwrite=options.overwrite) as log:
+        withdraw_run(folder)
         targets = [_target(image, header, folder, options, run) for image in images]
         tissues = find_tissues(client, images, header.downsampling, timings) if options.tissue_mask else {}
         kept_targets = (target for target in targets if target.image.name in images)
@@ -188,7 +198,7 @@ def segment(
         tasks = [task for target in targets for task in _tasks(target, header, digest)]
         kept = {str(target.path) for target in targets if target.is_kept}
         missing = [task for task in tasks if str(task) not in log.done or task.path not in kept]
-        with lent(client, blob) if missing else nullcontext():
+        with lent(client, model.blob) if missing else nullcontext():
             failures = run_tiles(client, segment_tile, missing, "segment", log, images, timings)
         failed = {name for name, _ in failures}
         counts = {str(task): log.done[str(task)] for task in tasks if str(task) not in failed}
@@ -207,23 +217,23 @@ def segment(
             n_done_before=len(tasks) - len(missing),
             failures=(*images.failures, *failures),
             seconds=timings.seconds,
-            notes=_notes(model, header),
+            notes=_notes(model.path, header),
         )
         content = {
             "options": options,
-            "model": f"{model}@{digest}",
+            "model": f"{model.path}@{digest}",
             "trunk": label_of_digest(header.trunk),
             "header": header,
             "report": report,
         }
-        write_run(folder / "run.json", "segment", content)
+        write_run(folder, "segment", content)
     return report
 
 
 def _target(image: ImageMeta, header: ModelHeader, folder: Path, options: SegmentOptions, run: str) -> _Target:
     """Create the labels of an image, without pixels yet; those that an earlier run of the same began are kept."""
     shard = _SHARD * min(header.downsampling, _MAX_DOWNSAMPLING)
-    path = folder / "labels" / f"{image.name}.ome.zarr"
+    path = path_in(folder / "labels", image.name, ".ome.zarr")
     if options.beside_image and can_hold_labels(image):
         path = Path(image.path) / "labels" / options.name
     run = _run_on(run, image)
@@ -275,8 +285,8 @@ def _draw(
             str(t.path),
             t.template,
             header.classes[1:],
-            folder / "overlays" / f"{t.image.name}.png",
-            folder / "geojson" / f"{t.image.name}.geojson",
+            path_in(folder / "overlays", t.image.name, ".png"),
+            path_in(folder / "geojson", t.image.name, ".geojson"),
         )
         for t in targets
     ]
@@ -303,7 +313,7 @@ def _measured(
 
 
 def _write_areas(images: Sequence[SegmentedImage], path: Path) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
+    with replacing_text(path) as file:
         rows = csv.writer(file)
         rows.writerow(_AREA_TYPES)
         for each in images:

@@ -16,7 +16,7 @@ from simsearch.io.ome_zarr.image import ImageMeta, open_image
 from simsearch.io.ome_zarr.plate import find_images, write_plate
 from simsearch.io.ome_zarr.wells import parse_well
 from simsearch.nn.trunk_file import BUNDLED_SHA256
-from simsearch.runtime.events import Event, StepEnded
+from simsearch.runtime.events import Event, StepEnded, TaskDone
 from simsearch.workflows.find.measure import measure, write_measurement
 from simsearch.workflows.find.search import SearchOptions, SearchReport, search
 from simsearch.workflows.image_set import ImageSet
@@ -368,6 +368,61 @@ def test_results_are_not_overwritten_unasked(client: Client, bench: Bench, tmp_p
     search(client, ImageSet([bench.image]), bench.boxes, folder, SearchOptions(overwrite=True, save_maps=False))
     assert not (folder / "overlays" / "old.png").exists()
     assert json.loads((folder / "run.json").read_text())["workflow"] == "search"
+
+
+class KilledError(BaseException):
+    """Stands for the end of a process."""
+
+
+def content_of(folder: Path) -> dict[str, bytes]:
+    """Read what a search wrote but for its times."""
+    kept = (path for path in folder.rglob("*") if path.is_file() and path.name not in {"events.jsonl", "tiles.jsonl"})
+    content = {str(path.relative_to(folder)): path.read_bytes() for path in kept}
+    run = json.loads(content.pop("run.json"))
+    assert run["workflow"] == "search"
+    return content
+
+
+def test_a_search_that_was_killed_goes_on_and_finds_the_same(client: Client, bench: Bench, tmp_path: Path) -> None:
+    whole, killed, options = tmp_path / "whole", tmp_path / "killed", SearchOptions(tile=8)
+    events: list[Event] = []
+    search(client, ImageSet([bench.image]), bench.boxes, whole, options, observe=events.append)
+    n_tiles = sum(isinstance(event, TaskDone) and event.step == "search" for event in events)
+    assert n_tiles >= 9
+    n_done = 0
+
+    def kill(event: Event) -> None:
+        nonlocal n_done
+        n_done += isinstance(event, TaskDone) and event.step == "search"
+        if n_done == 4:
+            raise KilledError
+
+    with pytest.raises(KilledError):
+        search(client, ImageSet([bench.image]), bench.boxes, killed, options, observe=kill)
+    assert not (killed / "run.json").exists()
+    events.clear()
+    search(client, ImageSet([bench.image]), bench.boxes, killed, options, observe=events.append)
+    assert sum(isinstance(event, TaskDone) and event.step == "search" for event in events) == n_tiles - 3
+    assert not any(isinstance(event, TaskDone) and event.step == "measure" for event in events)
+    assert content_of(killed) == content_of(whole)
+    events.clear()
+    search(client, ImageSet([bench.image]), bench.boxes, killed, options, observe=events.append)  # it is complete
+    assert not any(isinstance(event, TaskDone) and event.step == "search" for event in events)
+    assert content_of(killed) == content_of(whole)
+
+
+def test_a_search_for_something_else_does_not_go_on(client: Client, bench: Bench, tmp_path: Path) -> None:
+    folder, options = tmp_path / "out", SearchOptions(save_maps=False)
+    search(client, ImageSet([bench.image]), bench.boxes, folder, options)
+    before = content_of(folder)
+    other = tmp_path / "other.csv"
+    with bench.boxes.open(newline="") as file:
+        _, (image, class_name, y, *rest), *others = csv.reader(file)
+    save_boxes(other, [(image, class_name, float(y) + 1, *rest), *others])
+    for boxes, changed in ((other, options), (bench.boxes, replace(options, floor=0.4))):
+        with pytest.raises(StoreError, match=r"expected results of the same run .* got others: add --overwrite"):
+            search(client, ImageSet([bench.image]), boxes, folder, changed)
+        assert content_of(folder) == before
 
 
 def test_a_folder_that_is_a_file_is_refused(client: Client, bench: Bench, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,8 +21,10 @@ from simsearch.io.ome_zarr.image import describe_image
 from simsearch.io.ome_zarr.plate import write_plate
 from simsearch.io.ome_zarr.wells import Well
 from simsearch.io.tables.peaks import write_detections
-from simsearch.workflows.run import plate_report
-from simsearch.workflows.run.objects import check_folder, rethreshold, write_objects
+from simsearch.io.tables.results_folder import only_writer
+from simsearch.workflows.find.tiles import check_free
+from simsearch.workflows.run import objects, plate_report
+from simsearch.workflows.run.objects import RESULT_NAMES, rethreshold, write_objects
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -116,7 +119,9 @@ def counts_in(folder: Path, class_name: str) -> list[int]:
 
 
 def content_of(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    """Read all that is in a folder but for its lock."""
+    files = (path for path in folder.rglob("*") if path.is_file() and path.name != ".lock")
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
 def thresholds_in(folder: Path) -> dict[str, float]:
@@ -297,8 +302,69 @@ def test_what_somebody_keeps_beside_results_stays(results: Path) -> None:
 
 
 def test_a_detection_does_not_begin_among_other_things(tmp_path: Path) -> None:
-    check_folder(tmp_path, overwrite=False)
+    check_free(tmp_path, RESULT_NAMES, overwrite=False)
     (tmp_path / "plates").mkdir()
     with pytest.raises(StoreError, match="expected a new folder, got plates in it"):
-        check_folder(tmp_path, overwrite=False)
-    check_folder(tmp_path, overwrite=True)
+        check_free(tmp_path, RESULT_NAMES, overwrite=False)
+    check_free(tmp_path, RESULT_NAMES, overwrite=True)
+
+
+class KilledError(BaseException):
+    """Stands for the end of a process: nothing is done after it."""
+
+
+@pytest.mark.parametrize("step", ["write_chosen_rows", "_remove_stale", "_write_geojson", "write_plate_report"])
+def test_new_thresholds_that_were_killed_leave_nothing_that_reads_as_finished_and_can_be_chosen_again(
+    results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    chosen = {"nucleus": 0.85}
+    undisturbed = shutil.copytree(results, tmp_path / "undisturbed")
+    rethreshold(undisturbed, chosen)
+
+    def kill(*_: object, **__: object) -> None:
+        raise KilledError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(objects, step, kill)
+        with pytest.raises(KilledError):
+            rethreshold(results, chosen)
+    assert not (results / "run.json").exists()
+    rethreshold(results, chosen)
+    assert content_of(results) == content_of(undisturbed)
+
+
+def test_what_is_found_wrong_before_anything_is_written_leaves_results_as_they_are(results: Path) -> None:
+    before = content_of(results)
+    for wrong in ({"nobody": 0.5}, {"nucleus": 0.01}):
+        with pytest.raises(ConfigError):
+            rethreshold(results, wrong)
+        assert content_of(results) == before
+
+
+def test_two_cannot_choose_at_once(results: Path) -> None:
+    before = content_of(results)
+    with only_writer(results), pytest.raises(StoreError, match="expected to be the only one to write, got another"):
+        rethreshold(results, {"nucleus": 0.85})
+    assert content_of(results) == before
+    rethreshold(results, {"nucleus": 0.85})
+
+
+@pytest.mark.parametrize(
+    "name", ["../../escape", "/abs/escape", "a/../../../escape", "a\\..\\..\\escape", "a\x00b", "a\nb"]
+)
+def test_names_in_a_table_lead_nowhere_else(results: Path, save_image: SaveImage, tmp_path: Path, name: str) -> None:
+    image = save_image(tmp_path / "fine.ome.zarr", np.zeros((1, 8, 8), np.uint8))
+    found = replace(next(iter(peak_columns([peak("fine", "nucleus", 100, 0.9)]))), image=name)
+    write_detections([found], {name: replace(image, name=name)}, MODEL, results)
+    before = set(tmp_path.parent.rglob("*"))
+    with pytest.raises(ConfigError, match=r"detections.parquet: expected a name that can be one of a file in a folder"):
+        rethreshold(results, {"nucleus": 0.6})
+    assert set(tmp_path.parent.rglob("*")) - before <= {results / ".lock"}
+    assert (results / "run.json").exists()
+
+
+def test_thresholds_that_are_no_numbers_are_refused(results: Path) -> None:
+    path = results / "run.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"confidence_thresholds": {"nucleus": "much"}}))
+    with pytest.raises(StoreError, match="expected results of `simsearch detect`, got ValueError"):
+        rethreshold(results, {"nucleus": 0.6})

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from simsearch.errors import StoreError
 from simsearch.io.tables.tile_log import TileLog
 from simsearch.runtime.submit import Failed, run_tasks
 from simsearch.workflows.provenance import image_fingerprint
@@ -24,6 +25,19 @@ Result = TypeVar("Result")
 LOG_NAME = "tiles.jsonl"
 
 
+def check_free(folder: Path, names: Sequence[str], *, overwrite: bool) -> None:
+    """Refuse to begin in a folder that holds something else by the names of results.
+
+    Raises
+    ------
+    StoreError
+        If there is something, no run was begun there, and it is not to be overwritten.
+    """
+    there = [name for name in names if (folder / name).exists()]
+    if there and not overwrite and not (folder / LOG_NAME).exists():
+        raise StoreError(f"{folder}: expected a new folder, got {there[0]} in it: add --overwrite or name another")
+
+
 @contextmanager
 def open_log(folder: Path, run: str, images: ImageSet, *, overwrite: bool) -> Iterator[TileLog]:
     """Open the log of a run over images.
@@ -33,7 +47,7 @@ def open_log(folder: Path, run: str, images: ImageSet, *, overwrite: bool) -> It
     folder : Path
         Of the results.
     run : str
-        Fingerprint of the model, the options and what the images were named by.
+        Fingerprint of the model or the boxes, the options and what the images were named by.
     images : ImageSet
         Those that can be read at present.
     overwrite : bool

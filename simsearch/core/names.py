@@ -1,0 +1,54 @@
+"""Names that people and files give, as names of files."""
+
+from __future__ import annotations
+
+from pathlib import Path, PurePosixPath
+
+from simsearch.errors import ConfigError
+
+
+def path_in(folder: Path, name: str, suffix: str = "") -> Path:
+    """Make a path of a name, inside a folder and nowhere else.
+
+    Parameters
+    ----------
+    folder : Path
+        Where it is to be.
+    name : str
+        Of an image, a plate or a class; slashes are folders.
+    suffix : str
+        What the name of the file ends with.
+
+    Raises
+    ------
+    ConfigError
+        If it would lie outside the folder, or no file can have such a name.
+
+    Examples
+    --------
+    >>> path_in(Path("results"), "plate/A/01/0", ".geojson").as_posix()
+    'results/plate/A/01/0.geojson'
+    """
+    check_name(name, str(folder))
+    return folder / f"{name}{suffix}"
+
+
+def check_name(name: str, place: str) -> str:
+    """Refuse a name that is absolute, climbs out of its folder, or holds control characters; return others.
+
+    Parameters
+    ----------
+    name : str
+        Of an image, a plate or a class.
+    place : str
+        Where it was read, or is to be written.
+
+    Raises
+    ------
+    ConfigError
+        If it is such a name.
+    """
+    parts = PurePosixPath(name.replace("\\", "/")).parts
+    if not parts or name.startswith(("/", "\\")) or ".." in parts or not name.isprintable() or ":" in parts[0]:
+        raise ConfigError(f"{place}: expected a name that can be one of a file in a folder, got {name!r}: rename it")
+    return name

@@ -1,0 +1,63 @@
+"""Folders of results: one command writes at a time, and nothing reads as finished until it is."""
+
+from __future__ import annotations
+
+import json
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+from simsearch.io.ome_zarr.writing import store_errors
+from simsearch.io.tables.journal import lock_file
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+RUN_NAME = "run.json"
+_WITHDRAWN_NAME = ".run.json.before"
+_LOCK_NAME = ".lock"
+
+
+@contextmanager
+def only_writer(folder: Path) -> Iterator[None]:
+    """Write to a folder of results as the only one; made if it is not there.
+
+    Raises
+    ------
+    StoreError
+        If another command writes there, or nobody can.
+    """
+    with store_errors(str(folder)):
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / _LOCK_NAME).open("ab")
+        lock_file(lock.fileno(), folder, lock.close)
+    try:
+        yield
+    finally:
+        lock.close()
+
+
+def withdraw_run(folder: Path) -> None:
+    """Take back that results are finished, before any of them is replaced; what was said of them is kept aside."""
+    with suppress(FileNotFoundError):
+        (folder / RUN_NAME).replace(folder / _WITHDRAWN_NAME)
+
+
+def forget_withdrawn(folder: Path) -> None:
+    """Forget what was said of results that others have replaced."""
+    (folder / _WITHDRAWN_NAME).unlink(missing_ok=True)
+
+
+def read_run(folder: Path) -> dict[str, Any]:
+    """Read what is said of the results in a folder, or was before somebody began to replace them and did not end.
+
+    Raises
+    ------
+    OSError, ValueError
+        If nothing is, or it is no JSON object.
+    """
+    path = folder / RUN_NAME
+    found = json.loads((path if path.exists() else folder / _WITHDRAWN_NAME).read_text(encoding="utf-8"))
+    if not isinstance(found, dict):
+        raise ValueError(f"expected an object in {RUN_NAME}, got {type(found).__name__}")
+    return found
