@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from contextlib import ExitStack
 from itertools import count
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +13,7 @@ import numpy as np
 from simsearch.core.pixel_size import believable_pixel_size
 from simsearch.errors import SourceError
 from simsearch.io.ome_zarr.colors import RGB_NAMES
+from simsearch.io.sources.czi_blocks import TileLengths
 from simsearch.io.sources.microscope import SeriesFacts, check_piece, library
 from simsearch.io.sources.series import SeriesInfo
 from simsearch.io.tables.xml import parse_xml
@@ -41,12 +44,12 @@ class CziContainer:
 
     def __init__(self, path: str) -> None:
         self._path = path
-        self._file = library("pylibCZIrw.czi", path).CziReader(path)
-        try:
+        with ExitStack() as stack:
+            self._file = library("pylibCZIrw.czi", path).CziReader(path)
+            stack.callback(self._file.close)
+            self._lengths = TileLengths(stack.enter_context(Path(path).open("rb")))
             self._open()
-        except BaseException:
-            self._file.close()
-            raise
+            self._stack = stack.pop_all()
 
     def _open(self) -> None:
         self._axes: dict[str, tuple[int, int]] = self._file.total_bounding_box_no_pyramid
@@ -106,7 +109,7 @@ class CziContainer:
 
     def close(self) -> None:
         """Close the file."""
-        self._file.close()
+        self._stack.close()
 
     def _read_channel(self, index: int, region: Region, plane: dict[str, int]) -> NDArray[np.generic]:
         box, scene = self._boxes[index], self._keys[index]
@@ -125,21 +128,22 @@ class CziContainer:
         return np.moveaxis(pixels[..., ::-1] if is_rgb else pixels, -1, 0)
 
     def _check_tiles(self, index: int, roi: tuple[int, int, int, int], plane: dict[str, int]) -> None:
-        tiles = self._tile_sizes(roi, plane)
-        check_piece(6 * max(tiles, default=0), self._path)  # a pixel has up to three samples of 16 bits
-        if not tiles and not self._tile_sizes(self._boxes[index], plane):
+        tiles = self._tiles(roi, plane)
+        check_piece(6 * max(tiles.values(), default=0), self._path)  # a pixel has up to three samples of 16 bits
+        if not tiles and not self._tiles(self._boxes[index], plane):
             raise ValueError(f"no tiles of {' '.join(f'{axis}{at}' for axis, at in plane.items())}")
+        self._lengths.check(tiles)
 
-    def _tile_sizes(self, roi: tuple[int, int, int, int], plane: dict[str, int]) -> list[int]:
-        sizes: list[int] = []
+    def _tiles(self, roi: tuple[int, int, int, int], plane: dict[str, int]) -> dict[int, int]:
+        n_pixels: dict[int, int] = {}
 
-        def add(_: int, tile: Any) -> bool:  # noqa: ANN401  libCZI's SubBlockInfo
-            sizes.append(tile.physicalSize.w * tile.physicalSize.h)
+        def add(tile: int, about: Any) -> bool:  # noqa: ANN401  libCZI's SubBlockInfo
+            n_pixels[tile] = about.physicalSize.w * about.physicalSize.h
             return True
 
         known = {axis: at for axis, at in plane.items() if axis in self._axes}
         self._file.enumerate_subblocks_subset(add, plane=known, roi=roi, only_layer0=True)
-        return sizes
+        return n_pixels
 
     def _length(self, axis: str) -> int:
         start, stop = self._axes.get(axis, (0, 1))

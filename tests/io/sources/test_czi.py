@@ -219,6 +219,21 @@ def test_more_is_declared_than_is_there(tmp_path: Path, read_tiles: ReadTiles, w
         read_tiles(write(tmp_path / "a.czi", (tile, {}), (tile, where)), z="max")
 
 
+@pytest.mark.parametrize("length", [-1, 2**40, 2**62])
+def test_a_tile_longer_than_the_file(tmp_path: Path, length: int) -> None:
+    mosaic = noise(64, 256)
+    path = write(tmp_path / "a.czi", *((mosaic[:, x : x + 64], {"location": (x, 0)}) for x in range(0, 256, 64)))
+    data = bytearray(path.read_bytes())
+    block = data.index(b"ZISRAWSUBBLOCK", data.index(b"ZISRAWSUBBLOCK") + 1)
+    data[block + 40 : block + 48] = struct.pack("<q", length)
+    path.write_bytes(data)
+
+    with open_source(SourceSpec(str(path))) as source:
+        np.testing.assert_array_equal(source.read(Region(0, 64, 128, 256))[0], mosaic[:, 128:])
+        with pytest.raises(SourceError, match=f"a tile of {length} bytes in a file of"):
+            source.read(Region(0, 64, 60, 70))
+
+
 def test_without_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, read_tiles: ReadTiles) -> None:
     path = write(tmp_path / "a.czi", (noise(20, 20), {}))
     monkeypatch.setitem(sys.modules, "pylibCZIrw.czi", None)
