@@ -179,12 +179,15 @@ def _listing(found: list[PlaneFile], pattern: Pattern, paths: Sequence[Path], no
     index = read_index(pattern.name, paths)
     lost = sorted(index.listed - {path.name for path in paths})
     missing = (f"{len(lost)} files of {len(index.listed)} are listed and not there, such as {lost[0]}",) if lost else ()
+    numbers = {each.channel.lstrip("0") for each in files}
+    lacking = [name for number, name in index.channel_names.items() if number not in numbers]
+    unseen = (f"no file has the channels {', '.join(lacking)}",) if lacking else ()
     names = {each.channel: name for each in files if (name := index.channel_names.get(each.channel.lstrip("0")))}
     return PlateListing(
         files,
         channel_names={**pattern.channel_names, **names},
         pixel_size_um=index.pixel_size_um,
-        notes=notes + projections + index.notes + missing,
+        notes=notes + projections + index.notes + missing + unseen,
     )
 
 

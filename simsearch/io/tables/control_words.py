@@ -25,10 +25,10 @@ _EMPTY = _vocabulary("empty blank leer unused")
 _CARRIERS = _vocabulary("ethanol etoh methanol meoh water h2o pbs medium media buffer saline")
 _ABBREVIATIONS: dict[str, Role] = {"nc": NEGATIVE, "vc": NEGATIVE, "pc": POSITIVE}
 _CONTROL = _vocabulary("control controls ctrl ctrls ctl cntrl con kontrolle")
-_BESIDE = _CONTROL | _vocabulary("well wells only cells treated transfected alone final v w")
+_BESIDE = _CONTROL | _vocabulary("well wells only cells treated transfected alone final v w cp diverse orf")
 _UNDECIDED = _CONTROL | _vocabulary("yes true ja y")
 _SAMPLES = _vocabulary(
-    "sample samples test treated treatment compound compounds drug experimental experiment dose doseseries screen "
+    "sample samples test treated treatment trt compound compounds drug experimental experiment dose doseseries screen "
     "unknown no false nein n probe"
 )
 _NOTHING = _vocabulary("none na nan nil")

@@ -11,6 +11,7 @@ from simsearch.io.annotations.formats import SUFFIXES, Target, is_zarr, read_reg
 from simsearch.io.annotations.ndpa import SlideFrame, slide_frame
 from simsearch.io.annotations.regions import Region, as_annotation
 from simsearch.io.ome_zarr.stores import as_location
+from simsearch.io.sources.folders import walk_files
 from simsearch.io.tables.curation import Reading, read_annotations, read_each
 from simsearch.workflows.curate.study import study_images
 
@@ -89,7 +90,7 @@ def image_named(name: str, known: Collection[str]) -> str | None:
 
 
 def _files_in(folder: Path) -> list[Path]:
-    files = sorted(each for each in folder.rglob("*") if each.is_file() and not each.name.startswith("."))
+    files = list(walk_files(folder))
     for suffixes in SUFFIXES:
         if chosen := [each for each in files if each.name.lower().endswith(suffixes)]:
             return chosen

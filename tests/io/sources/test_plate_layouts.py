@@ -71,14 +71,14 @@ def test_twelve_wavelengths_are_in_order(tmp_path: Path) -> None:
 
 def test_an_htd_file_names_wavelengths_and_may_tell_the_pixel_size(tmp_path: Path) -> None:
     plate(tmp_path, *(f"TimePoint_1/P_B02_s1_w{w}.tif" for w in (1, 2)))
-    lines = ['"HTSInfoFile", Version 1.0', '"Waves", TRUE', '"NWavelengths", 2', '"WaveName1", "DAPI"',
-             '"WaveName2", "FITC, long"', '"PixelSizeUM", 0.65', '"EndFile"']  # fmt: skip
+    lines = ['"HTSInfoFile", Version 1.0', '"Waves", TRUE', '"NWavelengths", 3', '"WaveName1", "DAPI"',
+             '"WaveName2", "FITC, long"', '"WaveName3", "Cy5"', '"PixelSizeUM", 0.65', '"EndFile"']  # fmt: skip
     (tmp_path / "P.HTD").write_text("\r\n".join(lines))
     listing = listed(tmp_path, "imagexpress")
 
     assert names_of(listing) == ("DAPI", "FITC, long")
     assert listing.pixel_size_um == (0.65, 0.65)
-    assert listing.notes == ()
+    assert listing.notes == ("no file has the channels Cy5",)
 
 
 def harmony_image(row: int, channel: int, name: str = "", size: str = "2.9E-07") -> str:
@@ -203,4 +203,4 @@ def test_files_named_one_by_one_have_their_index_beside_them(tmp_path: Path) -> 
     harmony(tmp_path, f"<Images>{harmony_image(1, 1, 'DAPI')}{harmony_image(1, 2, 'GFP')}</Images>")
     listing = match_files(sorted((tmp_path / "Images").glob("*.tiff"))[:1], find_pattern("operetta"))
     assert names_of(listing) == ("DAPI",)
-    assert listing.notes == ()
+    assert listing.notes == ("no file has the channels GFP",)

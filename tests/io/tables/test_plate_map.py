@@ -121,7 +121,7 @@ def test_words_for_negative_controls(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["positive", "Positive control", "pos. ctrl", "positive-control", "+ ctrl", "control +"]
+    "text", ["positive", "Positive control", "pos. ctrl", "positive-control", "+ ctrl", "control +", "poscon_cp"]
 )
 def test_words_for_positive_controls(text: str) -> None:
     assert role_of_drug(text) == role_of_word(text) == "positive_control"
