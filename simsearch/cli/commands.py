@@ -21,8 +21,10 @@ from simsearch.cli.options import (
     overwrite_option,
     results_option,
     seed_option,
+    series_option,
     skip_errors_option,
     split,
+    stack_option,
     t_option,
     takes_images,
     tile_option,
@@ -93,12 +95,8 @@ def main() -> None:
 )
 @click.option("--channel-names", callback=split, default="", help="Names of the channels, with commas.")
 @click.option("--pixel-size", "pixel_size_um", type=float, callback=_square, help="Micrometres, if files do not say.")
-@click.option(
-    "--series",
-    metavar="NAME|N|all",
-    help="Which of several images in a file, by name or counted from 0; all makes an OME-Zarr of each in a folder. "
-    "By default the largest at full resolution.",
-)
+@series_option
+@stack_option
 @click.option("--chunk", default=256, show_default=True, help="Side of a chunk in pixels.")
 @click.option("--shard", default=2048, show_default=True, help="Side of a shard, and of a tile, in pixels.")
 @click.option("--dry-run", is_flag=True, help="Open all sources and print what would become what; nothing is written.")

@@ -158,6 +158,17 @@ cluster_option = click.option(
     show_default=True,
     help="local, local:N (processes), threads, or the address of a running Dask scheduler: tcp://HOST:PORT.",
 )
+series_option = click.option(
+    "--series",
+    metavar="NAME|N|all",
+    help="Which of several images in a file, by name or counted from 0; all makes an OME-Zarr of each in a folder. "
+    "By default the largest at full resolution.",
+)
+stack_option = click.option(
+    "--stack",
+    type=click.Choice(["channels", "z", "t"]),
+    help="What the planes of a stack are, where a TIFF or .npy file does not say, or says wrong.",
+)
 skip_errors_option = click.option(
     "--skip-errors", is_flag=True, help="Leave out images that cannot be read; list them at the end."
 )

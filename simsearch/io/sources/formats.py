@@ -19,6 +19,7 @@ from simsearch.io.sources.series import SeriesInfo, named_apart
 from simsearch.io.sources.slide import SlideSource, list_slide_series, vendor
 from simsearch.io.sources.stack import StackSource
 from simsearch.io.sources.tiff import TiffSource
+from simsearch.io.sources.tiff_file import COMPANION
 from simsearch.io.sources.tiff_series import list_tiff_series
 from simsearch.io.sources.zarr import ZarrSource
 
@@ -36,6 +37,9 @@ SUFFIXES = frozenset(
         ".tiff",
         ".qptiff",
         ".btf",
+        ".tf2",
+        ".tf8",
+        COMPANION,
         ".lsm",
         ".stk",
         ".npy",
@@ -129,6 +133,12 @@ def _opened(spec: AnySpec) -> ImageSource:
     reader = _reader(spec.path)
     if reader not in _LISTS and spec.series not in (None, "0"):
         raise ConfigError(f"{spec.path}: expected --series 0 of a file with one image, got {spec.series}: leave it out")
+    if reader not in (TiffSource, NpySource) and spec.stack is not None:
+        raise ConfigError(
+            f"{spec.path}: expected a TIFF or .npy file for --stack {spec.stack}, got another: leave it out"
+        )
+    if reader is RasterSource and spec.plane:
+        raise ConfigError(f"{spec.path}: expected plane 0 of a file with one plane, got {spec.plane}: mend the table")
     return reader(spec)
 
 
@@ -141,6 +151,8 @@ def _reader(path: str) -> Callable[[SourceSpec], ImageSource]:
 
 
 def _reader_by_head(path: str, head: bytes) -> Callable[[SourceSpec], ImageSource]:
+    if path.lower().endswith(COMPANION) and head.startswith((b"<", b"\xef\xbb\xbf<")):
+        return TiffSource
     if head.startswith(_TIFF_HEADS):
         return SlideSource if _is_slide(path) else TiffSource
     if head.startswith(b"\x93NUMPY"):

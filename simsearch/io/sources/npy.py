@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import reduce
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from simsearch.errors import SourceError
 from simsearch.io.ome_zarr.colors import RGB_COLORS, RGB_NAMES
+from simsearch.io.sources.layout import choose_planes, default_names
+from simsearch.io.sources.pieces import check_channels
 from simsearch.io.sources.protocol import SourceMeta, SourceSpec, as_stored, source_errors, stored_dtype
 
 if TYPE_CHECKING:
@@ -15,47 +18,71 @@ if TYPE_CHECKING:
 
     from simsearch.core.tiles import Region
 
-_MOST_CHANNELS = 64  # a longer first axis is planes or time points, which the file cannot tell
+_MOST_CHANNELS = 64  # a longer axis is planes or time points, which the file cannot tell
+_COLORS = (3, 4)
 
 
 class NpySource:
-    """An array of shape (H, W), (C, H, W), (H, W, 3) or (H, W, 4)."""
+    """An array of shape (H, W), (C, H, W) or (H, W, C); of (Z, H, W) and others where the user says what it is."""
 
     def __init__(self, spec: SourceSpec) -> None:
         self._path = spec.path
         with source_errors(spec.path, "an array"):
             array = np.load(spec.path, mmap_mode="r", allow_pickle=False)
-        self._array, rgb = _channels_first(array, spec.path)
+        axes, is_rgb = _axes(array.shape, spec)
+        lengths = dict(zip(axes, array.shape, strict=True))
+        self._array = array.transpose([axes.index(axis) for axis in "tzcyx" if axis in axes])
         dtype, notes = stored_dtype(array.dtype, spec.path)
-        n_channels, height, width = self._array.shape
+        leading = {axis: lengths[axis] for axis in "tzc" if axis in axes}
+        self._channels = (
+            choose_planes(leading, spec)[:3] if is_rgb and spec.plane is None else choose_planes(leading, spec)
+        )
+        self._leading = tuple(leading.values())
+        n_channels, height, width = len(self._channels), lengths["y"], lengths["x"]
+        check_channels(n_channels, spec.path)
+        is_rgb = is_rgb and n_channels == 3
         if n_channels > 1:
-            notes += (f"shape {array.shape} is read as {n_channels} channels of {height} x {width} px",)
+            shape = f"shape {array.shape} is read as {n_channels} channels of {height} x {width} px"
+            notes += (shape if spec.stack else f"{shape}: --stack channels|z|t says otherwise",)
         self.meta = SourceMeta(
             shape=(height, width),
             dtype=dtype,
-            channel_names=RGB_NAMES if rgb else tuple(f"Channel {i + 1}" for i in range(n_channels)),
-            channel_colors=RGB_COLORS if rgb else None,
+            channel_names=RGB_NAMES if is_rgb else default_names(n_channels),
+            channel_colors=RGB_COLORS if is_rgb else None,
             notes=notes,
         )
 
     def read(self, region: Region) -> NDArray[np.generic]:
-        """Read a region of the memory map."""
+        """Read a region of the memory map; the maximum of planes is taken one plane at a time."""
         with source_errors(self._path, "pixels"):
-            return as_stored(self._array[(slice(None), *region.slices)], self.meta.dtype)
+            channels = [
+                reduce(np.maximum, (self._plane(plane[0])[region.slices] for plane in planes))
+                for planes in self._channels
+            ]
+            return as_stored(np.stack(channels), self.meta.dtype)
 
     def close(self) -> None:
         """Drop the memory map."""
         del self._array
 
+    def _plane(self, index: int) -> NDArray[np.generic]:
+        return np.asarray(self._array[np.unravel_index(index, self._leading) if self._leading else ()])
 
-def _channels_first(array: NDArray[np.generic], path: str) -> tuple[NDArray[np.generic], bool]:
-    if array.ndim == 2 and array.size:
-        return array[np.newaxis], False
-    if array.ndim == 3 and array.size:
-        if array.shape[-1] in (3, 4) and array.shape[0] > 4:
-            return array[..., :3].transpose(2, 0, 1), True
-        if array.shape[0] <= _MOST_CHANNELS:
-            return array, False
+
+def _axes(shape: tuple[int, ...], spec: SourceSpec) -> tuple[str, bool]:
+    """Name the axes of an array, and tell whether its channels are colours."""
+    stack = {"z": "z", "t": "t"}.get(spec.stack or "", "")
+    inner = shape[1:] if stack else shape
+    if 0 not in shape and len(inner) in (2, 3) and (len(inner) == 3 or spec.stack != "channels"):
+        if len(inner) == 2:
+            return f"{stack}yx", False
+        if inner[2] in _COLORS and inner[0] > 4 and spec.stack != "channels":
+            return f"{stack}yxc", True
+        if inner[2] < min(inner[:2]) and inner[2] <= _MOST_CHANNELS:
+            return f"{stack}yxc", False
+        if inner[0] <= _MOST_CHANNELS or spec.stack == "channels":
+            return f"{stack}cyx", False
     raise SourceError(
-        f"{path}: expected an array of shape (H, W), (C, H, W) or (H, W, 3), got {array.shape}: save one image a file"
+        f"{spec.path}: expected an array of shape (H, W), (C, H, W) or (H, W, C), got {shape}: say what its first axis "
+        "is with --stack z|t|channels, or save one image a file"
     )

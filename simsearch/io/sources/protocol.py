@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
     from simsearch.core.tiles import Region
     from simsearch.io.ome_zarr.image import Selection
+
+
+Stack = Literal["channels", "z", "t"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,10 @@ class SourceSpec:
     """Name or index of one of several images in the file; by default the largest at full resolution."""
     plane: int | None = None
     """One plane alone, counted from 0 over all channels, planes and time points in the order of the file."""
+    stack: Stack | None = None
+    """What the pages of a file are, where it does not say, or says wrong."""
+    palette: Literal["meant", "drawn"] = "meant"
+    """Whether a palette is what values mean, or but how they are drawn, as in plates."""
 
     def __str__(self) -> str:
         return self.path

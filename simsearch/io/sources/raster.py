@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 
 import imagecodecs
 import numpy as np
+from PIL import ExifTags
 from PIL.BmpImagePlugin import BmpImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 
 from simsearch.errors import SourceError
 from simsearch.io.ome_zarr.colors import RGB_COLORS, RGB_NAMES
+from simsearch.io.sources.orientation import checked_orientation, turned, turned_sides
 from simsearch.io.sources.protocol import SourceMeta, SourceSpec, as_stored, source_errors, stored_dtype
 
 if TYPE_CHECKING:
@@ -28,6 +30,7 @@ _KINDS: dict[bytes, type[ImageFile]] = {
     b"BM": BmpImageFile,
 }
 _MOST_PIXELS = 2**28  # decoded, with its pyramid, 2 GiB of RGB
+_SMALL = 2**24  # pixels that are decoded without asking
 _PNG_DEPTH = 24  # offset of the bit depth in the header, which starts every PNG
 _PNG_COLOR = 25
 
@@ -69,19 +72,21 @@ def _opened(path: str) -> Image.Image:
 
 
 def _meta(path: str, image: Image.Image) -> SourceMeta:
+    _check_size(path, image)
     dtype, notes = stored_dtype(np.uint16 if _is_deep(path) else np.uint8, path)
     if "A" in image.mode or "transparency" in image.info:
         notes += ("transparency is left out",)
     if image.mode == "CMYK":
         notes += ("CMYK is converted to RGB without a colour profile",)
     rgb = _is_rgb(path, image)
+    orientation, moved = _orientation(image)
     return SourceMeta(
-        shape=(image.height, image.width),
+        shape=turned_sides((image.height, image.width), orientation),
         dtype=dtype,
         channel_names=RGB_NAMES if rgb else ("Intensity",),
         channel_colors=RGB_COLORS if rgb else None,
         in_one_piece=True,
-        notes=notes,
+        notes=notes + moved,
     )
 
 
@@ -110,12 +115,33 @@ def _decode(path: str, meta: SourceMeta) -> NDArray[np.generic]:
     n_channels = len(meta.channel_names)
     if meta.dtype == "uint16":
         # Pillow would cut 16-bit colours to 8 bits without a word.
-        pixels = np.atleast_3d(imagecodecs.png_decode(Path(path).read_bytes()))
-        return np.ascontiguousarray(pixels[..., :n_channels].transpose(2, 0, 1))
-    with _opened(path) as image:
-        image.load()
-        pixels = _pixels(image, rgb=n_channels == 3)
-    return as_stored(pixels, meta.dtype)
+        pixels = np.atleast_3d(imagecodecs.png_decode(Path(path).read_bytes()))[..., :n_channels].transpose(2, 0, 1)
+        with _opened(path) as image:
+            orientation, _ = _orientation(image)
+    else:
+        with _opened(path) as image:
+            image.load()
+            orientation, _ = _orientation(image)
+            pixels = _pixels(image, rgb=n_channels == 3)
+    return as_stored(turned(pixels, orientation), meta.dtype)
+
+
+def _orientation(image: Image.Image) -> tuple[int, tuple[str, ...]]:
+    try:
+        return checked_orientation(image.getexif().get(ExifTags.Base.Orientation))
+    except Exception:  # noqa: BLE001  EXIF data that are none: the pixels may be sound
+        return checked_orientation(None)
+
+
+def _check_size(path: str, image: Image.Image) -> None:
+    # What is not compressed, or by deflate, tells by its length that it cannot hold what it declares.
+    most = {"BMP": 256, "PNG": 8 * 1033}.get(image.format or "")  # pixels in a byte: BMP may have run lengths
+    size = Path(path).stat().st_size
+    if most is not None and image.width * image.height > max(size * most, _SMALL):
+        raise SourceError(
+            f"{path}: expected {image.height} x {image.width} px, got a file of {size} bytes that cannot hold so many: "
+            "it is damaged, fetch or export it again"
+        )
 
 
 def _pixels(image: Image.Image, *, rgb: bool) -> NDArray[np.generic]:

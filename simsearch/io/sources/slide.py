@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import openslide
 
+from simsearch.core.pixel_size import believable_pixel_size
 from simsearch.io.ome_zarr.colors import RGB_COLORS, RGB_NAMES
 from simsearch.io.sources.protocol import SourceMeta, SourceSpec, source_errors
-from simsearch.io.sources.resolution import plausible
 from simsearch.io.sources.series import SeriesInfo, choose_series, named_apart
 
 if TYPE_CHECKING:
@@ -114,4 +114,5 @@ def _pixel_size(properties: Mapping[str, str]) -> tuple[tuple[float, float] | No
     found = [properties.get(name) for name in (openslide.PROPERTY_NAME_MPP_Y, openslide.PROPERTY_NAME_MPP_X)]
     if found[0] is None or found[1] is None:
         return None, ()
-    return plausible((float(found[0]), float(found[1])))
+    size, note = believable_pixel_size((found[0], found[1]), "um")
+    return size, (note,) if note else ()

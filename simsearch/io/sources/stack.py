@@ -28,7 +28,9 @@ class StackSource:
         self._files = ExitStack()
         try:
             self._channels = [
-                [self._files.enter_context(open_source(plane)) for plane in planes] for planes in spec.channels
+                # Here a file is a channel: its palette, if it has one, is how that is drawn.
+                [self._files.enter_context(open_source(replace(plane, palette="drawn"))) for plane in planes]
+                for planes in spec.channels
             ]
             self.meta = _joined(spec, self._channels)
         except BaseException:

@@ -5,14 +5,15 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from tifffile import TiffFile, TiffPageSeries
-
 from simsearch.errors import SourceError
 from simsearch.io.sources.protocol import source_errors
 from simsearch.io.sources.series import SeriesInfo, named_apart
+from simsearch.io.sources.tiff_file import open_tiff
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from tifffile import TiffFile, TiffFrame, TiffPage, TiffPageSeries
 
 _GUESSED = ("generic", "uniform")  # kinds of series that tifffile makes of pages nobody has described
 
@@ -25,8 +26,10 @@ def list_tiff_series(path: str) -> tuple[SeriesInfo, ...]:
     SourceError
         If it is no TIFF file, or has no image.
     """
-    with source_errors(path, "a TIFF file"), TiffFile(path) as tiff:
-        return describe_series(find_series(tiff, path))
+    with source_errors(path, "a TIFF file"):
+        tiff, _ = open_tiff(path)
+        with tiff:
+            return describe_series(find_series(tiff, path))
 
 
 def find_series(tiff: TiffFile, path: str) -> list[TiffPageSeries]:
@@ -47,6 +50,16 @@ def find_series(tiff: TiffFile, path: str) -> list[TiffPageSeries]:
 def describe_series(series: list[TiffPageSeries]) -> tuple[SeriesInfo, ...]:
     """Name the images of a file, each differently."""
     return named_apart([SeriesInfo(each.name, _shape(each), bool(each.keyframe.is_reduced)) for each in series])
+
+
+def pages_of(series: TiffPageSeries) -> list[TiffPage | TiffFrame | None]:
+    """Return the pages of an image, None for those that are missing; of a stack that one page stands for, this one."""
+    if series.is_truncated:
+        return [series[0]]
+    try:
+        return list(series)
+    except IndexError:
+        return [series[0]]
 
 
 def _shape(series: TiffPageSeries) -> tuple[int, int]:

@@ -8,109 +8,139 @@ from xml.etree import ElementTree
 import numpy as np
 from tifffile import RESUNIT, TiffFile, TiffPage, TiffPageSeries
 
-from simsearch.io.sources.resolution import plausible
+from simsearch.core.pixel_size import believable_pixel_size
+from simsearch.io.sources.resolution import printed_pixel_size
+from simsearch.io.sources.tiff_ome import ome_channels, ome_size
+from simsearch.io.sources.tiff_series import pages_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_MICROMETERS = {
-    **dict.fromkeys(("micron", "microns", "micrometer", "um", "\u00b5m", "\u03bcm", r"\u00B5m", r"\u00b5m"), 1.0),
-    **dict.fromkeys(("nm", "nanometer"), 1e-3),
-    **dict.fromkeys(("mm", "millimeter"), 1e3),
-    **dict.fromkeys(("cm", "centimeter"), 1e4),
-    **dict.fromkeys(("in", "inch"), 25400.0),
-    "m": 1e6,
+_RESOLUTION_UNITS = {
+    RESUNIT.INCH: "inch",
+    RESUNIT.CENTIMETER: "cm",
+    RESUNIT.MILLIMETER: "mm",
+    RESUNIT.MICROMETER: "um",
 }
-_RESOLUTION_UNITS = {RESUNIT.INCH: 25400.0, RESUNIT.CENTIMETER: 1e4, RESUNIT.MILLIMETER: 1e3, RESUNIT.MICROMETER: 1.0}
 
 Size = tuple[float, float]
+_Stated = tuple[tuple[object, object], object]
 
 
 def pixel_size(tiff: TiffFile, series: TiffPageSeries) -> tuple[Size | None, tuple[str, ...]]:
     """Height and width of a pixel in micrometres, and a note if what the file says is not believed."""
-    if tiff.is_ome:
-        return _ome_size(tiff, series), ()
+    if series.kind == "ome":
+        return ome_size(tiff, series)
     page = series.keyframe
-    per_unit = [_ratio(page, name) for name in ("YResolution", "XResolution")]
-    if tiff.is_imagej:
-        unit = _MICROMETERS.get(str((tiff.imagej_metadata or {}).get("unit", "")).strip())
-    else:
-        tag = page.tags.get("ResolutionUnit")
-        unit = _RESOLUTION_UNITS.get(tag.value) if tag else None
-    if unit is None or not per_unit[0] or not per_unit[1]:
+    for stated in (_metaseries_size(page), _stk_size(tiff), _lsm_size(tiff), _sis_size(tiff)):
+        if stated is not None:
+            size, note = believable_pixel_size(stated[0], str(stated[1]))
+            return size, (note,) if note else ()
+    per_unit = _ratio(page, "YResolution"), _ratio(page, "XResolution")
+    if None in per_unit:
         return None, ()
-    return plausible((unit / per_unit[0], unit / per_unit[1]))
+    sides = tuple(1 / each if each else float("inf") for each in per_unit)
+    if tiff.is_imagej:
+        unit = (tiff.imagej_metadata or {}).get("unit")
+        size, note = believable_pixel_size((sides[0], sides[1]), unit) if unit else (None, None)
+        return size, (note,) if note else ()
+    tag = page.tags.get("ResolutionUnit")
+    unit = _RESOLUTION_UNITS.get(tag.value) if tag else None
+    return (None, ()) if unit is None else printed_pixel_size((sides[0], sides[1]), unit)
 
 
 def channel_names_and_colors(
-    tiff: TiffFile, series: TiffPageSeries, n_channels: int
-) -> tuple[tuple[str, ...], tuple[str, ...] | None]:
-    """Names of the channels, and their colours if the file tells those of all."""
+    tiff: TiffFile, series: TiffPageSeries, kept: Sequence[int], n_values: int
+) -> tuple[tuple[str, ...], tuple[str, ...] | None, tuple[str, ...]]:
+    """Name the channels of an image.
+
+    Parameters
+    ----------
+    tiff : TiffFile
+        The file.
+    series : TiffPageSeries
+        The image.
+    kept : sequence of int
+        Which of the channels that the file describes, by number.
+    n_values : int
+        Values that each of these has: 3 for colours.
+
+    Returns
+    -------
+    (tuple of str, tuple of str or None, tuple of str)
+        Names, colours if the file tells those of all, and notes of what is not understood.
+    """
     names: Sequence[str | None] = ()
     colors: Sequence[str | None] = ()
-    if tiff.is_ome:
-        names, colors = _ome_channels(tiff, series)
+    notes: tuple[str, ...] = ()
+    if series.kind == "ome":
+        names, colors, notes = ome_channels(tiff, series)
     elif tiff.is_imagej:
-        names, colors = _imagej_channels(tiff, n_channels)
+        names, colors = _imagej_channels(tiff, len(kept))
     elif tiff.is_qpi:
-        names = [_qpi_name(page.aspage()) for page in series.pages if page is not None]
-    if len(names) != n_channels:
-        names = [None] * n_channels
+        names = [_qpi_name(page.aspage()) for page in pages_of(series) if page is not None]
+    n_channels = len(kept) * n_values
+    told = [names[i] if i < len(names) else None for i in kept] if n_values == 1 and len(names) > max(kept) else []
+    told = told or [None] * n_channels
     default = "Intensity" if n_channels == 1 else "Channel {}"
-    told = tuple(name or default.format(i) for i, name in enumerate(names, start=1))
-    complete = tuple(color for color in colors if color)
-    return told, complete if len(complete) == n_channels else None
+    complete = [colors[i] for i in kept if i < len(colors)] if n_values == 1 else []
+    return (
+        tuple(name or default.format(i) for i, name in enumerate(told, start=1)),
+        tuple(map(str, complete)) if len(complete) == n_channels and all(complete) else None,
+        notes,
+    )
 
 
 def _ratio(page: TiffPage, name: str) -> float | None:
     tag = page.tags.get(name)
-    if tag is None or not isinstance(tag.value, tuple) or not tag.value[1]:
+    if tag is None or not isinstance(tag.value, tuple) or len(tag.value) != 2 or not tag.value[1]:
         return None
     return float(tag.value[0] / tag.value[1])
 
 
-def _ome_pixels(tiff: TiffFile, series: TiffPageSeries) -> ElementTree.Element | None:
+def _metaseries_size(page: TiffPage) -> _Stated | None:
+    # MetaXpress and MetaMorph write XML into the description.
+    if not page.description.lstrip().startswith("<MetaData"):
+        return None
     try:
-        root = ElementTree.fromstring(tiff.ome_metadata or "")
-    except ElementTree.ParseError:
+        root = ElementTree.fromstring(page.description.strip())
+    except (ElementTree.ParseError, ValueError):
         return None
-    # tifffile leaves out images without pages, so that their numbers are not those of its series.
-    images = iter(root.findall("{*}Image"))
-    for each in tiff.series:
-        pixels = next((found for image in images if (found := _pixels_of(image, each)) is not None), None)
-        if each is series:
-            return pixels
-    return None
-
-
-def _pixels_of(image: ElementTree.Element, series: TiffPageSeries) -> ElementTree.Element | None:
-    pixels = image.find("{*}Pixels")
-    if pixels is None or (image.get("Name") or "") != series.name:
+    found = {prop.get("id"): prop.get("value") for prop in root.iter("prop")}
+    if str(found.get("spatial-calibration-state", "on")).lower() in ("off", "0", "false"):
         return None
-    sides = [str(series.shape[series.axes.index(axis)]) for axis in "YX"]
-    return pixels if [pixels.get("SizeY"), pixels.get("SizeX")] == sides else None
+    sides = found.get("spatial-calibration-y"), found.get("spatial-calibration-x")
+    unit = found.get("spatial-calibration-units")
+    return (sides, unit or "") if None not in sides else None
 
 
-def _ome_size(tiff: TiffFile, series: TiffPageSeries) -> Size | None:
-    pixels = _ome_pixels(tiff, series)
-    if pixels is None:
+def _stk_size(tiff: TiffFile) -> _Stated | None:
+    stored = (tiff.stk_metadata or {}) if tiff.is_stk else {}
+    if not stored.get("SpatialCalibration", 1) or "XCalibration" not in stored or "YCalibration" not in stored:
         return None
-    sizes = [
-        float(pixels.get(f"PhysicalSize{axis}", 0)) * _MICROMETERS.get(pixels.get(f"PhysicalSize{axis}Unit", "um"), 0.0)
-        for axis in "YX"
-    ]
-    return (sizes[0], sizes[1]) if all(size > 0 for size in sizes) else None
+    sides = [_fraction(stored[f"{axis}Calibration"]) for axis in "YX"]
+    return (sides[0], sides[1]), stored.get("CalibrationUnits", "")
 
 
-def _ome_channels(tiff: TiffFile, series: TiffPageSeries) -> tuple[list[str | None], list[str | None]]:
-    pixels = _ome_pixels(tiff, series)
-    channels = [] if pixels is None else pixels.findall("{*}Channel")
-    return [channel.get("Name") for channel in channels], [_ome_color(channel.get("Color")) for channel in channels]
+def _lsm_size(tiff: TiffFile) -> _Stated | None:
+    stored = (tiff.lsm_metadata or {}) if tiff.is_lsm else {}
+    sides = stored.get("VoxelSizeY"), stored.get("VoxelSizeX")
+    return (sides, "m") if None not in sides else None
 
 
-def _ome_color(value: str | None) -> str | None:
-    # A signed 32-bit integer: red, green, blue, alpha.
-    return None if value is None else f"{int(value) & 0xFFFFFFFF:08X}"[:6]
+def _sis_size(tiff: TiffFile) -> _Stated | None:
+    stored = (tiff.sis_metadata or {}) if tiff.is_sis else {}
+    sides = stored.get("pixelsizey"), stored.get("pixelsizex")
+    return (sides, "m") if None not in sides else None
+
+
+def _fraction(value: Any) -> float | None:  # noqa: ANN401  Fraction, float or pair
+    if isinstance(value, tuple | list) and len(value) == 2:
+        return float(value[0]) / float(value[1]) if value[1] else None
+    try:
+        return float(value)
+    except (TypeError, ValueError, ZeroDivisionError):
+        return None
 
 
 def _imagej_channels(tiff: TiffFile, n_channels: int) -> tuple[list[str], list[str]]:

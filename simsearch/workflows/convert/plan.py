@@ -18,8 +18,9 @@ from simsearch.io.sources.formats import SUFFIXES, list_series
 from simsearch.io.sources.microscopes import is_dicom_folder
 from simsearch.io.sources.plate_files import PlateField, PlateListing, arrange_fields, order_channels
 from simsearch.io.sources.plate_patterns import find_pattern, match_files
-from simsearch.io.sources.protocol import AnySpec, SourceSpec, StackSpec
+from simsearch.io.sources.protocol import AnySpec, SourceSpec, Stack, StackSpec
 from simsearch.io.sources.series import ALL, file_name_of
+from simsearch.io.sources.tiff_file import COMPANION, one_of_each_set
 from simsearch.io.tables.plate_map import PlateMap, PlateMapFile, load_plate_map
 from simsearch.workflows.convert.products import Plan, PlannedImage, Product
 
@@ -45,6 +46,8 @@ class ConvertOptions:
     """Index of the time point, or ``max`` for the maximum over all."""
     series: str | None = None
     """Name or index of one of several images in a file, or ``all``; by default the largest at full resolution."""
+    stack: Stack | None = None
+    """What the planes of a stack are, where files do not say, or say wrong: channels, z or t."""
     plate_pattern: str | None = None
     """Name of a pattern of file names, or a regular expression with named groups: makes a plate."""
     plate_map: Path | None = None
@@ -119,7 +122,7 @@ def _plate_plan(locations: list[str], target: Path, options: ConvertOptions, pla
         files = [file for file in listing.files if file.plate == name]
         before = f"{name}/" if len(names) > 1 else ""
         fields, lacking = arrange_fields(files, order, options.z, options.t)
-        images = [_planned(each, before, options.series) for each in fields]
+        images = [_planned(each, before, options) for each in fields]
         destination = target / f"{file_name_of(name)}.ome.zarr" if before else target
         failures += [(before + field, error) for field, error in lacking]
         if images or not before:
@@ -179,8 +182,8 @@ def _plate(
     return Product(target, tuple(images), is_plate=True, plate_map=plate_map, pixel_size_um=pixel_size_um)
 
 
-def _planned(each: PlateField, before: str, series: str | None) -> PlannedImage:
-    return PlannedImage(before + each.path, each.path, _with_series(each.spec, series), each.well)
+def _planned(each: PlateField, before: str, options: ConvertOptions) -> PlannedImage:
+    return PlannedImage(before + each.path, each.path, _with_choices(each.spec, options), each.well)
 
 
 def _map_notes(product: Product) -> tuple[str, ...]:
@@ -197,9 +200,9 @@ def _map_notes(product: Product) -> tuple[str, ...]:
 
 
 def _image_plan(locations: list[str], target: Path, options: ConvertOptions) -> Plan:
-    paths = [path for location in locations for path in _expanded(location)]
+    paths, notes = one_of_each_set([path for location in locations for path in _expanded(location)])
     if target.suffix == ".zarr":
-        return _one_image(paths, target, options)
+        return replace(_one_image(paths, target, options), notes=notes)
     stems = _distinct(paths)
     doubled = next((name for name, n in Counter(stems).items() if n > 1), None)
     if doubled is not None:
@@ -215,7 +218,7 @@ def _image_plan(locations: list[str], target: Path, options: ConvertOptions) -> 
         except SourceError as error:
             failures.append((name, error))
     products = (Product(target / f"{image.name}.ome.zarr", (image,)) for image in images)
-    return Plan(tuple(products), tuple(failures))
+    return Plan(tuple(products), tuple(failures), notes)
 
 
 def _one_image(paths: list[str], target: Path, options: ConvertOptions) -> Plan:
@@ -230,7 +233,7 @@ def _one_image(paths: list[str], target: Path, options: ConvertOptions) -> Plan:
 
 
 def _images_of(name: str, path: str, options: ConvertOptions) -> list[PlannedImage]:
-    spec = SourceSpec(path, options.z, options.t, options.series)
+    spec = SourceSpec(path, options.z, options.t, options.series, stack=options.stack)
     if options.series != ALL:
         return [PlannedImage(name, "", spec)]
     found = [each.name for each in list_series(path)]
@@ -274,7 +277,7 @@ def _stem(path: str) -> str:
     if _is_zarr(path):
         return image_name(path).replace("/", "_")
     name = Path(path).name
-    for suffix in (".ome.tiff", ".ome.tif"):
+    for suffix in (".ome.tiff", ".ome.tif", COMPANION):
         if name.lower().endswith(suffix):
             return name[: -len(suffix)]
     return stem(Path(name).stem)
@@ -298,12 +301,13 @@ def _check_destination(destination: Path, *, overwrite: bool) -> None:
         raise StoreError(f"{destination}: expected a Zarr to overwrite, got something else: choose another name")
 
 
-def _with_series(spec: AnySpec, series: str | None) -> AnySpec:
-    if series is None:
-        return spec
+def _with_choices(spec: AnySpec, options: ConvertOptions) -> AnySpec:
+    # What a table says of a file goes before what is said of all.
     if isinstance(spec, StackSpec):
-        channels = tuple(
-            tuple(replace(each, series=each.series or series) for each in files) for files in spec.channels
-        )
+        channels = tuple(tuple(_chosen(each, options) for each in files) for files in spec.channels)
         return replace(spec, channels=channels)
-    return replace(spec, series=spec.series or series)
+    return _chosen(spec, options)
+
+
+def _chosen(spec: SourceSpec, options: ConvertOptions) -> SourceSpec:
+    return replace(spec, series=spec.series or options.series, stack=options.stack)

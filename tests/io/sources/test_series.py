@@ -13,25 +13,17 @@ from simsearch.core.tiles import Region
 from simsearch.errors import ConfigError
 from simsearch.io.ome_zarr.image import describe_image, read_region
 from simsearch.io.sources.formats import list_series, open_source
-from simsearch.io.sources.protocol import SourceMeta, SourceSpec
+from simsearch.io.sources.protocol import SourceSpec
 from simsearch.io.sources.series import SeriesInfo, choose_series, file_name_of, named_apart
 from simsearch.workflows.convert.pipeline import convert
 from simsearch.workflows.convert.plan import ConvertOptions
+from tests.io.sources.reading import noise, read
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from distributed import Client
-    from numpy.typing import DTypeLike, NDArray
-
-
-def noise(*shape: int, dtype: DTypeLike = np.uint8, seed: int = 0) -> NDArray[Any]:
-    return np.random.default_rng(seed).integers(0, 255, shape).astype(dtype)
-
-
-def read(path: Path, series: str | None = None) -> tuple[NDArray[Any], SourceMeta]:
-    with open_source(SourceSpec(str(path), series=series)) as source:
-        return source.read(Region(0, source.meta.shape[0], 0, source.meta.shape[1])), source.meta
+    from numpy.typing import NDArray
 
 
 MACRO, SCAN = noise(40, 50, 3, seed=1), noise(3, 70, 90, dtype=np.uint16)
@@ -59,11 +51,11 @@ def test_a_macro_that_comes_first_in_ome_tiff_is_not_the_scan(tmp_path: Path) ->
     assert meta.pixel_size_um == (0.25, 0.5)
     assert meta.notes == ("1 more image in the file was left out: macro (40 x 50): --series NAME",)
     for series in ("macro", "0"):
-        pixels, meta = read(tmp_path / "a.ome.tif", series)
+        pixels, meta = read(tmp_path / "a.ome.tif", series=series)
         np.testing.assert_array_equal(pixels, MACRO.transpose(2, 0, 1))
         assert (meta.pixel_size_um, meta.notes) == (None, ())
     with pytest.raises(ConfigError, match=r"one of its 2 images \(macro \(40 x 50\), ../scan 1 .* got --series scan"):
-        read(tmp_path / "a.ome.tif", "scan")
+        read(tmp_path / "a.ome.tif", series="scan")
 
 
 def test_a_reduced_page_that_comes_first_is_not_the_scan(tmp_path: Path) -> None:
@@ -86,7 +78,7 @@ def test_of_sections_of_unequal_size_the_largest_is_taken_and_none_for_a_level(t
     found = list_series(str(tmp_path / "a.tif"))
     assert [each.shape for each in found] == [each.shape for each in sections]
     for each, values in zip(found, sections, strict=True):
-        np.testing.assert_array_equal(read(tmp_path / "a.tif", each.name)[0][0], values)
+        np.testing.assert_array_equal(read(tmp_path / "a.tif", series=each.name)[0][0], values)
 
 
 @pytest.mark.parametrize("subifds", [True, False])
@@ -105,7 +97,7 @@ def test_pictures_beside_a_real_slide_are_told_and_can_be_had(shared_data: Path)
     path = shared_data / "wsi_and_tiff/CMU-1-Small-Region.svs"
     with openslide.OpenSlide(path) as slide:
         expected = np.asarray(slide.associated_images["macro"].convert("RGB"))
-    pixels, meta = read(path, "macro")
+    pixels, meta = read(path, series="macro")
 
     np.testing.assert_array_equal(pixels, expected.transpose(2, 0, 1))
     assert meta.pixel_size_um is None
@@ -118,9 +110,9 @@ def test_series_0_is_all_that_a_file_with_one_image_has(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", noise(20, 30))
 
     assert list_series(str(tmp_path / "a.npy")) == (SeriesInfo("0", (20, 30)),)
-    assert read(tmp_path / "a.npy", "0")[0].shape == (1, 20, 30)
+    assert read(tmp_path / "a.npy", series="0")[0].shape == (1, 20, 30)
     with pytest.raises(ConfigError, match=r"a\.npy: expected --series 0 .* got 1"):
-        read(tmp_path / "a.npy", "1")
+        read(tmp_path / "a.npy", series="1")
 
 
 def test_all_images_of_a_file_become_a_folder_and_their_names_climb_nowhere(tmp_path: Path, client: Client) -> None:
