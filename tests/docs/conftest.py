@@ -113,6 +113,9 @@ def lay_out(folder: Path, client: Client) -> None:
     (folder / "photos").mkdir()
     for number in range(2):
         Image.fromarray(tissue[: 100 + number, :120]).save(folder / "photos" / f"photo{number}.png")
+    labels = np.zeros((224, 224), np.uint8)
+    labels[60:80, 60:80], labels[120:150, 100:120] = 1, 2
+    Image.fromarray(labels).save(folder / "cell-labels.png")
     rng = np.random.default_rng(5)
     _lay_out_plate(folder, {column: cell_field(rng, (224, 224), n_cells=14) for column in (1, 2)})
 
