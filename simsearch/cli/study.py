@@ -51,7 +51,9 @@ def study() -> None:
 
 @study.command()
 @click.argument("folder", metavar="DIR", type=FOLDER)
-@click.option("--images", multiple=True, required=True, metavar="IMAGE...", help="OME-Zarr images or plates.")
+@click.option(
+    "--images", multiple=True, required=True, metavar="IMAGE...", help="OME-Zarr images or plates, or folders of these."
+)
 @click.argument("more_images", metavar="", nargs=-1)
 @channels_option
 @click.option(
@@ -116,8 +118,8 @@ def show(folder: Path) -> None:
 def suggest(folder: Path, cluster: str, user: str, **options: Any) -> None:  # noqa: ANN401  as many types as CurateOptions has fields
     """Find what looks like the prototypes on the displayed images of the study in DIR, and what may be background.
 
-    Classes without a similarity threshold get a suggested one, which is kept with --accept. Features are computed the
-    first time and kept in DIR/cache; it can be deleted at any time.
+    Classes without a similarity threshold get a suggested one, which is kept with --accept or --out. Features are
+    computed the first time and kept in DIR/cache; it can be deleted at any time.
     """
     from simsearch.cli.console import show_suggestions
     from simsearch.workflows.curate.headless import CurateOptions, curate

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import gzip
 import io
+import struct
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -40,7 +41,6 @@ SUFFIXES = (
 _MOST_BYTES = 2**28  # of one file; what is parsed of it takes more than ten times as much
 _LEAST_BYTES = 256  # that a file in an archive costs, however little it holds
 _GZIP, _ZIP = b"\x1f\x8b", b"PK"
-_ZARR_FILES = ("zarr.json", ".zattrs", ".zgroup")
 _BOMS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 
 
@@ -60,11 +60,6 @@ class Target:
     """Its height and width in pixels, or an error."""
     frame: Callable[[], SlideFrame]
     """Where it lies on its slide, or an error."""
-
-
-def is_zarr(path: Path) -> bool:
-    """Tell whether a folder is a Zarr group."""
-    return any((path / name).is_file() for name in _ZARR_FILES)
 
 
 def read_regions(path: Path, target: Target) -> Found | None:
@@ -174,12 +169,26 @@ def _unpacked(content: bytes, name: str) -> list[tuple[str, bytes]]:
             return _members(archive, name)
     except SimSearchError:
         raise
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError) as error:
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        EOFError,
+        OSError,
+        ValueError,
+        RuntimeError,
+        LookupError,
+        struct.error,
+    ) as error:
         raise SourceError(f"{name}: expected an archive, got {error}: pack it again") from error
 
 
+def _printable(name: str) -> str:
+    return name if name.isprintable() else ascii(name)
+
+
 def _members(archive: zipfile.ZipFile, name: str) -> list[tuple[str, bytes]]:
-    infos = [each for each in archive.infolist() if not each.is_dir() and not each.filename.startswith("__MACOSX/")]
+    infos = [each for each in archive.infolist() if not f"/{each.filename}".endswith("/")]
+    infos = [each for each in infos if not each.filename.startswith("__MACOSX/")]
     infos = [each for each in infos if each.filename.lower().endswith(".roi")] or infos
     if not infos or (len(infos) > 1 and not infos[0].filename.lower().endswith(".roi")):
         raise ConfigError(
@@ -190,6 +199,6 @@ def _members(archive: zipfile.ZipFile, name: str) -> list[tuple[str, bytes]]:
     left = _MOST_BYTES
     for each in infos:
         with archive.open(each) as file:
-            members.append((each.filename, bounded(file, name, left)))
+            members.append((_printable(each.filename), bounded(file, name, left)))
         left -= max(len(members[-1][1]), _LEAST_BYTES)
     return members

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import xarray as xr
@@ -13,13 +14,21 @@ from ome_zarr.writer import write_plate_metadata, write_well_metadata
 from simsearch.errors import SourceError
 from simsearch.io.ome_zarr.image import ImageMeta, Selection, describe_image, open_image
 from simsearch.io.ome_zarr.ngff import LAYOUT, ome_attributes, parse_plate, parse_series, parse_well_images
-from simsearch.io.ome_zarr.stores import MissingError, as_location, join, open_group, stem, zarr_errors
+from simsearch.io.ome_zarr.stores import (
+    MissingError,
+    as_location,
+    is_group_folder,
+    is_remote,
+    join,
+    open_group,
+    stem,
+    zarr_errors,
+)
 from simsearch.io.ome_zarr.wells import Well, column_name, parse_well, plate_size, row_name
 from simsearch.io.ome_zarr.writing import FORMATS, OmeVersion, plain_json, store_errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
-    from pathlib import Path
 
 _MOST_NAMED = 8  # wells in a note
 _READERS = 8  # metadata of a plate is hundreds of small files: over a network they are better read together
@@ -41,7 +50,7 @@ def find_images(paths: Sequence[str | Path], *, z: Selection = None, t: Selectio
     Parameters
     ----------
     paths : sequence of str or Path
-        OME-Zarr images, plates, or collections of images by bioformats2raw; paths or URLs.
+        OME-Zarr images, plates, or collections of images by bioformats2raw; paths or URLs. Folders of these.
     z, t : int, "max" or None
         Plane and time point, or the maximum over them. An axis of length 1 needs no choice.
 
@@ -104,13 +113,19 @@ def image_locations(path: str) -> list[str]:
 
 
 def find_locations(path: str) -> Locations:
-    """Find the images at a path: itself, the fields of a plate, the images of a collection.
+    """Find the images at a path: itself, the fields of a plate, the images of a collection or in a folder.
 
     Raises
     ------
     SourceError
         If there is none, or its metadata make no sense.
     """
+    if inside := _in_folder(path):
+        places = [find_locations(each) for each in inside]
+        return Locations(
+            tuple(image for place in places for image in place.images),
+            tuple(note for place in places for note in place.notes),
+        )
     group = open_group(path)
     ome, version = ome_attributes(group, path)
     if "plate" in ome:
@@ -121,6 +136,14 @@ def find_locations(path: str) -> Locations:
     if LAYOUT in ome and "multiscales" not in ome:
         return Locations(tuple(join(path, image) for image in _series(group, version, path)))
     return Locations((path,))
+
+
+def _in_folder(path: str) -> list[str]:
+    """List the OME-Zarrs in a folder that is none itself, as `simsearch convert` leaves it."""
+    folder = Path(path)
+    if is_remote(path) or folder.suffix == ".zarr" or not folder.is_dir() or is_group_folder(folder):
+        return []
+    return sorted(str(each) for each in folder.iterdir() if each.name.lower().endswith((".zarr", ".ozx")))
 
 
 def is_plate(path: str) -> bool:

@@ -78,6 +78,11 @@ def stem(name: str) -> str:
     return name
 
 
+def is_group_folder(folder: Path) -> bool:
+    """Tell whether a folder is a Zarr group, and not one in which there may be some."""
+    return any((folder / name).exists() for name in ("zarr.json", ".zgroup", ".zattrs"))
+
+
 def open_group(path: str) -> zarr.Group:
     """Open a Zarr group for reading.
 

@@ -57,8 +57,8 @@ Reading = list[tuple[str, Annotation | LeftOut | AnnotationError]]
 """What was found in a file, in its order: the place of each (``row 3``), and it or why it cannot be understood."""
 
 
-def read_annotations(path: Path) -> Reading:
-    """Read annotations; the errors of rows that make no sense are among them.
+def read_annotations(path: Path) -> tuple[Reading, tuple[str, ...]]:
+    """Read annotations; the errors of rows that make no sense are among them, and notes about the table beside them.
 
     Parameters
     ----------
@@ -73,8 +73,8 @@ def read_annotations(path: Path) -> Reading:
     AnnotationError
         If it is no table, or lacks a column.
     """
-    rows = read_table(path, ANNOTATION_COLUMNS).rows
-    return [*read_each(((f"row {row.number}", row) for row in rows), _annotation)]
+    table = read_table(path, ANNOTATION_COLUMNS)
+    return [*read_each(((f"row {row.number}", row) for row in table.rows), _annotation)], table.notes
 
 
 def read_each(

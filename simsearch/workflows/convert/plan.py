@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from simsearch.errors import ConfigError, SimSearchError, SourceError, StoreError
 from simsearch.io.ome_zarr.plate import image_locations, is_plate, read_plate, read_plate_map
-from simsearch.io.ome_zarr.stores import as_location, image_name, is_archived, is_remote, stem
+from simsearch.io.ome_zarr.stores import as_location, image_name, is_archived, is_group_folder, is_remote, stem
 from simsearch.io.ome_zarr.wells import make_well, parse_well
 from simsearch.io.ome_zarr.writing import check_ome_version
 from simsearch.io.sources.cellprofiler_table import read_cellprofiler_table
@@ -268,9 +268,7 @@ def _is_zarr(location: str) -> bool:
     if is_remote(location) or is_archived(location):
         return True
     folder = Path(location)
-    return folder.is_dir() and (
-        folder.suffix == ".zarr" or any((folder / name).exists() for name in ("zarr.json", ".zgroup", ".zattrs"))
-    )
+    return folder.is_dir() and (folder.suffix == ".zarr" or is_group_folder(folder))
 
 
 def _stem(path: str) -> str:

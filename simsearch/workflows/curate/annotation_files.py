@@ -7,10 +7,10 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from simsearch.errors import AnnotationError, ConfigError, SourceError
-from simsearch.io.annotations.formats import SUFFIXES, Target, is_zarr, read_regions
+from simsearch.io.annotations.formats import SUFFIXES, Target, read_regions
 from simsearch.io.annotations.ndpa import SlideFrame, slide_frame
 from simsearch.io.annotations.regions import Region, as_annotation
-from simsearch.io.ome_zarr.stores import as_location
+from simsearch.io.ome_zarr.stores import as_location, is_group_folder
 from simsearch.io.sources.folders import walk_files
 from simsearch.io.tables.curation import Reading, read_annotations, read_each
 from simsearch.workflows.curate.study import study_images
@@ -58,7 +58,7 @@ def read_files(study: Study, path: Path, options: ImportOptions) -> tuple[Readin
     """
     if options.image is not None and options.image not in study.initial.shapes:
         raise ConfigError(f"expected one of the images ({_some(study)}), got {options.image!r}: correct --image")
-    if not path.is_dir() or is_zarr(path):
+    if not path.is_dir() or is_group_folder(path):
         return _read_file(study, path, path.name, options)
     files = _files_in(path)
     if not files:
@@ -110,7 +110,7 @@ def _read_file(study: Study, path: Path, name: str, options: ImportOptions) -> t
                 f"{path}: expected a file that names no images or classes itself, as --image and --class are for, got "
                 "a table: leave them out"
             )
-        return read_annotations(path), ()
+        return read_annotations(path)
     reading = [*read_each(found, partial(_annotated, path=path, image=image, study=study, options=options))]
     is_guessed = image != named and any(isinstance(each, Region) and each.image is None for _, each in found)
     note = f"{path.name} is named after no image: taken to be about {image}, the only one of the study"

@@ -45,7 +45,7 @@ class CurateOptions:
     n_background: int = N_BACKGROUND
     """How many patches of most and of least similarity are suggested as background in an image."""
     table: Path | None = None
-    """CSV that gets the suggestions, to be looked at, edited and imported."""
+    """CSV that gets the suggestions, to be looked at, edited and imported; thresholds that are suggested are kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +155,10 @@ def curate(
             actions.append(AcceptBackground(background))
         if options.table:
             write_annotations(_suggestions(actions, group), options.table)
+            # The table has no thresholds; who imports it goes on with those that it was made with.
+            suggested = tuple(each for each in actions if isinstance(each, SetSimilarityThreshold))
+            if suggested and not options.accept:
+                journal.append(user, Batch("keep the suggested similarity thresholds", suggested))
         if options.accept:
             journal.append(user, Batch("accept what is suggested", tuple(actions)))
     return CurateReport(tuple(classes), len(hard), len(easy), options.accept)

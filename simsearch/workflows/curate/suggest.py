@@ -297,7 +297,10 @@ def _look(client: Client, study: Study, curation: Curation, observe: Observer) -
 def _similarity_threshold(name: str, curation: Curation) -> float:
     least = curation.roi_class(name).similarity_threshold
     if least is None:
-        raise CurationError(f"class {name}: expected a similarity threshold, got none: choose one first")
+        raise CurationError(
+            f"class {name}: expected a similarity threshold, got none: choose one in the browser, or with "
+            "`simsearch study suggest --threshold NAME=VALUE`"
+        )
     return least
 
 

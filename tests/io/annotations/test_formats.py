@@ -101,6 +101,7 @@ DEEP = packed({"a.zip": packed({"a.zip": packed({"a.geojson": GEOJSON})})})
         (DEEP, ConfigError, "got another kind of file"),
         (packed({"a.csv": b"image,class"}), ConfigError, "got an archive of a.csv: unpack it"),
         (packed({"a.geojson": GEOJSON, "b.geojson": GEOJSON}), ConfigError, "got one of 2 files: unpack it"),
+        (packed({"?": b"x"}).replace(b"?", b"\0"), ConfigError, "got one of 0 files"),
         (packed({}), ConfigError, "got one of 0 files"),
         (packed({"a.geojson": GEOJSON})[:-9], SourceError, "expected an archive"),
         (packed({"a.geojson": GEOJSON}, zipfile.ZIP_STORED).replace(b"Point", b"Paint"), SourceError, "Bad CRC-32"),

@@ -26,7 +26,7 @@ def test_annotations_survive_a_table(tmp_path: Path) -> None:
     path = tmp_path / "new" / "study.csv"
 
     assert write_annotations(iter(ANNOTATIONS), path) == 4
-    assert read_annotations(path) == [(f"row {i}", each) for i, each in enumerate(ANNOTATIONS, start=2)]
+    assert read_annotations(path) == ([(f"row {i}", each) for i, each in enumerate(ANNOTATIONS, start=2)], ())
     assert path.read_text().splitlines()[1] == "slide,RBC,prototype,10.125,20,48,40.5"
     assert list(path.parent.iterdir()) == [path]
 
@@ -65,7 +65,7 @@ def test_a_table_that_cannot_be_finished_leaves_the_old_one(tmp_path: Path) -> N
 def test_rows_that_make_no_sense_are_named_and_others_read(tmp_path: Path, row: str, message: str) -> None:
     path = tmp_path / "study.csv"
     path.write_text(f"{HEADER}a,RBC,prototype,10,20,48,48\n{row}\na,,background,10,20,48,48\n")
-    good, (place, problem), last = read_annotations(path)
+    good, (place, problem), last = read_annotations(path)[0]
 
     assert isinstance(good[1], Annotation)
     assert isinstance(last[1], Annotation)

@@ -165,6 +165,12 @@ def test_many_problems_are_counted(study: Study, tmp_path: Path) -> None:
     assert (len(lines), lines[-1]) == (22, "  and 30 more")
 
 
+def test_what_a_table_leaves_out_is_told(study: Study, tmp_path: Path) -> None:
+    rows = ["image,class,role,y,x,height,width", "slide,Größe,prototype,50,50,20,20"]
+    (tmp_path / "a.csv").write_bytes("\n".join(rows).encode("cp1252"))
+    assert "Windows-1252" in run(study.folder, tmp_path / "a.csv")[1][-1]
+
+
 # Which image
 
 

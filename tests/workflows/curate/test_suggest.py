@@ -402,6 +402,22 @@ def test_the_table_imported_is_what_would_have_been_accepted(
     assert import_annotations(accepted, table, user="ada").n_added == {}
 
 
+def test_who_imports_a_table_goes_on_with_the_thresholds_it_was_made_with(
+    client: Client, drawn: Study, copied: Copied, tmp_path: Path
+) -> None:
+    study = copied(drawn)
+    with open_curation(study) as journal:
+        journal.append("ada", SetSimilarityThreshold(NUCLEUS, 0.8))
+    report = curate(client, study, "ada", CurateOptions(table=tmp_path / "suggestions.csv"))
+    kept = {each.name: each.similarity_threshold for each in state(study).classes}
+    assert kept == {each.class_name: each.similarity_threshold for each in report.classes}
+    assert kept[NUCLEUS] == 0.8
+    assert not any(each.positives for each in state(study).classes)
+    import_annotations(study, tmp_path / "suggestions.csv", user="ada")
+    assert all(each.is_accepted for each in state(study).classes)
+    assert find_noisy(client, study, state(study))
+
+
 def test_difficult_background_is_for_who_asks_for_it(client: Client, drawn: Study, copied: Copied) -> None:
     study = copied(drawn)
     options = CurateOptions(dict.fromkeys(CLASSES, 0.8), accept=True, difficult=True, n_background=2)
