@@ -177,7 +177,7 @@ def _chosen(files: list[PlaneFile], name: str, z: Selection, t: Selection) -> li
 
 
 def _spec(file: PlaneFile, z: Selection, t: Selection) -> SourceSpec:
-    if file.frame is not None:
+    if file.frame is not None:  # of formats whose readers do not count planes, it is one of z
         return SourceSpec(file.path, z=file.frame, series=file.series, plane=file.frame)
     return SourceSpec(file.path, z=None if file.z else z, t=None if file.t else t, series=file.series)
 

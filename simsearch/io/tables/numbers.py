@@ -49,6 +49,8 @@ def parse_number(text: str, mark: DecimalMark = "") -> int | float | None:
     >>> parse_number("0,5"), parse_number("1.234,5"), parse_number("1,234", mark="."), parse_number("-")
     (0.5, 1234.5, 1234, None)
     """
+    if mark in ("", ".") and (plain := _plain(text)) is not None:
+        return plain
     if (normal := _normal(text, mark)) is None:
         return None
     try:
@@ -66,6 +68,9 @@ def find_decimal_mark(cells: Iterable[str]) -> DecimalMark:
     >>> find_decimal_mark(["A01", "0,2 nM", "1,234"]), find_decimal_mark(["1,234"]), find_decimal_mark(["0,2", "0.2"])
     (',', '', 'both')
     """
+    cells = list(cells)
+    if not any("," in cell or cell.count(".") > 1 for cell in cells):  # most tables, of which some have a million rows
+        return ""
     proofs = {_proof(split_amount(cell)[0]) for cell in cells if "," in cell or "." in cell} - {""}
     return "both" if len(proofs) > 1 else proofs.pop() if proofs else ""
 
@@ -80,6 +85,17 @@ def split_amount(text: str) -> tuple[str, str]:
     """
     found = _AMOUNT.fullmatch(text.translate(_ODD).strip())
     return (found[1].strip(), (found[2] or "").strip()) if found else ("", text.strip())
+
+
+def _plain(text: str) -> int | float | None:
+    """Read what Python reads too, which is faster."""
+    if not text.isascii() or not text[-1:].isdigit() or "_" in text:
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return None if abs(value) == float("inf") else int(text) if text.lstrip("+-").isdigit() else value
 
 
 def _parts(text: str) -> tuple[str, str, str, str] | None:

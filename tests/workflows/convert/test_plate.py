@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+import tifffile
 import zarr
 from ome_zarr_models import open_ome_zarr
 from PIL import Image
@@ -145,6 +146,24 @@ def test_a_load_data_table_makes_a_plate(client: Client, tmp_path: Path, folder:
 
     assert list(image.c.values) == ["Protein", "DNA"]
     np.testing.assert_array_equal(image.sel(c="DNA").values, pixels_of("A1", 2, "dna"))
+
+
+@pytest.mark.parametrize(("axes", "shape"), [("CYX", (4, 9, 8)), ("TCYX", (2, 2, 9, 8)), ("ZYX", (4, 9, 8))])
+def test_frames_of_a_load_data_table_are_planes_of_any_axis(
+    client: Client, tmp_path: Path, axes: str, shape: tuple[int, ...]
+) -> None:
+    pixels = np.random.default_rng(1).integers(0, 999, shape, dtype=np.uint16)
+    tifffile.imwrite(tmp_path / "s.ome.tif", pixels, metadata={"axes": axes})
+    table = "FileName_DNA,Frame_DNA,Series_DNA,FileName_GFP,Frame_GFP,Series_GFP,Metadata_Well"
+    (tmp_path / "load.csv").write_text(f"{table}\ns.ome.tif,1,0,s.ome.tif,3,0,A01\n")
+    convert(client, [tmp_path / "load.csv"], tmp_path / "p.zarr")
+    image = open_plate(tmp_path / "p.zarr")["A/01/0"]["image"]
+
+    assert list(image.c.values) == ["DNA", "GFP"]
+    np.testing.assert_array_equal(image.values, pixels.reshape(-1, 9, 8)[[1, 3]])
+    (tmp_path / "load.csv").write_text(f"{table}\ns.ome.tif,1,0,s.ome.tif,4,0,A01\n")
+    with pytest.raises(ConfigError, match=r"s\.ome\.tif: expected one of its 4 planes, got 4"):
+        convert(client, [tmp_path / "load.csv"], tmp_path / "q.zarr")
 
 
 def test_a_missing_channel_names_the_field(client: Client, tmp_path: Path, folder: Path) -> None:
