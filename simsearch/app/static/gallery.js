@@ -116,16 +116,19 @@
       [...byId("threshold-bars").children].forEach((bar, i) => bar.classList.toggle("in", (i + 1) / BARS > least));
     }
 
+    // Made once: a click on a button that is replaced while it is pressed would be lost.
+    const jump = (title, tip, act) => h("button", { type: "button", title: tip, onclick: act }, title);
+    const go = (row, where) => () => { if (view !== "all") show("all"); grid.reveal(Math.max(0, row()), where); };
+    const toFlagged = jump("Flagged", "What you flagged as not belonging", () => show(view === "flagged" ? "all" : "flagged"));
+    byId("gallery-jump").replaceChildren(
+      jump("Most", "The most similar", go(() => 0, "top")),
+      jump("Threshold", "Around the threshold: look here for what does not belong", go(() => above() - 1)),
+      jump("Least", "The least similar", go(() => peaks.score.length - 1)),
+      toFlagged);
     function drawJump() {
-      const n = marks.negatives.length;
-      const flagged = rowsFlagged().length;
-      const jump = (title, tip, act, pressed) => h("button", { type: "button", title: tip, "aria-pressed": pressed, onclick: act }, title);
-      const go = (row, where) => () => { if (view !== "all") show("all"); grid.reveal(Math.max(0, row), where); };
-      byId("gallery-jump").replaceChildren(
-        jump("Most", "The most similar", go(0, "top")),
-        jump("Threshold", "Around the threshold: look here for what does not belong", go(above() - 1)),
-        jump("Least", "The least similar", go(peaks.score.length - 1)),
-        jump(`Flagged ${Math.max(n, flagged)}`, "What you flagged as not belonging", () => show(view === "flagged" ? "all" : "flagged"), view === "flagged"));
+      const words = `Flagged ${Math.max(marks.negatives.length, rowsFlagged().length)}`;
+      if (toFlagged.textContent !== words) toFlagged.textContent = words;
+      toFlagged.setAttribute("aria-pressed", String(view === "flagged"));
     }
 
     const rowsFlagged = () => role.reduce((rows, _, row) => { if (roleOf(row) === "flagged") rows.push(row); return rows; }, []);

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 
 from simsearch.errors import AnnotationError
 from simsearch.io.tables.boxes import parse_box
+from simsearch.io.tables.cells import written
 from simsearch.io.tables.replacing import replacing_text
 from simsearch.io.tables.rows import Row, read_table
 
@@ -111,7 +112,7 @@ def write_annotations(annotations: Iterable[Annotation], path: Path) -> int:
         for each in annotations:
             box = each.box
             numbers = (plain_number(value) for value in (box.y, box.x, box.height, box.width))
-            writer.writerow((box.image, box.class_name, each.role, *numbers))
+            writer.writerow((written(box.image), written(box.class_name), each.role, *numbers))
             n_rows += 1
     return n_rows
 

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.csv
 
 from simsearch.errors import AnnotationError
+from simsearch.io.tables.cells import text_table
 from simsearch.io.tables.peaks import DETECTION_SCHEMA, read_peak_table
 
 if TYPE_CHECKING:
@@ -63,6 +64,6 @@ def csv_frame(path: Path, types: Mapping[str, str]) -> pd.DataFrame:
         missing = [name for name in types if name not in table.column_names]
         if missing:
             raise pa.ArrowInvalid(f"no column {', '.join(missing)}")
-        return table.to_pandas()
+        return text_table(table).to_pandas()
     except (OSError, pa.ArrowException) as error:
         raise AnnotationError(f"{path}: expected a table of results, got {error}: compute them again") from error

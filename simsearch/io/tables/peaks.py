@@ -15,6 +15,7 @@ import pyarrow.parquet
 from simsearch.core.peaks import Peak, PeakColumns
 from simsearch.errors import AnnotationError
 from simsearch.io.ome_zarr.wells import make_well
+from simsearch.io.tables.cells import written_table
 from simsearch.io.tables.replacing import replacing
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ def write_peaks(peaks: Iterable[Peak], images: Mapping[str, ImageMeta], folder: 
     rows = [_row(peak, images[peak.image]) | {"similarity": peak.score} for peak in peaks]
     table = _sorted(pa.Table.from_pylist(rows, schema=PEAK_SCHEMA), "similarity")
     pyarrow.parquet.write_table(table, folder / "peaks.parquet")
-    pyarrow.csv.write_csv(table, folder / "peaks.csv")
+    pyarrow.csv.write_csv(written_table(table), folder / "peaks.csv")
 
 
 def write_detections(
@@ -107,7 +108,7 @@ def write_detections(
                 part = ordered.take(slice(start, start + _GROUP_ROWS))
                 table = _detection_table(part, images[here.image], model)
                 rows.write_table(table)
-                lines.write_table(table)
+                lines.write_table(written_table(table))
 
 
 def write_chosen_rows(source: Path, is_chosen: NDArray[np.bool_], path: Path) -> None:
@@ -130,7 +131,7 @@ def write_chosen_rows(source: Path, is_chosen: NDArray[np.bool_], path: Path) ->
     ):
         for group in range(file.num_row_groups):
             table = file.read_row_group(group)
-            lines.write_table(table.filter(pa.array(is_chosen[start : start + len(table)])))
+            lines.write_table(written_table(table.filter(pa.array(is_chosen[start : start + len(table)]))))
             start += len(table)
 
 

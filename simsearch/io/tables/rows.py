@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from simsearch.errors import AnnotationError, SourceError
+from simsearch.io.tables.cells import text_of
 from simsearch.io.tables.numbers import AmbiguousNumberError, DecimalMark, find_decimal_mark, parse_number
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ def read_table(path: str | Path, required: Sequence[str] = ()) -> Table:
         raise AnnotationError(f"{path}: expected rows below a header, got none: save the table again")
     mark = find_decimal_mark(value for _, values in body for value in values)
     rows = tuple(
-        Row(line, {name: values[i].strip() if i < len(values) else "" for i, name in kept.items()}, mark)
+        Row(line, {name: text_of(values[i].strip()) if i < len(values) else "" for i, name in kept.items()}, mark)
         for line, values in body
     )
     return Table(str(path), tuple(kept.values()), rows, notes + _comment_note(text, body))

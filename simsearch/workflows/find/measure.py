@@ -189,8 +189,8 @@ def read_ranges(path: Path, channels: Sequence[str]) -> tuple[Range, ...]:
     """
     try:
         content = json.loads(path.read_text())["channels"]
-        known = {channel["name"]: (float(channel["low"]), float(channel["high"])) for channel in content}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        known = {str(channel["name"]): (float(channel["low"]), float(channel["high"])) for channel in content}
+    except (OSError, ValueError, LookupError, TypeError, OverflowError, RecursionError) as error:
         raise AnnotationError(
             f"{path}: expected JSON written by `simsearch measure`, got {type(error).__name__}: {error}: measure again"
         ) from error

@@ -12,6 +12,7 @@ from simsearch.core.metrics import PrecisionRecall, best_f1, bootstrap_interval,
 from simsearch.errors import AnnotationError
 from simsearch.io.ome_zarr.writing import store_errors
 from simsearch.io.pictures.curves import draw_curves
+from simsearch.io.tables.cells import written
 from simsearch.io.tables.frames import csv_frame
 from simsearch.io.tables.peaks import read_peaks
 from simsearch.io.tables.replacing import replacing_text
@@ -147,11 +148,13 @@ def _write(scores: Sequence[ClassScore], folder: Path) -> None:
         rows.writerow(_SCORE_TYPES)
         for score in scores:
             numbers = (score.distance, score.average_precision, *score.interval, *best_f1(score.curve))
-            rows.writerow((score.class_name, score.n_objects, score.n_found, *(f"{number:.4f}" for number in numbers)))
+            rows.writerow(
+                (written(score.class_name), score.n_objects, score.n_found, *(f"{number:.4f}" for number in numbers))
+            )
     with replacing_text(folder / _CURVES_NAME) as file:
         rows = csv.writer(file)
         rows.writerow(_CURVE_TYPES)
         for score in scores:
             curve = score.curve
             for point in zip(curve.score, curve.precision, curve.recall, strict=True):
-                rows.writerow((score.class_name, *(f"{number:.6f}" for number in point)))
+                rows.writerow((written(score.class_name), *(f"{number:.6f}" for number in point)))

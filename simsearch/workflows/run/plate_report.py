@@ -16,6 +16,7 @@ from simsearch.io.ome_zarr.well_grid import WellVariable, well_grid, write_well_
 from simsearch.io.ome_zarr.writing import store_errors
 from simsearch.io.pictures.dose_curves import DosePanel, draw_dose_response
 from simsearch.io.pictures.heat_maps import draw_heat_maps
+from simsearch.io.tables.cells import written
 from simsearch.io.tables.control_words import EMPTY
 from simsearch.io.tables.replacing import replacing_text
 from simsearch.io.tables.treatments import ROLE
@@ -171,4 +172,5 @@ def _write_fits(panels: Sequence[DosePanel], path: Path) -> None:
                 fit = panel.fits.get(name)
                 curve = (fit.ec50, *fit.ec50_interval) if fit else ("", "", "")
                 shape = (fit.bottom, fit.top, fit.slope) if fit else ("", "", "")
-                rows.writerow((panel.title, name, *curve, panel.unit, *shape, panel.z_primes.get(name, "")))
+                names = written(panel.title), written(name)
+                rows.writerow((*names, *curve, written(panel.unit), *shape, panel.z_primes.get(name, "")))

@@ -15,6 +15,7 @@ from simsearch.errors import AnnotationError, ConfigError
 from simsearch.io.ome_zarr.plate import plate_fields, read_plate_map
 from simsearch.io.ome_zarr.stores import as_location, image_name, stem
 from simsearch.io.ome_zarr.wells import Well, make_well, parse_well
+from simsearch.io.tables.cells import written
 from simsearch.io.tables.replacing import replacing_text
 
 if TYPE_CHECKING:
@@ -165,10 +166,11 @@ def write_well_table(summaries: Sequence[WellSummary], path: Path) -> None:
     with replacing_text(path) as file:
         rows = csv.writer(file)
         named = [f"{column} (plate map)" if column in taken else column for column in treatment]
-        rows.writerow(["plate", "well", *named, *numbers])
+        rows.writerow(["plate", "well", *map(written, named), *numbers])
         for summary in summaries:
-            known = [summary.treatment.get(column, "") for column in treatment]
-            rows.writerow([summary.plate, summary.well, *known, *_numbers(summary, classes)])
+            said = (summary.treatment.get(column, "") for column in treatment)
+            known = [written(value) if isinstance(value, str) else value for value in said]
+            rows.writerow([written(summary.plate), summary.well, *known, *_numbers(summary, classes)])
 
 
 def _treatments(location: str) -> dict[Well | None, dict[str, Any]]:

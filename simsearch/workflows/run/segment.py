@@ -17,6 +17,7 @@ from simsearch.io.ome_zarr.image import open_image
 from simsearch.io.ome_zarr.labels import can_hold_labels, create_labels, finish_labels, labels_template, run_of_labels
 from simsearch.io.ome_zarr.writing import ImageTemplate, store_errors
 from simsearch.io.pictures.overlay import CLASS_COLORS
+from simsearch.io.tables.cells import written
 from simsearch.io.tables.frames import csv_frame
 from simsearch.io.tables.replacing import replacing_text
 from simsearch.io.tables.results_folder import only_writer, withdraw_run
@@ -320,7 +321,7 @@ def _write_areas(images: Sequence[SegmentedImage], path: Path) -> None:
             for name, n in each.n_pixels.items():
                 area = "" if each.pixel_mm2 is None else n * each.pixel_mm2
                 of_tissue = n / each.n_tissue if each.n_tissue else ""
-                rows.writerow((each.image, name, n, area, of_tissue, n / each.n_image))
+                rows.writerow((written(each.image), written(name), n, area, of_tissue, n / each.n_image))
 
 
 def _notes(model: Path, header: ModelHeader) -> tuple[str, ...]:
