@@ -19,7 +19,7 @@ from simsearch.io.ome_zarr.ngff import ome_attributes
 from simsearch.io.ome_zarr.stores import open_group
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -167,14 +167,25 @@ def _bounds_of_values(labels: _Labels) -> dict[int, Bounds]:
     """Surround the pixels of each value above 0, tile by tile."""
     found: dict[int, Bounds] = {}
     for tile in tile_cores(labels.shape, _TILE):
-        values, numbers = np.unique(_whole(labels.read(tile)), return_inverse=True)
-        for value, place in zip(values, ndimage.find_objects(numbers.reshape(tile.shape) + 1), strict=True):
+        values, numbers = _numbered(_whole(labels.read(tile)))
+        for value, place in zip(values, ndimage.find_objects(numbers, len(values)), strict=True):
             if value > 0 and place is not None:
                 here = _bounds(place, tile.y0, tile.x0)
                 found[int(value)] = _around(found.get(int(value), here), here)
         if len(found) > _MOST_REGIONS:
             raise AnnotationError(f"expected labels of at most {_MOST_REGIONS} objects, got more: name a label image")
     return found
+
+
+def _numbered(pixels: NDArray[Any]) -> tuple[Sequence[int], NDArray[Any]]:
+    """Give each value a number from 1 on, and numbers between them to values that no pixel has."""
+    low, high = int(pixels.min()), int(pixels.max())
+    if (
+        high < 2**62 and high - low < pixels.size
+    ):  # as objects are numbered, and sorting the pixels of a slide takes minutes
+        return range(low, high + 1), pixels.astype(np.int64) - (low - 1)
+    values, numbers = np.unique(pixels, return_inverse=True)
+    return values.tolist(), numbers.reshape(pixels.shape) + 1
 
 
 def _parts(labels: _Labels, value: int, bounds: Bounds) -> Iterator[tuple[str, Region]]:

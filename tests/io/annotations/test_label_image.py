@@ -41,7 +41,7 @@ def cells(dtype: str = "uint8") -> NDArray[Any]:
 
 
 @pytest.mark.parametrize("tile", [2048, 16])
-@pytest.mark.parametrize("dtype", ["uint8", ">u2", "int32", "uint32", "int64", "float32"])
+@pytest.mark.parametrize("dtype", ["uint8", ">u2", "int32", "uint32", "int64", "uint64", "float32"])
 def test_each_value_of_a_tiff_is_an_object(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dtype: str, tile: int
 ) -> None:
@@ -148,3 +148,14 @@ def test_damaged_and_huge_files_are_refused(tmp_path: Path, monkeypatch: pytest.
             patched.setattr(label_image, limit, 2)
             with pytest.raises(AnnotationError, match=message):
                 read_labels(tmp_path / "mask.tif", SHAPE)
+
+
+def test_values_of_any_size_and_sign_are_told_apart(tmp_path: Path) -> None:
+    for dtype, value, other in [("uint64", 2**64 - 1, 2**64 - 2), ("int8", 127, -128), ("int8", 2, -1)]:
+        labels = np.full(SHAPE, other if other < 0 else 0, dtype)
+        labels[10:20, 20:30] = value
+        labels[30:40, 20:30] = 1 if other < 0 else other
+        tifffile.imwrite(tmp_path / "a.tif", labels)
+        found = dict(read_labels(tmp_path / "a.tif", SHAPE))
+        assert found[f"label {value}"] == Region(Bounds(10, 20, 20, 30))
+        assert len(found) == 2
