@@ -8,8 +8,9 @@ import sys
 from pathlib import Path
 
 _HEADER = """\
-# Every package that simsearch, its tests and its checks need, as one resolve gave them. Made by `make constraints` with
-# the oldest Python that pyproject.toml allows; after that, `make check test` says whether they still go together.
+# Every package that simsearch, its tests, its checks and its docs need, as one resolve gave them. Made by
+# `make constraints` with the oldest Python that pyproject.toml allows; after that, `make check test` says whether they
+# still go together.
 # torch and torchvision go together, in the registry's own builds: beside a +cpu build torchvision does not import.
 # nvidia-*, cuda-* and triton are left out: torch itself pins them, and which of them it takes depends on the platform.
 """
