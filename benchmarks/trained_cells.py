@@ -26,9 +26,10 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[1]))  # a script of the repository, not of the installed package
 
 from benchmarks.trunks import highest_near, name_trunks, read_results
-from examples.translocation import CLASSES, read_cells
+from examples.translocation import CLASSES, write_truth
 from simsearch.core.metrics import precision_recall
 from simsearch.core.tiles import Region
+from simsearch.io.tables.truth import TrueObject, read_truth
 from simsearch.nn.model_file import model_from_bytes
 from simsearch.nn.trunk import fused
 from simsearch.runtime import open_cluster
@@ -46,7 +47,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from simsearch.io.tables.truth import TrueObject
     from simsearch.runtime import Client
 
 _DATA = Path(os.environ.get("SIMSEARCH_DATA", Path(__file__).parents[2] / "shared/data")) / "bbbc013"
@@ -74,7 +74,8 @@ def run(trunks: dict[str, str], n_draws: int, results: Path) -> None:
     """Train and judge what has not been: all trunks on one draw before the next."""
     _SCRATCH.mkdir(parents=True, exist_ok=True)
     done = {(line["draw"], line["trained_on"], line["trunk"]) for line in read_results(results)}
-    cells = read_cells(_DATA / "cells_piximi.csv")
+    write_truth(_DATA / "cells_piximi.csv", _SCRATCH / "truth.csv")
+    cells = read_truth(_SCRATCH / "truth.csv")
     with open_cluster("threads:1") as client:
         plate = _SCRATCH / "plate.ome.zarr"
         if not (plate / "zarr.json").exists():  # is written last: what was killed goes on

@@ -1,4 +1,4 @@
-"""Search a plate from Python: convert, measure, search, count cells for each well.
+"""Search a plate from Python: convert, search, count what is found in each well.
 
     python examples/search_plate.py FOLDER_OF_FILES boxes.csv OUT --plate-pattern bbbc013
 
@@ -8,44 +8,29 @@ The boxes name fields of the plate: ``plate/A/01/0``.
 from __future__ import annotations
 
 import argparse
-from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from simsearch.io.tables.peaks import read_peaks
-from simsearch.runtime import open_cluster
-from simsearch.workflows.convert.pipeline import convert
-from simsearch.workflows.convert.plan import ConvertOptions
-from simsearch.workflows.find.search import SearchOptions, search
-from simsearch.workflows.image_set import find_image_set
-
-if TYPE_CHECKING:
-    from simsearch.core.peaks import Peak
-
-
-def count_by_well(peaks: list[Peak], thresholds: dict[str, float]) -> Counter[tuple[str, str]]:
-    """Count the peaks above each class's similarity threshold by well and class."""
-    return Counter(
-        (peak.image.rsplit("/", 1)[0], peak.class_name) for peak in peaks if peak.score >= thresholds[peak.class_name]
-    )
+import simsearch as ss
 
 
 def main() -> None:
     """Run it on the command line's arguments."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("source", type=Path)
-    parser.add_argument("boxes", type=Path)
-    parser.add_argument("out", type=Path)
-    parser.add_argument("--plate-pattern", required=True)
-    options = parser.parse_args()
-    plate = options.out / "plate.ome.zarr"
-    options.out.mkdir(parents=True, exist_ok=True)
-    with open_cluster() as client:
-        convert(client, [options.source], plate, ConvertOptions(plate_pattern=options.plate_pattern, overwrite=True))
-        chosen = SearchOptions(overwrite=True)
-        report = search(client, find_image_set([plate]), options.boxes, options.out / "results", chosen)
-    counts = count_by_well(read_peaks(report.folder / "peaks.parquet"), dict(report.suggested_thresholds))
-    for (well, class_name), count in sorted(counts.items()):
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("source", type=Path, help="folder with the files of a plate")
+    parser.add_argument("boxes", type=Path, help="CSV: image, class, y, x, height, width")
+    parser.add_argument("out", type=Path, help="folder for the plate and the results")
+    parser.add_argument("--plate-pattern", required=True, help="how file names tell wells")
+    parser.add_argument("--cluster", default="local", help="as of simsearch")
+    given = parser.parse_args()
+
+    plate = given.out / "plate.ome.zarr"
+    with ss.open_cluster(given.cluster) as client:
+        ss.convert(given.source, plate, plate_pattern=given.plate_pattern, overwrite=True, cluster=client)
+        found = ss.search(plate, given.boxes, given.out / "results", overwrite=True, cluster=client)
+    peaks = found.peaks()
+    objects = peaks[peaks["similarity"] >= peaks["class"].map(dict(found.suggested_thresholds))]
+    wells = objects["image"].str.rpartition("/")[0].rename("well")
+    for (well, class_name), count in objects.groupby([wells, "class"]).size().items():
         print(f"{well}\t{class_name}\t{count}")
 
 

@@ -7,6 +7,7 @@ import difflib
 import functools
 import inspect
 import textwrap
+import warnings
 from contextlib import contextmanager
 from dataclasses import MISSING, Field, dataclass, fields
 from itertools import pairwise
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from simsearch.runtime import Client, open_cluster
+from simsearch.runtime.events import Event, Noted, NoWorkers, Observer
 from simsearch.workflows.curate.study import Study, open_study
 from simsearch.workflows.image_set import ImageSet, find_image_set
 
@@ -87,10 +89,21 @@ def options_of(kind: type[Options], keywords: Mapping[str, object]) -> Options:
     return kind(**{name: _plain(theirs[name], value) for name, value in keywords.items() if name in theirs})
 
 
-def image_set(images: Paths, keywords: Mapping[str, object]) -> ImageSet:
-    """Describe images and plates, as `ImageOptions` among the keywords say."""
+def warn(event: Event) -> None:
+    """Make Python's warnings of notes and of missing workers, and hear nothing else."""
+    if isinstance(event, Noted):
+        warnings.warn(event.note, stacklevel=2)
+    if isinstance(event, NoWorkers):
+        warnings.warn(f"{event.step}: no workers for {event.waited_s:.0f} s", stacklevel=2)
+
+
+def image_set(images: Paths, keywords: Mapping[str, object], observe: Observer) -> ImageSet:
+    """Describe images and plates, as `ImageOptions` among the keywords say, and tell what is to be known of them."""
     options = options_of(ImageOptions, keywords)
-    return find_image_set(paths_of(images), z=options.z, t=options.t, skip_errors=options.skip_errors)
+    found = find_image_set(paths_of(images), z=options.z, t=options.t, skip_errors=options.skip_errors)
+    for note in found.notes:
+        observe(Noted(note))
+    return found
 
 
 def paths_of(paths: Paths) -> list[str | Path]:

@@ -1,121 +1,19 @@
-"""From files to what looks like some boxes: `convert`, `measure`, `search`."""
+"""What looks like what somebody points at: `search`, and the `demo` of it."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
-from simsearch.api.calling import ImageOptions, client_of, image_set, options_of, paths_of, takes
-from simsearch.runtime.events import Observer, ignore
-from simsearch.workflows.convert.pipeline import Report
-from simsearch.workflows.convert.pipeline import convert as run_convert
-from simsearch.workflows.convert.plan import ConvertOptions
-from simsearch.workflows.find.measure import Measurement, write_measurement
-from simsearch.workflows.find.measure import measure as run_measure
+from simsearch.api.calling import ImageOptions, client_of, image_set, options_of, takes, warn
+from simsearch.workflows.demo import DemoReport, run_demo
 from simsearch.workflows.find.search import SearchOptions, SearchReport
 from simsearch.workflows.find.search import search as run_search
 
 if TYPE_CHECKING:
     from simsearch.api.calling import AnyPath, Cluster, Paths
-    from simsearch.api.keywords import ConvertKeywords, ImageKeywords, SearchKeywords
-
-
-@takes(ConvertOptions)
-def convert(
-    sources: Paths,
-    destination: AnyPath,
-    *,
-    cluster: Cluster = "local",
-    observe: Observer = ignore,
-    **options: Unpack[ConvertKeywords],
-) -> Report:
-    """Convert images, slides, folders of a plate or a LoadData CSV to OME-Zarr.
-
-    Parameters
-    ----------
-    sources : str, Path or sequence of them
-        What to convert: files, folders, URLs.
-    destination : str or Path
-        Folder to write; several images get a folder each in it.
-    cluster : str or distributed.Client
-        Where to compute, as `open_cluster` takes it, or a client that is open.
-    observe : callable
-        Gets events of the progress.
-
-    Returns
-    -------
-    Report
-        Where the images are, how many, and notes on what was not understood.
-
-    Raises
-    ------
-    SimSearchError
-        If a source cannot be read, options are wrong, or the destination is there already.
-
-    Examples
-    --------
-    >>> import simsearch as ss
-    >>> report = ss.convert(
-    ...     "cells.npy", "cells.ome.zarr", channel_names=["GFP", "DNA"], pixel_size_um=0.5, cluster="threads"
-    ... )
-    >>> report.n_images
-    1
-    """
-    size = options.get("pixel_size_um")
-    if isinstance(size, int | float):
-        options["pixel_size_um"] = (size, size)
-    chosen = options_of(ConvertOptions, options)
-    with client_of(cluster) as client:
-        return run_convert(client, paths_of(sources), Path(destination), chosen, observe=observe)
-
-
-@takes(ImageOptions)
-def measure(
-    images: Paths,
-    out: AnyPath | None = None,
-    *,
-    downsampling: int = 1,
-    cluster: Cluster = "local",
-    observe: Observer = ignore,
-    **options: Unpack[ImageKeywords],
-) -> Measurement:
-    """Measure the intensity ranges and the channel correlation of images that were recorded with the same settings.
-
-    Parameters
-    ----------
-    images : str, Path or sequence of them
-        OME-Zarr images or plates, paths or URLs.
-    out : str or Path, optional
-        JSON file to write, for ``measurement`` of other functions.
-    downsampling : int
-        Measure images downsampled by this power of two.
-    cluster : str or distributed.Client
-        Where to compute, as `open_cluster` takes it, or a client that is open.
-    observe : callable
-        Gets events of the progress.
-
-    Returns
-    -------
-    Measurement
-        ``table()`` is a data frame with the range of each channel; ``correlation`` is (C, C).
-
-    Raises
-    ------
-    SimSearchError
-        If an image cannot be read, or they differ in channels or pixel type.
-
-    Examples
-    --------
-    >>> import simsearch as ss
-    >>> measurement = ss.measure("cells.ome.zarr", "measure.json", cluster="threads")
-    >>> list(measurement.table()["channel"])
-    ['GFP', 'DNA']
-    """
-    with client_of(cluster) as client:
-        found = run_measure(client, image_set(images, options), downsampling=downsampling, observe=observe)
-    if out is not None:
-        write_measurement(found, Path(out))
-    return found
+    from simsearch.api.keywords import SearchKeywords
+    from simsearch.runtime.events import Observer
 
 
 @takes(ImageOptions, SearchOptions)
@@ -125,7 +23,7 @@ def search(
     out: AnyPath,
     *,
     cluster: Cluster = "local",
-    observe: Observer = ignore,
+    observe: Observer = warn,
     **options: Unpack[SearchKeywords],
 ) -> SearchReport:
     """Search images for what looks like the boxes in a CSV file.
@@ -141,7 +39,7 @@ def search(
     cluster : str or distributed.Client
         Where to compute, as `open_cluster` takes it, or a client that is open.
     observe : callable
-        Gets events of the progress.
+        Gets events of the progress, and notes; by default notes become warnings.
 
     Returns
     -------
@@ -164,6 +62,41 @@ def search(
     >>> found.similarity("cells", "nucleus").dims
     ('y', 'x')
     """
-    chosen = options_of(SearchOptions, options)
+    chosen, found = options_of(SearchOptions, options), image_set(images, options, observe)
     with client_of(cluster) as client:
-        return run_search(client, image_set(images, options), Path(prototypes), Path(out), chosen, observe=observe)
+        return run_search(client, found, Path(prototypes), Path(out), chosen, observe=observe)
+
+
+def demo(
+    folder: AnyPath = "demo", *, trunk: str = "bundled", cluster: Cluster = "local", observe: Observer = warn
+) -> DemoReport:
+    """Convert, measure and search a real tissue image and a synthetic plate.
+
+    Parameters
+    ----------
+    folder : str or Path
+        Where to write.
+    trunk : str
+        bundled, imagenet (downloaded once) or a file.
+    cluster : str or distributed.Client
+        Where to compute, as `open_cluster` takes it, or a client that is open.
+    observe : callable
+        Gets events of the progress, and notes; by default notes become warnings.
+
+    Returns
+    -------
+    DemoReport
+        ``tissue`` and ``plate`` are what `search` returns.
+
+    Raises
+    ------
+    SimSearchError
+        If the folder cannot be written.
+
+    Examples
+    --------
+    >>> import simsearch as ss
+    >>> ss.demo("demo").plate.peaks()
+    """
+    with client_of(cluster) as client:
+        return run_demo(client, Path(folder), trunk=trunk, observe=observe)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, TypedDict
+from typing import TYPE_CHECKING, Literal, Required, TypedDict
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -22,8 +22,9 @@ class ImageKeywords(TypedDict, total=False):
 class ConvertKeywords(ImageKeywords, total=False):
     """How to convert: `simsearch.workflows.convert.plan.ConvertOptions`."""
 
-    ome_version: Literal["0.5", "0.4"]
+    ome_version: Literal["0.5", "0.4", "0.6"]
     series: str | None
+    stack: Literal["channels", "z", "t"] | None
     plate_pattern: str | None
     plate_map: AnyPath | None
     path_map: Sequence[tuple[str, str]]
@@ -78,6 +79,19 @@ class SuggestKeywords(TypedDict, total=False):
     difficult: bool
     n_background: int
     table: AnyPath | None
+
+
+class BehaviourKeywords(TypedDict, total=False):
+    """How a simulated person works: `simsearch.workflows.curate.simulated_user.Behaviour`."""
+
+    classes: Required[Sequence[str]]
+    patch_shape: Required[tuple[float, float]]
+    n_prototypes: int
+    n_negatives: int
+    n_background: int
+    is_truth_complete: bool
+    distance: float | None
+    seed: int
 
 
 class TrainKeywords(TypedDict, total=False):

@@ -1,27 +1,22 @@
-"""A model over images: `detect`, `segment`, `rethreshold`."""
+"""A model over images: `detect`, `segment`; and results of before: `open_results`."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Unpack
 
-from simsearch.api.calling import ImageOptions, client_of, image_set, options_of, takes
-from simsearch.runtime.events import Observer, ignore
+from simsearch.api.calling import ImageOptions, client_of, image_set, options_of, takes, warn
 from simsearch.workflows.run.detect import DetectOptions, DetectReport
 from simsearch.workflows.run.detect import detect as run_detect
-from simsearch.workflows.run.objects import ObjectsReport
-from simsearch.workflows.run.objects import rethreshold as run_rethreshold
+from simsearch.workflows.run.reports import read_report
 from simsearch.workflows.run.segment import SegmentOptions, SegmentReport
 from simsearch.workflows.run.segment import segment as run_segment
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from simsearch.api.calling import AnyPath, Cluster, Paths
     from simsearch.api.keywords import DetectKeywords, SegmentKeywords
-
-_AS_THEY_ARE: Mapping[str, float] = MappingProxyType({})
+    from simsearch.runtime.events import Observer
+    from simsearch.workflows.find.search import SearchReport
 
 
 @takes(ImageOptions, DetectOptions)
@@ -31,7 +26,7 @@ def detect(
     out: AnyPath,
     *,
     cluster: Cluster = "local",
-    observe: Observer = ignore,
+    observe: Observer = warn,
     **options: Unpack[DetectKeywords],
 ) -> DetectReport:
     """Run a model over images; what was stopped goes on.
@@ -47,7 +42,7 @@ def detect(
     cluster : str or distributed.Client
         Where to compute, as `open_cluster` takes it, or a client that is open.
     observe : callable
-        Gets events of the progress.
+        Gets events of the progress, and notes; by default notes become warnings.
 
     Returns
     -------
@@ -68,9 +63,9 @@ def detect(
     >>> bool((detections["confidence"] >= 0.05).all())
     True
     """
-    chosen = options_of(DetectOptions, options)
+    chosen, found = options_of(DetectOptions, options), image_set(images, options, observe)
     with client_of(cluster) as client:
-        return run_detect(client, image_set(images, options), Path(model), Path(out), chosen, observe=observe)
+        return run_detect(client, found, Path(model), Path(out), chosen, observe=observe)
 
 
 @takes(ImageOptions, SegmentOptions)
@@ -80,7 +75,7 @@ def segment(
     out: AnyPath,
     *,
     cluster: Cluster = "local",
-    observe: Observer = ignore,
+    observe: Observer = warn,
     **options: Unpack[SegmentKeywords],
 ) -> SegmentReport:
     """Give each pixel of images a class, as OME-Zarr labels, and measure areas; what was stopped goes on.
@@ -96,7 +91,7 @@ def segment(
     cluster : str or distributed.Client
         Where to compute, as `open_cluster` takes it, or a client that is open.
     observe : callable
-        Gets events of the progress.
+        Gets events of the progress, and notes; by default notes become warnings.
 
     Returns
     -------
@@ -117,36 +112,34 @@ def segment(
     >>> segmented.labels("cells").dtype
     dtype('uint8')
     """
-    chosen = options_of(SegmentOptions, options)
+    chosen, found = options_of(SegmentOptions, options), image_set(images, options, observe)
     with client_of(cluster) as client:
-        return run_segment(client, image_set(images, options), Path(model), Path(out), chosen, observe=observe)
+        return run_segment(client, found, Path(model), Path(out), chosen, observe=observe)
 
 
-def rethreshold(results: AnyPath, confidence_thresholds: Mapping[str, float] = _AS_THEY_ARE) -> ObjectsReport:
-    """Choose other confidence thresholds for the results of a detection; no pixel is read.
+def open_results(folder: AnyPath) -> SearchReport | DetectReport | SegmentReport:
+    """Open results that `search`, `detect` or `segment` has written before.
 
     Parameters
     ----------
-    results : str or Path
-        Folder with results of `detect`.
-    confidence_thresholds : mapping of str to float
-        By class; those of other classes stay as they are.
+    folder : str or Path
+        Where they are.
 
     Returns
     -------
-    ObjectsReport
-        Reads the same tables as the result of `detect`.
+    SearchReport, DetectReport or SegmentReport
+        What the function has returned.
 
     Raises
     ------
     SimSearchError
-        If there are no results, no such class, or a threshold is below what was kept.
+        If there are no results, or they are of another version of simsearch.
 
     Examples
     --------
     >>> import simsearch as ss
-    >>> sure = ss.rethreshold("detected", {"nucleus": 0.9})
-    >>> len(sure.objects()) <= len(sure.detections())
+    >>> found = ss.open_results("found")
+    >>> len(found.peaks()) == found.n_peaks["nucleus"]
     True
     """
-    return run_rethreshold(Path(results), confidence_thresholds)
+    return read_report(Path(folder))

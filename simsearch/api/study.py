@@ -5,20 +5,22 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
-from simsearch.api.calling import client_of, options_of, paths_of, study_of, takes
-from simsearch.runtime.events import Observer, ignore
+from simsearch.api.calling import client_of, options_of, paths_of, study_of, takes, warn
+from simsearch.io.tables.truth import read_truth
+from simsearch.runtime.events import Noted, Observer
 from simsearch.workflows.curate.annotation_files import ImportOptions
 from simsearch.workflows.curate.exchange import ImportReport, export_annotations, import_annotations
 from simsearch.workflows.curate.headless import CurateOptions, CurateReport, choose_displayed, curate
+from simsearch.workflows.curate.simulated_user import Behaviour, simulate_curation
 from simsearch.workflows.curate.study import Study, StudyOptions, create_study
 from simsearch.workflows.curate.summary import StudySummary, summarise_study
 from simsearch.workflows.provenance import user_name
 
 if TYPE_CHECKING:
     from simsearch.api.calling import AnyPath, Cluster, Paths
-    from simsearch.api.keywords import ImportKeywords, StudyKeywords, SuggestKeywords
+    from simsearch.api.keywords import BehaviourKeywords, ImportKeywords, StudyKeywords, SuggestKeywords
 
-__all__ = ["create", "export", "import_", "show", "suggest"]
+__all__ = ["create", "export", "import_", "show", "simulate", "suggest"]
 
 
 @takes(StudyOptions)
@@ -28,7 +30,7 @@ def create(
     *,
     diverse: bool = False,
     cluster: Cluster = "local",
-    observe: Observer = ignore,
+    observe: Observer = warn,
     **options: Unpack[StudyKeywords],
 ) -> Study:
     """Create a study of images in a folder.
@@ -44,7 +46,7 @@ def create(
     cluster : str or distributed.Client
         Where to compute (only with `diverse`), as `open_cluster` takes it, or a client that is open.
     observe : callable
-        Gets events of the progress.
+        Gets events of the progress, and notes; by default notes become warnings.
 
     Returns
     -------
@@ -67,7 +69,7 @@ def create(
     if diverse:
         with client_of(cluster) as client:
             chosen = choose_displayed(client, paths, chosen, observe=observe)
-    return create_study(Path(folder), paths, chosen)
+    return create_study(Path(folder), paths, chosen, lambda note: observe(Noted(note)))
 
 
 def show(folder: AnyPath | Study) -> StudySummary:
@@ -103,7 +105,7 @@ def suggest(
     *,
     user: str | None = None,
     cluster: Cluster = "local",
-    observe: Observer = ignore,
+    observe: Observer = warn,
     **options: Unpack[SuggestKeywords],
 ) -> CurateReport:
     """Find what looks like the prototypes on the displayed images of a study, and what may be background.
@@ -117,7 +119,7 @@ def suggest(
     cluster : str or distributed.Client
         Where to compute, as `open_cluster` takes it, or a client that is open.
     observe : callable
-        Gets events of the progress.
+        Gets events of the progress, and notes; by default notes become warnings.
 
     Returns
     -------
@@ -136,7 +138,7 @@ def suggest(
     >>> suggested.is_accepted
     True
     """
-    study, chosen = study_of(folder), options_of(CurateOptions, options)
+    chosen, study = options_of(CurateOptions, options), study_of(folder)
     with client_of(cluster) as client:
         return curate(client, study, user or user_name(), chosen, observe=observe)
 
@@ -208,3 +210,52 @@ def export(folder: AnyPath | Study, destination: AnyPath, *, overwrite: bool = F
     1
     """
     return export_annotations(study_of(folder), Path(destination), overwrite=overwrite)
+
+
+@takes(Behaviour)
+def simulate(
+    folder: AnyPath | Study,
+    truth: AnyPath,
+    *,
+    cluster: Cluster = "local",
+    observe: Observer = warn,
+    **options: Unpack[BehaviourKeywords],
+) -> StudySummary:
+    """Let a simulated person curate a new study from ground truth, to evaluate what a real one would get.
+
+    Parameters
+    ----------
+    folder : str, Path or Study
+        A study in which nothing was said.
+    truth : str or Path
+        CSV: image, class, y, x of objects on its displayed images.
+    cluster : str or distributed.Client
+        Where to compute, as `open_cluster` takes it, or a client that is open.
+    observe : callable
+        Gets events of the progress, and notes; by default notes become warnings.
+
+    Returns
+    -------
+    StudySummary
+        What the person has said, as `show` tells it.
+
+    Raises
+    ------
+    SimSearchError
+        If a table is wrong, or there are too few objects of a class for its prototypes.
+
+    Examples
+    --------
+    >>> import simsearch as ss
+    >>> study = ss.study.create("simulated", "cells.ome.zarr", display=1)
+    >>> summary = ss.study.simulate(
+    ...     study, "truth.csv", classes=["nucleus"], patch_shape=(40, 40), n_prototypes=2, cluster="threads"
+    ... )
+    >>> summary.classes()["prototypes"].tolist()
+    [2]
+    """
+    behaviour, objects = options_of(Behaviour, options), read_truth(Path(truth))
+    study = study_of(folder)
+    with client_of(cluster) as client:
+        simulate_curation(client, study, objects, behaviour, observe=observe)
+    return summarise_study(study)

@@ -1,4 +1,4 @@
-"""The command line. Each command imports its workflow itself, so that ``simsearch --help`` loads no torch."""
+"""The command line. Each command imports its function itself, so that ``simsearch --help`` loads no torch."""
 
 from __future__ import annotations
 
@@ -31,7 +31,6 @@ from simsearch.cli.options import (
     tissue_option,
     trunk_option,
     user_option,
-    working,
     z_option,
 )
 from simsearch.cli.pretrain import pretrain
@@ -39,8 +38,6 @@ from simsearch.cli.study import study
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from simsearch.workflows.image_set import ImageSet
 
 
 def _square(ctx: click.Context, param: click.Parameter, value: float | None) -> tuple[float, float] | None:
@@ -105,27 +102,18 @@ def main() -> None:
 @skip_errors_option
 @overwrite_option
 @cluster_option
-def convert(
-    sources: Sequence[str],
-    destination: Path,
-    cluster: str,
-    *,
-    dry_run: bool,
-    **options: Any,  # noqa: ANN401  as many types as ConvertOptions has fields
-) -> None:
+def convert(*, dry_run: bool, **options: Any) -> None:  # noqa: ANN401  as many types as there are options
     """Convert SOURCES (images, slides, folders of a plate, LoadData CSV) to OME-Zarr at DESTINATION."""
-    from simsearch.cli.console import show_conversion
+    from simsearch.api.images import convert as run
+    from simsearch.api.images import preview_conversion
+    from simsearch.cli.console import show_conversion, show_progress
     from simsearch.cli.outline import show_preview
-    from simsearch.workflows.convert.pipeline import convert as run
-    from simsearch.workflows.convert.plan import ConvertOptions
-    from simsearch.workflows.convert.preview import preview_conversion
 
-    chosen = ConvertOptions(**options)
-    with working(cluster) as (client, observe):
+    with show_progress() as observe:
         if dry_run:
-            preview = preview_conversion(client, sources, destination, chosen, observe=observe)
+            preview = preview_conversion(**options, observe=observe)
         else:
-            report = run(client, sources, destination, chosen, observe=observe)
+            report = run(**options, observe=observe)
     if dry_run:
         show_preview(preview)
     else:
@@ -138,18 +126,15 @@ def convert(
 @click.option("--downsampling", default=1, show_default=True, help="Measure images downsampled by this power of two.")
 @takes_images
 @cluster_option
-def measure(images: ImageSet, out: Path | None, downsampling: int, *, cluster: str) -> None:
+def measure(**options: Any) -> None:  # noqa: ANN401  as many types as there are options
     """Measure the intensity ranges and the channel correlation of IMAGES (OME-Zarr images or plates)."""
-    from simsearch.cli.console import show_measurement
-    from simsearch.workflows.find.measure import measure as run
-    from simsearch.workflows.find.measure import write_measurement
+    from simsearch.api.images import measure as run
+    from simsearch.cli.console import show_measurement, show_progress
 
-    with working(cluster) as (client, observe):
-        measurement = run(client, images, downsampling=downsampling, observe=observe)
-    show_measurement(measurement)
-    if out:
-        write_measurement(measurement, out)
-    end(measurement.failures)
+    with show_progress() as observe:
+        report = run(**options, observe=observe)
+    show_measurement(report)
+    end(report.failures)
 
 
 @main.command()
@@ -178,21 +163,13 @@ def measure(images: ImageSet, out: Path | None, downsampling: int, *, cluster: s
 @takes_images
 @overwrite_option
 @cluster_option
-def search(
-    images: ImageSet,
-    prototypes: Path,
-    out: Path,
-    *,
-    cluster: str,
-    **options: Any,  # noqa: ANN401  as many types as SearchOptions has fields
-) -> None:
+def search(**options: Any) -> None:  # noqa: ANN401  as many types as there are options
     """Search IMAGES (OME-Zarr images or plates) for what looks like the boxes in a CSV file."""
-    from simsearch.cli.console import show_search
-    from simsearch.workflows.find.search import SearchOptions
-    from simsearch.workflows.find.search import search as run
+    from simsearch.api.find import search as run
+    from simsearch.cli.console import show_progress, show_search
 
-    with working(cluster) as (client, observe):
-        report = run(client, images, prototypes, out, SearchOptions(**options), observe=observe)
+    with show_progress() as observe:
+        report = run(**options, observe=observe)
     show_search(report)
     end(report.failures)
 
@@ -221,19 +198,13 @@ def search(
 @click.option("--background", "n_background", default=5, show_default=True, help="Noisy background, of each kind.")
 @seed_option
 @cluster_option
-def train(
-    folder: Path,
-    cluster: str,
-    **options: Any,  # noqa: ANN401  as many types as TrainOptions has fields
-) -> None:
+def train(**options: Any) -> None:  # noqa: ANN401  as many types as there are options
     """Train a model on what was curated in the study in DIR; it goes on where it was if it was stopped."""
-    from simsearch.cli.console import show_training
-    from simsearch.workflows.curate.study import open_study, read_curation
-    from simsearch.workflows.learn.train import TrainOptions, train_study
+    from simsearch.api.learn import train as run
+    from simsearch.cli.console import show_progress, show_training
 
-    opened = open_study(folder)
-    with working(cluster) as (client, observe):
-        report = train_study(client, opened, read_curation(opened)[0].state, TrainOptions(**options), observe=observe)
+    with show_progress() as observe:
+        report = run(**options, observe=observe)
     show_training(report)
 
 
@@ -252,21 +223,13 @@ def train(
 @takes_images
 @overwrite_option
 @cluster_option
-def detect(
-    model: Path,
-    images: ImageSet,
-    out: Path,
-    *,
-    cluster: str,
-    **options: Any,  # noqa: ANN401  as many types as DetectOptions has fields
-) -> None:
+def detect(**options: Any) -> None:  # noqa: ANN401  as many types as there are options
     """Run MODEL (of `simsearch train`) over IMAGES (OME-Zarr images or plates); what was stopped goes on."""
-    from simsearch.cli.console import show_detections
-    from simsearch.workflows.run.detect import DetectOptions
-    from simsearch.workflows.run.detect import detect as run
+    from simsearch.api.run import detect as run
+    from simsearch.cli.console import show_detections, show_progress
 
-    with working(cluster) as (client, observe):
-        report = run(client, images, model, out, DetectOptions(**options), observe=observe)
+    with show_progress() as observe:
+        report = run(**options, observe=observe)
     show_detections(report)
     end(report.failures)
 
@@ -282,21 +245,13 @@ def detect(
 @takes_images
 @overwrite_option
 @cluster_option
-def segment(
-    model: Path,
-    images: ImageSet,
-    out: Path,
-    *,
-    cluster: str,
-    **options: Any,  # noqa: ANN401  as many types as SegmentOptions has fields
-) -> None:
+def segment(**options: Any) -> None:  # noqa: ANN401  as many types as there are options
     """Give each pixel of IMAGES a class with MODEL (of `simsearch train`), as OME-Zarr labels; measure areas."""
-    from simsearch.cli.console import show_segmentation
-    from simsearch.workflows.run.segment import SegmentOptions
-    from simsearch.workflows.run.segment import segment as run
+    from simsearch.api.run import segment as run
+    from simsearch.cli.console import show_progress, show_segmentation
 
-    with working(cluster) as (client, observe):
-        report = run(client, images, model, out, SegmentOptions(**options), observe=observe)
+    with show_progress() as observe:
+        report = run(**options, observe=observe)
     show_segmentation(report)
     end(report.failures)
 
@@ -306,8 +261,8 @@ def segment(
 @confidence_option
 def rethreshold(results: Path, confidence_thresholds: dict[str, float]) -> None:
     """Choose other confidence thresholds for RESULTS of `simsearch detect`; no pixel is read."""
+    from simsearch.api.tables import rethreshold as run
     from simsearch.cli.console import show_objects
-    from simsearch.workflows.run.objects import rethreshold as run
 
     show_objects(run(results, confidence_thresholds))
 
@@ -319,8 +274,8 @@ def rethreshold(results: Path, confidence_thresholds: dict[str, float]) -> None:
 @click.option("--distance", type=click.FloatRange(min=0, min_open=True), help="A peak finds what is nearer, in pixels.")
 def evaluate(peaks: Path, truth: Path, out: Path, distance: float | None) -> None:
     """Compare PEAKS (peaks.parquet or detections.parquet) with where objects really are: precision and recall."""
+    from simsearch.api.tables import evaluate as run
     from simsearch.cli.console import show_scores
-    from simsearch.workflows.learn.evaluate import evaluate as run
 
     show_scores(run(peaks, truth, out, distance=distance))
 
@@ -381,13 +336,13 @@ def serve(
 @click.argument("folder", type=FOLDER, default="demo")
 @trunk_option
 @cluster_option
-def demo(folder: Path, trunk: str, cluster: str) -> None:
+def demo(**options: Any) -> None:  # noqa: ANN401  as many types as there are options
     """Convert, measure and search a real tissue image and a synthetic plate in FOLDER, and show what is found."""
-    from simsearch.cli.console import show_demo
-    from simsearch.workflows.demo import run_demo
+    from simsearch.api.find import demo as run
+    from simsearch.cli.console import show_demo, show_progress
 
-    with working(cluster) as (client, observe):
-        report = run_demo(client, folder, trunk=trunk, observe=observe)
+    with show_progress() as observe:
+        report = run(**options, observe=observe)
     show_demo(report)
 
 

@@ -5,47 +5,30 @@ from __future__ import annotations
 import sys
 import threading
 from contextlib import contextmanager
-from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 import numpy as np
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-)
 from rich.table import Table
 from rich.text import Text
 
+from simsearch.api.progress import draw_progress
 from simsearch.core.metrics import best_f1
 from simsearch.curation.checks import count
 from simsearch.errors import Cancelled
-from simsearch.runtime.events import (
-    Event,
-    NoWorkers,
-    Observer,
-    StepEnded,
-    StepStarted,
-    TaskDone,
-    TaskFailed,
-    WorkerLost,
-)
-from simsearch.runtime.rates import Rates, StepProgress
-from simsearch.training.epochs import EpochDone
+from simsearch.runtime.events import Noted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from simsearch.curation.history import History
+    from simsearch.runtime.events import Event, Observer
     from simsearch.workflows.convert.pipeline import Report
     from simsearch.workflows.curate.headless import CurateReport
     from simsearch.workflows.curate.study import Study
+    from simsearch.workflows.curate.summary import StudySummary
     from simsearch.workflows.demo import DemoReport
     from simsearch.workflows.find.measure import Measurement
     from simsearch.workflows.find.search import SearchReport
@@ -89,44 +72,24 @@ def show_failures(failures: Sequence[tuple[str, str]]) -> None:
 
 @contextmanager
 def show_progress() -> Iterator[Observer]:
-    """Draw a progress bar for each step on standard error, while a workflow runs.
+    """Draw how far a workflow is on standard error, and print its notes.
 
     Yields
     ------
     callable
         Takes the events of the workflow. Raises `Cancelled` where a signal has asked the command to stop.
     """
-    columns = (
-        TextColumn("{task.description:<24}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
-        TextColumn("{task.fields[speed]}"),
-    )  # fmt: skip
-    bars: dict[str, TaskID] = {}
-    rates = Rates()
     command = click.get_current_context(silent=True)
     asked_to_stop = command.find_object(threading.Event) if command else None
-    with Progress(*columns, console=_err) as progress:
+    with draw_progress(_err) as draw:
 
         def observe(event: Event) -> None:
             if asked_to_stop and asked_to_stop.is_set():
                 raise Cancelled("stopped as asked")
-            now = rates.take(event)
-            match event:
-                case StepStarted(step, n_tasks):
-                    bars[step] = progress.add_task(step, total=n_tasks, speed="")
-                case TaskDone(step) | TaskFailed(step) if now:
-                    progress.update(bars[step], advance=1, speed=_speed(now))
-                case StepEnded(step):
-                    progress.stop_task(bars[step])
-                case WorkerLost(step, worker):
-                    progress.console.print(f"{step}: worker {worker} was lost; others do what it had", markup=False)
-                case NoWorkers(step, waited_s, patience_s):
-                    waited = f"no workers for {waited_s:.0f} s, given up after {patience_s:.0f} s"
-                    progress.console.print(f"{step}: {waited}", markup=False)
-                case EpochDone(stage, epoch, n_epochs, loss):
-                    if stage not in bars:
-                        bars[stage] = progress.add_task(stage, total=n_epochs, speed="")
-                    speed = _speed(now, "epochs") if now else ""
-                    progress.update(bars[stage], completed=epoch, description=f"{stage}, loss {loss:.3f}", speed=speed)
+            if isinstance(event, Noted):
+                show_note(event.note)
+            else:
+                draw(event)
 
         yield observe
 
@@ -137,17 +100,6 @@ def show_address(url: str, notice: str) -> None:
         _err.print(notice, style="yellow", markup=False, soft_wrap=True)
     _out.print(f"Open {url}", markup=False, highlight=False, soft_wrap=True)
     _out.print("Ctrl-C ends it; nothing is lost.")
-
-
-def _speed(progress: StepProgress, unit: str = "tasks") -> str:
-    """Tell how fast a step is, and when it will be done."""
-    unit = "tiles" if progress.n_pixels else unit
-    words = [f"{progress.tasks_per_s:.3g} {unit}/s"]
-    if progress.n_pixels:
-        words.append(f"{progress.mpx_per_s:.3g} Mpx/s")
-    if progress.eta_s is not None:
-        words.append(f"eta {timedelta(seconds=round(progress.eta_s))}")
-    return "  ".join(words)
 
 
 def show_measurement(measurement: Measurement) -> None:
@@ -321,8 +273,9 @@ def show_scores(evaluation: Evaluation) -> None:
     _out.print(f"Scores and curves: {evaluation.folder}", soft_wrap=True)
 
 
-def show_study(study: Study, history: History, trunk: str, models: Sequence[Path] = ()) -> None:
+def show_study(summary: StudySummary) -> None:
     """Print what was said in a study, and what was trained on it."""
+    study, history = summary.study, summary.history
     table = Table(title=Text(f"Study {study.folder}"))
     for heading in ("class", "prototypes", "positives", "negatives", "similarity threshold", "accepted"):
         table.add_column(heading, justify="left" if heading == "class" else "right")
@@ -334,9 +287,11 @@ def show_study(study: Study, history: History, trunk: str, models: Sequence[Path
     _out.print(table)
     for label, value in _study_summary(study, history).items():
         _out.print(f"{label:<11}{value}", markup=False, soft_wrap=True)
-    _out.print(f"{'trunk':<11}{trunk}", markup=False, soft_wrap=True)
-    for model in models:
+    _out.print(f"{'trunk':<11}{summary.trunk}", markup=False, soft_wrap=True)
+    for model in summary.models:
         _out.print(f"{'model':<11}{model}", markup=False, soft_wrap=True)
+    if summary.torn:
+        _out.print(f"Note: {summary.torn}", markup=False, soft_wrap=True)
 
 
 def _study_summary(study: Study, history: History) -> dict[str, str]:

@@ -6,7 +6,6 @@ import signal
 import sys
 import threading
 from contextlib import contextmanager
-from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from simsearch.io.ome_zarr.image import Selection
-    from simsearch.runtime import Client
-    from simsearch.runtime.events import Observer
 
 _FAILED = 2  # exit code where something could not be done
 _STOPPED = 130  # exit code where somebody has stopped it
@@ -71,16 +68,6 @@ def _stoppable(asked: threading.Event) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-@contextmanager
-def working(cluster: str) -> Iterator[tuple[Client, Observer]]:
-    """Open a cluster for a workflow, and draw how far it is."""
-    from simsearch.cli.console import show_progress
-    from simsearch.runtime.cluster import open_cluster
-
-    with open_cluster(cluster) as client, show_progress() as observe:
-        yield client, observe
 
 
 def end(failures: Sequence[tuple[str, str]]) -> None:
@@ -193,20 +180,7 @@ seed_option = click.option("--seed", default=0, show_default=True, help="Of all 
 
 
 def takes_images(command: Callable[..., None]) -> Callable[..., None]:
-    """Let a command take IMAGES, with options how to read them; it is given the images that are found."""
-
-    @click.argument("images", nargs=-1, required=True)
-    @z_option
-    @t_option
-    @skip_errors_option
-    @wraps(command)
-    def with_images(images: Sequence[str], z: Selection, t: Selection, *, skip_errors: bool, **options: object) -> None:
-        from simsearch.cli.console import show_note
-        from simsearch.workflows.image_set import find_image_set
-
-        found = find_image_set(images, z=z, t=t, skip_errors=skip_errors)
-        for note in found.notes:
-            show_note(note)
-        command(images=found, **options)
-
-    return with_images
+    """Let a command take IMAGES, and the options of how to read them."""
+    for each in (skip_errors_option, t_option, z_option, click.argument("images", nargs=-1, required=True)):
+        command = each(command)
+    return command

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from simsearch.cli.options import FILE, cluster_option, measurement_option, seed_option, t_option, working, z_option
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from simsearch.cli.options import FILE, cluster_option, measurement_option, seed_option, t_option, z_option
 
 
 @click.command()
@@ -47,16 +44,11 @@ if TYPE_CHECKING:
 @z_option
 @t_option
 @cluster_option
-def pretrain(
-    images: Sequence[str],
-    out: Path,
-    cluster: str,
-    **options: Any,  # noqa: ANN401  as many types as PretrainOptions has fields
-) -> None:
+def pretrain(**options: Any) -> None:  # noqa: ANN401  as many types as there are options
     """Train a trunk on IMAGES (OME-Zarr images or plates of any kinds), without labels; what was stopped goes on."""
-    from simsearch.cli.console import show_pretraining
-    from simsearch.workflows.learn.pretrain import PretrainOptions, pretrain_trunk
+    from simsearch.api.learn import pretrain as run
+    from simsearch.cli.console import show_pretraining, show_progress
 
-    with working(cluster) as (client, observe):
-        report = pretrain_trunk(client, images, out, PretrainOptions(**options), observe=observe)
+    with show_progress() as observe:
+        report = run(**options, observe=observe)
     show_pretraining(report)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,14 +19,11 @@ from simsearch.cli.options import (
     threshold_option,
     trunk_option,
     user_option,
-    working,
     z_option,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-
-    from simsearch.workflows.curate.study import StudyOptions
 
 
 def _number_or_names(ctx: click.Context, param: click.Parameter, value: str) -> int | tuple[str, ...]:
@@ -70,40 +66,25 @@ def study() -> None:
 @z_option
 @t_option
 @cluster_option
-def create(
-    folder: Path,
-    images: Sequence[str],
-    more_images: Sequence[str],
-    *,
-    diverse: bool,
-    cluster: str,
-    **options: Any,  # noqa: ANN401  as many types as StudyOptions has fields
-) -> None:
+def create(images: Sequence[str], more_images: Sequence[str], **options: Any) -> None:  # noqa: ANN401  as many types as there are options
     """Create a study of images in DIR."""
-    from simsearch.cli.console import show_note, show_study
-    from simsearch.workflows.curate.study import StudyOptions, create_study, read_curation
-    from simsearch.workflows.curate.suggest import study_trunk
+    from simsearch.api.study import create as run
+    from simsearch.api.study import show as summarise
+    from simsearch.cli.console import show_progress, show_study
 
-    paths, chosen = [*images, *more_images], StudyOptions(**options)
-    if diverse:
-        chosen = replace(chosen, display=_diverse(paths, chosen, cluster))
-    made = create_study(folder, paths, chosen, show_note)
-    show_study(made, read_curation(made)[0], study_trunk(made))
+    with show_progress() as observe:
+        made = run(images=[*images, *more_images], **options, observe=observe)
+    show_study(summarise(made))
 
 
 @study.command()
 @click.argument("folder", metavar="DIR", type=FOLDER)
 def show(folder: Path) -> None:
     """Show what was said in the study in DIR."""
+    from simsearch.api.study import show as run
     from simsearch.cli.console import show_study
-    from simsearch.workflows.curate.study import open_study, read_curation, study_models
-    from simsearch.workflows.curate.suggest import study_trunk
 
-    opened = open_study(folder)
-    history, torn = read_curation(opened)
-    show_study(opened, history, study_trunk(opened), study_models(opened))
-    if torn:
-        click.echo(f"Note: {torn}")
+    show_study(run(folder))
 
 
 @study.command()
@@ -115,19 +96,17 @@ def show(folder: Path) -> None:
 @click.option("--background", "n_background", default=5, show_default=True, help="So many of each kind in an image.")
 @user_option
 @cluster_option
-def suggest(folder: Path, cluster: str, user: str, **options: Any) -> None:  # noqa: ANN401  as many types as CurateOptions has fields
+def suggest(folder: Path, **options: Any) -> None:  # noqa: ANN401  as many types as there are options
     """Find what looks like the prototypes on the displayed images of the study in DIR, and what may be background.
 
     Classes without a similarity threshold get a suggested one, which is kept with --accept or --out. Features are
     computed the first time and kept in DIR/cache; it can be deleted at any time.
     """
-    from simsearch.cli.console import show_suggestions
-    from simsearch.workflows.curate.headless import CurateOptions, curate
-    from simsearch.workflows.curate.study import open_study
+    from simsearch.api.study import suggest as run
+    from simsearch.cli.console import show_progress, show_suggestions
 
-    opened = open_study(folder)
-    with working(cluster) as (client, observe):
-        report = curate(client, opened, user, CurateOptions(**options), observe=observe)
+    with show_progress() as observe:
+        report = run(folder, **options, observe=observe)
     show_suggestions(report, folder)
 
 
@@ -188,15 +167,3 @@ def export(folder: Path, destination: Path, *, overwrite: bool) -> None:
 
 def _counted(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{n} {role}{'s' if n > 1 and role != 'background' else ''}" for role, n in counts.items())
-
-
-def _diverse(paths: Sequence[str], options: StudyOptions, cluster: str) -> tuple[str, ...]:
-    from simsearch.workflows.find.diverse import DiverseOptions, choose_diverse
-    from simsearch.workflows.image_set import find_image_set
-
-    if not isinstance(options.display, int):
-        raise click.UsageError("--diverse chooses images: give --display their number")
-    chosen = DiverseOptions(options.display, options.channels, options.trunk, options.seed)
-    found = find_image_set(paths, z=options.z, t=options.t)
-    with working(cluster) as (client, observe):
-        return choose_diverse(client, found, chosen, observe=observe)

@@ -84,7 +84,15 @@ class StepEnded:
     """How long it took."""
 
 
-Event = StepStarted | TaskDone | TaskFailed | Waiting | WorkerLost | NoWorkers | StepEnded | EpochDone
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """Something turned out that a user should know."""
+
+    note: str
+    """What was not understood or not believed, and what was taken instead."""
+
+
+Event = Noted | StepStarted | TaskDone | TaskFailed | Waiting | WorkerLost | NoWorkers | StepEnded | EpochDone
 Observer = Callable[[Event], None]
 
 

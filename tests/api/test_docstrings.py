@@ -28,8 +28,20 @@ SHORT = TrainingConfig(
     averaging=0.8,
 )
 ORDER = (
-    *("open_cluster", "convert", "find_images", "open_image", "open_plate", "measure", "search", "evaluate"),
-    *("study.create", "study.import_", "study.show", "study.suggest", "study.export"),
+    *(
+        "open_cluster",
+        "convert",
+        "preview_conversion",
+        "find_images",
+        "open_image",
+        "open_plate",
+        "measure",
+        "show_progress",
+        "search",
+        "open_results",
+        "evaluate",
+    ),
+    *("study.create", "study.import_", "study.show", "study.suggest", "study.export", "study.simulate"),
     *("train", "detect", "rethreshold", "segment", "pretrain"),
 )
 

@@ -71,7 +71,16 @@ def test_each_command_is_a_function_or_has_a_reason() -> None:
     functions = {name for name in simsearch.__all__ if inspect.isfunction(getattr(simsearch, name))}
     functions |= {f"study.{name.rstrip('_')}" for name in simsearch.study.__all__}
     assert set(FUNCTIONS) <= functions
-    assert functions - set(FUNCTIONS) == {"find_images", "open_cluster", "open_image", "open_plate"}
+    assert functions - set(FUNCTIONS) == {
+        "find_images",
+        "open_cluster",
+        "open_image",
+        "open_plate",
+        "open_results",
+        "preview_conversion",
+        "show_progress",
+        "study.simulate",
+    }
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
@@ -147,3 +156,16 @@ def test_a_client_that_is_open_is_taken_and_stays_open(image: str, tmp_path: Pat
     assert list(table.columns) == ["channel", "low", "high"]
     assert table["channel"].tolist() == ["GFP", "DNA"]
     assert (tmp_path / "measure.json").exists()
+
+
+def test_what_is_to_be_known_of_images_is_a_warning_and_a_line(save_image: SaveImage, tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 4000, (1, 60, 70), np.uint16)
+    image = save_image(tmp_path / "far.ome.zarr", pixels, pixel_size_um=(5e6, 5e6))
+    assert image.pixel_size_um is None
+    with pytest.warns(UserWarning, match="far.*pixel") as told:
+        simsearch.measure(image.path, cluster="threads:1")
+    (note,) = told
+    run = CliRunner(catch_exceptions=False).invoke(main, ["measure", image.path, "--cluster", "threads:1"])
+    assert f"Note: {note.message}" in run.stdout.splitlines()
+    with pytest.warns(UserWarning, match=str(note.message)[:20]):
+        simsearch.study.create(tmp_path / "study", image.path)

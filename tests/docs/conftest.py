@@ -13,7 +13,7 @@ import tifffile
 import torch
 from PIL import Image
 
-from simsearch import api
+from simsearch import runtime
 from simsearch.api import calling
 from simsearch.app.server import serve
 from simsearch.core.synthetic import CellField, cell_field
@@ -89,7 +89,7 @@ def short(client: Client) -> Iterator[None]:
     """Let commands compute on one cluster, whichever they name, train for a second, and serve until they would wait."""
     n_threads = torch.get_num_threads()
     with pytest.MonkeyPatch.context() as patch:
-        for module in (cluster, api, calling):
+        for module in (cluster, runtime, calling):
             patch.setattr(module, "open_cluster", lambda *address: contextlib.nullcontext(client))
         patch.setattr(train, "BRIEF", SHORT_TRAINING)
         patch.setattr(training_log, "CPU_COUNT", 1)

@@ -65,6 +65,11 @@ def find_images(paths: Sequence[str | Path], *, z: Selection = None, t: Selectio
         If one is not there, or is no OME-Zarr.
     ConfigError
         If a z or t axis needs a choice.
+
+    Examples
+    --------
+    >>> [image.name for image in find_images(["cells.ome.zarr"])]  # doctest: +SKIP
+    ['cells']
     """
     return describe_images([image for path in paths for image in image_locations(as_location(path))], z=z, t=t)
 
@@ -78,11 +83,6 @@ def describe_images(locations: Sequence[str], *, z: Selection = None, t: Selecti
         If one is not there, or is no OME-Zarr.
     ConfigError
         If a z or t axis needs a choice.
-
-    Examples
-    --------
-    >>> [image.name for image in find_images(["cells.ome.zarr"])]  # doctest: +SKIP
-    ['cells']
     """
     with ThreadPoolExecutor(_READERS) as pool:
         return list(pool.map(lambda location: describe_image(location, z=z, t=t), locations))

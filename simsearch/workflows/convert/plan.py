@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
+from simsearch.core.options import check_among
 from simsearch.errors import ConfigError, SimSearchError, SourceError, StoreError
 from simsearch.io.ome_zarr.plate import image_locations, is_plate, read_plate, read_plate_map
 from simsearch.io.ome_zarr.stores import as_location, image_name, is_archived, is_group_folder, is_remote, stem
@@ -67,6 +68,11 @@ class ConvertOptions:
     skip_errors: bool = False
     """Leave out what cannot be converted, and list it."""
 
+    def __post_init__(self) -> None:
+        check_ome_version(self.ome_version)
+        if self.stack is not None:
+            check_among("stack", self.stack, get_args(Stack))
+
 
 def plan_conversion(sources: Sequence[str | Path], destination: str | Path, options: ConvertOptions) -> Plan:
     """Plan a conversion from names alone.
@@ -84,7 +90,6 @@ def plan_conversion(sources: Sequence[str | Path], destination: str | Path, opti
     """
     if not sources:
         raise ConfigError("expected at least one source, got none: name a file or a folder")
-    check_ome_version(options.ome_version)
     if is_remote(str(destination)):
         raise ConfigError(f"expected a folder on this machine, got {destination}: convert here and upload the result")
     locations = [_location(source) for source in sources]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import pandas as pd
+
 from simsearch.io.tables.curation import ANNOTATION_COLUMNS
 from simsearch.workflows.curate.exchange import curated_patches
 from simsearch.workflows.curate.study import read_curation, study_models
@@ -12,8 +14,6 @@ from simsearch.workflows.curate.suggest import study_trunk
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    import pandas as pd
 
     from simsearch.curation.history import History
     from simsearch.curation.journal import Torn
@@ -42,8 +42,6 @@ class StudySummary:
 
     def classes(self) -> pd.DataFrame:
         """Tell of each class how many patches it has and what was chosen for it, a row each."""
-        import pandas as pd  # half a second, which only those wait who want it
-
         rows = [
             (
                 *(each.name, each.color, len(each.prototypes), len(each.positives), len(each.negatives)),
@@ -55,8 +53,6 @@ class StudySummary:
 
     def patches(self) -> pd.DataFrame:
         """Tell of each patch what was said about it, with the columns of ``simsearch study export``."""
-        import pandas as pd  # half a second, which only those wait who want it
-
         rows = [
             (a.box.image, a.box.class_name, a.role, a.box.y, a.box.x, a.box.height, a.box.width)
             for a in curated_patches(self.history.state)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from simsearch.core.channels import Moments, correlation, mean_correlation, moments
 from simsearch.core.intensity import IMAGE_PERCENTILES, Range, check_ranges, pool_range
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    import pandas as pd
     from numpy.typing import NDArray
 
     from simsearch.runtime import Client
@@ -65,8 +65,6 @@ class Measurement:
 
     def table(self) -> pd.DataFrame:
         """Tell the range of each channel, a row each: channel, low, high."""
-        import pandas as pd  # half a second, which only those wait who want it
-
         rows = [(name, *limits) for name, limits in zip(self.channel_names, self.ranges, strict=True)]
         return pd.DataFrame(rows, columns=["channel", "low", "high"])
 

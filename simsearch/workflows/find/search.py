@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from simsearch.core.boxes import patch_shapes
 from simsearch.core.names import path_in
+from simsearch.core.options import LEAST_TILE, check_among, check_range
 from simsearch.core.peaks import Peak, objects
 from simsearch.io.ome_zarr.writing import store_errors
 from simsearch.io.pictures.overlay import Drawing, Mark
@@ -16,8 +17,8 @@ from simsearch.io.tables.boxes import read_boxes
 from simsearch.io.tables.frames import peak_frame
 from simsearch.io.tables.peaks import write_peaks
 from simsearch.io.tables.results_folder import RUN_NAME, only_writer, withdraw_run
-from simsearch.nn.extractor import make_extractor
-from simsearch.nn.similarity import softness_of
+from simsearch.nn.extractor import METHODS, make_extractor
+from simsearch.nn.similarity import SOFTNESS, softness_of
 from simsearch.nn.trunk_file import read_trunk, trunk_label
 from simsearch.runtime.events import Observer, ignore
 from simsearch.runtime.overlay_tasks import OverlayTask, draw
@@ -68,6 +69,11 @@ class SearchOptions:
     """Whether similarity maps are written."""
     overwrite: bool = False
     """Replace the results of an earlier search."""
+
+    def __post_init__(self) -> None:
+        check_among("method", self.method, METHODS)
+        check_among("combine", self.combine, SOFTNESS)
+        check_range("tile", self.tile, LEAST_TILE)
 
 
 @dataclass(frozen=True, slots=True)

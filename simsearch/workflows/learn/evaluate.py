@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from simsearch.core.metrics import PrecisionRecall, best_f1, bootstrap_interval, match, precision_recall
-from simsearch.errors import AnnotationError
+from simsearch.errors import AnnotationError, ConfigError
 from simsearch.io.ome_zarr.writing import store_errors
 from simsearch.io.pictures.curves import draw_curves
 from simsearch.io.tables.cells import written
@@ -98,9 +98,13 @@ def evaluate(peaks: Path, truth: Path, folder: Path, *, distance: float | None =
     ------
     AnnotationError
         If a table is wrong, or peaks and truth have no class or no image in common.
+    ConfigError
+        If the distance is none.
     StoreError
         If the folder cannot be written.
     """
+    if distance is not None and not distance > 0:
+        raise ConfigError(f"distance: expected more than 0 px, got {distance:g}: choose another number")
     found, objects = read_peaks(peaks), read_truth(truth)
     images = sorted({o.image for o in objects})
     judged = [peak for peak in found if peak.image in set(images)]

@@ -7,10 +7,11 @@ import json
 import random
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from simsearch.core.boxes import Box, patch_shapes
 from simsearch.core.feature_grid import working_downsampling
+from simsearch.core.options import check_among
 from simsearch.errors import ConfigError, StoreError
 from simsearch.io.ome_zarr.plate import find_images
 from simsearch.io.ome_zarr.scaled import scaled
@@ -26,7 +27,7 @@ from simsearch.runtime.pretrain_tasks import Judged, PretrainTask, pretrain_on_w
 from simsearch.runtime.training_log import CHECKPOINT_NAME, VALIDATIONS_NAME, losses_of, run_followed
 from simsearch.runtime.views import View
 from simsearch.runtime.worker import lent
-from simsearch.training.pretrain import PretrainConfig
+from simsearch.training.pretrain import Method, PretrainConfig
 from simsearch.workflows.find.measure import read_ranges
 from simsearch.workflows.provenance import fingerprint, image_key, write_run
 
@@ -80,12 +81,14 @@ class PretrainOptions:
     seed: int = 0
     """Source of all randomness."""
 
+    def __post_init__(self) -> None:
+        if self.method is not None:
+            check_among("method", self.method, get_args(Method))
+
     @property
     def config(self) -> PretrainConfig:
         """The schedule of training."""
         method = self.method or ("distill" if self.teacher else "simclr")
-        if method not in ("simclr", "distill", "both"):
-            raise ConfigError(f"expected a method among simclr, distill and both, got {method!r}")
         if (method == "simclr") == bool(self.teacher):
             wanted = "no teacher" if self.teacher else "a teacher"
             raise ConfigError(

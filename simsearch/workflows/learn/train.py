@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from simsearch.core.feature_grid import from_level0
+from simsearch.core.options import check_among
 from simsearch.curation.state import BACKGROUND, Curation, Patch, RoiClass, clean_objects
 from simsearch.curation.suggestions import beside_objects
 from simsearch.errors import CurationError
@@ -19,7 +20,7 @@ from simsearch.io.ome_zarr.writing import store_errors
 from simsearch.io.pictures.model_card import draw_losses, write_card
 from simsearch.io.tables.peaks import read_peaks, write_peaks
 from simsearch.io.tables.results_folder import only_writer
-from simsearch.nn.classifier import classifier_extractor
+from simsearch.nn.classifier import KINDS, classifier_extractor
 from simsearch.nn.model_file import ModelHeader, model_from_bytes
 from simsearch.nn.trunk_file import trunk_label
 from simsearch.runtime.events import Observer, ignore
@@ -75,6 +76,9 @@ class TrainOptions:
     """Noisy background: so many of the most and of the least similar patches in each image."""
     seed: int = 0
     """Source of all randomness."""
+
+    def __post_init__(self) -> None:
+        check_among("kind", self.kind, KINDS)
 
     @property
     def config(self) -> TrainingConfig:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from simsearch.core.options import LEAST_TILE, check_range
 from simsearch.core.tiles import tile_cores
 from simsearch.io.ome_zarr.plate import is_plate
 from simsearch.io.ome_zarr.writing import store_errors
@@ -55,6 +56,10 @@ class DetectOptions:
     """Whether glass is left out of RGB images: tiles without tissue, and detections whose centre is not on tissue."""
     overwrite: bool = False
     """Replace the results of another run."""
+
+    def __post_init__(self) -> None:
+        check_range("floor", self.floor, 0, 1)
+        check_range("tile", self.tile, LEAST_TILE)
 
 
 @dataclass(frozen=True, slots=True)

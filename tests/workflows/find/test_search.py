@@ -344,7 +344,7 @@ def test_prototypes_of_a_class_are_combined_as_asked_for(client: Client, bench: 
 
 
 def test_an_unknown_way_to_combine_leaves_no_folder(client: Client, bench: Bench, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="among soft, max, mean, got 'sum'"):
+    with pytest.raises(ConfigError, match="combine: expected soft or max or mean, got 'sum'"):
         search(client, ImageSet([bench.image]), bench.boxes, tmp_path / "out", SearchOptions(combine="sum"))
     assert not (tmp_path / "out").exists()
 

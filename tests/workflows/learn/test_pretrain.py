@@ -257,7 +257,7 @@ def test_a_trunk_can_begin_with_another(
     [
         ({"method": "distill"}, "expected a teacher for the method distill"),
         ({"method": "simclr", "teacher": "bundled"}, "expected no teacher for the method simclr"),
-        ({"method": "mae"}, "expected a method among simclr, distill and both, got 'mae'"),
+        ({"method": "mae"}, "method: expected simclr or distill or both, got 'mae'"),
         ({"scales": (4.0, 1.0)}, "expected scales"),
     ],
 )

@@ -389,7 +389,7 @@ def test_without_classes_nothing_is_trained(client: Client, cells: Cells, tmp_pa
 def test_models_that_cannot_be_are_not_begun(client: Client, curated: Study, copied: Copied, cells: Cells) -> None:
     study = copied(curated)
     shutil.rmtree(study.folder / "models", ignore_errors=True)
-    with pytest.raises(ConfigError, match="dense, patchwise, got 'sparse'"):
+    with pytest.raises(ConfigError, match="dense or patchwise, got 'sparse'"):
         train_study(client, study, state(study), TrainOptions(kind="sparse"))
     small = apply(study.initial, AddClass(NUCLEUS, "#000000"))
     small = apply(small, AddPrototypes(NUCLEUS, (Patch.at("a", 50, 50),), (14.0, 14.0)))
