@@ -11,7 +11,7 @@ from simsearch.errors import AnnotationError
 from simsearch.io.sources.foreign_paths import PathFinder, PathMap, join_path
 from simsearch.io.sources.plate_files import PlaneFile, PlateListing
 from simsearch.io.tables.numbers import parse_number
-from simsearch.io.tables.rows import Row, Table, read_table
+from simsearch.io.tables.rows import Row, Table, name_columns, read_table
 from simsearch.io.tables.well_cells import FORMS, plain_name, well_columns, well_of
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def read_cellprofiler_table(path: str | Path, path_map: PathMap = ()) -> PlateLi
     if not wells:
         raise AnnotationError(
             f"{path}: expected a column Metadata_Well, or Metadata_Row and Metadata_Column, got "
-            f"{', '.join(table.columns)}: add them"
+            f"{name_columns(table.columns)}: add them"
         )
     others = {what: [column for column in table.columns if plain_name(column) in names]
               for what, names in _OTHERS.items()}  # fmt: skip
@@ -96,7 +96,7 @@ def _image_channels(table: Table) -> tuple[list[_Channel], tuple[str, ...]]:
     named = [channel for channel in found.values() if {"filename", "url"} & set(channel.columns)]
     if not named:
         raise AnnotationError(
-            f"{table.path}: expected columns FileName_<channel> or URL_<channel>, got {', '.join(table.columns)}"
+            f"{table.path}: expected columns FileName_<channel> or URL_<channel>, got {name_columns(table.columns)}"
         )
     plain = [channel for channel in named if not _is_illumination(table, channel)]
     images = [channel for channel in plain if not _has_no_images(table, channel)]

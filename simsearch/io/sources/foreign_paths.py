@@ -67,7 +67,7 @@ class PathFinder:
             return path
         for before, here in self.path_map:
             if (tail := _below(path, before)) is not None:
-                return str(Path(here) / tail)
+                return str(Path(here).absolute() / tail)
         if _WINDOWS.match(path):
             return self._beside(path, PureWindowsPath(path).parts[1:])
         if path.startswith("/"):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from simsearch.errors import AnnotationError
 from simsearch.io.tables.numbers import AmbiguousNumberError, DecimalMark, parse_number
-from simsearch.io.tables.rows import Row, Table, read_table
+from simsearch.io.tables.rows import Row, Table, name_columns, read_table
 from simsearch.io.tables.treatments import DOSE, ROLE, UNIT, understand_treatments
 from simsearch.io.tables.well_cells import FORMS, plain_name, well_columns, well_of
 
@@ -50,8 +50,8 @@ def load_plate_map(path: str | Path) -> PlateMapFile:
     keys = well_columns(table.columns)
     if not keys:
         raise AnnotationError(
-            f"{path}: expected a column named well, or row and column, got {', '.join(table.columns)}: rename the one "
-            "that is"
+            f"{path}: expected a column named well, or row and column, got {name_columns(table.columns)}: rename "
+            "the one that is"
         )
     rows = _rows_of_wells(table, keys)
     others = [{name: value for name, value in row.values.items() if len(keys) > 1 or name not in keys}

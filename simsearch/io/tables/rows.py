@@ -21,6 +21,7 @@ _LARGEST_BYTES = 2**28  # a table of ten million rows; what is larger is none
 _BINARY = {b"PK": "an Excel workbook", b"\xd0\xcf\x11\xe0": "an old Excel workbook", b"PAR1": "a Parquet file"}
 _WIDE = {codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 _DELIMITERS = {"\t": r"\t", ";": ";", ",": r"(?<!\d),|,(?!\d)", "|": r"\|"}  # between digits, a comma may be a decimal
+_N_NAMED, _MOST_LETTERS = 20, 80
 _N_LOOKED_AT = 10  # lines in which a delimiter shows
 
 _Record = tuple[int, list[str]]
@@ -101,7 +102,7 @@ def read_table(path: str | Path, required: Sequence[str] = ()) -> Table:
     missing = [column for column in required if column not in kept.values()]
     if missing:
         raise AnnotationError(
-            f"{path}: expected the columns {', '.join(required)}, got {', '.join(kept.values())}: add "
+            f"{path}: expected the columns {', '.join(required)}, got {name_columns(list(kept.values()))}: add "
             f"{', '.join(missing)}"
         )
     if not body:
@@ -112,6 +113,18 @@ def read_table(path: str | Path, required: Sequence[str] = ()) -> Table:
         for line, values in body
     )
     return Table(str(path), tuple(kept.values()), rows, notes + _comment_note(text, body))
+
+
+def name_columns(columns: Sequence[str]) -> str:
+    """Name columns in a message, the first of many.
+
+    Examples
+    --------
+    >>> name_columns(["a", "b"])
+    'a, b'
+    """
+    more = f" and {len(columns) - _N_NAMED} more" if len(columns) > _N_NAMED else ""
+    return ", ".join(column[:_MOST_LETTERS] for column in columns[:_N_NAMED]) + more
 
 
 def _decoded(path: str | Path) -> tuple[str, tuple[str, ...]]:
@@ -202,18 +215,20 @@ def _check_lengths(body: Sequence[_Record], n_columns: int, path: str | Path) ->
 def _kept_columns(names: Sequence[str], body: Sequence[_Record], path: str | Path) -> dict[int, str]:
     """Name columns by their position; those without a name or any value are no columns."""
     kept: dict[int, str] = {}
+    seen: set[str] = set()
     for i, name in enumerate(names):
         line, value = next(((n, row[i].strip()) for n, row in body if i < len(row) and row[i].strip()), (0, ""))
-        if not (name or value) or (name in kept.values() and not value):
+        if not (name or value) or (name in seen and not value):
             continue
         if not name:
             raise AnnotationError(
                 f"{path}, row {line}: expected a header with a name for each column, got {value!r} in column {i + 1}, "
                 "which has none: name it or delete it"
             )
-        if name in kept.values():
+        if name in seen:
             raise AnnotationError(
                 f"{path}: expected a header with a name for each column, got {name!r} twice: mend its first line"
             )
         kept[i] = name
+        seen.add(name)
     return kept

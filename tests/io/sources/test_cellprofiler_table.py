@@ -125,6 +125,12 @@ def test_paths_are_mapped(tmp_path: Path, before: str, path: str) -> None:
     assert listing.notes == ()
 
 
+def test_a_map_may_lead_to_where_the_command_is_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    listing = read(tmp_path, "FileName_a,PathName_a,Metadata_Well\na.tif,/data/img,A01\n", (("/data", "moved"),))
+    assert paths(listing) == [str(tmp_path / "moved/img/a.tif")]
+
+
 def test_a_map_of_paths_needs_both_sides() -> None:
     assert parse_path_map("C:\\a=/b") == ("C:\\a", "/b")
     with pytest.raises(ConfigError, match="BEFORE=HERE"):

@@ -92,6 +92,12 @@ def test_what_is_no_text_is_refused(tmp_path: Path, content: bytes, message: str
         read_table(tmp_path / "none.csv")
 
 
+def test_a_table_of_very_many_columns_is_refused_in_a_short_line(tmp_path: Path) -> None:
+    names = ",".join(f"c{i}" for i in range(100_000))
+    with pytest.raises(AnnotationError, match=r"c19 and 99980 more: add y$"):
+        read_table(table(tmp_path, f"{names}\n1\n"), ("y",))
+
+
 def test_boxes_have_decimal_commas(tmp_path: Path) -> None:
     path = table(tmp_path, "Image;Class;Y;X;Height;Width\ns;cell;100,5;1.000,25;64;64,0\ns;cell;100,250;90;64;64\n")
     boxes = read_boxes(path, {"s": (2000, 2000)})
