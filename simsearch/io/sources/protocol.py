@@ -155,8 +155,13 @@ def source_errors(path: str, wanted: str) -> Iterator[None]:
     """Name the file and what was wanted of it in whatever a reader raises."""
     try:
         yield
-    except (SimSearchError, MemoryError):
+    except SimSearchError:
         raise
+    except MemoryError as error:
+        raise SourceError(
+            f"{path}: expected {wanted}, got more than the memory that is left: use fewer workers "
+            "(--cluster local:1), or save it tiled"
+        ) from error
     except Exception as error:
         raise SourceError(
             f"{path}: expected {wanted}, got {type(error).__name__}: {str(error).strip() or 'no reason given'}: "

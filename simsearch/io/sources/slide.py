@@ -9,6 +9,7 @@ import openslide
 
 from simsearch.core.pixel_size import believable_pixel_size
 from simsearch.io.ome_zarr.colors import RGB_COLORS, RGB_NAMES
+from simsearch.io.sources.pieces import check_piece
 from simsearch.io.sources.protocol import SourceMeta, SourceSpec, source_errors
 from simsearch.io.sources.series import SeriesInfo, choose_series, named_apart
 
@@ -33,6 +34,8 @@ class SlideSource:
         index, left_out = choose_series(found, spec.series, spec.path)
         self._associated = _associated(self._slide)[index - 1] if index else None
         height, width = found[index].shape
+        if index:  # decoded in one piece
+            check_piece(4 * height * width, "an image", spec.path)
         self._background = _color(properties.get(openslide.PROPERTY_NAME_BACKGROUND_COLOR, "FFFFFF"))
         size, notes = _pixel_size(properties)
         self.meta = SourceMeta(

@@ -15,7 +15,7 @@ from PIL import Image
 from simsearch.core.tiles import Region
 from simsearch.errors import SimSearchError, SourceError
 from simsearch.io.sources.formats import list_series, open_source
-from simsearch.io.sources.protocol import SourceSpec
+from simsearch.io.sources.protocol import SourceSpec, source_errors
 from simsearch.io.sources.tiff_encoded import check_encoded_size
 from tests.io.sources.reading import noise, read
 
@@ -120,6 +120,12 @@ def test_an_array_that_declares_more_than_its_file_is_refused(tmp_path: Path) ->
     (tmp_path / "a.npy").write_bytes(content.replace(b"(20, 30), }     ", b"(99999999, 30)}"))
     with pytest.raises(SourceError, match=r"a\.npy: expected an array"):
         read(tmp_path / "a.npy")
+
+
+def test_too_little_memory_is_told_with_a_way_out() -> None:
+    message = r"a\.tif: expected pixels, got more than the memory .* save it tiled"
+    with pytest.raises(SourceError, match=message), source_errors("a.tif", "pixels"):
+        np.empty(2**62, np.uint8)
 
 
 def refusal(path: Path) -> str | None:
