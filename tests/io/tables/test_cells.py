@@ -42,6 +42,6 @@ def test_a_class_named_like_a_formula_is_no_formula_in_the_table_and_comes_back(
     write_annotations([Annotation(Box("a", name, 10, 10, 5, 5), "prototype")], path)
     with path.open(newline="") as file:
         assert not any(cell.startswith(tuple("=+-@\t\r")) for row in csv.reader(file) for cell in row)
-    (found,) = read_annotations(path)
+    (((_, found),), _) = read_annotations(path)
     assert isinstance(found, Annotation)
     assert found.box.class_name == name
