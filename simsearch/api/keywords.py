@@ -59,6 +59,7 @@ class StudyKeywords(TypedDict, total=False):
     measurement: AnyPath | None
     z: Selection
     t: Selection
+    private: bool
 
 
 class ImportKeywords(TypedDict, total=False):

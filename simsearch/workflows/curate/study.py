@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 STUDY_NAME, JOURNAL_NAME = "study.json", "curation.jsonl"
 MEASURE_NAME, CACHE_NAME, MODELS_NAME, MODEL_NAME = "measure.json", "cache", "models", "model.safetensors"
+_PRIVATE, _SHARED = 0o700, 0o777  # modes of a study's folder; the umask takes from the latter
 _VERSION = 1  # of study.json
 
 
@@ -69,6 +70,8 @@ class StudyOptions:
     """Which z plane, or max for the maximum over all."""
     t: Selection = None
     """Which time point, or max for the maximum over all."""
+    private: bool = False
+    """Whether nobody else on the machine may look into the folder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +168,7 @@ def create_study(
     _check_names(study)
     if options.measurement:
         read_ranges(options.measurement, study.channels)  # refuses what does not fit before there is a study
-    _write(study)
+    _write(study, mode=_PRIVATE if options.private else _SHARED)
     if options.measurement:
         shutil.copyfile(options.measurement, folder / MEASURE_NAME)
     return study
@@ -287,13 +290,15 @@ def _check_names(study: Study) -> None:
         )
 
 
-def _write(study: Study) -> None:
-    """Write a new study: there is one as soon as its description is complete."""
+def _write(study: Study, mode: int) -> None:
+    """Write a new study into a folder of a mode: there is one as soon as its description is complete."""
     content: dict[str, Any] = {"format": "simsearch-study", "version": _VERSION, "simsearch": version("simsearch")}
     content |= asdict(study)
     del content["folder"]
     try:
-        study.folder.mkdir(parents=True, exist_ok=True)
+        study.folder.mkdir(parents=True, exist_ok=True, mode=mode)
+        if mode == _PRIVATE:
+            study.folder.chmod(mode)  # it may have been there
     except OSError as error:
         raise StoreError(f"{study.folder}: expected a folder, got {error.strerror}: check the path") from error
     create_journal(study.journal_path)

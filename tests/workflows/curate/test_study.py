@@ -129,6 +129,34 @@ def test_a_study_that_cannot_be_is_not_begun(
     assert not (tmp_path / "study").exists()
 
 
+def test_nobody_else_may_look_into_a_private_study(tmp_path: Path, image_paths: Sequence[str]) -> None:
+    there = tmp_path / "there"
+    there.mkdir(mode=0o755)
+    for folder in (tmp_path / "new", there):
+        create_study(folder, image_paths, StudyOptions(private=True))
+        assert folder.stat().st_mode & 0o777 == 0o700
+    create_study(tmp_path / "shared", image_paths, StudyOptions())
+    assert (tmp_path / "shared").stat().st_mode & 0o777 != 0o700
+
+
+def test_what_a_study_says_may_be_missing_or_lead_elsewhere_anywhere(study: Study) -> None:
+    path = study.folder / "study.json"
+    content = json.loads(path.read_text())
+    image = content["images"][0]
+    for wrong in (
+        {**image, "shape": [130]},
+        {**image, "shape": "ab"},
+        {**image, "name": "../../escape"},
+        {"name": "a"},
+    ):
+        path.write_text(json.dumps({**content, "images": [wrong]}))
+        with pytest.raises((StoreError, ConfigError), match="study"):
+            open_study(study.folder)
+    path.write_text('{"version": 1, "images": ' + "[" * 100_000)
+    with pytest.raises(StoreError, match="expected the description of a study"):
+        open_study(study.folder)
+
+
 def test_a_study_is_not_created_twice(study: Study, image_paths: Sequence[str]) -> None:
     with pytest.raises(StoreError, match="a folder without a study"):
         create_study(study.folder, image_paths, StudyOptions())
