@@ -16,9 +16,9 @@ from simsearch.errors import StoreError
 from simsearch.io.tables.peaks import read_peaks
 from simsearch.runtime import open_cluster
 from simsearch.runtime.events import Event, TaskDone
+from simsearch.workflows.find import tiles
 from simsearch.workflows.image_set import find_image_set
 from simsearch.workflows.run import segment as segment_module
-from simsearch.workflows.run import tiles
 from simsearch.workflows.run.detect import DetectOptions, detect
 from simsearch.workflows.run.segment import SegmentOptions, SegmentReport, segment
 from tests.workflows.run.test_detect import check_same
