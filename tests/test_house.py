@@ -210,7 +210,7 @@ def test_a_planted_type_error_fails_mypy(house: Path) -> None:
 def test_a_planted_broken_link_fails_the_docs(house: Path) -> None:
     for name in ("docs", ".ci", "examples", "deploy"):
         shutil.copytree(ROOT / name, house / name)
-    for name in ("mkdocs.yml", "README.md", "CHANGELOG.md", "CONTRIBUTING.md"):
+    for name in ("mkdocs.yml", "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"):
         shutil.copy(ROOT / name, house)
     (house / "benchmarks").mkdir()
     shutil.copy(ROOT / "benchmarks/RESULTS.md", house / "benchmarks")

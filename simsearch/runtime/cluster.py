@@ -34,6 +34,8 @@ _ALLOCATOR = {
 }
 _LOOPBACK = "127.0.0.1"
 _ANY_PORT = f"{_LOOPBACK}:0"  # else two runs at once quarrel about port 8787
+# Dask's profiler walks the frames of running threads, which has ended a process of Python 3.11 by a segmentation fault.
+_NO_PROFILER = {"distributed.worker.profile.enabled": False}
 _SCHEDULER = {"dashboard": False, "dashboard_address": _ANY_PORT}
 
 
@@ -112,15 +114,20 @@ def _local(address: str) -> LocalCluster:
     kind, _, count = address.partition(":")
     if kind not in ("local", "threads") or (count and not (count.isdigit() and int(count) > 0)):
         raise ConfigError(f"expected local, local:N, threads, tcp://HOST:PORT or tls://HOST:PORT, got {address!r}")
-    if kind == "threads":
-        return LocalCluster(
-            n_workers=1,
-            threads_per_worker=int(count or CPU_COUNT),
-            processes=False,
-            scheduler_kwargs=_SCHEDULER,
-            worker_dashboard_address=_ANY_PORT,
-        )
-    n_workers, n_threads = worker_shape(CPU_COUNT, MEMORY_LIMIT, int(count or 0) or None)
+    with dask.config.set(_NO_PROFILER):
+        if kind == "threads":
+            return LocalCluster(
+                n_workers=1,
+                threads_per_worker=int(count or CPU_COUNT),
+                processes=False,
+                scheduler_kwargs=_SCHEDULER,
+                worker_dashboard_address=_ANY_PORT,
+            )
+        return _processes(int(count or 0) or None)
+
+
+def _processes(wanted: int | None) -> LocalCluster:
+    n_workers, n_threads = worker_shape(CPU_COUNT, MEMORY_LIMIT, wanted)
     # One computation at a time in a process, beside which another task reads, and libraries share the cores: neither
     # idle nor oversubscribed. Threads that wait do not spin: where cores are shared after all, spinning ones keep those
     # from work that they wait for.

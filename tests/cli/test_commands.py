@@ -151,6 +151,7 @@ def test_search_writes_and_prints_what_it_found(
         "peaks.csv",
         "peaks.parquet",
         "run.json",
+        "tiles.jsonl",
     ]
     with (out / "peaks.csv").open(newline="") as file:
         n_peaks = sum(row["class"] == "bright" for row in csv.DictReader(file))

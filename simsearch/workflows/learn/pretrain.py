@@ -183,7 +183,6 @@ def pretrain_trunk(
     sources = _sources(groups, judged, options)
     folder = out.with_name(f"{out.stem}-training")
     with ExitStack() as stack, store_errors(str(folder)):
-        stack.enter_context(only_writer(folder))
         trunks = {role: read_trunk(choice) for role, choice in _choices(options).items()}
         digests = {role: stack.enter_context(lent(client, blob)) for role, blob in trunks.items()}
         task = PretrainTask(
@@ -195,6 +194,7 @@ def pretrain_trunk(
             begin=digests.get("begin"),
             folder=str(folder),
         )
+        stack.enter_context(only_writer(folder))  # once it is known that there will be a training
         is_done = _claim(folder, out, task)
         if not is_done:
             write_trunk(run_followed(client, pretrain_on_worker, task, observe), out)

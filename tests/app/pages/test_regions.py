@@ -236,7 +236,7 @@ def test_the_gallery_shows_the_peaks_of_the_active_class(context: PageContext) -
     }  # fmt: skip
     about = drawn(gallery.root, "about")
     assert (about["threshold"], about["suggested"], about["shape"], about["radius"]) == (None, 0.5, [48.0, 40.0], 10.0)
-    assert drawn(gallery.root, "progress") == {"state": "ready", "message": ""}
+    assert drawn(gallery.root, "progress") == {"state": "ready", "message": "", "note": ""}
     gallery.update(_with_peaks(context.live), None)
     assert (len(gallery.peaks.data["score"]), drawn(gallery.root, "about")) == (0, None)
 
