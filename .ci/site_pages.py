@@ -13,7 +13,7 @@ import griffe
 from mkdocs.structure.files import File, Files
 
 from simsearch.cli import main
-from simsearch.io.sources.plate_patterns import list_presets
+from simsearch.io.sources.plates.patterns import list_presets
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -45,7 +45,7 @@ def _square(ctx: click.Context, param: click.Parameter, value: float | None) -> 
 
 
 def _path_maps(ctx: click.Context, param: click.Parameter, value: Sequence[str]) -> tuple[tuple[str, str], ...]:
-    from simsearch.io.sources.foreign_paths import parse_path_map
+    from simsearch.io.sources.plates.foreign_paths import parse_path_map
 
     return tuple(map(parse_path_map, value))
 

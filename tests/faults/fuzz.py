@@ -37,12 +37,12 @@ from simsearch.io.ome_zarr.image import describe_image, read_region
 from simsearch.io.ome_zarr.plate import find_images, read_plate_map, write_plate
 from simsearch.io.ome_zarr.wells import Well
 from simsearch.io.ome_zarr.writing import ImageTemplate, create_image, finish_image, write_region
-from simsearch.io.sources.cellprofiler_table import read_cellprofiler_table
 from simsearch.io.sources.formats import list_series, open_source
+from simsearch.io.sources.plates.cellprofiler_table import read_cellprofiler_table
 from simsearch.io.sources.protocol import SourceSpec
 from simsearch.io.tables.boxes import read_boxes
 from simsearch.io.tables.curation import read_annotations
-from simsearch.io.tables.plate_map import load_plate_map
+from simsearch.io.tables.plate_maps.file import load_plate_map
 from simsearch.workflows.curate.study import open_curation, open_study, read_curation
 from simsearch.workflows.find.measure import read_ranges
 

@@ -11,16 +11,16 @@ from tifffile import PHOTOMETRIC, TiffFile
 
 from simsearch.errors import ConfigError, SourceError
 from simsearch.io.ome_zarr.stores import is_archived, is_remote
-from simsearch.io.sources import microscopes
+from simsearch.io.sources.microscopes import kinds as microscopes
 from simsearch.io.sources.npy import NpySource
 from simsearch.io.sources.protocol import AnySpec, ImageSource, SourceSpec, StackSpec, source_errors
 from simsearch.io.sources.raster import RasterSource
 from simsearch.io.sources.series import SeriesInfo, named_apart
 from simsearch.io.sources.slide import SlideSource, list_slide_series, vendor
 from simsearch.io.sources.stack import StackSource
-from simsearch.io.sources.tiff import TiffSource
-from simsearch.io.sources.tiff_file import COMPANION
-from simsearch.io.sources.tiff_series import list_tiff_series
+from simsearch.io.sources.tiff.file import COMPANION
+from simsearch.io.sources.tiff.series import list_tiff_series
+from simsearch.io.sources.tiff.source import TiffSource
 from simsearch.io.sources.zarr import ZarrSource
 
 if TYPE_CHECKING:

@@ -13,16 +13,16 @@ from simsearch.io.ome_zarr.plate import image_locations, is_plate, read_plate, r
 from simsearch.io.ome_zarr.stores import as_location, image_name, is_archived, is_group_folder, is_remote, stem
 from simsearch.io.ome_zarr.wells import make_well, parse_well
 from simsearch.io.ome_zarr.writing import check_ome_version
-from simsearch.io.sources.cellprofiler_table import read_cellprofiler_table
 from simsearch.io.sources.folders import list_folder
 from simsearch.io.sources.formats import SUFFIXES, list_series
-from simsearch.io.sources.microscopes import is_dicom_folder
-from simsearch.io.sources.plate_files import PlateField, PlateListing, arrange_fields, order_channels
-from simsearch.io.sources.plate_patterns import find_pattern, match_files
+from simsearch.io.sources.microscopes.kinds import is_dicom_folder
+from simsearch.io.sources.plates.cellprofiler_table import read_cellprofiler_table
+from simsearch.io.sources.plates.files import PlateField, PlateListing, arrange_fields, order_channels
+from simsearch.io.sources.plates.patterns import find_pattern, match_files
 from simsearch.io.sources.protocol import AnySpec, SourceSpec, Stack, StackSpec
 from simsearch.io.sources.series import ALL, file_name_of
-from simsearch.io.sources.tiff_file import COMPANION, one_of_each_set
-from simsearch.io.tables.plate_map import PlateMap, PlateMapFile, load_plate_map
+from simsearch.io.sources.tiff.file import COMPANION, one_of_each_set
+from simsearch.io.tables.plate_maps.file import PlateMap, PlateMapFile, load_plate_map
 from simsearch.workflows.convert.products import Plan, PlannedImage, Product
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from simsearch.io.ome_zarr.image import Selection
     from simsearch.io.ome_zarr.writing import OmeVersion
-    from simsearch.io.sources.foreign_paths import PathMap
+    from simsearch.io.sources.plates.foreign_paths import PathMap
 
 _TABLES = (".csv", ".tsv")
 

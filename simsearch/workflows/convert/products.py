@@ -14,7 +14,7 @@ from simsearch.io.sources.protocol import AnySpec, SourceSpec, StackSpec
 if TYPE_CHECKING:
     from simsearch.errors import SimSearchError
     from simsearch.io.ome_zarr.wells import Well
-    from simsearch.io.tables.plate_map import PlateMap
+    from simsearch.io.tables.plate_maps.file import PlateMap
 
 PARTIAL = ".partial"
 

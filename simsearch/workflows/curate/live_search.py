@@ -29,7 +29,7 @@ from simsearch.nn.spectra import Spectra, make_kernels
 from simsearch.nn.trunk_file import read_trunk
 from simsearch.runtime.events import Observer, StepEnded, StepStarted, TaskDone, ignore
 from simsearch.runtime.memory import free_bytes
-from simsearch.runtime.search_tasks import compute_blocks
+from simsearch.runtime.tasks.search import compute_blocks
 from simsearch.runtime.worker import hold
 from simsearch.workflows.curate.study import study_images
 from simsearch.workflows.curate.suggest import (

@@ -14,8 +14,8 @@ from simsearch.io.ome_zarr.scaled import downsampling_to, scaled
 from simsearch.nn.extractor import make_extractor
 from simsearch.nn.trunk_file import read_trunk
 from simsearch.runtime.events import Observer, ignore
-from simsearch.runtime.search_tasks import SampleTask, sample_vectors
 from simsearch.runtime.submit import run_tasks
+from simsearch.runtime.tasks.search import SampleTask, sample_vectors
 from simsearch.runtime.views import View
 from simsearch.runtime.worker import lent
 from simsearch.workflows.find.measure import measure

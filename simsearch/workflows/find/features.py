@@ -10,8 +10,8 @@ import numpy as np
 from simsearch.core.tiles import Region, tile_cores
 from simsearch.io.ome_zarr.feature_store import create_features, finish_features
 from simsearch.io.ome_zarr.writing import store_errors
-from simsearch.runtime.search_tasks import FeatureTask, store_features
 from simsearch.runtime.submit import run_tasks
+from simsearch.runtime.tasks.search import FeatureTask, store_features
 from simsearch.workflows.find.query import Group, Setting, feature_key, feature_path, image_name, view_of
 
 if TYPE_CHECKING:

@@ -19,8 +19,8 @@ from simsearch.io.ome_zarr.image import describe_image, open_image
 from simsearch.io.ome_zarr.writing import ImageTemplate, Window, create_image, finish_image
 from simsearch.io.pictures.overlay import CLASS_COLORS
 from simsearch.nn.similarity import query_to_bytes
-from simsearch.runtime.search_tasks import SearchTask, find_candidates, search_tile
 from simsearch.runtime.submit import run_tasks
+from simsearch.runtime.tasks.search import SearchTask, find_candidates, search_tile
 from simsearch.runtime.worker import lent
 from simsearch.workflows.find.query import Group, Setting, find_query, image_name, view_of
 

@@ -16,8 +16,8 @@ from simsearch.io.ome_zarr.feature_store import has_features
 from simsearch.io.ome_zarr.scaled import scaled
 from simsearch.nn.extractor import Extractor, make_extractor
 from simsearch.nn.similarity import SOFTNESS, Query, make_query, mean_vector
-from simsearch.runtime.search_tasks import PrototypeTask, VectorTask, compute_blocks, sum_vectors
 from simsearch.runtime.submit import run_tasks
+from simsearch.runtime.tasks.search import PrototypeTask, VectorTask, compute_blocks, sum_vectors
 from simsearch.runtime.views import View
 from simsearch.workflows.provenance import fingerprint, image_key
 

@@ -21,8 +21,8 @@ from simsearch.nn.extractor import METHODS, make_extractor
 from simsearch.nn.similarity import SOFTNESS, softness_of
 from simsearch.nn.trunk_file import read_trunk, trunk_label
 from simsearch.runtime.events import Observer, ignore
-from simsearch.runtime.overlay_tasks import OverlayTask, draw
 from simsearch.runtime.submit import run_tasks
+from simsearch.runtime.tasks.overlay import OverlayTask, draw
 from simsearch.runtime.worker import broadcast
 from simsearch.workflows.event_log import logged
 from simsearch.workflows.find.measure import measure, read_ranges, write_measurement

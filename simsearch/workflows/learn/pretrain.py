@@ -23,7 +23,7 @@ from simsearch.nn.extractor import make_extractor
 from simsearch.nn.trunk_file import read_trunk, trunk_label, write_trunk
 from simsearch.runtime.crops import CropOptions, CropSource, image_percentiles
 from simsearch.runtime.events import Observer, ignore
-from simsearch.runtime.pretrain_tasks import Judged, PretrainTask, pretrain_on_worker
+from simsearch.runtime.tasks.pretrain import Judged, PretrainTask, pretrain_on_worker
 from simsearch.runtime.training_log import CHECKPOINT_NAME, VALIDATIONS_NAME, losses_of, run_followed
 from simsearch.runtime.views import View
 from simsearch.runtime.worker import lent

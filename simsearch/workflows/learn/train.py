@@ -24,7 +24,7 @@ from simsearch.nn.classifier import KINDS, classifier_extractor
 from simsearch.nn.model_file import ModelHeader, model_from_bytes
 from simsearch.nn.trunk_file import trunk_label
 from simsearch.runtime.events import Observer, ignore
-from simsearch.runtime.train_tasks import Place, TrainTask, run_training
+from simsearch.runtime.tasks.train import Place, TrainTask, run_training
 from simsearch.runtime.training_log import CHECKPOINT_NAME, losses_of
 from simsearch.runtime.views import View
 from simsearch.training.recipe import Schedule, TrainingConfig

@@ -16,8 +16,8 @@ from simsearch.io.ome_zarr.writing import store_errors
 from simsearch.io.tables.peaks import write_detections
 from simsearch.io.tables.results_folder import only_writer, withdraw_run
 from simsearch.nn.trunk_file import label_of_digest
-from simsearch.runtime.detect_tasks import DetectTask, detect_tile
 from simsearch.runtime.events import Observer, ignore
+from simsearch.runtime.tasks.detect import DetectTask, detect_tile
 from simsearch.runtime.views import window_region
 from simsearch.runtime.worker import lent
 from simsearch.workflows.event_log import logged

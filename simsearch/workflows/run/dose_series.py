@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from simsearch.errors import AnnotationError
-from simsearch.io.tables.control_words import EMPTY, NEGATIVE, POSITIVE, is_nothing, role_of_drug
-from simsearch.io.tables.treatments import DOSE, DRUG, ROLE, UNIT, named_wells, understand_treatments
+from simsearch.io.tables.plate_maps.control_words import EMPTY, NEGATIVE, POSITIVE, is_nothing, role_of_drug
+from simsearch.io.tables.plate_maps.treatments import DOSE, DRUG, ROLE, UNIT, named_wells, understand_treatments
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

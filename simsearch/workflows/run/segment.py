@@ -23,7 +23,7 @@ from simsearch.io.tables.replacing import replacing_text
 from simsearch.io.tables.results_folder import only_writer, withdraw_run
 from simsearch.nn.trunk_file import label_of_digest
 from simsearch.runtime.events import Observer, ignore
-from simsearch.runtime.segment_tasks import (
+from simsearch.runtime.tasks.segment import (
     DrawTask,
     LevelTask,
     SegmentTask,

@@ -9,8 +9,8 @@ import numpy as np
 
 from simsearch.io.ome_zarr.image import is_rgb
 from simsearch.io.ome_zarr.scaled import downsampling_to, scaled
-from simsearch.runtime.segment_tasks import TissueTask, find_tissue
 from simsearch.runtime.submit import run_tasks
+from simsearch.runtime.tasks.segment import TissueTask, find_tissue
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -16,7 +16,7 @@ from simsearch.core.tiles import Region
 from simsearch.errors import SimSearchError, SourceError
 from simsearch.io.sources.formats import list_series, open_source
 from simsearch.io.sources.protocol import SourceSpec, source_errors
-from simsearch.io.sources.tiff_encoded import check_encoded_size
+from simsearch.io.sources.tiff.encoded import check_encoded_size
 from tests.io.sources.reading import noise, read
 
 if TYPE_CHECKING:

@@ -8,10 +8,10 @@ import pytest
 
 from simsearch.errors import SourceError
 from simsearch.io.sources.folders import list_folder, walk_files
-from simsearch.io.sources.plate_files import PlateListing, arrange_fields, order_channels
-from simsearch.io.sources.plate_patterns import find_pattern, list_presets, match_files
+from simsearch.io.sources.plates.files import PlateListing, arrange_fields, order_channels
+from simsearch.io.sources.plates.patterns import find_pattern, list_presets, match_files
+from simsearch.io.sources.plates.xml_records import read_records
 from simsearch.io.sources.protocol import StackSpec
-from simsearch.io.sources.xml_records import read_records
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from simsearch.io.tables.numbers import AmbiguousNumberError, DecimalMark, find_decimal_mark, parse_number, split_amount
-from simsearch.io.tables.units import convert_dose, parse_unit
+from simsearch.io.tables.plate_maps.units import convert_dose, parse_unit
 
 
 @pytest.mark.parametrize(

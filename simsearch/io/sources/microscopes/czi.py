@@ -13,8 +13,8 @@ import numpy as np
 from simsearch.core.pixel_size import believable_pixel_size
 from simsearch.errors import SourceError
 from simsearch.io.ome_zarr.colors import RGB_NAMES
-from simsearch.io.sources.czi_blocks import TileLengths
-from simsearch.io.sources.microscope import SeriesFacts, check_piece, library
+from simsearch.io.sources.microscopes.container import SeriesFacts, check_piece, library
+from simsearch.io.sources.microscopes.czi_blocks import TileLengths
 from simsearch.io.sources.series import SeriesInfo
 from simsearch.io.tables.xml import parse_xml
 

@@ -8,10 +8,10 @@ import pytest
 
 from simsearch.errors import AnnotationError
 from simsearch.io.ome_zarr.wells import Well
-from simsearch.io.tables.control_words import role_of_drug, role_of_word
-from simsearch.io.tables.plate_map import PlateMapFile, load_plate_map
-from simsearch.io.tables.treatments import understand_treatments
-from simsearch.io.tables.well_cells import read_well
+from simsearch.io.tables.plate_maps.control_words import role_of_drug, role_of_word
+from simsearch.io.tables.plate_maps.file import PlateMapFile, load_plate_map
+from simsearch.io.tables.plate_maps.treatments import understand_treatments
+from simsearch.io.tables.plate_maps.well_cells import read_well
 
 if TYPE_CHECKING:
     from pathlib import Path

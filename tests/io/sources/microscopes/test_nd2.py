@@ -223,7 +223,7 @@ def test_metadata_unpack_to_no_more_than_they_may(
     path = write(tmp_path / "a.nd2", noise(1, 20, 30, 1))
     bomb = b"L\0" + bytes(10) + zlib.compress(bytes(2**22))
     assembled(path, {b"ImageAttributesLV!": bomb, b"ImageMetadataSeqLV|0!": attributes})
-    monkeypatch.setattr("simsearch.io.sources.nd2._MOST_METADATA_BYTES", 2**20)
+    monkeypatch.setattr("simsearch.io.sources.microscopes.nd2._MOST_METADATA_BYTES", 2**20)
     with pytest.raises(SourceError, match="metadata of more than 1048576 bytes"):
         read_tiles(path)
 

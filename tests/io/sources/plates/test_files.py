@@ -10,15 +10,15 @@ from hypothesis import strategies as st
 
 from simsearch.errors import ConfigError, SourceError
 from simsearch.io.ome_zarr.wells import Well, make_well, parse_well, plate_size
-from simsearch.io.sources.plate_files import PlaneFile, arrange_fields, order_channels
-from simsearch.io.sources.plate_patterns import find_pattern, match_files
+from simsearch.io.sources.plates.files import PlaneFile, arrange_fields, order_channels
+from simsearch.io.sources.plates.patterns import find_pattern, match_files
 from simsearch.io.sources.protocol import SourceSpec, StackSpec
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from simsearch.io.ome_zarr.image import Selection
-    from simsearch.io.sources.plate_files import PlateField
+    from simsearch.io.sources.plates.files import PlateField
 
 A1, B2 = Well(0, 0), Well(1, 1)
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from simsearch.errors import AnnotationError
-from simsearch.io.tables.control_words import (
+from simsearch.io.tables.numbers import AmbiguousNumberError, DecimalMark, parse_number, split_amount
+from simsearch.io.tables.plate_maps.control_words import (
     NEGATIVE,
     POSITIVE,
     Role,
@@ -18,9 +19,8 @@ from simsearch.io.tables.control_words import (
     role_of_drug,
     role_of_word,
 )
-from simsearch.io.tables.numbers import AmbiguousNumberError, DecimalMark, parse_number, split_amount
-from simsearch.io.tables.units import KNOWN_UNITS, Unit, convert_dose, parse_unit
-from simsearch.io.tables.well_cells import plain_name
+from simsearch.io.tables.plate_maps.units import KNOWN_UNITS, Unit, convert_dose, parse_unit
+from simsearch.io.tables.plate_maps.well_cells import plain_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

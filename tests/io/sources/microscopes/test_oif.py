@@ -13,8 +13,8 @@ import pytest
 import tifffile
 
 from simsearch.errors import ConfigError, SourceError
-from simsearch.io.sources import microscope
 from simsearch.io.sources.formats import list_series
+from simsearch.io.sources.microscopes import container as microscope
 
 if TYPE_CHECKING:
     from pathlib import Path

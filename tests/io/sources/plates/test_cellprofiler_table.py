@@ -8,9 +8,9 @@ import pytest
 
 from simsearch.errors import AnnotationError, ConfigError
 from simsearch.io.ome_zarr.wells import Well
-from simsearch.io.sources.cellprofiler_table import read_cellprofiler_table
-from simsearch.io.sources.foreign_paths import PathMap, parse_path_map
-from simsearch.io.sources.plate_files import PlaneFile, PlateListing, arrange_fields, order_channels
+from simsearch.io.sources.plates.cellprofiler_table import read_cellprofiler_table
+from simsearch.io.sources.plates.files import PlaneFile, PlateListing, arrange_fields, order_channels
+from simsearch.io.sources.plates.foreign_paths import PathMap, parse_path_map
 from simsearch.io.sources.protocol import SourceSpec, StackSpec
 
 A1, B2 = Well(0, 0), Well(1, 1)

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from simsearch.errors import AnnotationError
-from simsearch.io.sources.foreign_paths import PathFinder, PathMap, join_path
-from simsearch.io.sources.plate_files import PlaneFile, PlateListing
+from simsearch.io.sources.plates.files import PlaneFile, PlateListing
+from simsearch.io.sources.plates.foreign_paths import PathFinder, PathMap, join_path
 from simsearch.io.tables.numbers import parse_number
+from simsearch.io.tables.plate_maps.well_cells import FORMS, plain_name, well_columns, well_of
 from simsearch.io.tables.rows import Row, Table, name_columns, read_table
-from simsearch.io.tables.well_cells import FORMS, plain_name, well_columns, well_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -14,7 +14,7 @@ from tifffile import TiffFile
 
 from simsearch.core.pixel_size import believable_pixel_size
 from simsearch.errors import SourceError
-from simsearch.io.sources.microscope import SeriesFacts, check_piece, library
+from simsearch.io.sources.microscopes.container import SeriesFacts, check_piece, library
 from simsearch.io.sources.series import SeriesInfo
 
 if TYPE_CHECKING:

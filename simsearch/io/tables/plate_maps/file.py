@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from simsearch.errors import AnnotationError
 from simsearch.io.tables.numbers import AmbiguousNumberError, DecimalMark, parse_number
+from simsearch.io.tables.plate_maps.treatments import DOSE, ROLE, UNIT, understand_treatments
+from simsearch.io.tables.plate_maps.well_cells import FORMS, plain_name, well_columns, well_of
 from simsearch.io.tables.rows import Row, Table, name_columns, read_table
-from simsearch.io.tables.treatments import DOSE, ROLE, UNIT, understand_treatments
-from simsearch.io.tables.well_cells import FORMS, plain_name, well_columns, well_of
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -13,7 +13,7 @@ import numpy as np
 from simsearch.core.pixel_size import believable_pixel_size
 from simsearch.errors import SourceError
 from simsearch.io.ome_zarr.colors import RGB_NAMES
-from simsearch.io.sources.microscope import SeriesFacts, library
+from simsearch.io.sources.microscopes.container import SeriesFacts, library
 from simsearch.io.sources.series import SeriesInfo
 
 if TYPE_CHECKING:

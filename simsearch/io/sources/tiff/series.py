@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from simsearch.errors import SourceError
 from simsearch.io.sources.protocol import source_errors
 from simsearch.io.sources.series import SeriesInfo, named_apart
-from simsearch.io.sources.tiff_file import open_tiff
+from simsearch.io.sources.tiff.file import open_tiff
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,11 +14,11 @@ from simsearch.io.sources.orientation import checked_orientation, stored_region,
 from simsearch.io.sources.pieces import MOST_BYTES, check_channels
 from simsearch.io.sources.protocol import SourceMeta, SourceSpec, source_errors
 from simsearch.io.sources.series import choose_series
-from simsearch.io.sources.tiff_file import open_tiff
-from simsearch.io.sources.tiff_planes import Planes
-from simsearch.io.sources.tiff_series import describe_series, find_series
-from simsearch.io.sources.tiff_tags import channel_names_and_colors, pixel_size
-from simsearch.io.sources.tiff_values import Values
+from simsearch.io.sources.tiff.file import open_tiff
+from simsearch.io.sources.tiff.planes import Planes
+from simsearch.io.sources.tiff.series import describe_series, find_series
+from simsearch.io.sources.tiff.tags import channel_names_and_colors, pixel_size
+from simsearch.io.sources.tiff.values import Values
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

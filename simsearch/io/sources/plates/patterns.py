@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from simsearch.errors import ConfigError, SourceError
 from simsearch.io.ome_zarr.wells import Well, make_well, parse_well
 from simsearch.io.sources.folders import list_folder, walk_files
-from simsearch.io.sources.plate_files import PlaneFile, PlateListing
-from simsearch.io.sources.plate_index import read_index
+from simsearch.io.sources.plates.files import PlaneFile, PlateListing
+from simsearch.io.sources.plates.index import read_index
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -6,12 +6,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from simsearch.io.sources.czi import CziContainer
-from simsearch.io.sources.dicom import DicomContainer, is_dicom
-from simsearch.io.sources.lif import LifContainer
-from simsearch.io.sources.microscope import Container, MicroscopeSource, list_microscope_series
-from simsearch.io.sources.nd2 import Nd2Container
-from simsearch.io.sources.oif import OifContainer
+from simsearch.io.sources.microscopes.container import Container, MicroscopeSource, list_microscope_series
+from simsearch.io.sources.microscopes.czi import CziContainer
+from simsearch.io.sources.microscopes.dicom import DicomContainer, is_dicom
+from simsearch.io.sources.microscopes.lif import LifContainer
+from simsearch.io.sources.microscopes.nd2 import Nd2Container
+from simsearch.io.sources.microscopes.oif import OifContainer
 
 if TYPE_CHECKING:
     from collections.abc import Callable

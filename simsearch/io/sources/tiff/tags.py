@@ -9,9 +9,9 @@ import numpy as np
 from tifffile import RESUNIT, TiffFile, TiffPage, TiffPageSeries
 
 from simsearch.core.pixel_size import believable_pixel_size
-from simsearch.io.sources.resolution import printed_pixel_size
-from simsearch.io.sources.tiff_ome import ome_channels, ome_size
-from simsearch.io.sources.tiff_series import pages_of
+from simsearch.io.sources.tiff.ome import ome_channels, ome_size
+from simsearch.io.sources.tiff.resolution import printed_pixel_size
+from simsearch.io.sources.tiff.series import pages_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

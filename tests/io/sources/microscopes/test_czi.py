@@ -13,8 +13,8 @@ import pytest
 
 from simsearch.core.tiles import Region
 from simsearch.errors import ConfigError, SourceError
-from simsearch.io.sources import microscope
 from simsearch.io.sources.formats import list_series, open_source
+from simsearch.io.sources.microscopes import container as microscope
 from simsearch.io.sources.protocol import SourceSpec
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ import numpy as np
 
 from simsearch.errors import SourceError
 from simsearch.io.sources.pieces import check_piece
-from simsearch.io.sources.tiff_chroma import is_packed_chroma, unpacked_chroma
-from simsearch.io.sources.tiff_encoded import check_encoded_size
-from simsearch.io.sources.tiff_series import pages_of
+from simsearch.io.sources.tiff.chroma import is_packed_chroma, unpacked_chroma
+from simsearch.io.sources.tiff.encoded import check_encoded_size
+from simsearch.io.sources.tiff.series import pages_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

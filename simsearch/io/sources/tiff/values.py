@@ -9,8 +9,8 @@ from tifffile import PHOTOMETRIC, TiffPage, TiffPageSeries
 
 from simsearch.errors import SourceError
 from simsearch.io.sources.protocol import as_stored, stored_dtype
-from simsearch.io.sources.tiff_chroma import as_rgb, needs_conversion
-from simsearch.io.sources.tiff_series import pages_of
+from simsearch.io.sources.tiff.chroma import as_rgb, needs_conversion
+from simsearch.io.sources.tiff.series import pages_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

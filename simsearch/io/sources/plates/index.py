@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from simsearch.core.pixel_size import believable_pixel_size
 from simsearch.errors import SourceError
-from simsearch.io.sources.xml_records import read_records
+from simsearch.io.sources.plates.xml_records import read_records
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

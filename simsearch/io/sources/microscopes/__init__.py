@@ -1,0 +1,1 @@
+"""Microscopes' own files and DICOM slides, through the libraries that know them."""

@@ -1,0 +1,1 @@
+"""Plate maps: wells, drugs, doses, units and controls, as people write them."""

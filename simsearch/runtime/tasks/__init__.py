@@ -1,0 +1,1 @@
+"""What workers do: each task reads its own pixels and gives back little."""
