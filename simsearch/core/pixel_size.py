@@ -51,7 +51,8 @@ def micrometers(unit: object) -> float | None:
     # The micro sign and the angstrom sign become letters; ImageJ writes the former as an escape.
     text = unicodedata.normalize("NFKC", unit.strip().replace("\\u00B5", "µ").replace("\\u00b5", "µ"))
     lower = text.casefold().replace("metre", "meter")
-    known = (text, lower, lower.removesuffix("s"))  # as it is first: Mm is no mm
+    singular = lower.removesuffix("s") if len(lower) > len("ms") + 1 else lower  # milliseconds are no metres
+    known = (text, lower, singular)  # as it is first: Mm is no mm
     return next((_MICROMETERS[name] for name in known if name in _MICROMETERS), None)
 
 

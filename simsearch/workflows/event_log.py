@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from simsearch.io.ome_zarr.writing import store_errors
+from simsearch.io.tables.strict_json import strict
 from simsearch.runtime.events import Waiting
 from simsearch.runtime.rates import Rates
 
@@ -40,7 +41,7 @@ def logged(observe: Observer, folder: Path) -> Observer:
             with store_errors(str(path)):
                 folder.mkdir(parents=True, exist_ok=True)
                 with path.open("a", encoding="utf-8") as file:
-                    file.write(json.dumps(line | _facts(event, rates)) + "\n")
+                    file.write(json.dumps(strict(line | _facts(event, rates)), allow_nan=False) + "\n")
         observe(event)
 
     return write

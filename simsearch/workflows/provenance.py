@@ -17,6 +17,7 @@ import numpy as np
 from simsearch.io.ome_zarr.stores import written_at
 from simsearch.io.tables.replacing import replacing_text
 from simsearch.io.tables.results_folder import RUN_NAME, forget_withdrawn
+from simsearch.io.tables.strict_json import strict
 from simsearch.runtime.events import StepEnded
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def write_run(folder: Path, workflow: str, content: Mapping[str, object]) -> Non
         **content,
     }
     with replacing_text(folder / RUN_NAME) as file:
-        json.dump(run, file, indent=1, default=_plain)
+        json.dump(strict(run, _plain), file, indent=1, allow_nan=False)
     forget_withdrawn(folder)
 
 

@@ -56,3 +56,8 @@ def test_a_size_without_a_unit_is_told() -> None:
 def test_text_and_units_of_their_own_are_read() -> None:
     assert believable_pixel_size(("0.5", "250"), ("um", "nm")) == ((0.5, 0.25), None)
     assert believable_pixel_size((1, 1.0), "pixel") == (None, None)
+
+
+@pytest.mark.parametrize("unit", ["s", "ms", "ns", "us", "\u00b5s", "fs"])
+def test_times_are_no_lengths(unit: str) -> None:
+    assert micrometers(unit) is None

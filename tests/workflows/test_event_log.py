@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from simsearch.errors import StoreError
-from simsearch.runtime.events import Event, StepEnded, StepStarted, TaskDone, TaskFailed, Waiting
+from simsearch.runtime.events import Event, StepEnded, StepStarted, TaskDone, TaskFailed, Waiting, ignore
+from simsearch.training.epochs import EpochDone
 from simsearch.workflows.event_log import logged
 
 if TYPE_CHECKING:
@@ -53,3 +54,13 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(StoreError, match=r"file/events\.jsonl: expected to write"):
         logged(lambda event: None, tmp_path / "file")(EVENTS[0])
+
+
+def test_a_loss_that_is_no_number_is_null_and_the_line_is_json(tmp_path: Path) -> None:
+    logged(ignore, tmp_path)(EpochDone("classifier", 1, 2, float("nan"), 1.0))
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(constant)
+
+    (line,) = (tmp_path / "events.jsonl").read_text().splitlines()
+    assert json.loads(line, parse_constant=refuse)["loss"] is None

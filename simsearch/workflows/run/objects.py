@@ -21,6 +21,7 @@ from simsearch.io.tables.geojson import write_detections as write_geojson
 from simsearch.io.tables.peaks import read_detections, write_chosen_rows
 from simsearch.io.tables.replacing import replacing_text
 from simsearch.io.tables.results_folder import RUN_NAME, forget_withdrawn, only_writer, read_run, withdraw_run
+from simsearch.io.tables.strict_json import strict
 from simsearch.workflows.run.plate_report import (
     DOSE_TYPES,
     DOSES_NAME,
@@ -235,7 +236,7 @@ def rethreshold(folder: Path, confidence_thresholds: Mapping[str, float]) -> Obj
         chosen = {"confidence_thresholds": report.confidence_thresholds}
         said = {**run.content["report"], **chosen, "n_objects": report.n_objects, "notes": report.notes}
         with replacing_text(folder / RUN_NAME) as file:
-            json.dump({**run.content, **chosen, "report": said}, file, indent=1)
+            json.dump(strict({**run.content, **chosen, "report": said}), file, indent=1, allow_nan=False)
         forget_withdrawn(folder)
     return report
 
