@@ -14,6 +14,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from simsearch.core.places import FOR_STUDIES, local_path
 from simsearch.runtime import Client, open_cluster
 from simsearch.runtime.events import Event, Noted, NoWorkers, Observer
 from simsearch.workflows.curate.study import Study, open_study
@@ -119,7 +120,7 @@ def paths_of(paths: Paths) -> list[str | Path]:
 
 def study_of(folder: AnyPath | Study) -> Study:
     """Open a study that is not open yet."""
-    return folder if isinstance(folder, Study) else open_study(Path(folder))
+    return folder if isinstance(folder, Study) else open_study(local_path(folder, FOR_STUDIES))
 
 
 @contextmanager
@@ -134,8 +135,8 @@ def client_of(cluster: Cluster) -> Iterator[Client]:
 
 def _plain(field: Field[Any], value: Any) -> Any:  # noqa: ANN401  of any type that options have
     kind = str(field.type)  # as it is written
-    if "Path" in kind and isinstance(value, str):
-        return Path(value)
+    if "Path" in kind and isinstance(value, str | Path):
+        return local_path(value)
     if "tuple[" in kind and isinstance(value, str):
         return (value,)
     if "tuple[" in kind and not isinstance(value, int | float | None):

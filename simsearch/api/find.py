@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
 from simsearch.api.calling import ImageOptions, client_of, image_set, options_of, takes, warn
+from simsearch.core.places import local_path
 from simsearch.workflows.demo import DemoReport, run_demo
 from simsearch.workflows.find.search import SearchOptions, SearchReport
 from simsearch.workflows.find.search import search as run_search
@@ -62,9 +62,10 @@ def search(
     >>> found.similarity("cells", "nucleus").dims
     ('y', 'x')
     """
+    boxes, folder = local_path(prototypes), local_path(out)
     chosen, found = options_of(SearchOptions, options), image_set(images, options, observe)
     with client_of(cluster) as client:
-        return run_search(client, found, Path(prototypes), Path(out), chosen, observe=observe)
+        return run_search(client, found, boxes, folder, chosen, observe=observe)
 
 
 def demo(
@@ -98,5 +99,6 @@ def demo(
     >>> import simsearch as ss
     >>> ss.demo("demo").plate.peaks()
     """
+    place = local_path(folder)
     with client_of(cluster) as client:
-        return run_demo(client, Path(folder), trunk=trunk, observe=observe)
+        return run_demo(client, place, trunk=trunk, observe=observe)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
 from simsearch.api.calling import ImageOptions, client_of, image_set, options_of, paths_of, takes, warn
+from simsearch.core.places import local_path
 from simsearch.workflows.convert.pipeline import Report
 from simsearch.workflows.convert.pipeline import convert as run_convert
 from simsearch.workflows.convert.plan import ConvertOptions
@@ -61,9 +61,9 @@ def convert(
     >>> report.n_images
     1
     """
-    chosen = _convert_options(options)
+    chosen, folder = _convert_options(options), local_path(destination)
     with client_of(cluster) as client:
-        return run_convert(client, paths_of(sources), Path(destination), chosen, observe=observe)
+        return run_convert(client, paths_of(sources), folder, chosen, observe=observe)
 
 
 @takes(ConvertOptions)
@@ -103,9 +103,9 @@ def preview_conversion(
     >>> preview.products[0].images[0].shape
     (144, 144)
     """
-    chosen = _convert_options(options)
+    chosen, folder = _convert_options(options), local_path(destination)
     with client_of(cluster) as client:
-        return run_preview(client, paths_of(sources), Path(destination), chosen, observe=observe)
+        return run_preview(client, paths_of(sources), folder, chosen, observe=observe)
 
 
 @takes(ImageOptions)
@@ -150,11 +150,12 @@ def measure(
     >>> list(measurement.table()["channel"])
     ['GFP', 'DNA']
     """
+    file = None if out is None else local_path(out)
     found = image_set(images, options, observe)
     with client_of(cluster) as client:
         measurement = run_measure(client, found, downsampling=downsampling, observe=observe)
-    if out is not None:
-        write_measurement(measurement, Path(out))
+    if file is not None:
+        write_measurement(measurement, file)
     return measurement
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
 from simsearch.api.calling import client_of, options_of, paths_of, study_of, takes, warn
+from simsearch.core.places import local_path
 from simsearch.workflows.curate.study import Study, read_curation
 from simsearch.workflows.learn.pretrain import PretrainOptions, PretrainReport, pretrain_trunk
 from simsearch.workflows.learn.train import TrainOptions, TrainReport, train_study
@@ -97,6 +97,6 @@ def pretrain(
     >>> own.trunk.name
     'own.safetensors'
     """
-    chosen = options_of(PretrainOptions, options)
+    chosen, trunk = options_of(PretrainOptions, options), local_path(out)
     with client_of(cluster) as client:
-        return pretrain_trunk(client, paths_of(images), Path(out), chosen, observe=observe)
+        return pretrain_trunk(client, paths_of(images), trunk, chosen, observe=observe)

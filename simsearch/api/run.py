@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
 from simsearch.api.calling import ImageOptions, client_of, image_set, options_of, takes, warn
+from simsearch.core.places import local_path
 from simsearch.workflows.run.detect import DetectOptions, DetectReport
 from simsearch.workflows.run.detect import detect as run_detect
 from simsearch.workflows.run.reports import read_report
@@ -63,9 +63,10 @@ def detect(
     >>> bool((detections["confidence"] >= 0.05).all())
     True
     """
+    file, folder = local_path(model), local_path(out)
     chosen, found = options_of(DetectOptions, options), image_set(images, options, observe)
     with client_of(cluster) as client:
-        return run_detect(client, found, Path(model), Path(out), chosen, observe=observe)
+        return run_detect(client, found, file, folder, chosen, observe=observe)
 
 
 @takes(ImageOptions, SegmentOptions)
@@ -112,9 +113,10 @@ def segment(
     >>> segmented.labels("cells").dtype
     dtype('uint8')
     """
+    file, folder = local_path(model), local_path(out)
     chosen, found = options_of(SegmentOptions, options), image_set(images, options, observe)
     with client_of(cluster) as client:
-        return run_segment(client, found, Path(model), Path(out), chosen, observe=observe)
+        return run_segment(client, found, file, folder, chosen, observe=observe)
 
 
 def open_results(folder: AnyPath) -> SearchReport | DetectReport | SegmentReport:
@@ -142,4 +144,4 @@ def open_results(folder: AnyPath) -> SearchReport | DetectReport | SegmentReport
     >>> len(found.peaks()) == found.n_peaks["nucleus"]
     True
     """
-    return read_report(Path(folder))
+    return read_report(local_path(folder))

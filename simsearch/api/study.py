@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
 from simsearch.api.calling import client_of, options_of, paths_of, study_of, takes, warn
+from simsearch.core.places import FOR_STUDIES, local_path
 from simsearch.io.tables.truth import read_truth
 from simsearch.runtime.events import Noted, Observer
 from simsearch.workflows.curate.annotation_files import ImportOptions
@@ -65,11 +65,11 @@ def create(
     >>> study.displayed
     ('cells',)
     """
-    paths, chosen = paths_of(images), options_of(StudyOptions, options)
+    place, paths, chosen = local_path(folder, FOR_STUDIES), paths_of(images), options_of(StudyOptions, options)
     if diverse:
         with client_of(cluster) as client:
             chosen = choose_displayed(client, paths, chosen, observe=observe)
-    return create_study(Path(folder), paths, chosen, lambda note: observe(Noted(note)))
+    return create_study(place, paths, chosen, lambda note: observe(Noted(note)))
 
 
 def show(folder: AnyPath | Study) -> StudySummary:
@@ -176,8 +176,8 @@ def import_(
     >>> ss.study.import_("study", "boxes.csv").n_added
     {'prototype': 3}
     """
-    chosen = options_of(ImportOptions, options)
-    return import_annotations(study_of(folder), Path(file), user=user or user_name(), options=chosen)
+    chosen, path = options_of(ImportOptions, options), local_path(file)
+    return import_annotations(study_of(folder), path, user=user or user_name(), options=chosen)
 
 
 def export(folder: AnyPath | Study, destination: AnyPath, *, overwrite: bool = False) -> tuple[int, int]:
@@ -209,7 +209,8 @@ def export(folder: AnyPath | Study, destination: AnyPath, *, overwrite: bool = F
     >>> n_files
     1
     """
-    return export_annotations(study_of(folder), Path(destination), overwrite=overwrite)
+    place = local_path(destination)
+    return export_annotations(study_of(folder), place, overwrite=overwrite)
 
 
 @takes(Behaviour)
@@ -254,8 +255,8 @@ def simulate(
     >>> summary.classes()["prototypes"].tolist()
     [2]
     """
-    behaviour, objects = options_of(Behaviour, options), read_truth(Path(truth))
-    study = study_of(folder)
+    behaviour, table = options_of(Behaviour, options), local_path(truth)
+    study, objects = study_of(folder), read_truth(table)
     with client_of(cluster) as client:
         simulate_curation(client, study, objects, behaviour, observe=observe)
     return summarise_study(study)

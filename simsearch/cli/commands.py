@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from simsearch.cli.options import (
+    ANY_PATH,
     FILE,
     FOLDER,
+    STUDY,
     ReportedGroup,
     channels_option,
     cluster_option,
@@ -38,6 +39,7 @@ from simsearch.cli.study import study
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
 
 def _square(ctx: click.Context, param: click.Parameter, value: float | None) -> tuple[float, float] | None:
@@ -61,7 +63,7 @@ def main() -> None:
 
 @main.command()
 @click.argument("sources", nargs=-1, required=True)
-@click.argument("destination", type=click.Path(path_type=Path))
+@click.argument("destination", type=ANY_PATH)
 @click.option(
     "--ome-version",
     type=click.Choice(["0.5", "0.4", "0.6"]),
@@ -122,7 +124,7 @@ def convert(*, dry_run: bool, **options: Any) -> None:  # noqa: ANN401  as many 
 
 
 @main.command()
-@click.option("--out", type=click.Path(path_type=Path), help="Write the measurement here as JSON.")
+@click.option("--out", type=ANY_PATH, help="Write the measurement here as JSON.")
 @click.option("--downsampling", default=1, show_default=True, help="Measure images downsampled by this power of two.")
 @takes_images
 @cluster_option
@@ -175,7 +177,7 @@ def search(**options: Any) -> None:  # noqa: ANN401  as many types as there are 
 
 
 @main.command()
-@click.argument("folder", metavar="DIR", type=FOLDER)
+@click.argument("folder", metavar="DIR", type=STUDY)
 @click.option(
     "--kind",
     type=click.Choice(["dense", "patchwise"]),
@@ -281,7 +283,7 @@ def evaluate(peaks: Path, truth: Path, out: Path, distance: float | None) -> Non
 
 
 @main.command()
-@click.argument("folder", metavar="STUDY", type=FOLDER)
+@click.argument("folder", metavar="STUDY", type=STUDY)
 @click.option("--port", type=click.IntRange(0, 65535), default=5006, show_default=True, help="0 for any that is free.")
 @click.option(
     "--address", default="127.0.0.1", show_default=True, help="What to listen at; another needs a token or a login."

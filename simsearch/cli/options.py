@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from simsearch.core.places import FOR_STUDIES, local_path
 from simsearch.errors import Cancelled, SimSearchError
 
 if TYPE_CHECKING:
@@ -23,8 +24,25 @@ _STOPPED = 130  # exit code where somebody has stopped it
 _GOES_ON = "what is done is kept, and the same command goes on from there"
 _HOW_TO_GO_ON = dict.fromkeys(("convert", "search", "detect", "segment", "train", "pretrain"), _GOES_ON)
 
-FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
-FOLDER = click.Path(file_okay=False, path_type=Path)
+
+class PlacePath(click.Path):
+    """A path on this machine; what is a URL is refused before anything is looked for or made."""
+
+    def __init__(self, remedy: str = "name one, or copy what is there", **options: bool) -> None:
+        super().__init__(path_type=Path, **options)
+        self._remedy = remedy
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # noqa: ANN401  click's signature
+        """Make a path of text."""
+        return super().convert(local_path(value, self._remedy), param, ctx)
+
+
+FILE = PlacePath(exists=True, dir_okay=False)
+NEW_FILE = PlacePath(dir_okay=False)
+FOLDER = PlacePath(file_okay=False)
+ANY_PATH = PlacePath()
+ANY_THERE = PlacePath(exists=True)
+STUDY = PlacePath(FOR_STUDIES, file_okay=False)
 
 
 class ReportedGroup(click.Group):

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import click
 
-from simsearch.cli.options import FILE, cluster_option, measurement_option, seed_option, t_option, z_option
+from simsearch.cli.options import FILE, NEW_FILE, cluster_option, measurement_option, seed_option, t_option, z_option
 
 
 @click.command()
 @click.argument("images", nargs=-1, required=True)
-@click.option(
-    "--out", type=click.Path(path_type=Path, dir_okay=False), required=True, help="The trunk: NAME.safetensors."
-)
+@click.option("--out", type=NEW_FILE, required=True, help="The trunk: NAME.safetensors.")
 @click.option("--teacher", help="Whom to distil from: bundled, imagenet or a file.")
 @click.option(
     "--method",

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from simsearch.cli.options import (
+    ANY_PATH,
+    ANY_THERE,
     FILE,
-    FOLDER,
+    STUDY,
     channels_option,
     cluster_option,
     measurement_option,
@@ -24,6 +25,7 @@ from simsearch.cli.options import (
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
 
 def _number_or_names(ctx: click.Context, param: click.Parameter, value: str) -> int | tuple[str, ...]:
@@ -46,7 +48,7 @@ def study() -> None:
 
 
 @study.command()
-@click.argument("folder", metavar="DIR", type=FOLDER)
+@click.argument("folder", metavar="DIR", type=STUDY)
 @click.option(
     "--images", multiple=True, required=True, metavar="IMAGE...", help="OME-Zarr images or plates, or folders of these."
 )
@@ -79,7 +81,7 @@ def create(images: Sequence[str], more_images: Sequence[str], **options: Any) ->
 
 
 @study.command()
-@click.argument("folder", metavar="DIR", type=FOLDER)
+@click.argument("folder", metavar="DIR", type=STUDY)
 def show(folder: Path) -> None:
     """Show what was said in the study in DIR."""
     from simsearch.api.study import show as run
@@ -89,11 +91,11 @@ def show(folder: Path) -> None:
 
 
 @study.command()
-@click.argument("folder", metavar="DIR", type=FOLDER)
+@click.argument("folder", metavar="DIR", type=STUDY)
 @threshold_option
 @click.option("--accept", is_flag=True, help="Accept what is suggested: all classes with prototypes, easy background.")
 @click.option("--difficult", is_flag=True, help="Suggest difficult background too, in which there may be objects.")
-@click.option("--out", "table", type=click.Path(path_type=Path), help="CSV for suggestions: edit it and import it.")
+@click.option("--out", "table", type=ANY_PATH, help="CSV for suggestions: edit it and import it.")
 @click.option("--background", "n_background", default=5, show_default=True, help="So many of each kind in an image.")
 @user_option
 @cluster_option
@@ -112,8 +114,8 @@ def suggest(folder: Path, **options: Any) -> None:  # noqa: ANN401  as many type
 
 
 @study.command("import")
-@click.argument("folder", metavar="DIR", type=FOLDER)
-@click.argument("file", type=click.Path(exists=True, path_type=Path))
+@click.argument("folder", metavar="DIR", type=STUDY)
+@click.argument("file", type=ANY_THERE)
 @click.option("--image", help="Name of the image that FILE is about, if it does not say and is not named after one.")
 @click.option("--class", "class_name", metavar="NAME", help="Class of regions that have none; else they are left out.")
 @click.option(
@@ -151,8 +153,8 @@ def import_(folder: Path, file: Path, user: str, **options: Any) -> None:  # noq
 
 
 @study.command()
-@click.argument("folder", metavar="DIR", type=FOLDER)
-@click.argument("destination", type=click.Path(path_type=Path))
+@click.argument("folder", metavar="DIR", type=STUDY)
+@click.argument("destination", type=ANY_PATH)
 @overwrite_option
 def export(folder: Path, destination: Path, *, overwrite: bool) -> None:
     """Write what was said in the study in DIR.

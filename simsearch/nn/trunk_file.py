@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 from importlib.resources import files
-from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.error import URLError
 
@@ -13,11 +12,13 @@ import safetensors.torch
 import torch
 import torchvision
 
+from simsearch.core.places import local_path
 from simsearch.errors import TrunkError
 from simsearch.nn.trunk import Trunk, adapt_input_planes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
 BUNDLED_SHA256 = "aea28165fef2612649a34200141d96d410726e99cadd73fc08a9e2d03e14ec25"
 """Identity of the trunk that ships with simsearch; its model card is beside it."""
@@ -49,7 +50,7 @@ def read_trunk(choice: str) -> bytes:
         return _read_bundled()
     if choice == "imagenet":
         return _serialise(_checked(_download_imagenet(), "imagenet"))
-    return _serialise(_checked(_read_file(Path(choice)), choice))
+    return _serialise(_checked(_read_file(local_path(choice)), choice))
 
 
 def trunk_label(choice: str, digest: str) -> str:

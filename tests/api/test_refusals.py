@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import inspect
+import re
+from pathlib import Path
 
 import click
 import pytest
+from click.testing import CliRunner
 
 import simsearch
-from tests.api.test_words import FUNCTIONS, function_of
+from simsearch.cli import main
+from simsearch.core.places import local_path
+from simsearch.nn.trunk_file import read_trunk
+from tests.api.test_words import FUNCTIONS, commands, function_of, least_words
 
 WRONG = [
     (name, str(each.name), value)
@@ -35,3 +41,48 @@ def test_a_wrong_value_is_refused_before_anything_is_read(name: str, keyword: st
     required = [each for each, p in inspect.signature(function).parameters.items() if p.default is p.empty]
     with pytest.raises(simsearch.SimSearchError, match=rf"^({keyword}: )?expected .*, got '?{value}'?: choose"):
         function(*("nothing there" for _ in required), **{keyword: value})
+
+
+PLACES = [
+    (name, str(each.name))
+    for name, command in commands().items()
+    for each in command.params
+    if isinstance(each.type, click.Path)
+]
+PYTHON_ONLY = [("preview_conversion", "destination"), ("open_results", "folder"), ("study.simulate", "truth")]
+REFUSED = r"expected a path on this machine, got s3://bucket/x: (name|keep)"
+
+
+def test_all_paths_are_refused_where_they_are_urls() -> None:
+    assert {("search", "out"), ("convert", "plate_map"), ("serve", "folder"), ("study.import", "file")} <= set(PLACES)
+
+
+@pytest.mark.parametrize(("name", "parameter"), PLACES)
+def test_a_command_refuses_a_url_where_it_wants_a_path(name: str, parameter: str, tmp_path: Path) -> None:
+    words = least_words(commands()[name], tmp_path, **{parameter: "s3://bucket/x"})
+    result = CliRunner(catch_exceptions=False).invoke(main, [*name.split("."), *words])
+    assert result.exit_code == 2
+    assert re.search(REFUSED, " ".join(result.stderr.split())), result.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize(("name", "keyword"), [*(each for each in PLACES if each[0] in FUNCTIONS), *PYTHON_ONLY])
+def test_a_function_refuses_a_url_where_it_wants_a_path(
+    name: str, keyword: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    function = function_of(name)
+    required = [each for each, p in inspect.signature(function).parameters.items() if p.default is p.empty]
+    with pytest.raises(simsearch.SimSearchError, match=REFUSED):
+        function(**{**dict.fromkeys(required, "nothing there"), keyword: "s3://bucket/x"})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_trunk_at_a_url_is_refused() -> None:
+    with pytest.raises(simsearch.SimSearchError, match=REFUSED):
+        read_trunk("s3://bucket/x")
+
+
+def test_a_url_that_was_made_a_path_is_refused_too() -> None:
+    with pytest.raises(simsearch.SimSearchError, match="got s3:/bucket/x"):
+        local_path(Path("s3://bucket/x"))

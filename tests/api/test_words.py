@@ -54,16 +54,21 @@ def function_of(name: str) -> Callable[..., object]:
 
 def said_by_click(command: click.Command, folder: Path) -> dict[str, object]:
     """Parse the least that a command takes, and return the values that it would be given."""
+    return command.make_context("test", least_words(command, folder)).params
+
+
+def least_words(command: click.Command, folder: Path, /, **given: str) -> list[str]:
+    """Put together the least that a command takes, and values that are given by the names of their parameters."""
     (folder / "file").touch()
     words: list[str] = []
     for each in command.params:
-        if each.required:
+        if each.required or each.name in given:
             is_file = isinstance(each.type, click.Path) and not each.type.dir_okay
             words += [
                 *([each.opts[0]] if isinstance(each, click.Option) else []),
-                str(folder / "file" if is_file else folder),
+                given.get(str(each.name), str(folder / "file" if is_file else folder)),
             ]
-    return command.make_context("test", words).params
+    return words
 
 
 def test_each_command_is_a_function_or_has_a_reason() -> None:

@@ -13,12 +13,12 @@ import shutil
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from simsearch.core.names import check_name
+from simsearch.core.places import local_path
 from simsearch.curation.checks import check_choice
 from simsearch.curation.journal import Journal, Torn, create_journal, read_journal
 from simsearch.curation.state import Curation
@@ -30,6 +30,7 @@ from simsearch.workflows.image_set import channel_indices, find_image_set
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from simsearch.curation.history import History
     from simsearch.io.ome_zarr.image import ImageMeta, Selection
@@ -259,9 +260,9 @@ def study_models(study: Study) -> list[Path]:
 def _trunk_name(trunk: str) -> str:
     if trunk in ("bundled", "imagenet"):
         return trunk
-    if not Path(trunk).is_file():
+    if not local_path(trunk).is_file():
         raise TrunkError(f"{trunk}: expected bundled, imagenet or a file, got nothing there: check the path")
-    return str(Path(trunk).absolute())
+    return str(local_path(trunk).absolute())
 
 
 def _displayed(names: Sequence[str], options: StudyOptions) -> tuple[str, ...]:
