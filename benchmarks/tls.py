@@ -18,7 +18,9 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # a script of the repository
 
 from distributed import Security
 
-from simsearch.runtime import cluster, open_cluster
+from simsearch.runtime import open_cluster
+from simsearch.runtime.clusters import local
+from simsearch.runtime.clusters.losing import address_of
 from simsearch.workflows.find.search import SearchOptions, search
 from simsearch.workflows.image_set import find_image_set
 
@@ -41,11 +43,11 @@ def run(image: str, boxes: Path, has_tls: bool) -> tuple[float, float]:
     """Search once; return CPU and wall-clock seconds."""
     begin, began = cpu_s(), time.perf_counter()
     with (
-        patch.object(cluster, "Security", Security if has_tls else _Plain),
+        patch.object(local, "Security", Security if has_tls else _Plain),
         tempfile.TemporaryDirectory() as folder,
         open_cluster("local:2") as client,
     ):
-        scheme = cluster.address_of(client).partition("://")[0]
+        scheme = address_of(client).partition("://")[0]
         assert scheme == ("tls" if has_tls else "tcp"), scheme
         search(client, find_image_set([image]), boxes, Path(folder) / "out", SearchOptions())
     return cpu_s() - begin, time.perf_counter() - began

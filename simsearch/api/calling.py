@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from simsearch.core.places import FOR_STUDIES, local_path
-from simsearch.runtime import Client, open_cluster
+from simsearch.runtime import Client, ClusterSpec, open_cluster
 from simsearch.runtime.events import Event, Noted, NoWorkers, Observer
 from simsearch.workflows.curate.study import Study, open_study
 from simsearch.workflows.image_set import ImageSet, find_image_set
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     AnyPath = str | Path
     Paths = AnyPath | Sequence[AnyPath]
-    Cluster = str | Client
+    Cluster = str | Path | ClusterSpec | Client
 
 Function = TypeVar("Function", bound="Callable[..., object]")
 Options = TypeVar("Options")
@@ -124,13 +124,13 @@ def study_of(folder: AnyPath | Study) -> Study:
 
 
 @contextmanager
-def client_of(cluster: Cluster) -> Iterator[Client]:
+def client_of(cluster: Cluster | None, observe: Observer) -> Iterator[Client]:
     """Start or find a cluster for a call, or take one that is open, which stays so."""
-    if isinstance(cluster, str):
-        with open_cluster(cluster) as client:
-            yield client
-    else:
+    if isinstance(cluster, Client):
         yield cluster
+    else:
+        with open_cluster(cluster, observe=observe) as client:
+            yield client
 
 
 def _plain(field: Field[Any], value: Any) -> Any:  # noqa: ANN401  of any type that options have

@@ -22,7 +22,7 @@ def search(
     prototypes: AnyPath,
     out: AnyPath,
     *,
-    cluster: Cluster = "local",
+    cluster: Cluster | None = None,
     observe: Observer = warn,
     **options: Unpack[SearchKeywords],
 ) -> SearchReport:
@@ -64,12 +64,12 @@ def search(
     """
     boxes, folder = local_path(prototypes), local_path(out)
     chosen, found = options_of(SearchOptions, options), image_set(images, options, observe)
-    with client_of(cluster) as client:
+    with client_of(cluster, observe) as client:
         return run_search(client, found, boxes, folder, chosen, observe=observe)
 
 
 def demo(
-    folder: AnyPath = "demo", *, trunk: str = "bundled", cluster: Cluster = "local", observe: Observer = warn
+    folder: AnyPath = "demo", *, trunk: str = "bundled", cluster: Cluster | None = None, observe: Observer = warn
 ) -> DemoReport:
     """Convert, measure and search a real tissue image and a synthetic plate.
 
@@ -100,5 +100,5 @@ def demo(
     >>> ss.demo("demo").plate.peaks()
     """
     place = local_path(folder)
-    with client_of(cluster) as client:
+    with client_of(cluster, observe) as client:
         return run_demo(client, place, trunk=trunk, observe=observe)

@@ -25,7 +25,7 @@ def convert(
     sources: Paths,
     destination: AnyPath,
     *,
-    cluster: Cluster = "local",
+    cluster: Cluster | None = None,
     observe: Observer = warn,
     **options: Unpack[ConvertKeywords],
 ) -> Report:
@@ -62,7 +62,7 @@ def convert(
     1
     """
     chosen, folder = _convert_options(options), local_path(destination)
-    with client_of(cluster) as client:
+    with client_of(cluster, observe) as client:
         return run_convert(client, paths_of(sources), folder, chosen, observe=observe)
 
 
@@ -71,7 +71,7 @@ def preview_conversion(
     sources: Paths,
     destination: AnyPath,
     *,
-    cluster: Cluster = "local",
+    cluster: Cluster | None = None,
     observe: Observer = warn,
     **options: Unpack[ConvertKeywords],
 ) -> Preview:
@@ -104,7 +104,7 @@ def preview_conversion(
     (144, 144)
     """
     chosen, folder = _convert_options(options), local_path(destination)
-    with client_of(cluster) as client:
+    with client_of(cluster, observe) as client:
         return run_preview(client, paths_of(sources), folder, chosen, observe=observe)
 
 
@@ -114,7 +114,7 @@ def measure(
     out: AnyPath | None = None,
     *,
     downsampling: int = 1,
-    cluster: Cluster = "local",
+    cluster: Cluster | None = None,
     observe: Observer = warn,
     **options: Unpack[ImageKeywords],
 ) -> Measurement:
@@ -152,7 +152,7 @@ def measure(
     """
     file = None if out is None else local_path(out)
     found = image_set(images, options, observe)
-    with client_of(cluster) as client:
+    with client_of(cluster, observe) as client:
         measurement = run_measure(client, found, downsampling=downsampling, observe=observe)
     if file is not None:
         write_measurement(measurement, file)

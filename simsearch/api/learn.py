@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def train(
     folder: AnyPath | Study,
     *,
-    cluster: Cluster = "local",
+    cluster: Cluster | None = None,
     observe: Observer = warn,
     **options: Unpack[TrainKeywords],
 ) -> TrainReport:
@@ -53,7 +53,7 @@ def train(
     'model.safetensors'
     """
     chosen, study = options_of(TrainOptions, options), study_of(folder)
-    with client_of(cluster) as client:
+    with client_of(cluster, observe) as client:
         return train_study(client, study, read_curation(study)[0].state, chosen, observe=observe)
 
 
@@ -62,7 +62,7 @@ def pretrain(
     images: Paths,
     out: AnyPath,
     *,
-    cluster: Cluster = "local",
+    cluster: Cluster | None = None,
     observe: Observer = warn,
     **options: Unpack[PretrainKeywords],
 ) -> PretrainReport:
@@ -98,5 +98,5 @@ def pretrain(
     'own.safetensors'
     """
     chosen, trunk = options_of(PretrainOptions, options), local_path(out)
-    with client_of(cluster) as client:
+    with client_of(cluster, observe) as client:
         return pretrain_trunk(client, paths_of(images), trunk, chosen, observe=observe)

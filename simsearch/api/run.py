@@ -25,7 +25,7 @@ def detect(
     images: Paths,
     out: AnyPath,
     *,
-    cluster: Cluster = "local",
+    cluster: Cluster | None = None,
     observe: Observer = warn,
     **options: Unpack[DetectKeywords],
 ) -> DetectReport:
@@ -65,7 +65,7 @@ def detect(
     """
     file, folder = local_path(model), local_path(out)
     chosen, found = options_of(DetectOptions, options), image_set(images, options, observe)
-    with client_of(cluster) as client:
+    with client_of(cluster, observe) as client:
         return run_detect(client, found, file, folder, chosen, observe=observe)
 
 
@@ -75,7 +75,7 @@ def segment(
     images: Paths,
     out: AnyPath,
     *,
-    cluster: Cluster = "local",
+    cluster: Cluster | None = None,
     observe: Observer = warn,
     **options: Unpack[SegmentKeywords],
 ) -> SegmentReport:
@@ -115,7 +115,7 @@ def segment(
     """
     file, folder = local_path(model), local_path(out)
     chosen, found = options_of(SegmentOptions, options), image_set(images, options, observe)
-    with client_of(cluster) as client:
+    with client_of(cluster, observe) as client:
         return run_segment(client, found, file, folder, chosen, observe=observe)
 
 

@@ -29,7 +29,7 @@ def create(
     images: Paths,
     *,
     diverse: bool = False,
-    cluster: Cluster = "local",
+    cluster: Cluster | None = None,
     observe: Observer = warn,
     **options: Unpack[StudyKeywords],
 ) -> Study:
@@ -67,7 +67,7 @@ def create(
     """
     place, paths, chosen = local_path(folder, FOR_STUDIES), paths_of(images), options_of(StudyOptions, options)
     if diverse:
-        with client_of(cluster) as client:
+        with client_of(cluster, observe) as client:
             chosen = choose_displayed(client, paths, chosen, observe=observe)
     return create_study(place, paths, chosen, lambda note: observe(Noted(note)))
 
@@ -104,7 +104,7 @@ def suggest(
     folder: AnyPath | Study,
     *,
     user: str | None = None,
-    cluster: Cluster = "local",
+    cluster: Cluster | None = None,
     observe: Observer = warn,
     **options: Unpack[SuggestKeywords],
 ) -> CurateReport:
@@ -139,7 +139,7 @@ def suggest(
     True
     """
     chosen, study = options_of(CurateOptions, options), study_of(folder)
-    with client_of(cluster) as client:
+    with client_of(cluster, observe) as client:
         return curate(client, study, user or user_name(), chosen, observe=observe)
 
 
@@ -218,7 +218,7 @@ def simulate(
     folder: AnyPath | Study,
     truth: AnyPath,
     *,
-    cluster: Cluster = "local",
+    cluster: Cluster | None = None,
     observe: Observer = warn,
     **options: Unpack[BehaviourKeywords],
 ) -> StudySummary:
@@ -257,6 +257,6 @@ def simulate(
     """
     behaviour, table = options_of(Behaviour, options), local_path(truth)
     study, objects = study_of(folder), read_truth(table)
-    with client_of(cluster) as client:
+    with client_of(cluster, observe) as client:
         simulate_curation(client, study, objects, behaviour, observe=observe)
     return summarise_study(study)

@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from simsearch.runtime import ClusterSpec
+
 
 def _square(ctx: click.Context, param: click.Parameter, value: float | None) -> tuple[float, float] | None:
     return (value, value) if value else None
@@ -311,7 +313,7 @@ def evaluate(peaks: Path, truth: Path, out: Path, distance: float | None) -> Non
 @cluster_option
 def serve(
     folder: Path,
-    cluster: str,
+    cluster: ClusterSpec | None,
     *,
     browser: bool,
     token: str | None,
@@ -324,7 +326,7 @@ def serve(
     from simsearch.app.server.serve import serve as run
     from simsearch.app.site import SITE
     from simsearch.cli.console import show_address
-    from simsearch.runtime.cluster import open_cluster
+    from simsearch.runtime import open_cluster
     from simsearch.workflows.curate.study import open_study
 
     if token_file is not None:

@@ -6,6 +6,7 @@ import signal
 import sys
 import threading
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,9 +19,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from simsearch.io.ome_zarr.image import Selection
+    from simsearch.runtime import ClusterSpec
 
 _FAILED = 2  # exit code where something could not be done
 _STOPPED = 130  # exit code where somebody has stopped it
+_INSECURE = "simsearch.insecure"  # key of what an option tells another
 _GOES_ON = "what is done is kept, and the same command goes on from there"
 _HOW_TO_GO_ON = dict.fromkeys(("convert", "search", "detect", "segment", "train", "pretrain"), _GOES_ON)
 
@@ -157,12 +160,44 @@ z_option = click.option(
 t_option = click.option(
     "--t", metavar="INDEX|max", callback=_selection, help="Which time point, or max for the maximum over all."
 )
-cluster_option = click.option(
-    "--cluster",
-    default="local",
-    show_default=True,
-    help="local, local:N (processes), threads, or the address of a running Dask scheduler: tcp://HOST:PORT.",
-)
+
+
+def _cluster(ctx: click.Context, param: click.Parameter, value: str | None) -> ClusterSpec | None:
+    """Understand what cluster is wanted, before anything else is done."""
+    from simsearch.runtime import resolve_cluster
+
+    is_insecure = ctx.meta.get(_INSECURE, False)
+    if value is None and not is_insecure:
+        return None
+    spec = resolve_cluster(value)
+    return replace(spec, insecure=True) if is_insecure else spec
+
+
+def _insecure(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    ctx.meta[_INSECURE] = value
+
+
+def cluster_option(command: Callable[..., None]) -> Callable[..., None]:
+    """Let a command take a cluster to work on."""
+    insecure = click.option(
+        "--insecure",
+        is_flag=True,
+        is_eager=True,
+        expose_value=False,
+        callback=_insecure,
+        help="Reach a scheduler on another machine without encryption: who reaches it too can run code as you.",
+    )
+    cluster = click.option(
+        "--cluster",
+        metavar="KIND[:N]|ADDRESS|FILE.yaml",
+        callback=_cluster,
+        show_default="SIMSEARCH_CLUSTER, or local",
+        help="Where to compute: local, threads, cuda, slurm, kubernetes, each with :N for so many workers; "
+        "a running Dask scheduler, tls://HOST:PORT or tcp://HOST:PORT; or a file of settings.",
+    )
+    return cluster(insecure(command))
+
+
 series_option = click.option(
     "--series",
     metavar="NAME|N|all",

@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from simsearch.errors import ClusterError
-from simsearch.runtime.cluster import address_of
+from simsearch.runtime.clusters.losing import address_of
 from simsearch.runtime.events import NoWorkers, WorkerLost
 
 if TYPE_CHECKING:

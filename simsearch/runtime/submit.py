@@ -12,7 +12,7 @@ from distributed import as_completed
 from distributed.client import FutureCancelledError
 
 from simsearch.errors import SimSearchError, TaskError
-from simsearch.runtime.cluster import address_of, lost_scheduler
+from simsearch.runtime.clusters.losing import address_of, lost_scheduler
 from simsearch.runtime.events import Observer, StepEnded, StepStarted, TaskDone, TaskFailed, Waiting, ignore
 from simsearch.runtime.roll_call import RollCall
 

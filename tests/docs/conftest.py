@@ -17,7 +17,8 @@ from simsearch import runtime
 from simsearch.api import calling
 from simsearch.app.server import serve
 from simsearch.core.synthetic import CellField, cell_field
-from simsearch.runtime import cluster, training_log
+from simsearch.runtime import training_log
+from simsearch.runtime.clusters import opening
 from simsearch.training.recipe import Schedule, TrainingConfig
 from simsearch.workflows import demo
 from simsearch.workflows.learn import train
@@ -89,8 +90,8 @@ def short(client: Client) -> Iterator[None]:
     """Let commands compute on one cluster, whichever they name, train for a second, and serve until they would wait."""
     n_threads = torch.get_num_threads()
     with pytest.MonkeyPatch.context() as patch:
-        for module in (cluster, runtime, calling):
-            patch.setattr(module, "open_cluster", lambda *address: contextlib.nullcontext(client))
+        for module in (opening, runtime, calling):
+            patch.setattr(module, "open_cluster", lambda *wanted, **options: contextlib.nullcontext(client))
         patch.setattr(train, "BRIEF", SHORT_TRAINING)
         patch.setattr(training_log, "CPU_COUNT", 1)
         patch.setattr(serve, "serve", lambda *arguments, **options: None)

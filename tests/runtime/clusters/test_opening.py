@@ -12,8 +12,10 @@ import pytest
 from distributed import Client, LocalCluster, Security
 
 from simsearch.errors import ClusterError, ConfigError
-from simsearch.runtime import cluster as module
-from simsearch.runtime.cluster import open_cluster, worker_shape
+from simsearch.runtime import ClusterSpec, open_cluster
+from simsearch.runtime.clusters import address as module
+from simsearch.runtime.clusters import versions
+from simsearch.runtime.clusters.workers import worker_shape
 
 GIB = 2**30
 
@@ -21,7 +23,7 @@ GIB = 2**30
 @pytest.mark.parametrize("address", ["", "cloud", "local:0", "local:-1", "local:two", "threads:0", "local:1.5", "8786"])
 def test_an_unknown_kind_of_cluster_is_refused_with_the_choices(address: str) -> None:
     with (
-        pytest.raises(ConfigError, match=r"expected local, local:N, threads, tcp://HOST:PORT .* got "),
+        pytest.raises(ConfigError, match=r"expected local, local:N, threads, .*tcp://HOST:PORT.*, got "),
         open_cluster(address),
     ):
         pass
@@ -60,6 +62,33 @@ def test_a_running_cluster_is_used_and_left_running() -> None:
             assert len(visitor.nthreads()) == 2
             assert visitor.submit(sum, [1, 2]).result() == 3
         assert owner.submit(sum, [1, 3]).result() == 4
+
+
+@pytest.mark.parametrize("address", ["tcp://192.0.2.1:8786", "tcp://node7:8786"])
+def test_a_scheduler_on_another_machine_is_reached_by_tls_or_on_request(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ClusterError, match=f"expected tls:// .*, got {address}: .*--insecure"), open_cluster(address):
+        pass
+    monkeypatch.setattr(module, "_TIMEOUT_S", 0.01)
+    with (
+        pytest.raises(ClusterError, match=f"expected a Dask scheduler at {address}"),
+        open_cluster(ClusterSpec("address", address=address, insecure=True)),
+    ):
+        pass
+
+
+def test_a_cluster_of_other_versions_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    with LocalCluster(
+        n_workers=1, processes=False, protocol="tcp", host="127.0.0.1", dashboard_address=":0"
+    ) as running:
+        older = {**versions.installed_versions(), "simsearch": "0.0.1"}
+        monkeypatch.setattr(versions, "gather_versions", lambda client: {"scheduler": older})
+        with (
+            pytest.raises(ClusterError, match=r"same versions everywhere, got simsearch 0.0.1 on scheduler, .* here:"),
+            open_cluster(running.scheduler_address),
+        ):
+            pass
 
 
 def listening(pids: set[int]) -> set[str]:
@@ -125,7 +154,7 @@ finally:
 
 @pytest.mark.cluster
 def test_a_scheduler_that_dies_ends_a_run_with_the_way_to_go_on() -> None:
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])}
     done = subprocess.run(
         [sys.executable, "-c", RUN_WHOSE_SCHEDULER_IS_KILLED],
         capture_output=True,

@@ -1,0 +1,96 @@
+"""A scheduler that runs already."""
+
+from __future__ import annotations
+
+import ipaddress
+import warnings
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from distributed import Client, Security
+from distributed.comm.addressing import parse_address, parse_host_port
+from distributed.comm.core import CommClosedError
+from distributed.comm.registry import get_backend
+from distributed.versions import VersionMismatchWarning
+
+from simsearch.errors import ClusterError, SimSearchError
+from simsearch.runtime.clusters.losing import hushed, lost_scheduler
+from simsearch.runtime.clusters.versions import check_versions
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from simsearch.runtime.clusters.spec import ClusterSpec
+    from simsearch.runtime.events import Observer
+
+_TIMEOUT_S = 10
+
+
+@contextmanager
+def opened(spec: ClusterSpec, observe: Observer) -> Iterator[Client]:
+    """Connect to a scheduler, which is left running."""
+    address = str(spec.address)
+    _check_security(address, spec.insecure)
+    with hushed() as hush, _client(address) as client:
+        check_versions(client)
+        if not client.nthreads():
+            raise ClusterError(f"expected workers at {address}, got none: start some with `dask worker {address}`")
+        hush()  # workers are elsewhere, and a lost scheduler is told of in our words
+        try:
+            yield client
+        except (OSError, CommClosedError) as error:
+            if isinstance(error, SimSearchError) or client.status == "running":
+                raise
+            raise lost_scheduler(address) from error
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether only this machine is reached under a name or number.
+
+    Examples
+    --------
+    >>> is_loopback("localhost"), is_loopback("127.0.0.1"), is_loopback("10.0.0.3"), is_loopback("node7")
+    (True, True, False, False)
+    """
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _check_security(address: str, insecure: bool) -> None:
+    try:
+        scheme, location = parse_address(address, strict=True)
+        get_backend(scheme)
+        host, _ = parse_host_port(location)
+    except ValueError as error:
+        raise _unreachable(address, error) from error
+    if scheme == "tls" and Security().get_connection_args("client").get("ssl_context") is None:
+        raise ClusterError(
+            f"expected certificates for {address}, got none: set distributed.comm.tls in Dask's configuration"
+        )
+    if scheme != "tls" and not is_loopback(host) and not insecure:
+        raise ClusterError(
+            f"expected tls:// for a scheduler on another machine, got {address}: who reaches it can run code as you; "
+            "start it with certificates, or add --insecure if nobody else can reach that network"
+        )
+
+
+@contextmanager
+def _client(address: str) -> Iterator[Client]:
+    # Checked before there is a client: one that fails half-made is collected at any time, and may hold up the next.
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", VersionMismatchWarning)  # compared by us
+            client = Client(address, timeout=_TIMEOUT_S)
+    except (OSError, ValueError) as error:
+        raise _unreachable(address, error) from error
+    with client:
+        yield client
+
+
+def _unreachable(address: str, error: Exception) -> ClusterError:
+    return ClusterError(
+        f"expected a Dask scheduler at {address}, got {type(error).__name__}: start one with `dask scheduler`, "
+        "or leave --cluster out to compute on this machine"
+    )

@@ -1,0 +1,61 @@
+"""Opening a cluster of any kind; each kind has a module, which is imported when it is wanted."""
+
+from __future__ import annotations
+
+import importlib
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from simsearch.runtime.clusters.spec import ClusterSpec, resolve_cluster
+from simsearch.runtime.events import ignore
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from distributed import Client
+
+    from simsearch.runtime.events import Observer
+
+
+@contextmanager
+def open_cluster(wanted: str | Path | ClusterSpec | None = None, *, observe: Observer = ignore) -> Iterator[Client]:
+    """Start or find a cluster.
+
+    In a script, processes are started below ``if __name__ == "__main__":``, as Python wants it; notebooks need nothing.
+
+    Parameters
+    ----------
+    wanted : str, Path or ClusterSpec, optional
+        ``local``: processes on this machine, as many as it has cores and memory for. ``local:N``: N processes.
+        They listen at the loopback interface, and know each other by certificates that are made for the run and never
+        written: nobody else on the machine can give them tasks. ``threads``: threads in this process.
+        ``cuda``: a process for each GPU of this machine; ``local`` is that where there are some.
+        ``slurm``: a Slurm job for each worker. ``kubernetes``: pods, through Dask's operator.
+        ``tcp://host:port`` or ``tls://host:port``: a running scheduler.
+        A YAML file: any of these, with settings. By default what ``SIMSEARCH_CLUSTER`` says, or else ``local``.
+    observe : callable
+        Hears how many workers have come, where that takes time.
+
+    Yields
+    ------
+    distributed.Client
+        What was started is stopped at the end; what was found is left running.
+
+    Raises
+    ------
+    ConfigError
+        If the cluster is none of these, or what it needs is not installed.
+    ClusterError
+        If no scheduler answers there, it no longer does, or no workers come.
+
+    Examples
+    --------
+    >>> with open_cluster("threads:1") as client:
+    ...     client.submit(sum, [1, 2]).result()
+    3
+    """
+    spec = resolve_cluster(wanted)
+    backend = importlib.import_module(f"simsearch.runtime.clusters.{spec.kind}")
+    with backend.opened(spec, observe) as client:
+        yield client

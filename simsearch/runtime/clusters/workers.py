@@ -1,0 +1,69 @@
+"""What workers need wherever they are started: how many, their memory and threads, and how they end."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+
+from distributed import Worker, WorkerPlugin
+
+TASKS = 2
+"""Tasks at a time in a process: one computes, one reads."""
+WORKER_BYTES = 2 * 2**30
+"""What a worker with a trunk and its largest tile needs."""
+LOOPBACK = "127.0.0.1"
+ANY_PORT = f"{LOOPBACK}:0"
+"""For Dask's pages, which have no login; on a port of their own, else two runs at once quarrel about one."""
+ALLOCATOR = {
+    "MALLOC_MMAP_THRESHOLD_": str(2**30),
+    "MALLOC_TRIM_THRESHOLD_": str(2**28),
+    # Tasks of a worker take turns, in threads that would each keep memory of its own for what only one needs at a time.
+    "MALLOC_ARENA_MAX": "1",
+}
+"""Environment that tells glibc how large tensors are: Dask lets workers give memory back at once, which keeps it from
+learning that, and each would be mapped anew, page by page."""
+SCHEDULER = {"dashboard": False, "dashboard_address": ANY_PORT}
+NO_PROFILER = {"distributed.worker.profile.enabled": False}
+"""Dask's profiler walks the frames of running threads, which has ended a process of Python 3.11 by a segmentation
+fault."""
+
+
+class Obedient(WorkerPlugin):
+    """Leaves Ctrl-C, which a terminal sends to all processes of a command, to the one that was started."""
+
+    def setup(self, worker: Worker) -> None:
+        """Prepare the process of a worker."""
+        if threading.current_thread() is threading.main_thread():  # of a process of its own, not of the command's
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+        # What was in hand when a worker is told to end: Dask warns of it with a page of its own code.
+        logging.getLogger("distributed.worker.state_machine").setLevel(logging.ERROR)
+
+
+def worker_shape(n_cores: int, memory_bytes: int, n_workers: int | None = None) -> tuple[int, int]:
+    """Choose how many worker processes to start and how many threads torch gets in each.
+
+    Examples
+    --------
+    >>> worker_shape(8, memory_bytes=64 * 2**30)
+    (8, 1)
+    >>> worker_shape(8, memory_bytes=4 * 2**30)
+    (2, 4)
+    """
+    n_workers = n_workers or max(1, min(n_cores, memory_bytes // WORKER_BYTES))
+    return n_workers, max(1, n_cores // n_workers)
+
+
+def thread_environment(n_threads: int) -> dict[str, str]:
+    """Tell numerical libraries of a worker how many threads they have.
+
+    One computation at a time in a process, beside which another task reads, and libraries share the cores: neither idle
+    nor oversubscribed. Threads that wait do not spin: where cores are shared after all, spinning ones keep those from
+    work that they wait for.
+
+    Examples
+    --------
+    >>> thread_environment(4)
+    {'OMP_NUM_THREADS': '4', 'MKL_NUM_THREADS': '4', 'OMP_WAIT_POLICY': 'PASSIVE'}
+    """
+    return {"OMP_NUM_THREADS": str(n_threads), "MKL_NUM_THREADS": str(n_threads), "OMP_WAIT_POLICY": "PASSIVE"}
