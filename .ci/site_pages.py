@@ -25,6 +25,7 @@ _ROOT = Path(__file__).parents[1]
 _FROM_ELSEWHERE = {
     "README.md": "index.md",
     "deploy/README.md": "how-to/clusters.md",
+    "deploy/kubernetes/README.md": "how-to/kubernetes.md",
     "benchmarks/RESULTS.md": "benchmarks.md",
     "CHANGELOG.md": "changelog.md",
     "CONTRIBUTING.md": "contributing.md",

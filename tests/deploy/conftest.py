@@ -1,0 +1,22 @@
+"""What tests of recipes share."""
+
+from __future__ import annotations
+
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.docs.blocks import blocks_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture(scope="session")
+def key_pair(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Do what the page about Kubernetes says about the key of the cluster."""
+    folder = tmp_path_factory.mktemp("key")
+    (block,) = (block for block in blocks_of("deploy/kubernetes/README.md") if not block.reason)
+    subprocess.run(["bash", "-euo", "pipefail", "-c", block.text], cwd=folder, check=True, capture_output=True)
+    return folder / "tls"
