@@ -8,7 +8,7 @@ import threading
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -53,19 +53,24 @@ class ReportedGroup(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401  click's signature
         """Run the command."""
+        asked = ctx.ensure_object(threading.Event)
         try:
-            with _stoppable(ctx.ensure_object(threading.Event)):
+            with _stoppable(asked):
                 return super().invoke(ctx)
-        except (KeyboardInterrupt, Cancelled):
-            from simsearch.cli.console import show_error
+        except (KeyboardInterrupt, Exception) as error:
+            if isinstance(error, KeyboardInterrupt | Cancelled) or asked.is_set():  # libraries make others of the first
+                how = _HOW_TO_GO_ON.get(ctx.invoked_subcommand or "", "run the same command again")
+                _end_with(f"stopped: {how}", _STOPPED)
+            if isinstance(error, SimSearchError):
+                _end_with(str(error), _FAILED)
+            raise
 
-            show_error(f"stopped: {_HOW_TO_GO_ON.get(ctx.invoked_subcommand or '', 'run the same command again')}")
-            sys.exit(_STOPPED)
-        except SimSearchError as error:
-            from simsearch.cli.console import show_error
 
-            show_error(str(error))
-            sys.exit(_FAILED)
+def _end_with(line: str, code: int) -> NoReturn:
+    from simsearch.cli.console import show_error
+
+    show_error(line)
+    sys.exit(code)
 
 
 @contextmanager

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 import dask
-from distributed import Client, LocalCluster, Security
+from distributed import LocalCluster, Security
 
-from simsearch.runtime.clusters.losing import hushed
+from simsearch.runtime.clusters.starting import started
 from simsearch.runtime.clusters.workers import (
     ALLOCATOR,
     ANY_PORT,
@@ -16,7 +17,6 @@ from simsearch.runtime.clusters.workers import (
     NO_PROFILER,
     SCHEDULER,
     TASKS,
-    Obedient,
     thread_environment,
     worker_shape,
 )
@@ -24,6 +24,8 @@ from simsearch.runtime.memory import core_count, memory_limit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from distributed import Client
 
     from simsearch.runtime.clusters.spec import ClusterSpec
     from simsearch.runtime.events import Observer
@@ -35,8 +37,9 @@ def opened(spec: ClusterSpec, observe: Observer) -> Iterator[Client]:
     n_workers, n_threads = worker_shape(core_count(), memory_limit(), spec.workers)
     # Before a process starts: glibc reads it once.
     early = {f"distributed.nanny.pre-spawn-environ.{name}": value for name, value in ALLOCATOR.items()}
-    with hushed() as hush, dask.config.set(early | NO_PROFILER):
-        cluster = LocalCluster(
+    with dask.config.set(early | NO_PROFILER):
+        make = partial(
+            LocalCluster,
             n_workers=n_workers,
             threads_per_worker=TASKS,
             host=LOOPBACK,
@@ -46,10 +49,5 @@ def opened(spec: ClusterSpec, observe: Observer) -> Iterator[Client]:
             memory_limit=memory_limit() // n_workers,
             env=thread_environment(n_threads),
         )
-        with cluster, Client(cluster) as client:
-            client.register_plugin(Obedient())
-            try:
-                yield client
-            except BaseException:
-                hush()
-                raise
+        with started(make) as client:
+            yield client

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import signal
-import threading
 
 from distributed import Worker, WorkerPlugin
 
@@ -29,14 +27,11 @@ NO_PROFILER = {"distributed.worker.profile.enabled": False}
 fault."""
 
 
-class Obedient(WorkerPlugin):
-    """Leaves Ctrl-C, which a terminal sends to all processes of a command, to the one that was started."""
+class Quiet(WorkerPlugin):
+    """Says nothing of what was in hand when a worker is told to end: Dask warns of it with a page of its own code."""
 
     def setup(self, worker: Worker) -> None:
         """Prepare the process of a worker."""
-        if threading.current_thread() is threading.main_thread():  # of a process of its own, not of the command's
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
-        # What was in hand when a worker is told to end: Dask warns of it with a page of its own code.
         logging.getLogger("distributed.worker.state_machine").setLevel(logging.ERROR)
 
 

@@ -2,11 +2,14 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
 from distributed import Client, LocalCluster, Security
@@ -165,6 +168,28 @@ def test_a_scheduler_that_dies_ends_a_run_with_the_way_to_go_on() -> None:
     assert done.returncode == 7, done.stderr
     assert re.match(r"expected the Dask scheduler at tcp://127.0.0.1:\d+ to go on answering, got no ", done.stdout)
     assert done.stderr == ""
+
+
+@pytest.mark.cluster
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_who_stops_a_command_while_its_cluster_starts_sees_one_line(tmp_path: Path, number: signal.Signals) -> None:
+    np.save(tmp_path / "a.npy", np.zeros((64, 64), np.uint8))
+    command = [sys.executable, "-m", "simsearch", "convert", str(tmp_path / "a.npy"), str(tmp_path / "a.ome.zarr")]
+    with subprocess.Popen(
+        [*command, "--cluster", "local:1"], stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        try:
+            family = psutil.Process(process.pid)
+            while not (workers := [each for each in family.children() if "spawn_main" in " ".join(each.cmdline())]):
+                assert process.poll() is None
+                time.sleep(0.01)
+            os.killpg(process.pid, number)  # as terminals and batch systems do
+            _, said = process.communicate()
+        finally:
+            process.kill()
+    assert process.returncode == 130
+    assert said == "Error: stopped: what is done is kept, and the same command goes on from there\n"
+    assert not any(each.is_running() for each in workers)
 
 
 @pytest.mark.cluster
