@@ -7,7 +7,7 @@ INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --constraint
 
 .DELETE_ON_ERROR:
 .NOTPARALLEL: # one pip at a time in one .venv
-.PHONY: help demo test check docs bench format constraints clean
+.PHONY: help demo test check docs bench campaign format constraints clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' Makefile
@@ -32,6 +32,9 @@ docs: .venv/.dev ## the pages for people, at http://127.0.0.1:8000; another port
 bench: .venv/.package ## time and accuracy side by side; never a gate
 	$(BIN)/python benchmarks/run.py $(ARGS)
 
+campaign: .venv/.dev ## kill commands, fill disks, give hostile names, for three hours; another: make campaign ARGS="--hours 12 --seed 5"
+	$(BIN)/python -m tests.faults.campaign --hours 3 --folder campaign $(ARGS)
+
 format: .venv/.dev ## let ruff mend what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -46,7 +49,7 @@ constraints: ## resolve all dependencies anew and pin what comes out
 	cp "$$fresh/constraints.txt" constraints.txt
 
 clean: ## remove what was made, but for .venv: that took minutes (rm -r .venv)
-	rm -rf demo dist site .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf demo campaign dist site .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find simsearch tests benchmarks examples -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:

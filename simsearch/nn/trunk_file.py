@@ -96,17 +96,20 @@ def trunk_to_bytes(trunk: Trunk, name: str) -> bytes:
 def write_trunk(blob: bytes, path: Path) -> str:
     """Write a trunk, and beside it its sha256 as ``sha256sum --check`` reads it; whole or not at all.
 
+    The trunk comes last: one that is there is complete with its sha256.
+
     Returns
     -------
     str
         The sha256.
     """
     digest = hashlib.sha256(blob).hexdigest()
-    _checksum_path(path).unlink(missing_ok=True)  # of another trunk
-    for target, content in ((path, blob), (_checksum_path(path), f"{digest}  {path.name}\n".encode())):
-        partial = target.with_name(f"{target.name}.partial")
-        partial.write_bytes(content)
-        partial.replace(target)
+    contents = {path: blob, _checksum_path(path): f"{digest}  {path.name}\n".encode()}
+    partials = {target: target.with_name(f"{target.name}.partial") for target in contents}
+    for target, content in contents.items():
+        partials[target].write_bytes(content)
+    for target in reversed(contents):
+        partials[target].replace(target)
     return digest
 
 

@@ -146,6 +146,28 @@ def test_a_trunk_that_was_trained_is_written_as_it_is_read(tmp_path: Path) -> No
     assert sorted(each.name for each in tmp_path.iterdir()) == ["own.safetensors", "own.safetensors.sha256"]
 
 
+def test_a_trunk_that_is_there_has_its_sha256_also_where_writing_was_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class KilledError(BaseException):
+        pass
+
+    n_moved, replace = 0, Path.replace
+
+    def kill(path: Path, target: Path) -> Path:
+        nonlocal n_moved
+        n_moved += 1
+        if n_moved == 2:
+            raise KilledError
+        return replace(path, target)
+
+    monkeypatch.setattr(Path, "replace", kill)
+    with pytest.raises(KilledError):
+        write_trunk(b"trunk", tmp_path / "own.safetensors")
+    assert (tmp_path / "own.safetensors.sha256").exists()
+    assert not (tmp_path / "own.safetensors").exists()
+
+
 def test_a_trunk_that_went_astray_is_not_written() -> None:
     trunk = Trunk()
     trunk.bn1.running_var.fill_(1e6)  # more than half precision holds

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from typing import TYPE_CHECKING, Any
 
 import zarr
@@ -70,9 +71,12 @@ def create_labels(path: Path, template: ImageTemplate, run: str) -> None:
     StoreError
         If the folder cannot be written.
     """
-    create_image(path, template)
+    partial = path.with_name(f".{path.name}.partial")
     with store_errors(str(path)):
-        zarr.open_group(path, mode="r+").attrs[_KEY] = {"run": run}
+        shutil.rmtree(partial, ignore_errors=True)
+        create_image(partial, template)
+        zarr.open_group(partial, mode="r+").attrs[_KEY] = {"run": run}
+        partial.rename(path)  # labels without a run would be somebody else's
 
 
 def run_of_labels(path: Path) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ from simsearch.io.ome_zarr.chunks import strict
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+_TORN = re.compile(r".+\.[0-9a-f]{32}\.partial")  # what Zarr writes before it is moved to its place
 _SUFFIXES = (
     ".ome.zarr.zip",
     ".zarr.zip",
@@ -143,6 +145,13 @@ def written_at(path: str) -> int | None:
     archived = split_archive(path)
     files = [Path(archived[0])] if archived else [Path(path) / name for name in ("zarr.json", ".zattrs")]
     return max((file.stat().st_mtime_ns for file in files if file.exists()), default=None)
+
+
+def remove_torn(folder: Path) -> None:
+    """Remove what Zarr was writing anywhere in a folder when its process was killed; nobody else may write there."""
+    for path in folder.rglob("*.partial"):
+        if _TORN.fullmatch(path.name):
+            path.unlink(missing_ok=True)
 
 
 def check_ranges(path: str, arrays: Sequence[zarr.Array[Any]]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 import shutil
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -45,11 +46,12 @@ class Journal:
             folder.mkdir(parents=True, exist_ok=True)
             self._file = self._path.open("a+", encoding="utf-8")
         lock_file(self._file.fileno(), folder, self._file.close)
+        self._check_is_there()
         self.done = begun[1]
-        if self._file.tell() == 0:
-            self._append({"fingerprint": fingerprint})
-        else:
-            self._append({})  # ends a line that was cut off when the process was killed
+        self.is_continued = self._file.tell() > 0
+        """Whether an earlier conversion of the same began it."""
+        # An empty line ends one that was cut off when the process was killed.
+        self._append({} if self.is_continued else {"fingerprint": fingerprint})
 
     def add(self, task: str) -> None:
         """Note that a task is done."""
@@ -59,6 +61,15 @@ class Journal:
         """Let others write the folder."""
         with suppress(OSError):  # what a full disk did not take was said when it was written
             self._file.close()
+
+    def _check_is_there(self) -> None:
+        """Refuse to go on in a folder that another has finished, and moved, since its journal was read."""
+        if os.fstat(self._file.fileno()).st_nlink == 0 or not self._path.exists():
+            self._file.close()
+            raise StoreError(
+                f"{self._path.parent}: expected to be the only one to write, got another command that has just "
+                "finished: see whether what you want is there"
+            )
 
     def _append(self, line: dict[str, str]) -> None:
         with store_errors(str(self._path)):

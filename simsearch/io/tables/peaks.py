@@ -72,8 +72,9 @@ def write_peaks(peaks: Iterable[Peak], images: Mapping[str, ImageMeta], folder: 
     """
     rows = [_row(peak, images[peak.image]) | {"similarity": peak.score} for peak in peaks]
     table = _sorted(pa.Table.from_pylist(rows, schema=PEAK_SCHEMA), "similarity")
-    pyarrow.parquet.write_table(table, folder / "peaks.parquet")
-    pyarrow.csv.write_csv(written_table(table), folder / "peaks.csv")
+    with replacing(folder / "peaks.parquet") as parquet, replacing(folder / "peaks.csv") as table_csv:
+        pyarrow.parquet.write_table(table, parquet)
+        pyarrow.csv.write_csv(written_table(table), table_csv)
 
 
 def write_detections(

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import shutil
 import time
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from simsearch.io.ome_zarr.plate import write_plate
-from simsearch.io.ome_zarr.stores import stem
+from simsearch.io.ome_zarr.stores import remove_torn, stem
 from simsearch.io.ome_zarr.writing import ImageTemplate, create_image, store_errors, windows_of
 from simsearch.io.tables.journal import JOURNAL_NAME, Journal
 from simsearch.runtime.events import Observer, ignore
@@ -32,7 +33,7 @@ from simsearch.workflows.convert.tasks import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from simsearch.runtime import Client
 
@@ -99,10 +100,11 @@ def convert(
     options = options or ConvertOptions()
     work = check_sources(client, sources, destination, options, observe)
     settings = _settings(options)
-    _write_pixels(client, work, settings, observe)
-    _finish(client, work, settings, observe)
-    for product in work.products:
-        _publish(product)
+    with _journals(work.products, settings) as journals:  # until all is in its place, so that no two finish the same
+        _write_pixels(client, work, journals, observe)
+        _finish(client, work, settings, observe)
+        for product in work.products:
+            _publish(product)
     return Report(
         destination=str(destination),
         n_images=sum(len(product.images) for product in work.products),
@@ -120,26 +122,34 @@ def _settings(options: ConvertOptions) -> dict[str, Any]:
     return {name: str(value) if isinstance(value, Path) else value for name, value in settings.items()}
 
 
-def _write_pixels(client: Client, work: Work, settings: dict[str, Any], observe: Observer) -> None:
-    journals = {product: Journal(product.partial, fingerprint(product, settings)) for product in work.products}
-    try:
-        waiting = [
-            (journals[product], task)
-            for product in work.products
-            for image in product.images
-            for task in _tasks_left(work, product, image, work.templates[image], journals[product])
-        ]
-        for level in sorted({task.level for _, task in waiting}):
-            homes = {task: journal for journal, task in waiting if task.level == level}
-            tasks = [task for task in homes if task.name not in work.failures]
-            for outcome in run_tasks(client, write_pixels, tasks, step=f"level {level}", observe=observe):
-                if isinstance(outcome, Failed):
-                    work.fail(outcome.task.name, outcome.error)
-                else:
-                    homes[outcome.task].add(_key(outcome.task))
-    finally:
-        for journal in journals.values():
-            journal.close()
+@contextmanager
+def _journals(products: Sequence[Product], settings: dict[str, Any]) -> Iterator[dict[Product, Journal]]:
+    """Write to the folders of products as the only one."""
+    with ExitStack() as stack:
+        opened = {}
+        for product in products:
+            opened[product] = stack.enter_context(closing(Journal(product.partial, fingerprint(product, settings))))
+            if opened[product].is_continued:
+                with store_errors(str(product.partial)):
+                    remove_torn(product.partial)
+        yield opened
+
+
+def _write_pixels(client: Client, work: Work, journals: dict[Product, Journal], observe: Observer) -> None:
+    waiting = [
+        (journals[product], task)
+        for product in work.products
+        for image in product.images
+        for task in _tasks_left(work, product, image, work.templates[image], journals[product])
+    ]
+    for level in sorted({task.level for _, task in waiting}):
+        homes = {task: journal for journal, task in waiting if task.level == level}
+        tasks = [task for task in homes if task.name not in work.failures]
+        for outcome in run_tasks(client, write_pixels, tasks, step=f"level {level}", observe=observe):
+            if isinstance(outcome, Failed):
+                work.fail(outcome.task.name, outcome.error)
+            else:
+                homes[outcome.task].add(_key(outcome.task))
     work.drop_failed()
 
 

@@ -24,7 +24,8 @@ from simsearch.curation.journal import Journal, Torn, create_journal, read_journ
 from simsearch.curation.state import Curation
 from simsearch.errors import ConfigError, CurationError, SimSearchError, SourceError, StoreError, TrunkError
 from simsearch.io.ome_zarr.plate import find_images
-from simsearch.io.tables.replacing import replacing_text
+from simsearch.io.ome_zarr.writing import store_errors
+from simsearch.io.tables.replacing import replacing, replacing_text
 from simsearch.workflows.find.measure import read_ranges
 from simsearch.workflows.image_set import channel_indices, find_image_set
 
@@ -169,9 +170,7 @@ def create_study(
     _check_names(study)
     if options.measurement:
         read_ranges(options.measurement, study.channels)  # refuses what does not fit before there is a study
-    _write(study, mode=_PRIVATE if options.private else _SHARED)
-    if options.measurement:
-        shutil.copyfile(options.measurement, folder / MEASURE_NAME)
+    _write(study, options.measurement, mode=_PRIVATE if options.private else _SHARED)
     return study
 
 
@@ -291,8 +290,8 @@ def _check_names(study: Study) -> None:
         )
 
 
-def _write(study: Study, mode: int) -> None:
-    """Write a new study into a folder of a mode: there is one as soon as its description is complete."""
+def _write(study: Study, measurement: Path | None, mode: int) -> None:
+    """Write a new study into a folder of a mode: it is one as soon as the last file, its description, is complete."""
     content: dict[str, Any] = {"format": "simsearch-study", "version": _VERSION, "simsearch": version("simsearch")}
     content |= asdict(study)
     del content["folder"]
@@ -303,6 +302,9 @@ def _write(study: Study, mode: int) -> None:
     except OSError as error:
         raise StoreError(f"{study.folder}: expected a folder, got {error.strerror}: check the path") from error
     create_journal(study.journal_path)
+    if measurement:
+        with store_errors(str(study.folder)), replacing(study.folder / MEASURE_NAME) as partial:
+            shutil.copyfile(measurement, partial)
     with replacing_text(study.folder / STUDY_NAME) as file:
         json.dump(content, file, indent=1)
     descriptor = os.open(study.folder, os.O_RDONLY)

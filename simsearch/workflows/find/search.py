@@ -11,6 +11,7 @@ from simsearch.core.boxes import patch_shapes
 from simsearch.core.names import path_in
 from simsearch.core.options import LEAST_TILE, check_among, check_range
 from simsearch.core.peaks import Peak, objects
+from simsearch.io.ome_zarr.stores import remove_torn
 from simsearch.io.ome_zarr.writing import store_errors
 from simsearch.io.pictures.overlay import Drawing, Mark
 from simsearch.io.tables.boxes import read_boxes
@@ -160,9 +161,8 @@ def search(
     run = _run_of(images, drawn, trunk, options)
     with only_writer(folder), open_log(folder, run, images, overwrite=options.overwrite) as log:
         withdraw_run(folder)
-        if not log.is_continued:
-            with store_errors(str(folder)):
-                _remove_stale(folder)
+        with store_errors(str(folder)):
+            remove_torn(folder) if log.is_continued else _remove_stale(folder)
         setting = Setting(
             method=options.method,
             channels=channel_indices(next(iter(images)), options.channels),

@@ -199,9 +199,9 @@ def pretrain_trunk(
         if not is_done:
             write_trunk(run_followed(client, pretrain_on_worker, task, observe), out)
         report = _report(out, folder, task)
+        (folder / CHECKPOINT_NAME).unlink(missing_ok=True)
         labels = {role: trunk_label(choice, digests[role]) for role, choice in _choices(options).items()}
         _describe(report, task, options, labels)
-        (folder / CHECKPOINT_NAME).unlink(missing_ok=True)
     return report
 
 

@@ -157,8 +157,8 @@ def train_study(
         # Of a model that was complete before: its confidence thresholds may have been others.
         task = replace(task, header=model_from_bytes(model.read_bytes(), str(model))[1])
         report = _report(folder, task)
-        _describe(report, task, options, trunk_label(study.trunk, setting.trunk))
         (folder / CHECKPOINT_NAME).unlink(missing_ok=True)
+        _describe(report, task, options, trunk_label(study.trunk, setting.trunk))
     return report
 
 

@@ -15,6 +15,7 @@ from simsearch.core.names import path_in
 from simsearch.errors import ConfigError, StoreError
 from simsearch.io.ome_zarr.image import open_image
 from simsearch.io.ome_zarr.labels import can_hold_labels, create_labels, finish_labels, labels_template, run_of_labels
+from simsearch.io.ome_zarr.stores import remove_torn
 from simsearch.io.ome_zarr.writing import ImageTemplate, store_errors
 from simsearch.io.pictures.overlay import CLASS_COLORS
 from simsearch.io.tables.cells import written
@@ -192,6 +193,7 @@ def _segment(
     run = _run_of(images, digest, options)
     with open_log(folder, run, images, overwrite=options.overwrite) as log:
         withdraw_run(folder)
+        remove_torn(folder / "labels")
         targets = [_target(image, header, folder, options, run) for image in images]
         tissues = find_tissues(client, images, header.downsampling, timings) if options.tissue_mask else {}
         kept_targets = (target for target in targets if target.image.name in images)
@@ -244,7 +246,10 @@ def _target(image: ImageMeta, header: ModelHeader, folder: Path, options: Segmen
             raise StoreError(f"{path}: expected no labels of this name, got some: add --overwrite or another --name")
         shutil.rmtree(path)
     template = labels_template(image, shard)
-    if not is_kept:
+    if is_kept:
+        with store_errors(str(path)):
+            remove_torn(path)
+    else:
         create_labels(path, template, run)
     return _Target(image, path, template, is_kept)
 

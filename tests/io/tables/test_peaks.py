@@ -69,6 +69,18 @@ SORTED = [PEAKS[i] for i in (5, 1, 3, 6, 4, 2, 0)]
 """By image, class, descending confidence, y and x."""
 
 
+def test_peaks_come_to_their_places_when_both_tables_are_complete(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError
+
+    monkeypatch.setattr(pyarrow.csv, "write_csv", fail)
+    with pytest.raises(OSError):  # noqa: PT011  as it is raised above
+        write_peaks(PEAKS, IMAGES, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Write the detections."""

@@ -24,6 +24,7 @@ from simsearch.errors import ConfigError, SimSearchError, SourceError, StoreErro
 from simsearch.io.ome_zarr.image import describe_image, open_image
 from simsearch.io.ome_zarr.pyramid import halved
 from simsearch.io.ome_zarr.writing import store_errors
+from simsearch.io.tables import journal as journal_module
 from simsearch.io.tables.journal import JOURNAL_NAME, Journal
 from simsearch.runtime.events import StepEnded, StepStarted, TaskDone
 from simsearch.workflows.convert import tasks as convert_tasks
@@ -514,6 +515,35 @@ def test_only_the_same_conversion_goes_on(client: Client, tmp_path: Path, change
 
     assert (report.n_skipped_tasks > 0) == (change == "nothing")
     np.testing.assert_array_equal(levels(tmp_path / "a.zarr")[0][0], noise(200, 200, seed=int(change == "source")))
+
+
+def test_nobody_else_finishes_what_is_being_finished(client: Client, tmp_path: Path) -> None:
+    source, destination = save_png(tmp_path / "a.png", noise(70, 90)), tmp_path / "a.ome.zarr"
+    met: list[str] = []
+
+    def meet(event: object) -> None:
+        if isinstance(event, StepStarted) and event.step == "finish":
+            with pytest.raises(StoreError, match="expected to be the only one to write") as caught:
+                convert(client, [source], destination)
+            met.append(str(caught.value))
+
+    convert(client, [source], destination, observe=meet)
+    assert len(met) == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.ome.zarr", "a.png"]
+
+
+def test_a_journal_that_another_has_moved_since_is_not_gone_on_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "a.partial"
+    Journal(folder, "same").close()
+
+    def finish_meanwhile(*_: object) -> None:
+        folder.rename(tmp_path / "a")
+
+    monkeypatch.setattr(journal_module, "lock_file", finish_meanwhile)
+    with pytest.raises(StoreError, match="got another command that has just finished"):
+        Journal(folder, "same")
 
 
 def test_a_conversion_that_was_killed_before_its_last_step_recomputes_nothing(client: Client, tmp_path: Path) -> None:

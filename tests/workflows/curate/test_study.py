@@ -17,6 +17,7 @@ from simsearch.curation.actions import AddClass, SetSimilarityThreshold
 from simsearch.curation.marks import AcceptClass, FlagNegatives, FlagNotBackground
 from simsearch.curation.state import Curation, Patch
 from simsearch.errors import AnnotationError, ConfigError, CurationError, SourceError, StoreError
+from simsearch.workflows.curate import study as study_module
 from simsearch.workflows.curate.annotation_files import ImportOptions
 from simsearch.workflows.curate.exchange import export_annotations, import_annotations
 from simsearch.workflows.curate.study import (
@@ -170,6 +171,25 @@ def test_a_study_is_not_created_twice(study: Study, image_paths: Sequence[str]) 
 def test_a_study_that_was_begun_and_killed_can_be_created(tmp_path: Path, image_paths: Sequence[str]) -> None:
     (tmp_path / "curation.jsonl").touch()
     assert open_study(create_study(tmp_path, image_paths, StudyOptions()).folder).images
+
+
+def test_a_study_that_is_there_has_its_measurement_also_where_its_making_was_killed(
+    tmp_path: Path, image_paths: Sequence[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class KilledError(BaseException):
+        pass
+
+    def kill(path: Path) -> None:
+        raise KilledError
+
+    ranges = [{"name": name, "low": 0, "high": 9} for name in ("DNA", "GFP")]
+    measured = tmp_path / "measured.json"
+    measured.write_text(json.dumps({"channels": ranges}))
+    monkeypatch.setattr(study_module, "replacing_text", kill)
+    with pytest.raises(KilledError):
+        create_study(tmp_path / "study", image_paths, StudyOptions(measurement=measured))
+    assert (tmp_path / "study" / "measure.json").read_bytes() == measured.read_bytes()
+    assert not (tmp_path / "study" / "study.json").exists()
 
 
 def test_a_damaged_description_is_named(study: Study, tmp_path: Path) -> None:
