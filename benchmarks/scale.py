@@ -21,7 +21,8 @@ from benchmarks.search_speed import use_one_thread
 from benchmarks.synthetic import CELL, FLOOR, islands, write_fields, write_model, write_slide
 from simsearch.core.tiles import tile_cores
 from simsearch.runtime import open_cluster
-from simsearch.runtime.submit import Failed, run_tasks
+from simsearch.runtime.outcomes import Failed
+from simsearch.runtime.submit import run_tasks
 from simsearch.runtime.tasks.detect import DetectTask, detect_tile
 from simsearch.runtime.worker import lent
 from simsearch.workflows.image_set import find_image_set

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from simsearch.runtime.events import (
+    BackupStarted,
     Event,
     Noted,
     NoWorkers,
@@ -104,6 +105,8 @@ class _Bars:
                 text = f"Note: {note}"
             case WorkerLost(step, worker):
                 text = f"{step}: worker {worker} was lost; others do what it had"
+            case BackupStarted(step, task, worker, backup):
+                text = f"{step}: {task} takes long on worker {worker}; {backup} does it as well"
             case NoWorkers(step, waited_s, patience_s):
                 text = f"{step}: no workers for {waited_s:.0f} s, given up after {patience_s:.0f} s"
             case _:

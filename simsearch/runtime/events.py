@@ -63,6 +63,20 @@ class WorkerLost:
 
 
 @dataclass(frozen=True, slots=True)
+class BackupStarted:
+    """A task takes much longer than its fellows: a second worker does it as well, and the first result counts."""
+
+    step: str
+    """Name of the step."""
+    task: str
+    """Name of the task: its image and tile."""
+    worker: str
+    """Address of the worker that has it in hand."""
+    backup: str
+    """Address of the second."""
+
+
+@dataclass(frozen=True, slots=True)
 class NoWorkers:
     """A step waits, and there is no worker to do it."""
 
@@ -92,7 +106,8 @@ class Noted:
     """What was not understood or not believed, and what was taken instead."""
 
 
-Event = Noted | StepStarted | TaskDone | TaskFailed | Waiting | WorkerLost | NoWorkers | StepEnded | EpochDone
+OfWorkers = WorkerLost | BackupStarted | NoWorkers
+Event = Noted | StepStarted | TaskDone | TaskFailed | Waiting | OfWorkers | StepEnded | EpochDone
 Observer = Callable[[Event], None]
 
 

@@ -10,7 +10,7 @@ from simsearch.runtime.clusters.losing import address_of
 from simsearch.runtime.events import NoWorkers, WorkerLost
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from distributed import Client
 
@@ -44,8 +44,13 @@ class RollCall:
         self._looked = self._seen = clock()
         self._tell_s = _TOLD_S
 
-    def __call__(self) -> None:
+    def __call__(self) -> Mapping[str, int] | None:
         """Look, if the last look was `LOOK_S` ago.
+
+        Returns
+        -------
+        mapping of str to int, or None
+            How many threads each worker has; None where it was not the time to look.
 
         Raises
         ------
@@ -54,15 +59,15 @@ class RollCall:
         """
         now = self._clock()
         if now - self._looked < LOOK_S or self._client.status != "running":
-            return
+            return None
         self._looked = now
-        present = set(self._client.nthreads())
-        for worker in sorted(self._known - present):
+        present: Mapping[str, int] = self._client.nthreads()
+        for worker in sorted(self._known - present.keys()):
             self._observe(WorkerLost(self._step, worker))
-        self._known = present
+        self._known = set(present)
         if present:
             self._seen, self._tell_s = now, _TOLD_S
-            return
+            return present
         waited_s = now - self._seen
         if waited_s >= PATIENCE_S:
             raise ClusterError(
@@ -72,3 +77,4 @@ class RollCall:
         if waited_s >= self._tell_s:
             self._tell_s = 2 * waited_s
             self._observe(NoWorkers(self._step, waited_s, PATIENCE_S))
+        return present

@@ -10,14 +10,14 @@ from simsearch.errors import AnnotationError, ConfigError, SimSearchError, Sourc
 from simsearch.io.ome_zarr.image import describe_image
 from simsearch.io.ome_zarr.plate import describe_images, find_locations
 from simsearch.io.ome_zarr.stores import as_location
-from simsearch.runtime.submit import Failed
+from simsearch.runtime.outcomes import Failed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence
     from pathlib import Path
 
     from simsearch.io.ome_zarr.image import ImageMeta, Selection
-    from simsearch.runtime.submit import Done
+    from simsearch.runtime.outcomes import Done
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")

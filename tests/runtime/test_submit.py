@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from simsearch.errors import Cancelled, SourceError, TaskError
-from simsearch.runtime import open_cluster, submit
+from simsearch.runtime import flight, open_cluster
 from simsearch.runtime.cancel import CancelToken, cancellable
 from simsearch.runtime.events import Event, StepEnded, StepStarted, TaskDone, TaskFailed, Waiting
-from simsearch.runtime.submit import Done, Failed, run_one, run_tasks
+from simsearch.runtime.outcomes import Done, Failed
+from simsearch.runtime.submit import run_one, run_tasks
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -179,7 +180,7 @@ def test_an_event_comes_before_its_outcome(client: Client) -> None:
 
 def test_closing_cancels_what_has_not_begun(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     # So wide that it shows even where a worker begins one more task before it hears of the end.
-    monkeypatch.setattr(submit, "_window", lambda client: 60)
+    monkeypatch.setattr(flight, "window", lambda n_threads: 60)
     outcomes = run_tasks(client, wait_at_gate, list(range(100)), step="wait")
     assert next(outcomes).task == 0
     outcomes.close()
@@ -191,7 +192,7 @@ def test_closing_cancels_what_has_not_begun(client: Client, monkeypatch: pytest.
 
 
 def test_an_error_of_the_caller_cancels_too(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(submit, "_window", lambda client: 60)
+    monkeypatch.setattr(flight, "window", lambda n_threads: 60)
 
     def consume() -> None:
         for _ in run_tasks(client, wait_at_gate, list(range(100)), step="wait"):
@@ -210,7 +211,7 @@ def test_an_error_of_the_caller_cancels_too(client: Client, monkeypatch: pytest.
 def test_a_token_stops_a_step_even_while_no_task_finishes(
     client: Client, monkeypatch: pytest.MonkeyPatch, tasks: list[int]
 ) -> None:
-    monkeypatch.setattr(submit, "_window", lambda client: 60)
+    monkeypatch.setattr(flight, "window", lambda n_threads: 60)
     token, events = CancelToken(), Heard()
 
     def cancel_when_idle(event: Event) -> None:

@@ -30,6 +30,11 @@ class DetectTask:
     """Peaks of lower confidence are not kept."""
 
     @property
+    def is_pure(self) -> bool:
+        """Whether it writes nothing: another worker may do it as well."""
+        return True
+
+    @property
     def n_pixels(self) -> int:
         """How many level-0 pixels the window stands for."""
         return window_pixels(self.view, self.window)

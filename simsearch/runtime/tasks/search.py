@@ -97,6 +97,11 @@ class SearchTask:
     """OME-Zarr image that the similarity is written to."""
 
     @property
+    def is_pure(self) -> bool:
+        """Whether it writes nothing: another worker may do it as well."""
+        return self.map_path is None
+
+    @property
     def n_pixels(self) -> int:
         """How many level-0 pixels the window stands for."""
         return window_pixels(self.view, self.window)

@@ -13,7 +13,8 @@ from simsearch.io.ome_zarr.colors import default_colors
 from simsearch.io.ome_zarr.writing import ImageTemplate
 from simsearch.io.sources.protocol import SourceMeta, StackSpec
 from simsearch.io.sources.series import ALL
-from simsearch.runtime.submit import Failed, run_tasks
+from simsearch.runtime.outcomes import Failed
+from simsearch.runtime.submit import run_tasks
 from simsearch.workflows.convert.plan import ConvertOptions, plan_conversion
 from simsearch.workflows.convert.tasks import CheckTask, check_source
 

@@ -19,7 +19,8 @@ from simsearch.io.ome_zarr.stores import remove_torn, stem
 from simsearch.io.ome_zarr.writing import ImageTemplate, create_image, store_errors, windows_of
 from simsearch.io.tables.journal import JOURNAL_NAME, Journal
 from simsearch.runtime.events import Observer, ignore
-from simsearch.runtime.submit import Failed, run_tasks
+from simsearch.runtime.outcomes import Failed
+from simsearch.runtime.submit import run_tasks
 from simsearch.workflows.convert.checks import Work, check_sources
 from simsearch.workflows.convert.plan import ConvertOptions
 from simsearch.workflows.convert.products import PlannedImage, Product, fingerprint, source_names

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from simsearch.errors import StoreError
 from simsearch.io.tables.tile_log import TileLog
-from simsearch.runtime.submit import Failed, run_tasks
+from simsearch.runtime.outcomes import Failed
+from simsearch.runtime.submit import run_tasks
 from simsearch.workflows.provenance import image_fingerprint
 
 if TYPE_CHECKING:
