@@ -10,6 +10,7 @@ from tests.deploy.kustomize import Object, build, selected
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "deploy/kubernetes"
+MANIFEST = ROOT / "simsearch/runtime/clusters/manifest"
 OVERLAYS = ("cpu", "gpu")
 
 

@@ -15,7 +15,7 @@ import yaml
 from simsearch.cli import main
 from simsearch.runtime.clusters.spec import resolve_cluster
 from tests.deploy.kustomize import build, load_objects, selected
-from tests.deploy.manifests import FOLDER, OVERLAYS, applied, containers, matches, running, templates
+from tests.deploy.manifests import FOLDER, MANIFEST, OVERLAYS, ROOT, applied, containers, matches, running, templates
 from tests.deploy.schemas import NEWEST, OLDEST, complaints
 from tests.docs.blocks import blocks_of
 
@@ -88,9 +88,16 @@ def test_a_planted_mistake_is_refused(thing: str, path: list[Any], mistake: dict
     assert word in " ".join(complaints(planted))
 
 
+def copied(folder: Path) -> Path:
+    """Copy the manifests, to change them."""
+    for part in (FOLDER, MANIFEST):
+        shutil.copytree(part, folder / part.relative_to(ROOT))
+    return folder / FOLDER.relative_to(ROOT)
+
+
 def test_a_kustomization_with_a_planted_mistake_is_not_built(tmp_path: Path) -> None:
-    shutil.copytree(FOLDER, tmp_path / "k")
-    overlay = tmp_path / "k/overlays/gpu/kustomization.yaml"
+    folder = copied(tmp_path)
+    overlay = folder / "overlays/gpu/kustomization.yaml"
     text = overlay.read_text()
     for right, wrong in [("args/4, value: --nthreads", "args/4, value: --threads"), ("patches:", "patchez:")]:
         assert right in text
@@ -98,21 +105,21 @@ def test_a_kustomization_with_a_planted_mistake_is_not_built(tmp_path: Path) -> 
         with pytest.raises(AssertionError):
             build(overlay.parent)
     overlay.write_text(text)
-    base = tmp_path / "k/base/kustomization.yaml"
+    base = folder / "base/kustomization.yaml"
     base.write_text(base.read_text().replace("spec.ingressClassName", "spec.ingressClass"))
     with pytest.raises(AssertionError, match="no such field"):
         build(overlay.parent)
 
 
 def test_all_that_differs_between_clusters_comes_from_the_settings(tmp_path: Path) -> None:
-    shutil.copytree(FOLDER, tmp_path / "k")
-    path = tmp_path / "k/base/settings.yaml"
+    folder = copied(tmp_path)
+    path = folder / "base/settings.yaml"
     settings = yaml.safe_load(path.read_text())
     for name, value in settings["spec"].items():
         changed = copy.deepcopy(settings)
         changed["spec"][name] = value + 1 if isinstance(value, int) else f"{value}x"
         path.write_text(yaml.safe_dump(changed))
-        built = build(tmp_path / "k/overlays/cpu")
+        built = build(folder / "overlays/cpu")
         assert built != applied("cpu"), name
         old = f'"{value}"' if isinstance(value, str) else f'"replicas": {value}'
         assert old not in json.dumps(built), name
@@ -202,7 +209,7 @@ def test_selectors_take_the_pods_that_they_mean(everything: list[Object]) -> Non
     }
     assert who == {
         "simsearch-server": [set()],
-        "simsearch-scheduler": [{server, worker}, set()],
+        "simsearch-scheduler": [{server, scheduler, worker}, set()],
         "simsearch-worker": [{scheduler, worker}],
     }
 
