@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from simsearch.cli import main
+from tests.runtime.clusters.daemons import ROOT, Slurm, running_slurm, wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.conftest import SaveImage
+
+pytestmark = [pytest.mark.slurm, pytest.mark.cluster]
+
+SCRIPT = ROOT / "deploy" / "slurm" / "search.sbatch"
+
+
+@dataclass(frozen=True)
+class Work:
+    """A search, and what it finds on this machine."""
+
+    words: tuple[str, ...]
+    expected: dict[str, bytes]
+
+    def into(self, folder: Path) -> tuple[str, ...]:
+        """Write the command line of the search with results in a folder."""
+        return (*self.words, "--out", str(folder))
+
+
+@pytest.fixture(scope="module")
+def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slurm]:
+    with running_slurm(tmp_path_factory.mktemp("slurm")) as slurm:
+        yield slurm
+
+
+@pytest.fixture(scope="module")
+def work(save_image: SaveImage, trunk_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Work:
+    folder = tmp_path_factory.mktemp("work")
+    pixels = np.random.default_rng(0).integers(0, 4000, (1, 400, 400), np.uint16)
+    image = save_image(folder / "cells.ome.zarr", pixels)
+    boxes = folder / "boxes.csv"
+    boxes.write_text("image,class,y,x,height,width\ncells,bright,60,70,48,48\n")
+    words = ("search", str(image.path), "--prototypes", str(boxes), "--trunk", str(trunk_file), "--tile", "8")
+    ours = folder / "local"
+    done = CliRunner().invoke(main, [*words, "--out", str(ours), "--cluster", "threads:1"])
+    assert done.exit_code == 0, done.output
+    return Work(words, found_in(ours))
+
+
+def found_in(results: Path) -> dict[str, bytes]:
+    """Read what was found, without what tells of times and places."""
+    told = {"events.jsonl", "run.json", "tiles.jsonl"}
+    files = (path for path in results.rglob("*") if path.is_file() and path.name not in told)
+    return {str(path.relative_to(results)): path.read_bytes() for path in files}
+
+
+def submit(slurm: Slurm, folder: Path, words: tuple[str, ...]) -> str:
+    """Submit the batch script from a folder with one worker on each of two nodes."""
+    variables = f"ALL,SIMSEARCH_VENV={Path(sys.executable).parents[1]},SIMSEARCH_INTERFACE=lo"
+    options = ("--parsable", "--nodes=2", "--cpus-per-task=1", "--mem-per-cpu=4000", f"--export={variables}")
+    return slurm.call("sbatch", *options, f"--chdir={folder}", str(SCRIPT), *words)
+
+
+def test_a_batch_job_completes_with_the_results_of_one_machine_and_leaves_no_key(
+    slurm: Slurm, work: Work, tmp_path: Path
+) -> None:
+    job = submit(slurm, tmp_path, work.into(tmp_path / "results"))
+    wait_until(lambda: not slurm.jobs(), "the end of the job", patience_s=120)
+    (log,) = tmp_path.glob("*.log")
+    assert slurm.state(job) == "COMPLETED", log.read_text()
+    assert found_in(tmp_path / "results") == work.expected
+    assert {path.name for path in tmp_path.iterdir()} == {"results", log.name}
+
+
+def test_a_batch_job_that_is_cancelled_leaves_no_key(slurm: Slurm, work: Work, tmp_path: Path) -> None:
+    job = submit(slurm, tmp_path, work.into(tmp_path / "results"))
+    wait_until(lambda: [*tmp_path.glob(".simsearch-*/scheduler.json")], "a scheduler")
+    slurm.call("scancel", job)
+    wait_until(lambda: not slurm.jobs(), "the end of the job")
+    assert slurm.state(job) == "CANCELLED"
+    assert [path.name for path in tmp_path.iterdir() if path.suffix != ".log"] == []
+
+
+def test_a_batch_job_ends_with_the_exit_code_of_its_command(slurm: Slurm, tmp_path: Path) -> None:
+    job = submit(slurm, tmp_path, ())
+    wait_until(lambda: not slurm.jobs(), "the end of the job")
+    assert slurm.state(job) == "FAILED"
+    (log,) = tmp_path.glob("*.log")
+    assert "expected a simsearch command, got none" in log.read_text()
