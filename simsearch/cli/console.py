@@ -126,6 +126,8 @@ def show_search(report: SearchReport) -> None:
         table.add_row(name, str(n_peaks), f"{report.suggested_thresholds[name]:.2f}", str(report.n_objects[name]))
     _out.print(table)
     _out.print(f"Tables, similarity maps and overlays: {report.folder}", soft_wrap=True)
+    for note in report.notes:
+        show_note(note)
 
 
 def show_suggestions(report: CurateReport, folder: Path) -> None:
@@ -157,6 +159,8 @@ def show_training(report: TrainReport) -> None:
     _out.print(stages)
     _out.print(f"Model {report.sha256[:16]}: {report.model}", soft_wrap=True)
     _out.print(f"Its card: {report.model.parent / 'README.md'}", soft_wrap=True)
+    for note in report.notes:
+        show_note(note)
 
 
 def show_pretraining(report: PretrainReport) -> None:
@@ -170,6 +174,8 @@ def show_pretraining(report: PretrainReport) -> None:
         _out.print(f"Step {each.step}: average precision {scores}", markup=False, soft_wrap=True)
     _out.print(f"Trunk {report.sha256[:16]}: use it with --trunk {report.trunk}", soft_wrap=True)
     _out.print(f"Its card: {report.folder / 'README.md'}", soft_wrap=True)
+    for note in report.notes:
+        show_note(note)
 
 
 def show_detections(report: DetectReport) -> None:
@@ -271,6 +277,8 @@ def show_scores(evaluation: Evaluation) -> None:
         )
     _out.print(table)
     _out.print(f"Scores and curves: {evaluation.folder}", soft_wrap=True)
+    for note in evaluation.notes:
+        show_note(note)
 
 
 def show_study(summary: StudySummary) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from simsearch.io.ome_zarr.writing import store_errors
+from simsearch.io.pictures.drawing import try_to_draw
 from simsearch.io.pictures.overlay import Drawing, draw_overlay
 
 if TYPE_CHECKING:
@@ -33,7 +34,9 @@ class OverlayTask:
         return self.image.name
 
 
-def draw(task: OverlayTask) -> None:
-    """Write the overlay."""
+def draw(task: OverlayTask) -> tuple[str, ...]:
+    """Write the overlay, and tell why if it cannot be drawn."""
     with store_errors(str(task.path)):
-        draw_overlay(task.image, task.channels, task.ranges, task.drawing, task.path)
+        return try_to_draw(
+            task.path, lambda: draw_overlay(task.image, task.channels, task.ranges, task.drawing, task.path)
+        )

@@ -16,6 +16,7 @@ from simsearch.core.tiles import Region
 from simsearch.io.ome_zarr.colors import RGB_COLORS
 from simsearch.io.ome_zarr.scaled import read_scaled
 from simsearch.io.ome_zarr.writing import store_errors
+from simsearch.io.pictures.drawing import try_to_draw
 from simsearch.io.pictures.model_card import draw_patches
 from simsearch.nn.device import fast_inference, pick_device
 from simsearch.nn.trunk import Trunk, fused
@@ -151,5 +152,7 @@ def _centre(view: View, box: Box) -> tuple[float, float]:
 
 
 def _draw(crops: torch.Tensor, folder: Path) -> None:
-    """Draw some of what the trunk is trained on."""
-    draw_patches({"crops": crops.numpy()}, RGB_COLORS, folder / PATCHES_NAME)
+    """Draw some of what the trunk is trained on; the card tells if that fails."""
+    try_to_draw(
+        folder / PATCHES_NAME, lambda: draw_patches({"crops": crops.numpy()}, RGB_COLORS, folder / PATCHES_NAME)
+    )

@@ -14,6 +14,7 @@ from simsearch.core.tissue import tissue_mask
 from simsearch.io.ome_zarr.labels import write_level_from_below
 from simsearch.io.ome_zarr.scaled import ScaledImage, read_scaled
 from simsearch.io.ome_zarr.writing import ImageTemplate, read_level, store_errors, write_region
+from simsearch.io.pictures.drawing import try_to_draw
 from simsearch.io.pictures.overlay import CLASS_COLORS, draw_areas
 from simsearch.io.tables.areas import outline
 from simsearch.io.tables.geojson import write_areas
@@ -131,8 +132,14 @@ def write_level(task: LevelTask) -> None:
     write_level_from_below(task.path, task.template, task.level, task.region)
 
 
-def draw_segmentation(task: DrawTask) -> None:
-    """Write the overlay and the outlines of the labels of an image, from an overview of at most 2048 px."""
+def draw_segmentation(task: DrawTask) -> tuple[str, ...]:
+    """Write the overlay and the outlines of the labels of an image, from an overview of at most 2048 px.
+
+    Returns
+    -------
+    tuple of str
+        Why the overlay could not be drawn, where that is so.
+    """
     shapes = task.template.level_shapes
     level = next((i for i, shape in enumerate(shapes) if max(shape) <= _OVERVIEW), len(shapes) - 1)
     height, width = shapes[level]
@@ -140,13 +147,17 @@ def draw_segmentation(task: DrawTask) -> None:
     meta, view = task.view.image.meta, task.view
     colors = {name: CLASS_COLORS[index % len(CLASS_COLORS)] for index, name in enumerate(task.classes)}
     with store_errors(str(task.overlay)):
-        draw_areas(meta, view.channels, view.ranges, labels, task.classes, task.overlay)
+        notes = try_to_draw(
+            task.overlay,
+            lambda: draw_areas(meta, view.channels, view.ranges, labels, task.classes, task.overlay),
+        )
     areas = (
         (name, polygon)
         for value, name in enumerate(task.classes, start=1)
         for polygon in outline(labels == value, 2**level, _TOLERANCE)
     )
     write_areas(areas, colors, task.outlines)
+    return notes
 
 
 def _enlarged(mask: NDArray[np.bool_], region: Region, factor: int) -> NDArray[np.bool_]:

@@ -11,6 +11,7 @@ import torch
 
 from simsearch.core.tiles import Region
 from simsearch.io.ome_zarr.writing import store_errors
+from simsearch.io.pictures.drawing import try_to_draw
 from simsearch.io.pictures.model_card import draw_patches
 from simsearch.nn.augment import crop_side, middle
 from simsearch.nn.classifier import PatchClassifier
@@ -122,7 +123,7 @@ def _crop(view: View, place: Place, side: int) -> torch.Tensor:
 
 
 def _draw(task: TrainTask, patches: TrainingPatches, folder: Path) -> None:
-    """Draw what the model is trained on."""
+    """Draw what the model is trained on; the card tells if that fails."""
     shape = task.views[0].extractor.patch_shape
     rows = {}
     for role, group in (("", patches.clean), ("not ", patches.negatives), ("noisy ", patches.noisy)):
@@ -131,4 +132,4 @@ def _draw(task: TrainTask, patches: TrainingPatches, folder: Path) -> None:
             if len(crops):
                 rows[f"{role}{name}"] = middle(crops, shape).float().cpu().numpy()
     colors = [task.views[0].image.meta.channel_colors[channel] for channel in task.views[0].channels]
-    draw_patches(rows, colors, folder / PATCHES_NAME)
+    try_to_draw(folder / PATCHES_NAME, lambda: draw_patches(rows, colors, folder / PATCHES_NAME))

@@ -95,6 +95,8 @@ class SearchReport:
     """Names of images that were left out, and why."""
     seconds: Mapping[str, float]
     """How long each step took."""
+    notes: tuple[str, ...] = ()
+    """Which overlays could not be drawn, and why."""
 
     def peaks(self) -> pd.DataFrame:
         """Read the peaks, by image, class and descending similarity, with the columns of ``peaks.parquet``."""
@@ -182,7 +184,7 @@ def search(
         with store_errors(str(folder)):
             write_peaks(peaks, {image.name: image for image in images}, folder)
         shown = objects(peaks, thresholds)
-        _draw_overlays(client, images, shown, classes, setting, folder, timings)
+        notes = _draw_overlays(client, images, shown, classes, setting, folder, timings)
         report = SearchReport(
             folder=folder,
             n_images=len(images),
@@ -191,6 +193,7 @@ def search(
             suggested_thresholds=thresholds,
             failures=images.failures,
             seconds=timings.seconds,
+            notes=notes,
         )
         _write_run(folder, options, groups, images, setting, report)
     return report
@@ -241,7 +244,8 @@ def _draw_overlays(
     setting: Setting,
     folder: Path,
     observe: Observer,
-) -> None:
+) -> tuple[str, ...]:
+    """Draw what was found into the images, and tell what could not be drawn."""
     marks: dict[str, list[Mark]] = {image.name: [] for image in images}
     for peak in shown:
         marks[peak.image].append(Mark(classes.index(peak.class_name), peak.y, peak.x, *peak.patch_shape))
@@ -256,8 +260,7 @@ def _draw_overlays(
         for image in images
     ]
     outcomes = run_tasks(client, draw, tasks, step="overlays", observe=observe)
-    for _ in images.results(outcomes, lambda task: task.image.name):
-        pass  # each has written its own file
+    return tuple(note for _, said in images.results(outcomes, lambda task: task.image.name) for note in said)
 
 
 def _write_run(

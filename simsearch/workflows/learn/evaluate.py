@@ -12,6 +12,7 @@ from simsearch.core.metrics import PrecisionRecall, best_f1, bootstrap_interval,
 from simsearch.errors import AnnotationError, ConfigError
 from simsearch.io.ome_zarr.writing import store_errors
 from simsearch.io.pictures.curves import draw_curves
+from simsearch.io.pictures.drawing import try_to_draw
 from simsearch.io.tables.cells import written
 from simsearch.io.tables.frames import csv_frame
 from simsearch.io.tables.peaks import read_peaks
@@ -65,6 +66,8 @@ class Evaluation:
     """Where the tables and the picture are."""
     classes: tuple[ClassScore, ...]
     """One for each class in the truth, in its order."""
+    notes: tuple[str, ...] = ()
+    """Why there is no picture, where there is none."""
 
     def scores(self) -> pd.DataFrame:
         """Read a row for each class, with the columns of ``scores.csv``."""
@@ -118,8 +121,9 @@ def evaluate(peaks: Path, truth: Path, folder: Path, *, distance: float | None =
     with store_errors(str(folder)):
         folder.mkdir(parents=True, exist_ok=True)
         _write(scores, folder)
-        draw_curves({score.class_name: score.curve for score in scores}, folder / "curves.png")
-    return Evaluation(folder, tuple(scores))
+        picture = folder / "curves.png"
+        notes = try_to_draw(picture, lambda: draw_curves({score.class_name: score.curve for score in scores}, picture))
+    return Evaluation(folder, tuple(scores), notes)
 
 
 def _example(peaks: Sequence[Peak]) -> str:

@@ -6,7 +6,7 @@ import hashlib
 import json
 import random
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, get_args
 
 from simsearch.core.boxes import Box, patch_shapes
@@ -16,6 +16,7 @@ from simsearch.errors import ConfigError, StoreError
 from simsearch.io.ome_zarr.plate import find_images
 from simsearch.io.ome_zarr.scaled import scaled
 from simsearch.io.ome_zarr.writing import store_errors
+from simsearch.io.pictures.drawing import missing_picture, try_to_draw
 from simsearch.io.pictures.model_card import draw_losses, write_card
 from simsearch.io.tables.boxes import read_boxes
 from simsearch.io.tables.results_folder import only_writer
@@ -24,7 +25,7 @@ from simsearch.nn.trunk_file import read_trunk, trunk_label, write_trunk
 from simsearch.runtime.crops import CropOptions, CropSource, image_percentiles
 from simsearch.runtime.events import Observer, ignore
 from simsearch.runtime.tasks.pretrain import Judged, PretrainTask, pretrain_on_worker
-from simsearch.runtime.training_log import CHECKPOINT_NAME, VALIDATIONS_NAME, losses_of, run_followed
+from simsearch.runtime.training_log import CHECKPOINT_NAME, PATCHES_NAME, VALIDATIONS_NAME, losses_of, run_followed
 from simsearch.runtime.views import View
 from simsearch.runtime.worker import lent
 from simsearch.training.pretrain import Method, PretrainConfig
@@ -135,6 +136,8 @@ class PretrainReport:
     """Loss of each epoch of each stage."""
     validations: tuple[Validation, ...]
     """In the order of steps."""
+    notes: tuple[str, ...] = ()
+    """Which pictures are missing, and why."""
 
 
 def pretrain_trunk(
@@ -201,8 +204,7 @@ def pretrain_trunk(
         report = _report(out, folder, task)
         (folder / CHECKPOINT_NAME).unlink(missing_ok=True)
         labels = {role: trunk_label(choice, digests[role]) for role, choice in _choices(options).items()}
-        _describe(report, task, options, labels)
-    return report
+        return _describe(report, task, options, labels)
 
 
 def _choices(options: PretrainOptions) -> dict[str, str]:
@@ -301,9 +303,13 @@ def _report(out: Path, folder: Path, task: PretrainTask) -> PretrainReport:
     )
 
 
-def _describe(report: PretrainReport, task: PretrainTask, options: PretrainOptions, labels: Mapping[str, str]) -> None:
+def _describe(
+    report: PretrainReport, task: PretrainTask, options: PretrainOptions, labels: Mapping[str, str]
+) -> PretrainReport:
+    """Write the card and the record, and tell which pictures are missing."""
     folder, config = report.folder, task.config
-    draw_losses(report.losses, folder / "losses.png")
+    notes = try_to_draw(folder / "losses.png", lambda: draw_losses(report.losses, folder / "losses.png"))
+    report = replace(report, notes=(*notes, *missing_picture(folder / PATCHES_NAME)))
     facts = {
         "trunk": f"ResNet-18 up to layer3, for RGB, float16: {report.trunk.name}",
         "sha256": report.sha256,
@@ -319,6 +325,7 @@ def _describe(report: PretrainReport, task: PretrainTask, options: PretrainOptio
     write_card(facts, folder / "README.md")
     content = {"options": options, "config": config, "trunks": labels, "report": report}
     write_run(folder, "pretrain", {**content, "images": [source.image.path for source in task.sources]})
+    return report
 
 
 def _listed(paths: Sequence[str]) -> str:

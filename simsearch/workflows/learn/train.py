@@ -17,6 +17,7 @@ from simsearch.curation.suggestions import beside_objects
 from simsearch.errors import CurationError
 from simsearch.io.ome_zarr.scaled import scaled
 from simsearch.io.ome_zarr.writing import store_errors
+from simsearch.io.pictures.drawing import missing_picture, try_to_draw
 from simsearch.io.pictures.model_card import draw_losses, write_card
 from simsearch.io.tables.peaks import read_peaks, write_peaks
 from simsearch.io.tables.results_folder import only_writer
@@ -25,7 +26,7 @@ from simsearch.nn.model_file import ModelHeader, model_from_bytes
 from simsearch.nn.trunk_file import trunk_label
 from simsearch.runtime.events import Observer, ignore
 from simsearch.runtime.tasks.train import Place, TrainTask, run_training
-from simsearch.runtime.training_log import CHECKPOINT_NAME, losses_of
+from simsearch.runtime.training_log import CHECKPOINT_NAME, PATCHES_NAME, losses_of
 from simsearch.runtime.views import View
 from simsearch.training.recipe import Schedule, TrainingConfig
 from simsearch.workflows.curate.study import MODEL_NAME, MODELS_NAME, study_images
@@ -100,6 +101,8 @@ class TrainReport:
     """Number of patches by role and class."""
     losses: Mapping[str, tuple[float, ...]]
     """Loss of each epoch of each stage."""
+    notes: tuple[str, ...] = ()
+    """Which pictures are missing, and why."""
 
 
 def train_study(
@@ -158,8 +161,7 @@ def train_study(
         task = replace(task, header=model_from_bytes(model.read_bytes(), str(model))[1])
         report = _report(folder, task)
         (folder / CHECKPOINT_NAME).unlink(missing_ok=True)
-        _describe(report, task, options, trunk_label(study.trunk, setting.trunk))
-    return report
+        return _describe(report, task, options, trunk_label(study.trunk, setting.trunk))
 
 
 def trained_classes(curation: Curation) -> list[RoiClass]:
@@ -323,9 +325,11 @@ def _report(folder: Path, task: TrainTask) -> TrainReport:
     )
 
 
-def _describe(report: TrainReport, task: TrainTask, options: TrainOptions, trunk: str) -> None:
+def _describe(report: TrainReport, task: TrainTask, options: TrainOptions, trunk: str) -> TrainReport:
+    """Write the card and the record, and tell which pictures are missing."""
     header, folder = task.header, report.model.parent
-    draw_losses(report.losses, folder / "losses.png")
+    notes = try_to_draw(folder / "losses.png", lambda: draw_losses(report.losses, folder / "losses.png"))
+    report = replace(report, notes=(*notes, *missing_picture(folder / PATCHES_NAME)))
     height, width = header.patch_shape
     ranges = zip(header.channels, header.ranges, strict=True)
     facts = {
@@ -343,6 +347,7 @@ def _describe(report: TrainReport, task: TrainTask, options: TrainOptions, trunk
     write_card(facts, folder / "README.md")
     content = {"options": options, "config": task.config, "trunk": trunk, "report": report}
     write_run(folder, "train", content)
+    return report
 
 
 def _size(pixel_size_um: tuple[float, float] | None) -> str:

@@ -15,6 +15,7 @@ from simsearch.errors import ConfigError
 from simsearch.io.ome_zarr.well_grid import WellVariable, well_grid, write_well_grid
 from simsearch.io.ome_zarr.writing import store_errors
 from simsearch.io.pictures.dose_curves import DosePanel, draw_dose_response
+from simsearch.io.pictures.drawing import try_to_draw
 from simsearch.io.pictures.heat_maps import draw_heat_maps
 from simsearch.io.tables.cells import written
 from simsearch.io.tables.plate_maps.control_words import EMPTY
@@ -89,14 +90,14 @@ def write_plate_report(
         write_well_table(wells, files[0])
         write_well_grid(_dataset(wells, model, confidence_thresholds or {}), files[1])
         empty = [well.well for well in wells if well.treatment.get(ROLE) == EMPTY]
-        draw_heat_maps(_maps(wells), wells[0].plate, files[2], crossed=empty)
+        notes += try_to_draw(files[2], lambda: draw_heat_maps(_maps(wells), wells[0].plate, files[2], crossed=empty))
         if drugs:
             panels, said = zip(*(_panel(drug, classes) for drug in drugs), strict=True)
             notes += [note for some in said for note in some]
             files += [folder / name for name in REPORT_NAMES[3:]]
             _write_fits(panels, files[3])
-            draw_dose_response(panels, files[4])
-    return PlateReport(tuple(files), tuple(dict.fromkeys(notes)))
+            notes += try_to_draw(files[4], lambda: draw_dose_response(panels, files[4]))
+    return PlateReport(tuple(file for file in files if file.exists()), tuple(dict.fromkeys(notes)))
 
 
 def _maps(wells: Sequence[WellSummary]) -> dict[str, dict[str, float]]:

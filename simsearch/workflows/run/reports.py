@@ -40,7 +40,7 @@ def read_report(folder: Path) -> SearchReport | DetectReport | SegmentReport:
     try:
         run = json.loads(path.read_text(encoding="utf-8"))
         kind, content = _KINDS[run["workflow"]], run["report"]
-        known = {field.name: _plain(field.name, content[field.name]) for field in fields(kind)}
+        known = {field.name: _plain(field.name, content[field.name]) for field in fields(kind) if field.name in content}
         return kind(**(known | {"folder": folder}))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise StoreError(

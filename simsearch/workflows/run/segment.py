@@ -209,7 +209,8 @@ def _segment(
     for target in targets:
         provenance = {"model": digest, "run": _run_on(run, target.image)}
         finish_labels(target.path, target.template, header.classes[1:], _colors(header), provenance)
-    failures += _draw(client, targets, header, folder, images, timings)
+    undrawn, notes = _draw(client, targets, header, folder, images, timings)
+    failures += undrawn
     found = tuple(_measured(target, tasks, counts, header) for target in targets)
     with store_errors(str(folder)):
         _write_areas(found, folder / _AREAS_NAME)
@@ -220,7 +221,7 @@ def _segment(
             n_done_before=len(tasks) - len(missing),
             failures=(*images.failures, *failures),
             seconds=timings.seconds,
-            notes=_notes(model.path, header),
+            notes=(*_notes(model.path, header), *notes),
         )
         content = {
             "options": options,
@@ -283,8 +284,9 @@ def _draw(
     folder: Path,
     images: ImageSet,
     observe: Observer,
-) -> list[tuple[str, str]]:
-    """Draw the labels of all images; where errors are skipped, return which images could not be drawn, and why."""
+) -> tuple[list[tuple[str, str]], list[str]]:
+    """Draw the labels of all images; tell which of them were left out, where errors are skipped, and not drawn."""
+    notes: list[str] = []
     tasks = [
         DrawTask(
             model_view(t.image, header, ""),
@@ -296,7 +298,16 @@ def _draw(
         )
         for t in targets
     ]
-    return finish_tasks(client, draw_segmentation, tasks, "overlays", observe, skip_errors=images.skips_errors)
+    failures = finish_tasks(
+        client,
+        draw_segmentation,
+        tasks,
+        "overlays",
+        observe,
+        skip_errors=images.skips_errors,
+        keep=lambda task, said: notes.extend(said),
+    )
+    return failures, notes
 
 
 def _measured(

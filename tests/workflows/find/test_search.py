@@ -17,6 +17,7 @@ from simsearch.io.ome_zarr.plate import find_images, write_plate
 from simsearch.io.ome_zarr.wells import parse_well
 from simsearch.nn.trunk_file import BUNDLED_SHA256
 from simsearch.runtime.events import Event, StepEnded, TaskDone
+from simsearch.runtime.tasks import overlay
 from simsearch.workflows.find.measure import measure, write_measurement
 from simsearch.workflows.find.search import SearchOptions, SearchReport, search
 from simsearch.workflows.image_set import ImageSet
@@ -327,6 +328,19 @@ def test_the_overlay_shows_the_image_and_a_legend(bench: Bench) -> None:
         assert overlay.size[1] > SHAPE[0]
         colors = {color for _, color in overlay.convert("RGB").getcolors(2**24)}
     assert (0xE6, 0x9F, 0x00) in colors  # of the first class
+
+
+def test_overlays_that_cannot_be_drawn_cost_no_table(
+    client: Client, bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(overlay, "draw_overlay", lambda *_: 1 / 0)
+    out = tmp_path / "out"
+    report = search(client, ImageSet([bench.image]), bench.boxes, out, SearchOptions(tile=16))
+    (note,) = report.notes
+    assert note.startswith("scene.png was not drawn: ZeroDivisionError")
+    assert report.failures == ()
+    check_same(read_peaks(out), read_peaks(bench.folder))
+    assert json.loads((out / "run.json").read_text())["report"]["notes"] == [note]
 
 
 def test_prototypes_of_a_class_are_combined_as_asked_for(client: Client, bench: Bench, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
 from simsearch.core.metrics import best_f1, bootstrap_interval, precision_recall
@@ -150,3 +151,11 @@ def test_the_bootstrap_interval_holds_the_estimate_and_narrows_with_more_images(
 
 def test_one_image_has_no_interval() -> None:
     assert np.isnan(bootstrap_interval([np.array([True])], [np.array([1.0])], [1])).all()
+
+
+def test_a_picture_that_cannot_be_drawn_costs_no_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Figure, "savefig", lambda *_, **__: 1 / 0)
+    table, truth = save(tmp_path, [peak("a", 100, 100, 0.9)], "a,cell,100,100\n")
+    evaluation = evaluate(table, truth, tmp_path / "out")
+    assert len(evaluation.scores()) == len(evaluation.curves()) == 1
+    assert evaluation.notes == ("curves.png was not drawn: ZeroDivisionError: division by zero; all else was written",)

@@ -30,6 +30,7 @@ from simsearch.io.tables.peaks import read_peaks
 from simsearch.nn.model_file import model_from_bytes
 from simsearch.nn.trunk_file import BUNDLED_SHA256
 from simsearch.runtime import training_log
+from simsearch.runtime.tasks import train as train_tasks
 from simsearch.runtime.training_log import CHECKPOINT_NAME, PROGRESS_NAME, cancel_training, read_progress
 from simsearch.runtime.views import View, read_pixels
 from simsearch.training.epochs import EpochDone
@@ -203,8 +204,14 @@ def test_the_same_seed_gives_the_same_bytes_wherever_the_study_is(
     assert other.sha256 != whole.sha256
 
 
-def test_without_selflearning_there_is_no_noisy_stage(whole: TrainReport, run: Callable[..., TrainReport]) -> None:
+def test_without_selflearning_there_is_no_noisy_stage(
+    whole: TrainReport, run: Callable[..., TrainReport], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(train_module, "draw_losses", lambda *_: 1 / 0)  # pictures never cost a model
+    monkeypatch.setattr(train_tasks, "draw_patches", lambda *_: 1 / 0)
     report = run(selflearn=False)
+    assert [note.partition(" was not drawn")[0] for note in report.notes] == ["losses.png", "patches.png"]
+    assert (report.model.parent / "run.json").exists()
     assert list(report.losses) == ["clean", "classifier"]
     assert report.n_patches["noisy"] == {}
     assert not (report.model.parent / "noisy").exists()

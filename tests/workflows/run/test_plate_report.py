@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import xarray as xr
+from matplotlib.figure import Figure
 from PIL import Image
 
 from simsearch.core.dose_response import z_prime
@@ -305,3 +306,14 @@ def test_numbers_below_zero_are_no_doses(tmp_path: Path) -> None:
 
     assert report([*wells, odd], tmp_path / "with") == report(wells, tmp_path / "without") == ALWAYS + FITS
     assert fits_of(tmp_path / "with") == fits_of(tmp_path / "without")
+
+
+def test_pictures_that_cannot_be_drawn_cost_no_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wells = planted("Wortmannin")
+    before = report(wells, tmp_path / "drawn")
+    monkeypatch.setattr(Figure, "savefig", lambda *_, **__: 1 / 0)
+    written = write_plate_report(wells, tmp_path / "not")
+    pictures = [name for name in before if name.endswith(".png")]
+    assert [file.name for file in written.files] == [name for name in before if name not in pictures]
+    for name in pictures:
+        assert any(note.startswith(f"{name} was not drawn: ZeroDivisionError") for note in written.notes)

@@ -24,6 +24,7 @@ from simsearch.nn.classifier import PatchClassifier, classifier_extractor
 from simsearch.nn.model_file import ModelHeader, model_to_bytes
 from simsearch.nn.trunk_file import read_trunk, trunk_from_bytes
 from simsearch.runtime import Client, open_cluster
+from simsearch.runtime.tasks import segment as segment_tasks
 from simsearch.workflows.image_set import find_image_set
 from simsearch.workflows.run.segment import SegmentOptions, SegmentReport, segment
 
@@ -166,7 +167,16 @@ def test_again_computes_no_tile_and_changes_nothing(
 ) -> None:
     folder, first = done
     before = labels_of(folder / "slide.ome.zarr/labels/simsearch")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(segment_tasks, "draw_areas", lambda *_: 1 / 0)
+        images = find_image_set([folder / "slide.ome.zarr"])
+        undrawn = segment(client, images, model, folder / "out", SegmentOptions())
     again = segment(client, find_image_set([folder / "slide.ome.zarr"]), model, folder / "out", SegmentOptions())
+
+    (note,) = undrawn.notes  # a picture never costs a table
+    assert note.startswith("slide.png was not drawn: ZeroDivisionError")
+    assert undrawn.images == again.images
+    assert (folder / "out/geojson/slide.geojson").exists()
 
     assert again.n_done_before == again.n_tiles == first.n_tiles
     np.testing.assert_array_equal(labels_of(folder / "slide.ome.zarr/labels/simsearch"), before)
