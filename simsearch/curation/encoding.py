@@ -7,6 +7,7 @@ import math
 from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any
 
+from simsearch.core.json_text import parse_json
 from simsearch.curation.actions import (
     Action,
     AddClass,
@@ -69,7 +70,7 @@ def entry_from_line(line: bytes) -> Entry:
         If it is not exactly what `entry_to_line` writes, or of a newer simsearch.
     """
     try:
-        content = json.loads(line.decode("ascii"))
+        content = parse_json(line.decode("ascii"))
     except ValueError as error:
         raise CurationError(f"expected JSON, got {line[:40]!r}") from error
     values = _object(content, ("seq", "time", "user", "action"))

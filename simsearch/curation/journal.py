@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from threading import Lock
 from typing import TYPE_CHECKING
 
+from simsearch.core.json_text import parse_json
 from simsearch.curation.encoding import entry_from_line, entry_to_line
 from simsearch.curation.history import Entry, History, Redo, Undo, replay
 from simsearch.errors import CurationError, SimSearchError, StoreError
@@ -286,7 +287,7 @@ def _lock(path: Path) -> Iterator[None]:
 
 def _holder(descriptor: int) -> str:
     try:
-        content = json.loads(os.pread(descriptor, 1000, 0))
+        content = parse_json(os.pread(descriptor, 1000, 0))
         return f"process {content['pid']} on {content['host']}"
     except (OSError, ValueError, TypeError, KeyError):
         return "another process"

@@ -11,6 +11,7 @@ import safetensors.torch
 import torch
 from safetensors import SafetensorError, deserialize
 
+from simsearch.core.json_text import parse_json
 from simsearch.errors import ModelFileError
 from simsearch.nn.classifier import KINDS, PatchClassifier, classifier_extractor
 from simsearch.nn.trunk import Trunk
@@ -148,7 +149,7 @@ def read_header(blob: bytes, name: str = "model") -> ModelHeader:
     """
     try:
         text = _metadata(blob)[_KEY]
-        content = json.loads(text)
+        content = parse_json(text)
         version = content.pop("format")
     except (SafetensorError, KeyError, ValueError, TypeError) as error:
         raise ModelFileError(f"{name}: expected a model of simsearch, got {type(error).__name__}: {error}") from error
@@ -163,7 +164,7 @@ def read_header(blob: bytes, name: str = "model") -> ModelHeader:
 def _metadata(blob: bytes) -> dict[str, str]:
     deserialize(blob)  # checks the offsets against the file's size
     n_bytes = int.from_bytes(blob[:8], "little")
-    metadata: dict[str, str] = json.loads(blob[8 : 8 + n_bytes])["__metadata__"]
+    metadata: dict[str, str] = parse_json(blob[8 : 8 + n_bytes])["__metadata__"]
     return metadata
 
 

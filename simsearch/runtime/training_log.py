@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import time
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -17,8 +18,10 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 import torch
 from dask.system import CPU_COUNT
 
-from simsearch.errors import Cancelled
+from simsearch.core.json_text import parse_json
+from simsearch.errors import Cancelled, StoreError
 from simsearch.io.ome_zarr.writing import store_errors
+from simsearch.io.tables.strict_json import strict
 from simsearch.runtime.events import Waiting
 from simsearch.runtime.submit import run_one
 from simsearch.training.epochs import EpochDone, EpochLog
@@ -101,7 +104,18 @@ def read_progress(folder: Path) -> list[EpochDone]:
         lines = (folder / PROGRESS_NAME).read_text().splitlines(keepends=True)
     except FileNotFoundError:
         return []
-    return [EpochDone(**json.loads(line)) for line in lines if line.endswith("\n")]
+    return [_epoch(folder, line) for line in lines if line.endswith("\n")]
+
+
+def _epoch(folder: Path, line: str) -> EpochDone:
+    try:
+        said = parse_json(line)
+        return EpochDone(**said | {"loss": math.nan if said["loss"] is None else said["loss"]})
+    except (ValueError, TypeError, KeyError) as error:
+        raise StoreError(
+            f"{folder / PROGRESS_NAME}: expected an epoch in each line, got {line[:80].strip()!r}: remove the folder "
+            "and train again"
+        ) from error
 
 
 def losses_of(folder: Path) -> dict[str, tuple[float, ...]]:
@@ -171,4 +185,4 @@ def all_cores() -> Iterator[None]:
 
 
 def _line(event: EpochDone) -> str:
-    return json.dumps(asdict(event)) + "\n"
+    return json.dumps(strict(asdict(event)), allow_nan=False) + "\n"

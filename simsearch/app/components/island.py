@@ -14,6 +14,8 @@ import numpy as np
 from bokeh.core.properties import String
 from bokeh.model import DataModel
 
+from simsearch.core.json_text import parse_json
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -58,7 +60,7 @@ class Island:
 
     def _take(self, _attribute: str, _before: str, sent: str) -> None:
         try:
-            message = json.loads(sent)
+            message = parse_json(sent)
             kind = message["kind"]
             take = self._on_message[kind]
         except (ValueError, KeyError, TypeError):

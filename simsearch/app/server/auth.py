@@ -20,6 +20,7 @@ from bokeh.util.token import get_token_payload
 from tornado.web import HTTPError, RequestHandler
 from tornado.websocket import WebSocketHandler
 
+from simsearch.core.json_text import parse_json
 from simsearch.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -288,7 +289,7 @@ class LogoutHandler(_LoginPages):
 def read_login(handler: RequestHandler, cookie_name: str) -> str | None:
     """Tell who is logged in, by the signed cookie."""
     value = handler.get_signed_cookie(cookie_name, max_age_days=_LOGIN_DAYS)
-    return None if value is None else str(json.loads(value)["user"])
+    return None if value is None else str(parse_json(value)["user"])
 
 
 def _clean(name: str) -> str:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
+from simsearch.core.json_text import parse_json
 from simsearch.errors import StoreError
 from simsearch.io.tables.replacing import replacing_text
 
@@ -81,7 +82,7 @@ class Requests:
 
     def _read(self) -> list[Request]:
         try:
-            return [Request(**each) for each in json.loads(self._path.read_text(encoding="utf-8"))]
+            return [Request(**each) for each in parse_json(self._path.read_text(encoding="utf-8"))]
         except FileNotFoundError:
             return []
         except (OSError, ValueError, TypeError) as error:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any, cast
 
+from simsearch.core.json_text import parse_json
 from simsearch.errors import AnnotationError
 from simsearch.io.annotations.regions import Bounds, Found, Region, bounds_of, number, shortened
 from simsearch.io.tables.curation import read_each
@@ -55,7 +55,7 @@ def parse_class(name: str) -> tuple[str | None, str | None]:
 
 def _features(content: bytes, name: str) -> list[Any]:
     try:
-        found = json.loads(content)
+        found = parse_json(content)
     except (ValueError, RecursionError) as error:
         raise AnnotationError(f"{name}: expected GeoJSON, got {error}: export it again") from error
     if isinstance(found, dict) and found.get("type") in ("Feature", _COLLECTION, *_DEPTHS):

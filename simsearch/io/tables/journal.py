@@ -9,6 +9,7 @@ import shutil
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from simsearch.core.json_text import parse_json
 from simsearch.errors import StoreError
 from simsearch.io.ome_zarr.writing import store_errors
 
@@ -88,7 +89,7 @@ def _read(path: Path) -> tuple[str, frozenset[str]] | None:
 
 def _parsed(line: str) -> dict[str, str]:
     try:
-        parsed = json.loads(line)
+        parsed = parse_json(line)
     except ValueError:
         return {}
     return parsed if isinstance(parsed, dict) else {}

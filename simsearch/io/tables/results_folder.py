@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
+from simsearch.core.json_text import parse_json
 from simsearch.io.ome_zarr.writing import store_errors
 from simsearch.io.tables.journal import lock_file
 
@@ -57,7 +57,7 @@ def read_run(folder: Path) -> dict[str, Any]:
         If nothing is, or it is no JSON object.
     """
     path = folder / RUN_NAME
-    found = json.loads((path if path.exists() else folder / _WITHDRAWN_NAME).read_text(encoding="utf-8"))
+    found = parse_json((path if path.exists() else folder / _WITHDRAWN_NAME).read_text(encoding="utf-8"))
     if not isinstance(found, dict):
         raise ValueError(f"expected an object in {RUN_NAME}, got {type(found).__name__}")
     return found

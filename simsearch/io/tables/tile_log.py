@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
+from simsearch.core.json_text import parse_json
 from simsearch.errors import StoreError
 from simsearch.io.ome_zarr.writing import store_errors
 from simsearch.io.tables.journal import lock_file
@@ -33,7 +34,7 @@ class Found(Mapping[str, "NDArray[np.float64]"]):
         self._file.seek(self._places[tile])
         line = self._file.readline()
         try:
-            return np.array(json.loads(line)["rows"], np.float64)
+            return np.array(parse_json(line)["rows"], np.float64)
         except (ValueError, KeyError, TypeError) as error:
             raise StoreError(
                 f"{self._file.name}: expected numbers that were found in {tile}, got {line[:80]!r}: it is damaged, add "
@@ -142,7 +143,7 @@ class TileLog:
         self._file.seek(0)
         for line in self._file:
             try:
-                parsed = json.loads(line)
+                parsed = parse_json(line)
             except ValueError:
                 parsed = None  # cut off when the process was killed
             if isinstance(parsed, dict):

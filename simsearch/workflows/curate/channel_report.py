@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from simsearch.core.json_text import parse_json
 from simsearch.core.tiles import Region
 from simsearch.errors import AnnotationError
 from simsearch.io.ome_zarr.scaled import ScaledImage, downsampling_to, read_scaled, scaled
@@ -92,7 +92,7 @@ def report_channels(client: Client, study: Study, curation: Curation, *, observe
 
 def _read(path: Path, study: Study) -> tuple[tuple[Range, ...], NDArray[np.float64]]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parse_json(path.read_text(encoding="utf-8"))
         known = {each["name"]: (float(each["low"]), float(each["high"])) for each in content["channels"]}
         order = [list(known).index(name) for name in study.channel_names]
         matrix = np.array([[np.nan if r is None else r for r in row] for row in content["correlation"]], np.float64)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from simsearch.core.json_text import parse_json
 from simsearch.core.names import check_name
 from simsearch.core.places import local_path
 from simsearch.curation.checks import check_choice
@@ -184,7 +185,7 @@ def open_study(folder: Path) -> Study:
     """
     path = folder / STUDY_NAME
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parse_json(path.read_text(encoding="utf-8"))
         if content["version"] != _VERSION:
             raise StoreError(
                 f"{path}: expected version {_VERSION} of a study, got {content['version']!r}: use a newer simsearch"

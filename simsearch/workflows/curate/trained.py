@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from simsearch.core.json_text import parse_json
 from simsearch.errors import ModelFileError
 from simsearch.nn.model_file import read_header
 from simsearch.workflows.curate.study import study_models
@@ -57,7 +57,7 @@ def read_trained(study: Study) -> list[TrainedModel]:
 def _read(path: Path) -> TrainedModel | None:
     """Read a model and how it was trained; None where a training is just about to end, or somebody removes it."""
     try:
-        run = json.loads(path.with_name("run.json").read_text(encoding="utf-8"))
+        run = parse_json(path.with_name("run.json").read_text(encoding="utf-8"))
         report, header = run["report"], read_header(path.read_bytes(), str(path))
         return TrainedModel(
             id=path.parent.name,

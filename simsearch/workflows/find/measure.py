@@ -12,6 +12,7 @@ import pandas as pd
 
 from simsearch.core.channels import Moments, correlation, mean_correlation, moments
 from simsearch.core.intensity import IMAGE_PERCENTILES, Range, check_ranges, pool_range
+from simsearch.core.json_text import parse_json
 from simsearch.core.percentiles import (
     N_BINS,
     count_lower,
@@ -186,7 +187,7 @@ def read_ranges(path: Path, channels: Sequence[str]) -> tuple[Range, ...]:
         If a channel is not in it, or constant.
     """
     try:
-        content = json.loads(path.read_text())["channels"]
+        content = parse_json(path.read_text())["channels"]
         known = {str(channel["name"]): (float(channel["low"]), float(channel["high"])) for channel in content}
     except (OSError, ValueError, LookupError, TypeError, OverflowError, RecursionError) as error:
         raise AnnotationError(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, get_args
 
 from simsearch.core.boxes import Box, patch_shapes
 from simsearch.core.feature_grid import working_downsampling
+from simsearch.core.json_text import parse_json
 from simsearch.core.options import check_among
 from simsearch.errors import ConfigError, StoreError
 from simsearch.io.ome_zarr.plate import find_images
@@ -284,12 +285,22 @@ def _claim(folder: Path, out: Path, task: PretrainTask) -> bool:
             raise StoreError(f"{out}: expected a new name, got a file of another training: name another, or remove it")
         folder.mkdir(parents=True, exist_ok=True)
         kept.write_text(json.dumps({"training": name}))
-    elif json.loads(kept.read_text())["training"] != name:
+    elif _identity(kept) != name:
         raise StoreError(
             f"{folder}: expected a training of the same images with the same options, got another one: name another "
             f"--out, or remove the folder and {out.name}"
         )
     return out.exists()
+
+
+def _identity(kept: Path) -> object:
+    try:
+        return parse_json(kept.read_text())["training"]
+    except (ValueError, TypeError, KeyError) as error:
+        raise StoreError(
+            f"{kept}: expected what is trained here, got {type(error).__name__}: {error}: remove the folder and train "
+            "again"
+        ) from error
 
 
 def _report(out: Path, folder: Path, task: PretrainTask) -> PretrainReport:
@@ -299,7 +310,7 @@ def _report(out: Path, folder: Path, task: PretrainTask) -> PretrainReport:
         folder=folder,
         n_images=len(task.sources),
         losses=losses_of(folder),
-        validations=tuple(Validation(**each) for each in json.loads((folder / VALIDATIONS_NAME).read_text())),
+        validations=tuple(Validation(**each) for each in parse_json((folder / VALIDATIONS_NAME).read_text())),
     )
 
 

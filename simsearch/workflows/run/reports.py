@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
+from simsearch.core.json_text import parse_json
 from simsearch.errors import StoreError
 from simsearch.io.tables.results_folder import RUN_NAME
 from simsearch.workflows.find.search import SearchReport
@@ -38,7 +38,7 @@ def read_report(folder: Path) -> SearchReport | DetectReport | SegmentReport:
     """
     path = folder / RUN_NAME
     try:
-        run = json.loads(path.read_text(encoding="utf-8"))
+        run = parse_json(path.read_text(encoding="utf-8"))
         kind, content = _KINDS[run["workflow"]], run["report"]
         known = {field.name: _plain(field.name, content[field.name]) for field in fields(kind) if field.name in content}
         return kind(**(known | {"folder": folder}))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import csv
-import json
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from simsearch.core.json_text import parse_json
 from simsearch.errors import StoreError
 from simsearch.io.ome_zarr.wells import parse_well
 from simsearch.io.tables.results_folder import RUN_NAME
@@ -182,7 +182,7 @@ def _read(path: Path) -> ResultView | None:
     """Read a run; None where it is just being written, or is none."""
     folder = path.parent
     try:
-        run = json.loads(path.read_text(encoding="utf-8"))
+        run = parse_json(path.read_text(encoding="utf-8"))
         report = run["report"]
         is_detection = run["workflow"] == "detect"
         thresholds = run.get("confidence_thresholds", {})
