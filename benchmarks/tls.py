@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # a script of the repository
 from distributed import Security
 
 from simsearch.runtime import open_cluster
-from simsearch.runtime.clusters import local
+from simsearch.runtime.clusters import processes
 from simsearch.runtime.clusters.losing import address_of
 from simsearch.workflows.find.search import SearchOptions, search
 from simsearch.workflows.image_set import find_image_set
@@ -43,7 +43,8 @@ def run(image: str, boxes: Path, has_tls: bool) -> tuple[float, float]:
     """Search once; return CPU and wall-clock seconds."""
     begin, began = cpu_s(), time.perf_counter()
     with (
-        patch.object(local, "Security", Security if has_tls else _Plain),
+        patch.object(processes, "Security", Security if has_tls else _Plain),
+        patch.object(processes, "PROTOCOL", "tls://" if has_tls else "tcp://"),
         tempfile.TemporaryDirectory() as folder,
         open_cluster("local:2") as client,
     ):

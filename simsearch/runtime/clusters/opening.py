@@ -27,7 +27,7 @@ def open_cluster(wanted: str | Path | ClusterSpec | None = None, *, observe: Obs
     Parameters
     ----------
     wanted : str, Path or ClusterSpec, optional
-        ``local``: processes on this machine, as many as it has cores and memory for. ``local:N``: N processes.
+        ``local``: processes on this machine, as many as it has cores and memory for, or GPUs. ``local:N``: N processes.
         They listen at the loopback interface, and know each other by certificates that are made for the run and never
         written: nobody else on the machine can give them tasks. ``threads``: threads in this process.
         ``cuda``: a process for each GPU of this machine; ``local`` is that where there are some.

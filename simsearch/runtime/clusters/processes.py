@@ -1,0 +1,59 @@
+"""Processes on this machine, each with its own environment."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING
+
+import dask
+from distributed import Nanny, Scheduler, Security, SpecCluster
+
+from simsearch.runtime.clusters.starting import started
+from simsearch.runtime.clusters.workers import ALLOCATOR, ANY_PORT, LOOPBACK, NO_PROFILER, SCHEDULER
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from distributed import Client
+
+PROTOCOL = "tls://"
+
+
+@contextmanager
+def open_processes(environments: Sequence[Mapping[str, str]], n_tasks: int, memory_bytes: int) -> Iterator[Client]:
+    """Start processes that know each other by certificates, which are made for the run and never written.
+
+    Parameters
+    ----------
+    environments : sequence of mapping
+        For each process its environment variables, which it keeps when it is lost and starts again.
+    n_tasks : int
+        Tasks at a time in a process.
+    memory_bytes : int
+        What each may use.
+    """
+    # Before a process starts: glibc reads it once.
+    early = {f"distributed.nanny.pre-spawn-environ.{name}": value for name, value in ALLOCATOR.items()}
+    security = Security.temporary()
+    listening = {"host": LOOPBACK, "protocol": PROTOCOL, "security": security}
+    options = {
+        **listening,
+        "nthreads": n_tasks,
+        "memory_limit": memory_bytes,
+        "dashboard_address": ANY_PORT,
+        "silence_logs": logging.WARNING,
+    }
+    make = partial(
+        SpecCluster,  # LocalCluster gives all its workers one environment
+        workers={
+            number: {"cls": Nanny, "options": {**options, "env": dict(environment)}}
+            for number, environment in enumerate(environments)
+        },
+        scheduler={"cls": Scheduler, "options": {**listening, "port": 0, **SCHEDULER}},
+        security=security,
+        silence_logs=logging.WARNING,
+    )
+    with dask.config.set(early | NO_PROFILER), started(make) as client:
+        yield client
