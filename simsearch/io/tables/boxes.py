@@ -9,13 +9,15 @@ from simsearch.errors import AnnotationError
 from simsearch.io.tables.rows import Row, read_table
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
 _COLUMNS = ("image", "class", "y", "x", "height", "width")
 
 
-def read_boxes(path: Path, shapes: Mapping[str, tuple[int, int]]) -> list[Box]:
+def read_boxes(
+    path: Path, shapes: Mapping[str, tuple[int, int]], tell: Callable[[str], object] = lambda note: None
+) -> list[Box]:
     """Read boxes and check each against its image.
 
     Parameters
@@ -25,6 +27,8 @@ def read_boxes(path: Path, shapes: Mapping[str, tuple[int, int]]) -> list[Box]:
         reads it.
     shapes : mapping of str to (int, int)
         Height and width of each image by its name.
+    tell : callable
+        Gets notes on how the table was read.
 
     Returns
     -------
@@ -39,6 +43,8 @@ def read_boxes(path: Path, shapes: Mapping[str, tuple[int, int]]) -> list[Box]:
         If a column is missing or a row is wrong; the message names the row.
     """
     table = read_table(path, _COLUMNS)
+    for note in table.notes:
+        tell(f"{path.name}: {note}")
     return [_box(row, table.place(row), shapes) for row in table.rows]
 
 

@@ -9,6 +9,7 @@ from simsearch.errors import AnnotationError
 from simsearch.io.tables.rows import Row, Table, read_table
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 _COLUMNS = ("image", "class", "y", "x")
@@ -24,13 +25,15 @@ class TrueObject:
     x: float
 
 
-def read_truth(path: Path) -> list[TrueObject]:
+def read_truth(path: Path, tell: Callable[[str], object] = lambda note: None) -> list[TrueObject]:
     """Read the centres of objects.
 
     Parameters
     ----------
     path : Path
         CSV with the columns image, class, y, x in level-0 pixels; others are ignored, so boxes will do.
+    tell : callable
+        Gets notes on how the table was read.
 
     Raises
     ------
@@ -40,6 +43,8 @@ def read_truth(path: Path) -> list[TrueObject]:
         If a column is missing or a row is wrong; the message names the row.
     """
     table = read_table(path, _COLUMNS)
+    for note in table.notes:
+        tell(f"{path.name}: {note}")
     return [_object(table, row) for row in table.rows]
 
 

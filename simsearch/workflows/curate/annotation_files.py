@@ -16,7 +16,7 @@ from simsearch.io.tables.curation import Reading, read_annotations, read_each
 from simsearch.workflows.curate.study import study_images
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
     from pathlib import Path
 
     from simsearch.io.tables.curation import Annotation, LeftOut
@@ -103,18 +103,28 @@ def _read_file(study: Study, path: Path, name: str, options: ImportOptions) -> t
     named = options.image or image_named(name, shapes) or _image_of_labels(study, path)
     only = next(iter(shapes)) if len(shapes) == 1 and name == path.name else None
     image = named or only
-    found = read_regions(path, _target(study, path, image, options))
+    located: list[SlideFrame] = []
+    found = read_regions(path, _target(study, path, image, options, located))
     if found is None:
         if options.image or options.class_name:
             raise ConfigError(
                 f"{path}: expected a file that names no images or classes itself, as --image and --class are for, got "
                 "a table: leave them out"
             )
-        return read_annotations(path)
+        items, notes = read_annotations(path)
+        return items, notes + _unused(path, options, located)
     reading = [*read_each(found, partial(_annotated, path=path, image=image, study=study, options=options))]
     is_guessed = image != named and any(isinstance(each, Region) and each.image is None for _, each in found)
     note = f"{path.name} is named after no image: taken to be about {image}, the only one of the study"
-    return reading, (note,) if is_guessed else ()
+    return reading, ((note,) if is_guessed else ()) + _unused(path, options, located)
+
+
+def _unused(path: Path, options: ImportOptions, located: Sequence[SlideFrame]) -> tuple[str, ...]:
+    """Tell of an option that says where an image lies on its slide, where nobody asked."""
+    name = "--slide" if options.slide else "--offset" if options.offset_nm else ""
+    if not name or located:
+        return ()
+    return (f"{name} is for NDPA: {path.name} says itself where regions are, and was read without",)
 
 
 def _annotated(
@@ -128,7 +138,7 @@ def _annotated(
     return as_annotation(item, about or "", options.class_name)
 
 
-def _target(study: Study, path: Path, image: str | None, options: ImportOptions) -> Target:
+def _target(study: Study, path: Path, image: str | None, options: ImportOptions, located: list[SlideFrame]) -> Target:
     def shape() -> tuple[int, int]:
         if image is None:
             raise _unnamed(study, path)
@@ -137,7 +147,8 @@ def _target(study: Study, path: Path, image: str | None, options: ImportOptions)
     def frame() -> SlideFrame:
         if image is None:
             raise _unnamed(study, path)
-        return _frame(study, path, image, options)
+        located.append(_frame(study, path, image, options))
+        return located[-1]
 
     return Target(shape, frame)
 

@@ -21,7 +21,7 @@ from simsearch.io.tables.results_folder import RUN_NAME, only_writer, withdraw_r
 from simsearch.nn.extractor import METHODS, make_extractor
 from simsearch.nn.similarity import SOFTNESS, softness_of
 from simsearch.nn.trunk_file import read_trunk, trunk_label
-from simsearch.runtime.events import Observer, ignore
+from simsearch.runtime.events import Noted, Observer, ignore
 from simsearch.runtime.submit import run_tasks
 from simsearch.runtime.tasks.overlay import OverlayTask, draw
 from simsearch.runtime.worker import broadcast
@@ -154,7 +154,7 @@ def search(
     """
     folder = folder.absolute()
     timings = Timings(logged(observe, folder))
-    drawn = read_boxes(boxes, images.shapes)
+    drawn = read_boxes(boxes, images.shapes, lambda note: timings(Noted(note)))
     groups = group_boxes(drawn)
     for group in groups:
         make_extractor(options.method, group.working_shape)  # refuses what cannot be searched before anything is done

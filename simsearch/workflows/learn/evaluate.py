@@ -17,6 +17,7 @@ from simsearch.io.tables.cells import written
 from simsearch.io.tables.frames import csv_frame
 from simsearch.io.tables.peaks import read_peaks
 from simsearch.io.tables.replacing import replacing_text
+from simsearch.io.tables.results_folder import only_writer
 from simsearch.io.tables.truth import TrueObject, read_truth
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ class Evaluation:
     classes: tuple[ClassScore, ...]
     """One for each class in the truth, in its order."""
     notes: tuple[str, ...] = ()
-    """Why there is no picture, where there is none."""
+    """What was guessed in the table of the truth, and why there is no picture, where there is none."""
 
     def scores(self) -> pd.DataFrame:
         """Read a row for each class, with the columns of ``scores.csv``."""
@@ -108,7 +109,8 @@ def evaluate(peaks: Path, truth: Path, folder: Path, *, distance: float | None =
     """
     if distance is not None and not distance > 0:
         raise ConfigError(f"distance: expected more than 0 px, got {distance:g}: choose another number")
-    found, objects = read_peaks(peaks), read_truth(truth)
+    notes: list[str] = []
+    found, objects = read_peaks(peaks), read_truth(truth, notes.append)
     images = sorted({o.image for o in objects})
     judged = [peak for peak in found if peak.image in set(images)]
     classes = list(dict.fromkeys(o.class_name for o in objects))
@@ -118,12 +120,11 @@ def evaluate(peaks: Path, truth: Path, folder: Path, *, distance: float | None =
             f"{objects[0].class_name} in {objects[0].image} and others: use the same names"
         )
     scores = [_score(name, images, judged, objects, distance) for name in classes]
-    with store_errors(str(folder)):
-        folder.mkdir(parents=True, exist_ok=True)
+    with only_writer(folder), store_errors(str(folder)):
         _write(scores, folder)
         picture = folder / "curves.png"
-        notes = try_to_draw(picture, lambda: draw_curves({score.class_name: score.curve for score in scores}, picture))
-    return Evaluation(folder, tuple(scores), notes)
+        notes += try_to_draw(picture, lambda: draw_curves({score.class_name: score.curve for score in scores}, picture))
+    return Evaluation(folder, tuple(scores), tuple(notes))
 
 
 def _example(peaks: Sequence[Peak]) -> str:

@@ -169,6 +169,8 @@ def test_what_a_table_leaves_out_is_told(study: Study, tmp_path: Path) -> None:
     rows = ["image,class,role,y,x,height,width", "slide,Größe,prototype,50,50,20,20"]
     (tmp_path / "a.csv").write_bytes("\n".join(rows).encode("cp1252"))
     assert "Windows-1252" in run(study.folder, tmp_path / "a.csv")[1][-1]
+    unused = "Note: --offset is for NDPA: a.csv says itself where regions are, and was read without"
+    assert unused in run(study.folder, tmp_path / "a.csv", "--offset", "1,2")[1]
 
 
 # Which image

@@ -16,7 +16,7 @@ from simsearch.io.ome_zarr.image import ImageMeta, open_image
 from simsearch.io.ome_zarr.plate import find_images, write_plate
 from simsearch.io.ome_zarr.wells import parse_well
 from simsearch.nn.trunk_file import BUNDLED_SHA256
-from simsearch.runtime.events import Event, StepEnded, TaskDone
+from simsearch.runtime.events import Event, Noted, StepEnded, TaskDone
 from simsearch.runtime.tasks import overlay
 from simsearch.workflows.find.measure import measure, write_measurement
 from simsearch.workflows.find.search import SearchOptions, SearchReport, search
@@ -334,8 +334,11 @@ def test_overlays_that_cannot_be_drawn_cost_no_table(
     client: Client, bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(overlay, "draw_overlay", lambda *_: 1 / 0)
-    out = tmp_path / "out"
-    report = search(client, ImageSet([bench.image]), bench.boxes, out, SearchOptions(tile=16))
+    out, boxes, events = tmp_path / "out", tmp_path / "boxes.csv", []
+    header, *rows = bench.boxes.read_text().splitlines()
+    boxes.write_bytes("\n".join([f"{header},remark", *(f"{row},schön" for row in rows)]).encode("cp1252"))
+    report = search(client, ImageSet([bench.image]), boxes, out, SearchOptions(tile=16), observe=events.append)
+    assert any("Windows-1252" in event.note for event in events if isinstance(event, Noted))
     (note,) = report.notes
     assert note.startswith("scene.png was not drawn: ZeroDivisionError")
     assert report.failures == ()

@@ -12,9 +12,10 @@ from PIL import Image
 
 from simsearch.core.metrics import best_f1, bootstrap_interval, precision_recall
 from simsearch.core.peaks import Peak
-from simsearch.errors import AnnotationError
+from simsearch.errors import AnnotationError, StoreError
 from simsearch.io.ome_zarr.image import ImageMeta, Level
 from simsearch.io.tables.peaks import write_peaks
+from simsearch.io.tables.results_folder import only_writer
 from simsearch.workflows.learn.evaluate import evaluate
 
 if TYPE_CHECKING:
@@ -159,3 +160,18 @@ def test_a_picture_that_cannot_be_drawn_costs_no_table(tmp_path: Path, monkeypat
     evaluation = evaluate(table, truth, tmp_path / "out")
     assert len(evaluation.scores()) == len(evaluation.curves()) == 1
     assert evaluation.notes == ("curves.png was not drawn: ZeroDivisionError: division by zero; all else was written",)
+
+
+def test_what_was_guessed_in_the_truth_is_told(tmp_path: Path) -> None:
+    table, truth = save(tmp_path, [peak("a", 100, 100, 0.9)], "")
+    truth.write_bytes("image,class,y,x,remark\na,cell,100,100,schön\n".encode("cp1252"))
+    (note,) = evaluate(table, truth, tmp_path / "out").notes
+    assert note.startswith("truth.csv: ")
+    assert "Windows-1252" in note
+
+
+def test_a_folder_that_another_command_writes_is_refused(tmp_path: Path) -> None:
+    table, truth = save(tmp_path, [peak("a", 100, 100, 0.9)], "a,cell,100,100\n")
+    with only_writer(tmp_path / "out"), pytest.raises(StoreError):
+        evaluate(table, truth, tmp_path / "out")
+    assert not (tmp_path / "out" / "scores.csv").exists()
