@@ -33,6 +33,11 @@ def path_in(folder: Path, name: str, suffix: str = "") -> Path:
     return folder / f"{name}{suffix}"
 
 
+def in_one_line(text: str) -> str:
+    """Write what may hold control characters and line feeds so that it can be shown in a line: with others instead."""
+    return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)
+
+
 def check_name(name: str, place: str) -> str:
     """Refuse a name that is absolute, climbs out of its folder, or holds control characters; return others.
 

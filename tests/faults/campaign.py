@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.faults import full_disk, kills, writers
+from tests.faults import full_disk, hostile_names, kills, programs, writers
 from tests.faults.commands import Workshop, preload
 from tests.faults.scenarios import SCENARIOS, make_inputs, shorten_training
 from tests.faults.tally import Tally
@@ -28,7 +28,9 @@ if TYPE_CHECKING:
 
     from tests.faults.scenarios import Scenario
 
-_OTHERS = 4  # one meeting of writers, and one full disk of each kind, for so many kills
+_PROGRAMS = 20  # of so many kills, one is of the command line as people run it, which takes seconds to begin
+_NAMED = 0.1  # of all hostile inputs: names, each of which costs a command; the others are damaged files
+_OTHERS = 6  # one meeting of writers, and one full disk of each kind, for so many kills
 ROOT = Path(__file__).parents[2]
 
 
@@ -44,7 +46,10 @@ def attack(shop: Workshop, scenarios: Sequence[Scenario], n_kills: int, chance: 
     streams = [kills.moments(each, chance) for each in known]
     for number in range(n_kills):
         here = known[number % len(known)]
-        kills.kill(shop, here, next(streams[number % len(known)]), tally)
+        if number % _PROGRAMS == _PROGRAMS - 1 and here.scenario.has_cluster and not here.scenario.is_slow:
+            programs.kill(shop, here, chance, tally)
+        else:
+            kills.kill(shop, here, next(streams[number % len(known)]), tally)
         others: list[Callable[..., None]] = [writers.meet, *disks]
         if number % _OTHERS < len(others):
             # Another command than the one that was just killed: each comes to each in time.
@@ -86,8 +91,10 @@ def main() -> None:
     while seed == chosen.seed or time.monotonic() - begin < chosen.hours * 3600:
         shop = Workshop(folder / f"seed{seed}")
         make_inputs(shop)
+        n_names = round(_NAMED * chosen.inputs)
         attack(shop, scenarios, chosen.kills, random.Random(seed), tally)
-        fuzz(seed, chosen.inputs, shop.root / "fuzz", tally)
+        hostile_names.attack(shop, n_names, random.Random(seed), tally)
+        fuzz(seed, chosen.inputs - n_names, shop.root / "fuzz", tally)
         seed += 1
     print(tally)  # noqa: T201
     if tally.lost:

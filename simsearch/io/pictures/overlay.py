@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from simsearch.core.intensity import Range, rescale
+from simsearch.core.names import in_one_line
 from simsearch.core.tiles import Region
 from simsearch.io.ome_zarr.scaled import read_scaled, scaled
 
@@ -175,6 +176,6 @@ def _draw_texts(draw: ImageDraw.ImageDraw, texts: Sequence[str], top: int) -> No
     """Write what is to be known of each class, in its colour, one behind the other."""
     font = ImageFont.load_default(_FONT_SIZE)
     x = 10.0
-    for index, text in enumerate(texts):
+    for index, text in enumerate(map(in_one_line, texts)):
         draw.text((x, top + 5), text, fill=CLASS_COLORS[index % len(CLASS_COLORS)], font=font)
         x += draw.textlength(text, font=font) + 24

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
+from simsearch.core.names import in_one_line
 from simsearch.core.options import check_among
 from simsearch.errors import ConfigError, SimSearchError, SourceError, StoreError
 from simsearch.io.ome_zarr.plate import image_locations, is_plate, read_plate, read_plate_map
@@ -150,13 +151,13 @@ def _list_plates(locations: list[str], options: ConvertOptions) -> PlateListing 
 
 
 def _check_plates(names: list[str], target: Path, plate_map: PlateMap) -> None:
+    listed = in_one_line(", ".join(names))
     if len(names) > 1 and target.suffix == ".zarr":
         raise SourceError(
-            f"expected one plate for {target}, got {', '.join(names)}: leave the suffix out for a folder with an "
-            "OME-Zarr of each"
+            f"expected one plate for {target}, got {listed}: leave the suffix out for a folder with an OME-Zarr of each"
         )
     if len(names) > 1 and plate_map:
-        raise ConfigError(f"expected one plate for the plate map, got {', '.join(names)}: convert them one at a time")
+        raise ConfigError(f"expected one plate for the plate map, got {listed}: convert them one at a time")
     same = [name for name, n in Counter(map(file_name_of, names)).items() if n > 1]
     if same:
         raise SourceError(f"expected plates of different names, got several that would be {same[0]}: rename them")
