@@ -1,4 +1,4 @@
-"""The command line as people run it, with workers in processes of their own: killed, in whole or in part, or stopped."""
+"""The command line as people run it, with workers in processes of their own: killed whole, in part, or stopped."""
 
 from __future__ import annotations
 
