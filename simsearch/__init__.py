@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from simsearch.api import study as study
+    from simsearch.api.doctor import doctor as doctor
     from simsearch.api.find import demo as demo
     from simsearch.api.find import search as search
     from simsearch.api.images import convert as convert
@@ -37,6 +38,7 @@ _HOMES = {
     **dict.fromkeys(("evaluate", "rethreshold"), "simsearch.api.tables"),
     **dict.fromkeys(("pretrain", "train"), "simsearch.api.learn"),
     **dict.fromkeys(("find_images", "open_image", "open_plate"), "simsearch.io"),
+    "doctor": "simsearch.api.doctor",
     "open_cluster": "simsearch.runtime",
     "SimSearchError": "simsearch.errors",
     "show_progress": "simsearch.api.progress",

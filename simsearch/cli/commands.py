@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from simsearch.cli.doctor import doctor
 from simsearch.cli.options import (
     ANY_PATH,
     FILE,
@@ -350,5 +351,6 @@ def demo(**options: Any) -> None:  # noqa: ANN401  as many types as there are op
     show_demo(report)
 
 
+main.add_command(doctor)
 main.add_command(pretrain)
 main.add_command(study)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import threading
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from simsearch.workflows.curate.study import Study
     from simsearch.workflows.curate.summary import StudySummary
     from simsearch.workflows.demo import DemoReport
+    from simsearch.workflows.doctor.examination import DoctorReport
     from simsearch.workflows.find.measure import Measurement
     from simsearch.workflows.find.search import SearchReport
     from simsearch.workflows.learn.evaluate import Evaluation
@@ -314,3 +317,26 @@ def _study_summary(study: Study, history: History) -> dict[str, str]:
         "background": f"{background}, {accepted}; {len(state.not_background)} flagged as none",
         "actions": f"{history.n_actions}" + (f", last: {last}, {last.time}" if last else ""),
     }
+
+
+_MARKS = {"ok": Text("ok", "green"), "warning": Text("warning", "yellow"), "problem": Text("problem", "bold red")}
+
+
+def show_findings(report: DoctorReport) -> None:
+    """Print what an examination has found, and what to do about it."""
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, show_header=False)
+    for each in report.findings:
+        found = Text(each.found)
+        if each.places:
+            others = f" and {len(each.places) - 1} more" if len(each.places) > 1 else ""
+            found.append(f"\n{each.places[0]}{others}", "dim")
+        if each.remedy:
+            found.append(f"\n{each.remedy}", "bold")
+        table.add_row(_MARKS[each.level], each.check, found)
+    _out.print(table)
+    _out.print(f"\n{count(report.problems, 'problem')}, {count(report.warnings, 'warning')}")
+
+
+def show_findings_as_json(report: DoctorReport) -> None:
+    """Print what an examination has found for programs."""
+    _out.print_json(json.dumps({"findings": [asdict(each) for each in report.findings]}))

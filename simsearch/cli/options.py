@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from simsearch.io.ome_zarr.image import Selection
     from simsearch.runtime import ClusterSpec
 
-_FAILED = 2  # exit code where something could not be done
+FAILED = 2  # exit code where something could not be done
 _STOPPED = 130  # exit code where somebody has stopped it
 _INSECURE = "simsearch.insecure"  # key of what an option tells another
 _GOES_ON = "what is done is kept, and the same command goes on from there"
@@ -62,7 +62,7 @@ class ReportedGroup(click.Group):
                 how = _HOW_TO_GO_ON.get(ctx.invoked_subcommand or "", "run the same command again")
                 _end_with(f"stopped: {how}", _STOPPED)
             if isinstance(error, SimSearchError):
-                _end_with(str(error), _FAILED)
+                _end_with(str(error), FAILED)
             raise
 
 
@@ -102,7 +102,7 @@ def end(failures: Sequence[tuple[str, str]]) -> None:
 
     if failures:
         show_failures(failures)
-        sys.exit(_FAILED)
+        sys.exit(FAILED)
 
 
 def split(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[str, ...] | None:

@@ -36,6 +36,7 @@ ORDER = (
         "open_image",
         "open_plate",
         "measure",
+        "doctor",
         "show_progress",
         "search",
         "open_results",

@@ -26,6 +26,7 @@ ON_THE_COMMAND_LINE_ONLY = {
 }
 ONLY_THERE = {
     "study.create": {"more_images"},  # makes several images after one --images
+    "doctor": {"as_json"},  # a report has `table()` in Python
     "convert": {"dry_run"},  # gives something else: `preview_conversion` in Python
 }
 PYTHON_ONLY = {"observe"}  # the command line draws progress

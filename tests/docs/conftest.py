@@ -21,6 +21,7 @@ from simsearch.runtime import training_log
 from simsearch.runtime.clusters import opening
 from simsearch.training.recipe import Schedule, TrainingConfig
 from simsearch.workflows import demo
+from simsearch.workflows.doctor import examination
 from simsearch.workflows.learn import train
 from tests.docs.blocks import blocks_of, run_block
 
@@ -42,6 +43,7 @@ GOES_ON_FROM = {
     "docs/browser.md": "README.md",
     "docs/how-to/trunk.md": "README.md",
     "docs/how-to/evaluate.md": "README.md",
+    "docs/how-to/doctor.md": "docs/tutorials/plate.md",
 }
 """Pages whose reader has done what another page says."""
 
@@ -92,6 +94,7 @@ def short(client: Client) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for module in (opening, runtime, calling):
             patch.setattr(module, "open_cluster", lambda *wanted, **options: contextlib.nullcontext(client))
+        patch.setattr(examination, "reach_cluster", lambda *wanted, **options: contextlib.nullcontext(client))
         patch.setattr(train, "BRIEF", SHORT_TRAINING)
         patch.setattr(training_log, "CPU_COUNT", 1)
         patch.setattr(serve, "serve", lambda *arguments, **options: None)

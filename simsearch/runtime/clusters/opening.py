@@ -6,7 +6,10 @@ import importlib
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from simsearch.errors import ClusterError
+from simsearch.runtime.clusters.losing import address_of
 from simsearch.runtime.clusters.spec import ClusterSpec, resolve_cluster
+from simsearch.runtime.clusters.versions import check_versions
 from simsearch.runtime.events import ignore
 
 if TYPE_CHECKING:
@@ -16,6 +19,9 @@ if TYPE_CHECKING:
     from distributed import Client
 
     from simsearch.runtime.events import Observer
+
+_SAME_ENVIRONMENT = frozenset({"local", "threads", "cuda"})
+"""Kinds of cluster whose workers are of the versions of this process."""
 
 
 @contextmanager
@@ -56,6 +62,29 @@ def open_cluster(wanted: str | Path | ClusterSpec | None = None, *, observe: Obs
     3
     """
     spec = resolve_cluster(wanted)
+    with reach_cluster(spec, observe=observe) as client:
+        if spec.kind not in _SAME_ENVIRONMENT:
+            check_versions(client)
+        if not client.nthreads():
+            address = address_of(client)
+            raise ClusterError(f"expected workers at {address}, got none: start some with `dask worker {address}`")
+        yield client
+
+
+@contextmanager
+def reach_cluster(spec: ClusterSpec, *, observe: Observer = ignore) -> Iterator[Client]:
+    """Start or find a cluster as `open_cluster` does, also one of other versions or without workers.
+
+    Yields
+    ------
+    distributed.Client
+        What was started is stopped at the end; what was found is left running.
+
+    Raises
+    ------
+    ConfigError, ClusterError
+        If it cannot be started or does not answer.
+    """
     backend = importlib.import_module(f"simsearch.runtime.clusters.{spec.kind}")
     with backend.opened(spec, observe) as client:
         yield client

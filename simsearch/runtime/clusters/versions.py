@@ -7,6 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from simsearch.errors import ClusterError
+from simsearch.runtime.asking import Answered, ask_dask_versions, ask_scheduler, ask_workers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -52,20 +53,24 @@ def differences(here: Mapping[str, str], there: Mapping[str, Mapping[str, str] |
                 yield f"{package} {versions.get(package)} on {place}, {ours} here"
 
 
-def gather_versions(client: Client) -> dict[str, Mapping[str, str] | None]:
-    """Ask scheduler and workers for their versions, by place.
+def gather_versions(client: Client, timeout_s: float = 60.0) -> dict[str, Mapping[str, str] | None]:
+    """Ask scheduler and workers for their versions, by place; who does not answer in time is left out.
 
     A process of another Python, or without simsearch, cannot take our question: Dask's own answers tell that.
     """
-    known: Any = client.get_versions()
-    try:
-        scheduler = client.run_on_scheduler(installed_versions)
-    except Exception as error:  # noqa: BLE001  whatever unpickling raises there
-        scheduler = error
-    workers = client.run(installed_versions, on_error="return")
-    found = {"scheduler": _merged(known["scheduler"], scheduler)}
-    return found | {
-        f"worker {name}": _merged(known["workers"].get(name, {}), answer) for name, answer in workers.items()
+    workers = ask_workers(client, installed_versions, workers=list(client.nthreads()), timeout_s=timeout_s)
+    scheduler = ask_scheduler(client, installed_versions, timeout_s=timeout_s)
+    answers = {"scheduler": scheduler, **{f"worker {name}": answer for name, answer in workers.items()}}
+    if all(isinstance(answer, Answered) for answer in answers.values()):
+        known = {}
+    else:
+        told = ask_dask_versions(client, timeout_s=timeout_s)
+        known = {"scheduler": told.get("scheduler", {})}
+        known |= {f"worker {name}": versions for name, versions in told.get("workers", {}).items()}
+    return {
+        place: answer.value if isinstance(answer, Answered) else _merged(known.get(place, {}))
+        for place, answer in answers.items()
+        if isinstance(answer, Answered) or not answer.is_late
     }
 
 
@@ -86,10 +91,8 @@ def check_versions(client: Client) -> None:
         )
 
 
-def _merged(known: Any, answer: object) -> Mapping[str, str] | None:  # noqa: ANN401  of Dask, which has no types
-    """Put together what Dask and what we were told; None if nothing but that simsearch is missing explains it."""
-    if isinstance(answer, dict):
-        return answer
+def _merged(known: Any) -> Mapping[str, str] | None:  # noqa: ANN401  of Dask, which has no types
+    """Put together what Dask tells of a process; None if nothing but that simsearch is missing explains its silence."""
     host, packages = known.get("host", {}), known.get("packages", {})
     theirs = {package: str(packages[package]) for package in PACKAGES if packages.get(package)}
     theirs["python"] = ".".join(str(host.get("python", "?")).split(".")[:2])

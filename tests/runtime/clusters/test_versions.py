@@ -24,7 +24,7 @@ def test_client_scheduler_and_workers_tell_the_same(client: Client) -> None:
 def test_a_place_without_simsearch_is_named() -> None:
     ours = installed_versions()
     known = {"host": {"python": ours["python"] + ".4.final.0"}, "packages": {"dask": ours["dask"]}}
-    assert list(differences(ours, {"worker a": _merged(known, ImportError())})) == ["no simsearch on worker a"]
+    assert list(differences(ours, {"worker a": _merged(known)})) == ["no simsearch on worker a"]
 
 
 @pytest.mark.parametrize(
@@ -35,7 +35,7 @@ def test_a_place_without_simsearch_is_named() -> None:
     ],
 )
 def test_another_python_is_told_though_it_cannot_be_asked(known: dict[str, object], expected: str) -> None:
-    first, *_ = differences(installed_versions(), {"scheduler": _merged(known, TypeError("code() takes"))})
+    first, *_ = differences(installed_versions(), {"scheduler": _merged(known)})
     assert first.startswith(expected)
 
 
