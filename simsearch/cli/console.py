@@ -325,14 +325,16 @@ _MARKS = {"ok": Text("ok", "green"), "warning": Text("warning", "yellow"), "prob
 def show_findings(report: DoctorReport) -> None:
     """Print what an examination has found, and what to do about it."""
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, show_header=False)
-    for each in report.findings:
-        found = Text(each.found)
+    for each in sorted(report.findings, key=lambda each: list(_MARKS).index(each.level)):  # what matters last, in sight
+        found = Text("" if each.level == "ok" else "\n")
+        found.append(each.found)
         if each.places:
             others = f" and {len(each.places) - 1} more" if len(each.places) > 1 else ""
-            found.append(f"\n{each.places[0]}{others}", "dim")
+            found.append(f"\nat {each.places[0]}{others}", "dim")
         if each.remedy:
-            found.append(f"\n{each.remedy}", "bold")
-        table.add_row(_MARKS[each.level], each.check, found)
+            found.append(f"\n-> {each.remedy}", "bold")
+        lead = Text("" if each.level == "ok" else "\n")
+        table.add_row(lead + _MARKS[each.level], lead + Text(each.check), found)
     _out.print(table)
     _out.print(f"\n{count(report.problems, 'problem')}, {count(report.warnings, 'warning')}")
 

@@ -43,7 +43,7 @@ GOES_ON_FROM = {
     "docs/browser.md": "README.md",
     "docs/how-to/trunk.md": "README.md",
     "docs/how-to/evaluate.md": "README.md",
-    "docs/how-to/doctor.md": "docs/tutorials/plate.md",
+    "docs/how-to/doctor.md": "README.md",
 }
 """Pages whose reader has done what another page says."""
 

@@ -26,7 +26,6 @@ from simsearch.runtime.clusters.dask_cluster import (
     read_template,
 )
 from simsearch.runtime.clusters.losing import hushed
-from simsearch.runtime.clusters.versions import check_versions
 from simsearch.runtime.events import Waiting
 
 if TYPE_CHECKING:
@@ -73,7 +72,6 @@ def opened(spec: ClusterSpec, observe: Observer) -> Iterator[Client]:
         wait_until(lambda: any(map(is_ready, _pods(api, name, "scheduler"))), "a scheduler")
         with hushed() as hush, _reached(api, name) as address, _client(address, security) as client:
             wait_until(lambda: bool(client.nthreads()), "workers")
-            check_versions(client)
             hush()  # workers are elsewhere, and a lost scheduler is told of in our words
             try:
                 yield client

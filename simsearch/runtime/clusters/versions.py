@@ -10,7 +10,7 @@ from simsearch.errors import ClusterError
 from simsearch.runtime.asking import Answered, ask_dask_versions, ask_scheduler, ask_workers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from distributed import Client
 
@@ -53,14 +53,18 @@ def differences(here: Mapping[str, str], there: Mapping[str, Mapping[str, str] |
                 yield f"{package} {versions.get(package)} on {place}, {ours} here"
 
 
-def gather_versions(client: Client, timeout_s: float = 60.0) -> dict[str, Mapping[str, str] | None]:
+def gather_versions(
+    client: Client, workers: Sequence[str] | None = None, timeout_s: float = 60.0
+) -> dict[str, Mapping[str, str] | None]:
     """Ask scheduler and workers for their versions, by place; who does not answer in time is left out.
 
+    Without addresses of workers, all are asked.
     A process of another Python, or without simsearch, cannot take our question: Dask's own answers tell that.
     """
-    workers = ask_workers(client, installed_versions, workers=list(client.nthreads()), timeout_s=timeout_s)
+    asked = list(client.nthreads()) if workers is None else workers
+    told_by = ask_workers(client, installed_versions, workers=asked, timeout_s=timeout_s)
     scheduler = ask_scheduler(client, installed_versions, timeout_s=timeout_s)
-    answers = {"scheduler": scheduler, **{f"worker {name}": answer for name, answer in workers.items()}}
+    answers = {"scheduler": scheduler, **{f"worker {name}": answer for name, answer in told_by.items()}}
     if all(isinstance(answer, Answered) for answer in answers.values()):
         known = {}
     else:

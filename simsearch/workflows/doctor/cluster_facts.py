@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from dataclasses import dataclass, field
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from simsearch.runtime.asking import Answer, Answered, ask_scheduler, ask_workers
+from simsearch.runtime.asking import Answer, Answered, Unanswered, ask_scheduler, ask_workers
 from simsearch.runtime.tasks.survey import (
     DeviceFacts,
     FolderFacts,
@@ -62,8 +63,14 @@ class ClusterFacts:
     scheduler_dashboard: int | None = None
     """Port of its web pages."""
     workers: tuple[WorkerFacts, ...] = ()
-    silent: Mapping[str, str] = field(default_factory=dict)
+    silent: Mapping[str, Unanswered] = field(default_factory=dict)
     """Addresses of workers that do not answer, or cannot, and why."""
+
+    @property
+    def awake(self) -> list[str]:
+        """Addresses of workers that answer, be it that they cannot."""
+        cannot = [address for address, answer in self.silent.items() if not answer.is_late]
+        return [*(worker.address for worker in self.workers), *cannot]
 
     @property
     def hosts(self) -> dict[str, list[WorkerFacts]]:
@@ -80,22 +87,22 @@ def gather_facts(client: Client, timeout_s: float) -> ClusterFacts:
     ahead = _clocks(client, awake, timeout_s)
     devices = ask_workers(client, survey_devices, workers=awake, timeout_s=timeout_s)
     scheduler = ask_scheduler(client, survey_process, timeout_s=timeout_s)
+    scratch = {address: str(PurePath(known[address].get("local_directory", "")).parent) for address in awake}
+    folders = _scratch_folders(client, scratch, timeout_s)
     workers = []
     for address, told in processes.items():
         if not isinstance(told, Answered):
             continue
-        scratch = str(known[address].get("local_directory", ""))
-        folder = ask_workers(client, survey_folder, scratch, workers=[address], timeout_s=timeout_s)[address]
         workers.append(
             WorkerFacts(
                 address,
                 told.value,
                 n_tasks=int(known[address].get("nthreads", 1)),
                 memory_bytes=int(known[address].get("memory_limit") or 0),
-                scratch=scratch,
+                scratch=scratch[address],
                 dashboard=known[address].get("services", {}).get("dashboard"),
                 devices=_value(devices[address]),
-                scratch_folder=_value(folder),
+                scratch_folder=_value(folders[address]),
                 ahead_s=ahead.get(address, 0.0),
             )
         )
@@ -105,7 +112,7 @@ def gather_facts(client: Client, timeout_s: float) -> ClusterFacts:
         scheduler=_value(scheduler),
         scheduler_dashboard=info.get("services", {}).get("dashboard"),
         workers=tuple(workers),
-        silent={address: answer.reason for address, answer in processes.items() if not isinstance(answer, Answered)},
+        silent={address: answer for address, answer in processes.items() if not isinstance(answer, Answered)},
     )
 
 
@@ -137,6 +144,15 @@ def _clocks(client: Client, workers: list[str], timeout_s: float) -> dict[str, f
         for address, answer in told.items()
         if isinstance(answer, Answered)
     }
+
+
+def _scratch_folders(client: Client, scratch: Mapping[str, str], timeout_s: float) -> dict[str, Answer[FolderFacts]]:
+    """Ask all that share the name of a folder at once: they are most often all."""
+    found: dict[str, Answer[FolderFacts]] = {}
+    for folder in dict.fromkeys(scratch.values()):
+        asked = [address for address, theirs in scratch.items() if theirs == folder]
+        found |= ask_workers(client, survey_folder, folder, workers=asked, timeout_s=timeout_s)
+    return found
 
 
 def _value(answer: Answer[Value]) -> Value | None:

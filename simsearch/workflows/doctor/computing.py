@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 from simsearch.runtime.clusters.versions import differences
@@ -11,7 +10,7 @@ from simsearch.workflows.doctor.cluster_facts import grouped
 from simsearch.workflows.doctor.findings import Finding, counted, gib, or_fine
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
     from simsearch.workflows.doctor.cluster_facts import ClusterFacts, WorkerFacts
 
@@ -33,11 +32,12 @@ _CROWDED = 1.5  # threads to a core, from where on they keep each other waiting
 _SAME_MACHINE_REMEDY = "start fewer on this machine, or give each less with `--memory-limit`"
 
 
-def check_workers(cluster: ClusterFacts) -> list[Finding]:
-    """Check that there are workers, and that all answer."""
+def check_workers(cluster: ClusterFacts, strangers: Collection[str] = ()) -> list[Finding]:
+    """Check that there are workers, and that all answer but strangers, which cannot for their versions."""
     findings = [
-        Finding("workers", "problem", reason, "look at its log, and start it again", (f"worker {address}",))
-        for address, reason in cluster.silent.items()
+        Finding("workers", "problem", answer.reason, "look at its log, and start it again", (f"worker {address}",))
+        for address, answer in cluster.silent.items()
+        if answer.is_late or address not in strangers
     ]
     if not cluster.workers and not findings:
         remedy = f"start some with `dask worker {cluster.scheduler_address}`"
@@ -60,7 +60,12 @@ def check_versions(here: Mapping[str, str], there: Mapping[str, Mapping[str, str
 
 def check_devices(cluster: ClusterFacts) -> list[Finding]:
     """Check that processes use the GPUs of their machine, and each another."""
-    findings: list[Finding] = []
+    remedy = "look whether torch can be imported there, and whether its disk answers"
+    findings = [
+        Finding("devices", "warning", "does not tell its devices and threads", remedy, (worker.place,))
+        for worker in cluster.workers
+        if worker.devices is None
+    ]
     for host, workers in cluster.hosts.items():
         findings += _devices_of(host, [worker for worker in workers if worker.devices and worker.devices.n_gpus])
     n_gpus = sum(max((w.devices.n_gpus for w in ws if w.devices), default=0) for ws in cluster.hosts.values())
@@ -113,7 +118,7 @@ def check_memory(cluster: ClusterFacts, needed_bytes: int = WORKER_BYTES) -> lis
         alike = [w for w in cluster.workers if _memory_group(w) == _memory_group(worker)]
         share = worker.memory_bytes or worker.process.limit_bytes // len(alike)
         if share < needed_bytes:
-            found = f"{gib(share)} for a worker, of which its largest tile needs {gib(needed_bytes)}"
+            found = f"{gib(share)} for a worker, and its largest tile needs {gib(needed_bytes)}"
             remedy = "start fewer on this machine, each with more"
             findings.append(Finding("memory", "problem", found, remedy, (worker.place,)))
     for (host, _), workers in grouped(cluster.workers, _memory_group).items():
@@ -177,14 +182,15 @@ def check_scratch(cluster: ClusterFacts) -> list[Finding]:
     for worker in cluster.workers:
         folder = worker.scratch_folder
         if folder is None:
-            continue
-        parent = os.path.dirname(worker.scratch)  # noqa: PTH120  of another machine
-        if folder.file_system.lower().startswith(NETWORK_FILE_SYSTEMS):
-            found = f"{parent} is on a network file system ({folder.file_system})"
+            found = f"{worker.scratch} is not looked at in time"
+            remedy = "add --local-directory with a folder on a disk of that machine"
+            findings.append(Finding("scratch", "warning", found, remedy, (worker.place,)))
+        elif folder.file_system.lower().startswith(NETWORK_FILE_SYSTEMS):
+            found = f"{worker.scratch} is on a network file system ({folder.file_system})"
             remedy = "add --local-directory with a folder on a disk of that machine"
             findings.append(Finding("scratch", "problem", found, remedy, (worker.place,)))
         elif folder.free_bytes < _LEAST_SCRATCH_BYTES:
-            found = f"{parent} has {gib(folder.free_bytes)} free"
+            found = f"{worker.scratch} has {gib(folder.free_bytes)} free"
             remedy = "make space, or add --local-directory with another folder"
             findings.append(Finding("scratch", "warning", found, remedy, (worker.place,)))
     return or_fine("scratch", findings, "on disks of the machines, with space")

@@ -101,8 +101,11 @@ def examine(
 
 
 def _of_cluster(client: Client, facts: ClusterFacts, timeout_s: float, *, insecure: bool) -> Iterator[Finding]:
-    yield from computing.check_workers(facts)
-    yield from computing.check_versions(installed_versions(), gather_versions(client, timeout_s))
+    versions = gather_versions(client, facts.awake, timeout_s)
+    of_versions = computing.check_versions(installed_versions(), versions)
+    strangers = {place.removeprefix("worker ") for each in of_versions for place in each.places}
+    yield from computing.check_workers(facts, strangers)
+    yield from of_versions
     yield from network.check_encryption(facts, insecure=insecure)
     yield from network.check_dashboards(facts)
     if not facts.workers:

@@ -37,7 +37,7 @@ WORKER = WorkerFacts(
     "tls://10.0.0.1:4001",
     PROCESS,
     memory_bytes=4 * GIB,
-    scratch="/tmp/dask/worker-1",
+    scratch="/tmp/dask",
     dashboard=8787,
     devices=CPU,
     scratch_folder=FolderFacts("ext4", 100 * GIB),
@@ -90,7 +90,7 @@ FAULTS: dict[str, tuple[Callable[[ClusterFacts], list[Finding]], ClusterFacts, s
     "no worker": (computing.check_workers, replace(CLUSTER, workers=()), "problem", "none at tls://10.0.0.9:8786"),
     "a silent worker": (
         computing.check_workers,
-        replace(CLUSTER, silent={"tls://10.0.0.2:1": "no answer in 60 s"}),
+        replace(CLUSTER, silent={"tls://10.0.0.2:1": Unanswered("no answer in 60 s", is_late=True)}),
         "problem",
         "no answer in 60 s",
     ),
@@ -149,9 +149,13 @@ FAULTS: dict[str, tuple[Callable[[ClusterFacts], list[Finding]], ClusterFacts, s
         "torch for CUDA 12.8 cannot use it",
     ),
     "GPUs that are hidden": (computing.check_devices, on_gpus("", "-1"), "warning", "2 GPUs, which are hidden"),
+    "a worker whose torch cannot be loaded": (
+        computing.check_devices, of({"devices": None}), "warning", "does not tell its devices"
+    ),
+    "scratch that hangs": (computing.check_scratch, of({"scratch_folder": None}), "warning", "/tmp/dask is not looked"),
     "an idle GPU": (computing.check_devices, on_gpus("1"), "warning", "2 GPUs, of which 1 at most is used"),
     "too little memory for a tile": (
-        computing.check_memory, of({"memory_bytes": GIB}), "problem", "1.0 GiB for a worker, of which its largest tile"
+        computing.check_memory, of({"memory_bytes": GIB}), "problem", "1.0 GiB for a worker, and its largest tile"
     ),
     "no limit, and too little for all": (
         computing.check_memory, of({"memory_bytes": 0}, limit_bytes=2 * GIB), "problem", "1.0 GiB for a worker"
@@ -195,6 +199,12 @@ def test_a_planted_fault_is_found_with_a_remedy(
     assert words in finding.found
     assert finding.remedy
     assert "\n" not in finding.found + finding.remedy
+
+
+def test_a_worker_that_cannot_answer_for_its_versions_is_told_of_once() -> None:
+    cluster = replace(CLUSTER, silent={"tls://10.0.0.2:1": Unanswered("ImportError: simsearch")})
+    assert [each.level for each in computing.check_workers(cluster)] == ["problem"]
+    assert [each.level for each in computing.check_workers(cluster, {"tls://10.0.0.2:1"})] == ["ok"]
 
 
 def test_what_is_wrong_with_all_workers_is_one_finding() -> None:
