@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from tests.faults.scenarios import Scenario
 
 _PROGRAMS = 20  # of so many kills, one is of the command line as people run it, which takes seconds to begin
-_NAMED = 0.1  # of all hostile inputs: names, each of which costs a command; the others are damaged files
-_OTHERS = 6  # one meeting of writers, and one full disk of each kind, for so many kills
+_NAMED = 0.05  # of all hostile inputs: names, each of which costs a command; the others are damaged files
+_OTHERS = 8  # one meeting of writers, and one full disk of each kind, for so many kills
 ROOT = Path(__file__).parents[2]
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tests.faults.scenarios import INPUTS, THREADS, reset, save_image, save_networks, save_table
+from tests.faults.scenarios import INPUTS, SCENARIOS, THREADS, reset, save_image, save_networks, save_table, template_of
 
 if TYPE_CHECKING:
     import random
@@ -42,21 +42,21 @@ class Case:
 
     name: str
     prepare: Callable[[Path, Path, str], None]
-    """Of the trial folder, that of templates, and the name: writes what has it."""
+    """Of the trial folder, one to take things from (see `_NEEDS`), and the name: writes what has it."""
     arguments: Callable[[str], tuple[str, ...]]
 
 
-def _nothing(trial: Path, templates: Path, name: str) -> None:
+def _nothing(trial: Path, before: Path, name: str) -> None:
     """Write nothing: the name is in the command line."""
 
 
-def _boxes(trial: Path, templates: Path, name: str) -> None:
+def _boxes(trial: Path, before: Path, name: str) -> None:
     save_table(trial / "boxes.csv", [_COLUMNS, ("a", name, 40, 40, 32, 32), ("a", "plain", 60, 60, 32, 32)])
     save_table(trial / "said.csv", [_ROLES, ("prototype", "a", name, 40, 40, 32, 32)])
-    shutil.copytree(templates / "study_import" / "study", trial / "study")
+    shutil.copytree(before / "study", trial / "study")
 
 
-def _image(trial: Path, templates: Path, name: str) -> None:
+def _image(trial: Path, before: Path, name: str) -> None:
     path = trial / "images" / f"{name}.ome.zarr"
     if not path.resolve().is_relative_to(trial) or len(path.name.encode()) > 255 or "\0" in name:
         path = trial / "images" / "plain.ome.zarr"
@@ -64,14 +64,14 @@ def _image(trial: Path, templates: Path, name: str) -> None:
     save_table(trial / "boxes.csv", [_COLUMNS, (path.name.removesuffix(".ome.zarr"), "c", 24, 24, 32, 32)])
 
 
-def _channel(trial: Path, templates: Path, name: str) -> None:
+def _channel(trial: Path, before: Path, name: str) -> None:
     pixels = np.random.default_rng(0).integers(0, 999, (2, 48, 48)).astype(np.uint16)
     save_image(trial / "images/a.ome.zarr", pixels, (name, "DNA"))
     save_table(trial / "boxes.csv", [_COLUMNS, ("a", "c", 24, 24, 32, 32)])
 
 
-def _drug(trial: Path, templates: Path, name: str) -> None:
-    shutil.copytree(templates / "rethreshold" / "found", trial / "found")
+def _drug(trial: Path, before: Path, name: str) -> None:
+    shutil.copytree(before / "found", trial / "found")
     shutil.copytree(trial.parents[1] / "inputs/plate.ome.zarr", trial / "plate.ome.zarr")
     path = trial / "plate.ome.zarr/zarr.json"
     content = json.loads(path.read_text())
@@ -83,37 +83,37 @@ def _drug(trial: Path, templates: Path, name: str) -> None:
     run.write_text(json.dumps(json.loads(run.read_text()) | {"plates": [str(trial / "plate.ome.zarr")]}))
 
 
-def _plate_map(trial: Path, templates: Path, name: str) -> None:
+def _plate_map(trial: Path, before: Path, name: str) -> None:
     save_table(trial / "map.csv", [("well", "drug", "dose", name), ("A01", name, 1, name), ("B01", name, 2, name)])
 
 
-def _detections(trial: Path, templates: Path, name: str) -> None:
+def _detections(trial: Path, before: Path, name: str) -> None:
     import pyarrow as pa
     import pyarrow.parquet
 
-    shutil.copytree(templates / "rethreshold" / "found", trial / "found")
+    shutil.copytree(before / "found", trial / "found")
     path = trial / "found/detections.parquet"
     table = pyarrow.parquet.read_table(path)
     column = table.column_names.index("image")
     pyarrow.parquet.write_table(table.set_column(column, "image", pa.array([name] * len(table))), path)
 
 
-def _study(trial: Path, templates: Path, name: str) -> None:
-    shutil.copytree(templates / "study_export_table" / "study", trial / "study")
+def _study(trial: Path, before: Path, name: str) -> None:
+    shutil.copytree(before / "study", trial / "study")
     for path in (trial / "study/study.json", trial / "study/curation.jsonl"):
         path.write_text(path.read_text().replace('"a"', json.dumps(name)).replace('"nuclear"', json.dumps(name)))
 
 
-def _model(trial: Path, templates: Path, name: str) -> None:
+def _model(trial: Path, before: Path, name: str) -> None:
     shutil.copy(trial.parents[1] / "inputs/trunk.safetensors", trial)
     save_networks(trial, (name, "plain"))
 
 
-def _truth(trial: Path, templates: Path, name: str) -> None:
+def _truth(trial: Path, before: Path, name: str) -> None:
     import pyarrow as pa
     import pyarrow.parquet
 
-    table = pyarrow.parquet.read_table(templates / "evaluate" / "found/peaks.parquet")
+    table = pyarrow.parquet.read_table(before / "found/peaks.parquet")
     column = table.column_names.index("class")
     pyarrow.parquet.write_table(
         table.set_column(column, "class", pa.array([name] * len(table))), trial / "peaks.parquet"
@@ -121,11 +121,19 @@ def _truth(trial: Path, templates: Path, name: str) -> None:
     save_table(trial / "truth.csv", [("image", "class", "y", "x"), ("a", name, 40, 40), (name, name, 50, 50)])
 
 
-def _load_data(trial: Path, templates: Path, name: str) -> None:
+def _load_data(trial: Path, before: Path, name: str) -> None:
     rows = [("A01.npy", str(trial.parents[1] / "inputs/wells"), "A01", name), (name, name, "B01", "P1")]
     save_table(trial / "load.csv", [("FileName_DNA", "PathName_DNA", "Metadata_Well", "Metadata_Plate"), *rows])
 
 
+_NEEDS = {
+    _boxes: "study import",
+    _drug: "rethreshold",
+    _detections: "rethreshold",
+    _study: "study export table",
+    _truth: "evaluate",
+}
+"""The scenario, of whose folder something is taken."""
 _A = f"{INPUTS}/a.ome.zarr"
 _TRUNK = ("--trunk", f"{INPUTS}/trunk.safetensors")
 CASES = (
@@ -195,8 +203,9 @@ CASES = (
 
 def give(shop: Workshop, case: Case, name: str, tally: Tally) -> None:
     """Give something a name, and let a command meet it."""
+    needed = [template_of(shop, each) for each in SCENARIOS if each.name == _NEEDS.get(case.prepare)]
     reset(shop, None)
-    shop.call(lambda: case.prepare(shop.trial, shop.root / "templates", name))
+    shop.call(lambda: case.prepare(shop.trial, (*needed, shop.inputs)[0], name))
     before = _surroundings(shop)
     ended = shop.run(case.arguments(name))
     problems = tally.see(ended) + _ended_wrongly(ended)

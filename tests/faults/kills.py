@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tests.faults.commands import Stop
-from tests.faults.scenarios import prepare, reset, succeed
+from tests.faults.scenarios import reset, succeed, template_of
 from tests.faults.states import differences, false_claims, state_of
 
 if TYPE_CHECKING:
@@ -42,9 +42,7 @@ class Undisturbed:
 
 def undisturbed(shop: Workshop, scenario: Scenario) -> Undisturbed:
     """Run a scenario without trouble."""
-    template = shop.root / "templates" / scenario.name.replace(" ", "_")
-    if not template.exists():
-        prepare(shop, scenario, template)
+    template = template_of(shop, scenario)
     reset(shop, template)
     before = state_of(shop.trial)
     ended = succeed(shop, scenario.command())

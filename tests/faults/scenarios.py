@@ -200,13 +200,16 @@ def shorten_training() -> None:
     training_log.CPU_COUNT = 1
 
 
-def prepare(shop: Workshop, scenario: Scenario, template: Path) -> None:
-    """Make what stands in the folder before the command, and keep it as a template."""
-    reset(shop, None)
-    for arguments in scenario.before:
-        cluster = () if "--cluster" in arguments or arguments[0] == "study" else THREADS
-        succeed(shop, [*arguments, *cluster])
-    shutil.copytree(shop.trial, template)
+def template_of(shop: Workshop, scenario: Scenario) -> Path:
+    """Return a folder with what stands there before a command, which is made the first time."""
+    template = shop.root / "templates" / scenario.name.replace(" ", "_")
+    if not template.exists():
+        reset(shop, None)
+        for arguments in scenario.before:
+            cluster = () if "--cluster" in arguments or arguments[0] == "study" else THREADS
+            succeed(shop, [*arguments, *cluster])
+        shutil.copytree(shop.trial, template)
+    return template
 
 
 def succeed(shop: Workshop, arguments: Sequence[str]) -> Ended:

@@ -1,4 +1,4 @@
-"""Commands that are killed, that meet each other or a full disk: a few of the many of `make campaign`."""
+"""Commands that are killed, or meet each other, a full disk or hostile names: a few of those of `make campaign`."""
 
 from __future__ import annotations
 
@@ -15,14 +15,16 @@ if TYPE_CHECKING:
     from pathlib import Path as Folder
 
 ROOT = Path(__file__).parents[2]
-N_KILLS = 8
+COMMANDS = "convert image,rethreshold,study import"
+N_KILLS, N_INPUTS = 6, 100
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks at /proc, and copies processes")
 def test_what_is_killed_met_or_without_room_goes_on_and_nothing_is_half(tmp_path: Folder) -> None:
-    command = [sys.executable, "-m", "tests.faults.campaign", "--seed", "1", "--kills", str(N_KILLS), "--inputs", "0"]
+    numbers = ["--seed", "1", "--kills", str(N_KILLS), "--inputs", str(N_INPUTS)]
+    folder = tmp_path / "campaign"
     done = subprocess.run(
-        [*command, "--commands", "convert image,rethreshold,study import", "--folder", str(tmp_path / "campaign")],
+        [sys.executable, "-m", "tests.faults.campaign", *numbers, "--commands", COMMANDS, "--folder", str(folder)],
         capture_output=True,
         text=True,
         check=False,
@@ -31,6 +33,6 @@ def test_what_is_killed_met_or_without_room_goes_on_and_nothing_is_half(tmp_path
     )
     assert done.returncode == 0, done.stderr[-3000:]
     figures = json.loads(done.stdout)
-    assert figures["kills"] == N_KILLS
+    assert (figures["kills"], figures["inputs"]) == (N_KILLS, N_INPUTS)
     assert min(figures["writers"], figures["full_disk"]) > 0
     assert (figures["lost"], figures["tracebacks"], figures["files_outside"]) == (0, 0, 0)
