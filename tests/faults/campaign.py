@@ -11,6 +11,7 @@ import argparse
 import json
 import os
 import random
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from tests.faults.scenarios import Scenario
 
 _PROGRAMS = 20  # of so many kills, one is of the command line as people run it, which takes seconds to begin
-_NAMED = 0.05  # of all hostile inputs: names, each of which costs a command; the others are damaged files
 _OTHERS = 8  # one meeting of writers, and one full disk of each kind, for so many kills
 ROOT = Path(__file__).parents[2]
 
@@ -79,6 +79,7 @@ def main() -> None:
     options.add_argument("--seed", type=int, default=0)
     options.add_argument("--kills", type=int, default=200, help="commands that are killed, in each round")
     options.add_argument("--inputs", type=int, default=2000, help="hostile inputs, in each round")
+    options.add_argument("--names", type=int, default=100, help="of these, names; the others are damaged files")
     options.add_argument("--hours", type=float, default=0.0, help="begin rounds for so long; one at least")
     options.add_argument("--commands", default="", help="only those whose names begin with one of these, with commas")
     options.add_argument("--folder", type=Path, default=None)
@@ -91,10 +92,13 @@ def main() -> None:
     while seed == chosen.seed or time.monotonic() - begin < chosen.hours * 3600:
         shop = Workshop(folder / f"seed{seed}")
         make_inputs(shop)
-        n_names = round(_NAMED * chosen.inputs)
+        n_names = min(chosen.names, chosen.inputs)
         attack(shop, scenarios, chosen.kills, random.Random(seed), tally)
         hostile_names.attack(shop, n_names, random.Random(seed), tally)
-        fuzz(seed, chosen.inputs - n_names, shop.root / "fuzz", tally)
+        if chosen.inputs > n_names:
+            fuzz(seed, chosen.inputs - n_names, shop.root / "fuzz", tally)
+        if not tally.lost:
+            shutil.rmtree(shop.root)
         seed += 1
     print(tally)  # noqa: T201
     if tally.lost:

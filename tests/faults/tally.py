@@ -48,6 +48,7 @@ class Tally:
             text = "\n  ".join([f"{kind}, {command}, {what}:", *problems])
             (place / "what.txt").write_text(text + "\n")
             self.lost.append(text)
+        (self.folder / "figures.json").write_text(f"{self}\n")  # so far, for who does not wait for the end
 
     def figures(self) -> dict[str, object]:
         """Tell the figures in one line."""
