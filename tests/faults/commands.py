@@ -6,6 +6,7 @@ or removed: so it can be stopped before any of these steps, and what is written 
 
 from __future__ import annotations
 
+import fcntl
 import importlib
 import json
 import mmap
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 TIMEOUT_S = 240.0
+_MOST_SAID = 2**20  # bytes
 _TRACEBACK = "Traceback (most recent call last)"
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 _PATHS = {
@@ -196,11 +198,17 @@ class Running:
         self._folder = shop.scratch / "outputs"
         self._folder.mkdir(parents=True, exist_ok=True)
         self._name = f"{time.monotonic_ns()}"
+        self._kept = b""
         self._begin = time.perf_counter()
-        descriptors = [
+        # A pipe, which no limit of files cuts off.
+        self._errors, errors = os.pipe()
+        fcntl.fcntl(self._errors, fcntl.F_SETPIPE_SZ, _MOST_SAID)
+        os.set_blocking(self._errors, False)
+        out, outside = (
             os.open(self._folder / f"{self._name}.{kind}", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-            for kind in ("out", "err", "outside")
-        ]
+            for kind in ("out", "outside")
+        )
+        descriptors = (out, errors, outside)
         self.pid = os.fork()
         if self.pid == 0:
             self._be(work, descriptors, file_bytes)
@@ -247,13 +255,20 @@ class Running:
             time.sleep(0.002)
         code = -signal.SIGSTOP if os.WIFSTOPPED(status) else os.waitstatus_to_exitcode(status)
         return Ended(
-            code, self._read("err"), self._steps.get(), now - self._begin, tuple(self._read("outside").split("\n")[:-1])
+            code, self._said(), self._steps.get(), now - self._begin, tuple(self._read("outside").split("\n")[:-1])
         )
 
     def go_on(self) -> Ended:
         """Go on after SIGSTOP, and wait for the end."""
         os.kill(self.pid, signal.SIGCONT)
         return self.wait()
+
+    def _said(self) -> str:
+        """Read what it has said so far of errors."""
+        with suppress(BlockingIOError):
+            while said := os.read(self._errors, _MOST_SAID):
+                self._kept += said
+        return self._kept.decode(errors="replace")
 
     def _read(self, kind: str) -> str:
         return (self._folder / f"{self._name}.{kind}").read_text(errors="replace")

@@ -37,6 +37,8 @@ class Scenario:
     has_cluster: bool = True
     refused_again: bool = False
     """Whether a second command is refused, because the first has done it."""
+    says_more: bool = False
+    """Whether a second command says something again that was said."""
     is_slow: bool = False
     """Whether it takes long as a program of its own, whose training nobody can shorten."""
 
@@ -94,7 +96,7 @@ SCENARIOS = (
     Scenario("pretrain", _PRETRAIN, is_slow=True),
     Scenario("study create", (*_CREATE, *_MEASURED), has_cluster=False, refused_again=True),
     Scenario("study import", _IMPORT, before=_CURATED[:1], has_cluster=False),
-    Scenario("study suggest", (*_SUGGEST, "--accept"), before=_CURATED[:2]),
+    Scenario("study suggest", (*_SUGGEST, "--accept"), before=_CURATED[:2], says_more=True),
     Scenario("study suggest --out", (*_SUGGEST, "--out", "suggested.csv"), before=_CURATED[:2]),
     Scenario("study export table", ("study", "export", "study", "said.csv", "--overwrite"), before=_CURATED,
              has_cluster=False),
