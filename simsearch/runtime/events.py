@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from simsearch.training.epochs import EpochDone
 
@@ -30,6 +30,12 @@ class TaskDone:
     """Name of the task: its image and tile."""
     n_pixels: int = 0
     """How many level-0 pixels it has; 0 where it is no tile."""
+    worker: str = field(default="", compare=False)
+    """Address of the worker; empty where nobody knows."""
+    host: str = field(default="", compare=False)
+    """Name of its machine."""
+    device: str = field(default="", compare=False)
+    """``cpu``, or ``cuda`` with number or UUID."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +48,12 @@ class TaskFailed:
     """Name of the task: its image and tile."""
     message: str
     """What was expected, what was got and the way out."""
+    worker: str = field(default="", compare=False)
+    """Address of the worker; empty where nobody knows."""
+    host: str = field(default="", compare=False)
+    """Name of its machine."""
+    device: str = field(default="", compare=False)
+    """``cpu``, or ``cuda`` with number or UUID."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from distributed.client import FutureCancelledError
 
 from simsearch.errors import SimSearchError, TaskError
 from simsearch.runtime.clusters.losing import address_of, lost_scheduler
+from simsearch.runtime.place import Place, here
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
+_NOWHERE = Place()
+
 
 @dataclass(frozen=True, slots=True)
 class Done(Generic[Task, Result]):
@@ -26,6 +29,7 @@ class Done(Generic[Task, Result]):
 
     task: Task
     result: Result
+    place: Place = _NOWHERE
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,19 +38,20 @@ class Failed(Generic[Task]):
 
     task: Task
     error: SimSearchError
+    place: Place = _NOWHERE
 
 
-def run_task(function: Callable[[Task], Result], task: Task) -> Result | SimSearchError:
+def run_task(function: Callable[[Task], Result], task: Task) -> tuple[Result | SimSearchError, Place]:
     """Run a function over a task, on a worker."""
     # Returned, not raised: distributed would retry what no retry can cure.
     try:
-        return function(task)
+        return function(task), here()
     except SimSearchError as error:
-        return error
+        return error, here()
 
 
 def outcome_of(task: Task, future: Future[Any]) -> Done[Task, Any] | Failed[Task]:
-    """Fetch what `run_task` has returned.
+    """Fetch what `run_task` has returned; errors of another machine name it.
 
     Raises
     ------
@@ -55,11 +60,16 @@ def outcome_of(task: Task, future: Future[Any]) -> Done[Task, Any] | Failed[Task
     """
     # Whatever the status: a result that was lost with its worker is computed again, and waited for.
     try:
-        result = future.result()
+        result, place = future.result()
     except FutureCancelledError as cause:  # nobody cancels what is waited for
         raise lost_scheduler(address_of(future.client)) from cause
     except (Exception, CancelledError) as cause:  # noqa: BLE001  whatever a task may raise
         return Failed(task, TaskError(f"{task}: expected a result, got {type(cause).__name__}: {cause}"))
     if isinstance(result, SimSearchError):
-        return Failed(task, result)
-    return Done(task, result)
+        return Failed(task, _located(result, place), place)
+    return Done(task, result, place)
+
+
+def _located(error: SimSearchError, place: Place) -> SimSearchError:
+    """Say where an error comes from: another machine may not see what this one does."""
+    return type(error)(f"{error} (worker {place.worker} on {place.host})") if place.is_elsewhere else error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from simsearch.runtime.events import Observer, StepEnded, StepStarted, TaskDone, TaskFailed, ignore
@@ -66,10 +67,11 @@ def run_tasks(
     flight = Flight(client, submit, tasks, step, observe)
     try:
         for outcome in flight.land():
+            where, name = asdict(outcome.place), str(outcome.task)
             if isinstance(outcome, Failed):
-                observe(TaskFailed(step, str(outcome.task), str(outcome.error)))
+                observe(TaskFailed(step, name, str(outcome.error), **where))
             else:
-                observe(TaskDone(step, str(outcome.task), n_pixels(outcome.task)))
+                observe(TaskDone(step, name, n_pixels(outcome.task), **where))
             yield outcome
     finally:
         flight.cancel()

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
+import socket
 import time
 from collections import Counter
 from threading import Event as Gate
@@ -10,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from simsearch.errors import Cancelled, SourceError, TaskError
-from simsearch.runtime import flight, open_cluster
+from simsearch.runtime import flight, open_cluster, place
 from simsearch.runtime.cancel import CancelToken, cancellable
 from simsearch.runtime.events import Event, StepEnded, StepStarted, TaskDone, TaskFailed, Waiting
 from simsearch.runtime.outcomes import Done, Failed
@@ -169,6 +171,23 @@ def test_events_tell_the_story_in_order(client: Client) -> None:
     assert events[-1].seconds > 0
     assert {e.step for e in events} == {"read"}
     assert len(events) == 8
+
+
+def test_events_name_worker_host_and_device(client: Client) -> None:
+    events = Heard()
+    list(run_tasks(client, fail_if_odd, [0, 1], step="read", observe=events))
+    ended = [event for event in events if isinstance(event, TaskDone | TaskFailed)]
+    assert {(event.worker, event.host) for event in ended} == {(*client.nthreads(), socket.gethostname())}
+    assert {event.device.partition(" ")[0] for event in ended} <= {"cpu", "cuda"}
+    assert len(ended) == 2
+
+
+def test_an_error_of_another_machine_names_it(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(place.socket, "gethostname", iter(["node7", "laptop"]).__next__)
+    (failed,) = run_tasks(client, refuse, ["a.tif"], step="read")
+    assert isinstance(failed, Failed)
+    assert type(failed.error) is SourceError
+    assert re.fullmatch(r"a.tif: expected .*: scan it again \(worker inproc:\S+ on node7\)", str(failed.error))
 
 
 def test_an_event_comes_before_its_outcome(client: Client) -> None:
