@@ -44,7 +44,7 @@ constraints: ## resolve all dependencies anew and pin what comes out
 	$(PYTHON) -m venv "$$fresh"; \
 	"$$fresh/bin/pip" install --quiet --upgrade pip; \
 	"$$fresh/bin/pip" install --quiet --dry-run --ignore-installed --report "$$fresh/report.json" \
-	    pip hatchling editables '.[formats]' --group test --group check --group docs; \
+	    pip hatchling editables '.[formats,slurm]' --group test --group check --group docs; \
 	"$$fresh/bin/python" .ci/pin.py "$$fresh/report.json" > "$$fresh/constraints.txt"; \
 	cp "$$fresh/constraints.txt" constraints.txt
 
@@ -69,10 +69,10 @@ $(BIN)/python:
 # The demo's user needs no development tools: two stamps.
 .venv/.package: .venv/.pip pyproject.toml constraints.txt
 	@echo 'Installing simsearch into .venv: torch and its libraries take about 5 GB and a few minutes the first time.'
-	$(INSTALL) --build-constraint constraints.txt --editable '.[formats]'
+	$(INSTALL) --build-constraint constraints.txt --editable '.[formats,slurm]'
 	@touch $@
 
 .venv/.dev: .venv/.pip pyproject.toml constraints.txt
 	@echo 'Installing simsearch into .venv: torch and its libraries take about 5 GB and a few minutes the first time.'
-	$(INSTALL) --build-constraint constraints.txt --editable '.[formats]' --group test --group check --group docs
+	$(INSTALL) --build-constraint constraints.txt --editable '.[formats,slurm]' --group test --group check --group docs
 	@touch .venv/.package $@

@@ -26,6 +26,7 @@ _FROM_ELSEWHERE = {
     "README.md": "index.md",
     "deploy/README.md": "how-to/clusters.md",
     "deploy/kubernetes/README.md": "how-to/kubernetes.md",
+    "deploy/slurm/README.md": "how-to/slurm.md",
     "benchmarks/RESULTS.md": "benchmarks.md",
     "CHANGELOG.md": "changelog.md",
     "CONTRIBUTING.md": "contributing.md",

@@ -341,7 +341,8 @@ def test_what_is_imported_is_declared() -> None:
     third_party = {name.partition(".")[0] for name in imported} - set(sys.stdlib_module_names) - {"simsearch"}
     distributions = importlib.metadata.packages_distributions()
     needed = {name: {normal(each) for each in distributions.get(name, [name])} for name in third_party}
-    declared = {normal(each) for each in project()["project"]["dependencies"]}
+    extras = project()["project"]["optional-dependencies"].values()
+    declared = {normal(each) for group in (project()["project"]["dependencies"], *extras) for each in group}
     assert {name for name, any_of in needed.items() if not any_of & declared} == set()
 
 

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from simsearch.runtime.events import (
+    Awaited,
     BackupStarted,
     Event,
     Noted,
@@ -109,6 +110,10 @@ class _Bars:
                 text = f"{step}: {task} takes long on worker {worker}; {backup} does it as well"
             case NoWorkers(step, waited_s, patience_s):
                 text = f"{step}: no workers for {waited_s:.0f} s, given up after {patience_s:.0f} s"
+            case Awaited(_, n_there, n_wanted, waited_s, patience_s):
+                text = f"waiting for workers: {n_there} of {n_wanted} after {waited_s:.0f} s, " + (
+                    "work begins with them" if n_there else f"given up after {patience_s:.0f} s"
+                )
             case _:
                 return
         self._progress.console.print(text, markup=False, soft_wrap=True)

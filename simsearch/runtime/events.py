@@ -101,6 +101,22 @@ class NoWorkers:
 
 
 @dataclass(frozen=True, slots=True)
+class Awaited:
+    """Workers were asked for, and not all of them have come; work begins with the first."""
+
+    step: str
+    """Name of the step."""
+    n_there: int
+    """How many have come."""
+    n_wanted: int
+    """How many were asked for."""
+    waited_s: float
+    """Since they were asked for."""
+    patience_s: float
+    """When it is given up that one comes."""
+
+
+@dataclass(frozen=True, slots=True)
 class StepEnded:
     """A step of a workflow is over."""
 
@@ -118,7 +134,7 @@ class Noted:
     """What was not understood or not believed, and what was taken instead."""
 
 
-OfWorkers = WorkerLost | BackupStarted | NoWorkers
+OfWorkers = WorkerLost | BackupStarted | NoWorkers | Awaited
 Event = Noted | StepStarted | TaskDone | TaskFailed | Waiting | OfWorkers | StepEnded | EpochDone
 Observer = Callable[[Event], None]
 

@@ -38,6 +38,27 @@ def test_an_address_that_cannot_be_one_is_refused(address: str) -> None:
         pass
 
 
+def test_slurm_wants_a_number_of_jobs_a_walltime_and_sbatch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    with (
+        pytest.raises(ConfigError, match="expected Slurm's sbatch for --cluster slurm, got none: run this on a login"),
+        open_cluster("slurm:2"),
+    ):
+        pass
+    monkeypatch.setattr("shutil.which", lambda name: f"/bin/{name}")
+    with (
+        pytest.raises(ConfigError, match=r"expected --cluster slurm to say how many jobs, .*slurm:8 submits 8"),
+        open_cluster("slurm"),
+    ):
+        pass
+    for walltime in ("", "0", "1:2:3:4", "UNLIMITED", "00:00:59", "-1"):
+        with (
+            pytest.raises(ConfigError, match=f"expected a walltime of a minute or more, got '{walltime}'"),
+            open_cluster(ClusterSpec("slurm", workers=1, walltime=walltime)),
+        ):
+            pass
+
+
 def test_a_cluster_that_does_not_answer_is_named_with_the_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_TIMEOUT_S", 0.5)
     with socket.socket() as free:

@@ -1,25 +1,31 @@
 from __future__ import annotations
 
+import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
 from simsearch.cli import main
+from simsearch.errors import ClusterError
+from simsearch.runtime import ClusterSpec, open_cluster
+from simsearch.runtime.events import Awaited
 from tests.runtime.clusters.daemons import ROOT, Slurm, running_slurm, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from simsearch.runtime.events import Event
     from tests.conftest import SaveImage
 
 pytestmark = [pytest.mark.slurm, pytest.mark.cluster]
 
 SCRIPT = ROOT / "deploy" / "slurm" / "search.sbatch"
+SIMSEARCH = Path(sys.executable).with_name("simsearch")
 
 
 @dataclass(frozen=True)
@@ -94,3 +100,80 @@ def test_a_batch_job_ends_with_the_exit_code_of_its_command(slurm: Slurm, tmp_pa
     assert slurm.state(job) == "FAILED"
     (log,) = tmp_path.glob("*.log")
     assert "expected a simsearch command, got none" in log.read_text()
+
+
+def test_a_run_whose_job_is_cancelled_has_the_same_results_and_leaves_nothing_behind(
+    slurm: Slurm, work: Work, tmp_path: Path
+) -> None:
+    events, results = tmp_path / "results" / "events.jsonl", tmp_path / "results"
+    settings = {"SIMSEARCH_CLUSTER_INTERFACE": "lo", "SIMSEARCH_CLUSTER_WALLTIME": "10"}
+    with subprocess.Popen(
+        [SIMSEARCH, *work.into(results), "--cluster", "slurm:2"],
+        cwd=tmp_path,
+        env=slurm.environment | settings,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as run:
+        wait_until(
+            lambda: run.poll() is not None or (events.exists() and '"mean vector"' in events.read_text()), "work"
+        )
+        first, *_ = slurm.jobs("RUNNING")
+        slurm.call("scancel", first)
+        output = run.communicate(timeout=120)[0]
+    assert run.returncode == 0, output
+    assert found_in(results) == work.expected
+    wait_until(lambda: not slurm.jobs(), "an empty queue")
+    assert {path.name for path in tmp_path.iterdir()} == {"results"}
+
+
+@pytest.fixture
+def here(slurm: Slurm, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Work in a folder of its own, with Slurm at hand."""
+    for name in ("PATH", "SLURM_CONF"):
+        monkeypatch.setenv(name, slurm.environment[name])
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"partition": "none"}, "expected Slurm to take 2 jobs, got .*[Ii]nvalid partition.*: see partition"),
+        ({"memory": 2**50}, "expected Slurm to take 2 jobs, got .*not available.*: see partition"),
+        ({"interface": "ib7"}, "expected a scheduler that jobs can reach, got .*ib7.*: see setting interface"),
+        (
+            {"directives": ("--begin=now+1hour",), "wait": 1.0},
+            r"expected a worker within 1 s, got 2 jobs PENDING \(BeginTime\): set wait to more",
+        ),
+        ({"folder": Path("none")}, "none: expected a folder for keys and logs of jobs, got No such file"),
+    ],
+)
+def test_what_slurm_refuses_is_told_in_a_line_and_nothing_is_left(
+    slurm: Slurm, here: Path, changes: dict[str, Any], message: str
+) -> None:
+    spec = replace(ClusterSpec("slurm", workers=2, interface="lo"), **changes)
+    with pytest.raises(ClusterError, match=message) as refused, open_cluster(spec):
+        pass
+    assert "\n" not in str(refused.value)
+    wait_until(lambda: not slurm.jobs(), "an empty queue")
+    assert not any(here.iterdir())
+
+
+def test_who_waits_for_jobs_hears_of_it_and_may_stop_them(
+    slurm: Slurm, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("simsearch.runtime.clusters.slurm._TOLD_S", 0.5)
+    told = []
+
+    def observe(event: Event) -> None:
+        told.append(event)
+        if isinstance(event, Awaited):
+            raise KeyboardInterrupt
+
+    spec = ClusterSpec("slurm", workers=2, interface="lo", directives=("--begin=now+1hour",))
+    with pytest.raises(KeyboardInterrupt), open_cluster(spec, observe=observe):
+        pass
+    assert (told[-1].n_there, told[-1].n_wanted) == (0, 2)
+    wait_until(lambda: not slurm.jobs(), "an empty queue")
+    assert not any(here.iterdir())
