@@ -76,7 +76,7 @@ def write_slide(path: Path, side: int, occupied: NDArray[np.bool_]) -> Path:
     occupied : (n, n) bool array
         For each cell of `CELL` px whether it has tissue.
     """
-    template = ImageTemplate(3, (side, side), "uint8", RGB_NAMES, RGB_COLORS, _PIXEL_UM)
+    template = ImageTemplate(3, (side, side), "uint8", RGB_NAMES, RGB_COLORS, _PIXEL_UM, is_sparse=True)
     create_image(path, template)
     cell = tissue_cell()
     for level in range(len(template.level_shapes)):

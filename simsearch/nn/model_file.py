@@ -11,6 +11,7 @@ import safetensors.torch
 import torch
 from safetensors import SafetensorError, deserialize
 
+from simsearch.core.formats import FORMAT_KEY, check_format
 from simsearch.core.json_text import parse_json
 from simsearch.errors import ModelFileError
 from simsearch.nn.classifier import KINDS, PatchClassifier, classifier_extractor
@@ -19,7 +20,8 @@ from simsearch.nn.trunk import Trunk
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-_KEY, _FORMAT = "simsearch", 1
+METADATA_KEY = "simsearch"
+_FORMAT = 1
 _SIZE_TOLERANCE = 0.1  # of a pixel's size: objectives of one kind differ by less
 
 
@@ -60,8 +62,8 @@ class ModelHeader:
 def model_to_bytes(model: PatchClassifier, header: ModelHeader) -> bytes:
     """Serialise a model; the same model gives the same bytes, whose sha256 is its identity."""
     state = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
-    text = json.dumps({"format": _FORMAT, **asdict(header)}, sort_keys=True)
-    return safetensors.torch.save(state, metadata={_KEY: text})
+    text = json.dumps({FORMAT_KEY: _FORMAT, **asdict(header)}, sort_keys=True)
+    return safetensors.torch.save(state, metadata={METADATA_KEY: text})
 
 
 def model_from_bytes(blob: bytes, name: str = "model") -> tuple[PatchClassifier, ModelHeader]:
@@ -148,23 +150,28 @@ def read_header(blob: bytes, name: str = "model") -> ModelHeader:
         If it is no model of simsearch, is damaged or was written by a later version.
     """
     try:
-        text = _metadata(blob)[_KEY]
-        content = parse_json(text)
-        version = content.pop("format")
+        content = parse_json(metadata_of(blob)[METADATA_KEY])
+        written = content.pop(FORMAT_KEY)
     except (SafetensorError, KeyError, ValueError, TypeError) as error:
         raise ModelFileError(f"{name}: expected a model of simsearch, got {type(error).__name__}: {error}") from error
-    if version != _FORMAT:
-        raise ModelFileError(f"{name}: expected model format {_FORMAT}, got {version}: update simsearch")
+    check_format({FORMAT_KEY: written}, _FORMAT, name, ModelFileError)
     wanted = {field.name for field in fields(ModelHeader)}
     if set(content) != wanted or content["kind"] not in KINDS:
         raise ModelFileError(f"{name}: expected the header {sorted(wanted)}, got {sorted(content)}: train it again")
     return ModelHeader(**{key: _frozen(value) for key, value in content.items()})
 
 
-def _metadata(blob: bytes) -> dict[str, str]:
+def metadata_of(blob: bytes) -> dict[str, str]:
+    """Read what a safetensors file says beside its tensors.
+
+    Raises
+    ------
+    SafetensorError, ValueError
+        If it is none.
+    """
     deserialize(blob)  # checks the offsets against the file's size
     n_bytes = int.from_bytes(blob[:8], "little")
-    metadata: dict[str, str] = parse_json(blob[8 : 8 + n_bytes])["__metadata__"]
+    metadata: dict[str, str] = parse_json(blob[8 : 8 + n_bytes]).get("__metadata__", {})
     return metadata
 
 

@@ -12,8 +12,11 @@ import safetensors.torch
 import torch
 import torchvision
 
+from simsearch.core.formats import check_format
+from simsearch.core.json_text import parse_json
 from simsearch.core.places import local_path
 from simsearch.errors import TrunkError
+from simsearch.nn.model_file import METADATA_KEY, metadata_of
 from simsearch.nn.trunk import Trunk, adapt_input_planes
 
 if TYPE_CHECKING:
@@ -24,6 +27,7 @@ BUNDLED_SHA256 = "aea28165fef2612649a34200141d96d410726e99cadd73fc08a9e2d03e14ec
 """Identity of the trunk that ships with simsearch; its model card is beside it."""
 
 State = dict[str, torch.Tensor]
+_FORMAT = 1  # not written: what a trunk is called by is the hash of its parameters
 
 
 def read_trunk(choice: str) -> bytes:
@@ -176,8 +180,11 @@ def _read_file(path: Path) -> State:
     _check_sum(blob, path)
     try:
         if path.suffix == ".safetensors":
+            check_format(parse_json(metadata_of(blob).get(METADATA_KEY, "{}")), _FORMAT, str(path), TrunkError)
             return safetensors.torch.load(blob)
         state = torch.load(io.BytesIO(blob), map_location="cpu", weights_only=True)
+    except TrunkError:
+        raise
     except Exception as error:  # both readers stumble over foreign bytes in many ways
         raise TrunkError(
             f"{path}: expected safetensors, or a PyTorch file of tensors only, got one that does not open "

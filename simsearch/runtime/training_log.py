@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 import torch
 from dask.system import CPU_COUNT
 
+from simsearch.core.formats import FORMAT_KEY, check_format
 from simsearch.core.json_text import parse_json
 from simsearch.errors import Cancelled, StoreError
 from simsearch.io.ome_zarr.writing import store_errors
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
 PROGRESS_NAME, CHECKPOINT_NAME, CANCEL_NAME, PATCHES_NAME = "progress.jsonl", "checkpoint.pt", "cancel", "patches.png"
 VALIDATIONS_NAME = "validations.json"
+_FORMAT = 1  # of a checkpoint
 
 
 class InFolder(Protocol):
@@ -127,7 +129,13 @@ def losses_of(folder: Path) -> dict[str, tuple[float, ...]]:
 
 
 def open_log(folder: Path, device: torch.device) -> EpochLog:
-    """Let a training tell in its folder how far it is, and go on where it was: a `TrainingLog` as it is passed on."""
+    """Let a training tell in its folder how far it is, and go on where it was: a `TrainingLog` as it is passed on.
+
+    Raises
+    ------
+    StoreError
+        If a newer simsearch began it.
+    """
     log = TrainingLog(folder, device)
     return EpochLog(log.observe, log.keep, log.checkpoint)
 
@@ -142,6 +150,7 @@ class TrainingLog:
         path = folder / CHECKPOINT_NAME
         if path.exists():
             self.checkpoint = torch.load(path, map_location=device, weights_only=True)
+            check_format(self.checkpoint, _FORMAT, str(path))
             self._epochs = [EpochDone(**each) for each in self.checkpoint["epochs"]]
         # Epochs after the checkpoint are done again.
         (folder / PROGRESS_NAME).write_text("".join(_line(event) for event in self._epochs))
@@ -165,7 +174,8 @@ class TrainingLog:
         """
         partial = self._folder / f"{CHECKPOINT_NAME}.partial"
         content = io.BytesIO()  # torch says of a full disk that a position was unexpected
-        torch.save({**checkpoint, "epochs": [asdict(event) for event in self._epochs]}, content)
+        epochs = [asdict(event) for event in self._epochs]
+        torch.save({**checkpoint, FORMAT_KEY: _FORMAT, "epochs": epochs}, content)
         with store_errors(str(partial)):
             partial.write_bytes(content.getbuffer())
             partial.replace(self._folder / CHECKPOINT_NAME)

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from simsearch.core.formats import FORMAT_KEY
 from simsearch.io.ome_zarr.stores import written_at
 from simsearch.io.tables.replacing import replacing_text
-from simsearch.io.tables.results_folder import RUN_NAME, forget_withdrawn
+from simsearch.io.tables.results_folder import RUN_FORMAT, RUN_NAME, forget_withdrawn
 from simsearch.io.tables.strict_json import strict
 from simsearch.runtime.events import StepEnded
 
@@ -69,6 +70,7 @@ def image_fingerprint(image: ImageMeta) -> str:
 def write_run(folder: Path, workflow: str, content: Mapping[str, object]) -> None:
     """Write what was run, with which versions, and what came out, as JSON: the last file of a folder of results."""
     run = {
+        FORMAT_KEY: RUN_FORMAT,
         "workflow": workflow,
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "python": platform.python_version(),

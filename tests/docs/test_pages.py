@@ -136,3 +136,12 @@ def test_commands_are_split_as_a_shell_does(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.chdir(tmp_path)
     (tmp_path / "a.csv").touch()
     assert commands("simsearch x *.csv '*.tif'") == [["simsearch", "x", "a.csv", "*.tif"]]
+
+
+def test_tests_that_the_page_on_promises_names_are_there() -> None:
+    text = (ROOT / "docs/explanation/security.md").read_text()
+    named = set(re.findall(r"`(tests/[\w/]+\.py)`", text))
+    assert named
+    assert not [path for path in named if not (ROOT / path).is_file()]
+    modules = set(re.findall(r"`python -m (tests[\w.]+)", text))
+    assert not [name for name in modules if not (ROOT / f"{name.replace('.', '/')}.py").is_file()]

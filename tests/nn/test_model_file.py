@@ -66,7 +66,7 @@ def test_a_later_format_is_refused() -> None:
     model, _ = make()
     later = safetensors.torch.save(model.state_dict(), metadata={"simsearch": json.dumps({"format": 2})})
 
-    with pytest.raises(ModelFileError, match="format 1, got 2: update"):
+    with pytest.raises(ModelFileError, match="expected format 1 or older, got 2: update"):
         model_from_bytes(later)
 
 

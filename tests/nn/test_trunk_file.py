@@ -312,3 +312,10 @@ def test_the_papers_trunk_is_read(shared_data: Path) -> None:
     if not path.exists():
         pytest.skip(f"no {path.name} in {path.parent}")
     assert trunk_from_bytes(read_trunk(str(path)), 1)(torch.rand(1, 1, 48, 48)).isfinite().all()
+
+
+def test_a_trunk_of_a_newer_simsearch_is_refused(state: State, tmp_path: Path) -> None:
+    path = tmp_path / "newer.safetensors"
+    safetensors.torch.save_file(state, path, metadata={"simsearch": '{"format": 2}'})
+    with pytest.raises(TrunkError, match=r"newer.safetensors: expected format 1 or older, got 2: update simsearch"):
+        read_trunk(str(path))

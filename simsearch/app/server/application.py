@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
 _IDLE_S = 75.0  # that a browser may say nothing on a connection, or take for the head of a request
 _BODY_S = 30.0  # for what it sends with one: a form
+_PING_S = 75.0  # between questions whether a page is still there, which its browser has as long to answer
 _MAX_BODY_BYTES = 2**20
 _ANY_ADDRESS = ("", "0.0.0.0", "::")
 # Bokeh's page has a script in it, and CustomJS is compiled in the browser; nothing comes from elsewhere.
@@ -161,6 +162,8 @@ def make_server(live: LiveStudy, options: ServeOptions, site: Site) -> StudyServ
         include_headers=[],
         include_cookies=[],
         transforms=[SecurityHeaders],
+        websocket_ping_interval=_PING_S,  # who is in the middle of a message cannot answer: one that trickles in ends
+        websocket_ping_timeout=_PING_S,
     )
     http = HTTPServer(
         application,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
+from simsearch.core.formats import check_format
 from simsearch.core.json_text import parse_json
 from simsearch.io.ome_zarr.writing import store_errors
 from simsearch.io.tables.journal import lock_file
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 RUN_NAME = "run.json"
+RUN_FORMAT = 1
 _WITHDRAWN_NAME = ".run.json.before"
 _LOCK_NAME = ".lock"
 
@@ -55,9 +57,12 @@ def read_run(folder: Path) -> dict[str, Any]:
     ------
     OSError, ValueError
         If nothing is, or it is no JSON object.
+    StoreError
+        If a newer simsearch said it.
     """
     path = folder / RUN_NAME
     found = parse_json((path if path.exists() else folder / _WITHDRAWN_NAME).read_text(encoding="utf-8"))
     if not isinstance(found, dict):
         raise ValueError(f"expected an object in {RUN_NAME}, got {type(found).__name__}")
+    check_format(found, RUN_FORMAT, str(path))
     return found

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
+from simsearch.core.formats import FORMAT_KEY, check_format
 from simsearch.core.json_text import parse_json
 from simsearch.errors import StoreError
 from simsearch.io.ome_zarr.writing import store_errors
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from typing import Self
 
     from numpy.typing import NDArray
+
+_FORMAT = 1
 
 
 class Found(Mapping[str, "NDArray[np.float64]"]):
@@ -70,7 +73,7 @@ class TileLog:
     Raises
     ------
     StoreError
-        If it is of another run, another process writes it, or it cannot be written.
+        If it is of another run or of a newer simsearch, another process writes it, or it cannot be written.
     """
 
     def __init__(self, path: Path, fingerprint: str, *, overwrite: bool = False) -> None:
@@ -82,12 +85,8 @@ class TileLog:
             lines = self._lines()
             _, first = next(lines, (0, {}))
             is_same = first.get("fingerprint") == fingerprint
-            if first and not is_same and not overwrite:
-                self._file.close()
-                raise StoreError(
-                    f"{path.parent}: expected results of the same run (model or boxes, images, options), got "
-                    "others: add --overwrite or name another folder"
-                )
+            if first and not overwrite:
+                self._check_begun(first, is_same=is_same)
             self.is_continued = is_same and not overwrite
             """Whether there was a log of the same run."""
             self.done = Found(self._file)
@@ -101,7 +100,7 @@ class TileLog:
                         self._images[line["image"]] = line["fingerprint"]
             else:  # of another run, or not even a first line that is whole
                 self._file.truncate(0)
-        self._append({} if self.is_continued else {"fingerprint": fingerprint})
+        self._append({} if self.is_continued else {FORMAT_KEY: _FORMAT, "fingerprint": fingerprint})
 
     def begin(self, image: str, fingerprint: str) -> None:
         """Begin an image, or go on with it; one that could not be read before may come later.
@@ -136,6 +135,19 @@ class TileLog:
 
     def __exit__(self, *exception: object) -> None:
         self.close()
+
+    def _check_begun(self, first: dict[str, Any], *, is_same: bool) -> None:
+        """Refuse a log that this run cannot go on with."""
+        try:
+            check_format(first, _FORMAT, str(self._path))
+            if not is_same:
+                raise StoreError(
+                    f"{self._path.parent}: expected results of the same run (model or boxes, images, options), got "
+                    "others: add --overwrite or name another folder"
+                )
+        except StoreError:
+            self._file.close()
+            raise
 
     def _lines(self) -> Iterator[tuple[int, dict[str, Any]]]:
         """Yield each whole line and where it begins."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
@@ -14,12 +15,12 @@ from simsearch.io.ome_zarr.plate import image_locations, is_plate, read_plate, r
 from simsearch.io.ome_zarr.stores import as_location, image_name, is_archived, is_group_folder, is_remote, stem
 from simsearch.io.ome_zarr.wells import make_well, parse_well
 from simsearch.io.ome_zarr.writing import check_ome_version
-from simsearch.io.sources.folders import list_folder
+from simsearch.io.sources.folders import list_folder, walk_files
 from simsearch.io.sources.formats import SUFFIXES, list_series
 from simsearch.io.sources.microscopes.kinds import is_dicom_folder
 from simsearch.io.sources.plates.cellprofiler_table import read_cellprofiler_table
 from simsearch.io.sources.plates.files import PlateField, PlateListing, arrange_fields, order_channels
-from simsearch.io.sources.plates.patterns import find_pattern, match_files
+from simsearch.io.sources.plates.patterns import find_pattern, fitting_preset, match_files
 from simsearch.io.sources.protocol import AnySpec, SourceSpec, Stack, StackSpec
 from simsearch.io.sources.series import ALL, file_name_of
 from simsearch.io.sources.tiff.file import COMPANION, one_of_each_set
@@ -27,13 +28,14 @@ from simsearch.io.tables.plate_maps.file import PlateMap, PlateMapFile, load_pla
 from simsearch.workflows.convert.products import Plan, PlannedImage, Product
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from simsearch.io.ome_zarr.image import Selection
     from simsearch.io.ome_zarr.writing import OmeVersion
     from simsearch.io.sources.plates.foreign_paths import PathMap
 
 _TABLES = (".csv", ".tsv")
+_N_NAMES = 1000  # that are looked at for what a folder may be
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +119,8 @@ def _plate_plan(locations: list[str], target: Path, options: ConvertOptions, pla
         return _plate_copy(locations[0], target, options, plate_map)
     if listing is None:
         if options.plate_map:
-            raise ConfigError("expected a plate for the plate map, got plain images: add --plate-pattern")
+            option = _plate_option(path for location in locations for path in _images_in(location))
+            raise ConfigError(f"expected a plate for the plate map, got plain images: add {option}")
         return None
     order = order_channels(listing.files, listing.channel_names, options.channel_names, listing.channels)
     names = sorted({file.plate for file in listing.files})
@@ -209,6 +212,8 @@ def _image_plan(locations: list[str], target: Path, options: ConvertOptions) -> 
     paths, notes = one_of_each_set([path for location in locations for path in _expanded(location)])
     if target.suffix == ".zarr":
         return replace(_one_image(paths, target, options), notes=notes)
+    if preset := fitting_preset([Path(path).name for path in paths]):
+        notes += (f"files are named as those of a plate: --plate-pattern {preset} makes one of them",)
     stems = _distinct(paths)
     doubled = next((name for name, n in Counter(stems).items() if n > 1), None)
     if doubled is not None:
@@ -233,7 +238,7 @@ def _one_image(paths: list[str], target: Path, options: ConvertOptions) -> Plan:
         n_images = max(len(paths), len(images))
         raise ConfigError(
             f"expected one image for {target}, got {n_images}: leave the suffix out for a folder of images, or make a "
-            "plate with --plate-pattern"
+            f"plate with {_plate_option(paths)}"
         )
     return Plan((Product(target, tuple(images)),))
 
@@ -265,9 +270,21 @@ def _expanded(location: str) -> list[str]:
     if not found:
         raise SourceError(
             f"{location}: expected a folder of images or an OME-Zarr, got no image in it: name the folder with the "
-            "images, or add --plate-pattern"
+            f"images, or add {_plate_option(_images_in(location))}"
         )
     return [path for each in found for path in (image_locations(each) if _is_zarr(each) else [each])]
+
+
+def _plate_option(paths: Iterable[str | Path]) -> str:
+    """Write the option that makes a plate of files, with the preset that fits their names."""
+    preset = fitting_preset([Path(path).name for path in paths])
+    return f"--plate-pattern {preset}" if preset else "--plate-pattern"
+
+
+def _images_in(location: str) -> Iterator[Path]:
+    """List the first images of a folder, and of those in it."""
+    files = walk_files(Path(location)) if not is_remote(location) and Path(location).is_dir() else iter(())
+    return islice((path for path in files if path.name.lower().endswith(tuple(SUFFIXES))), _N_NAMES)
 
 
 def _is_zarr(location: str) -> bool:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from simsearch.core.formats import FORMAT_KEY, check_format
 from simsearch.core.json_text import parse_json
 from simsearch.core.names import check_name
 from simsearch.core.places import local_path
@@ -186,10 +187,7 @@ def open_study(folder: Path) -> Study:
     path = folder / STUDY_NAME
     try:
         content = parse_json(path.read_text(encoding="utf-8"))
-        if content["version"] != _VERSION:
-            raise StoreError(
-                f"{path}: expected version {_VERSION} of a study, got {content['version']!r}: use a newer simsearch"
-            )
+        check_format({FORMAT_KEY: content["version"]}, _VERSION, str(path))
         return _parsed(folder, content)
     except FileNotFoundError as error:
         raise StoreError(f"{folder}: expected a study, got no {STUDY_NAME}: `simsearch study create` it") from error

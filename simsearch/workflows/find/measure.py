@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from simsearch.core.channels import Moments, correlation, mean_correlation, moments
+from simsearch.core.formats import FORMAT_KEY, check_format
 from simsearch.core.intensity import IMAGE_PERCENTILES, Range, check_ranges, pool_range
 from simsearch.core.json_text import parse_json
 from simsearch.core.percentiles import (
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     _Sparse = tuple[NDArray[np.int64], NDArray[np.int64]]  # bins and their counts
 
 _TILE = 2048
+_FORMAT = 1  # of the JSON
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +162,7 @@ def write_measurement(measurement: Measurement, path: Path) -> None:
     nullable = [[None if np.isnan(r) else round(float(r), 6) for r in row] for row in measurement.correlation]
     names = measurement.channel_names
     content = {
+        FORMAT_KEY: _FORMAT,
         "downsampling": measurement.downsampling,
         "channels": [
             {"name": name, "low": low, "high": high}
@@ -182,14 +185,17 @@ def read_ranges(path: Path, channels: Sequence[str]) -> tuple[Range, ...]:
     Raises
     ------
     AnnotationError
-        If the file is something else.
+        If the file is something else, or of a newer simsearch.
     ConfigError
         If a channel is not in it, or constant.
     """
     try:
-        content = parse_json(path.read_text())["channels"]
-        known = {str(channel["name"]): (float(channel["low"]), float(channel["high"])) for channel in content}
-    except (OSError, ValueError, LookupError, TypeError, OverflowError, RecursionError) as error:
+        content = parse_json(path.read_text())
+        check_format(content, _FORMAT, str(path), AnnotationError)
+        known = {str(each["name"]): (float(each["low"]), float(each["high"])) for each in content["channels"]}
+    except AnnotationError:
+        raise
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise AnnotationError(
             f"{path}: expected JSON written by `simsearch measure`, got {type(error).__name__}: {error}: measure again"
         ) from error

@@ -141,6 +141,7 @@ def _detect(
     header, digest = model.header, model.digest
     run = run_of(images, digest, options)
     with open_log(folder, run, images, overwrite=options.overwrite) as log:
+        chosen = {} if options.overwrite else chosen_thresholds(folder, run)
         tissues = find_tissues(client, images, header.downsampling, timings) if options.tissue_mask else {}
         tasks = [task for image in images for task in _tasks(image, header, digest, options, tissues.get(image.name))]
         missing = [task for task in tasks if str(task) not in log.done]
@@ -150,9 +151,7 @@ def _detect(
             withdraw_run(folder)
             found = _found(tasks, log, header, tissues)
             write_detections(found, {image.name: image for image in images}, digest, folder)
-    thresholds = dict(zip(header.classes[1:], header.confidence_thresholds, strict=True))
-    if not options.overwrite:
-        thresholds |= chosen_thresholds(folder, run)
+    thresholds = dict(zip(header.classes[1:], header.confidence_thresholds, strict=True)) | chosen
     with store_errors(str(folder)):
         plates = _plates(images)
         written = write_objects(folder, thresholds, plates, digest)

@@ -180,10 +180,17 @@ def chosen_thresholds(folder: Path, run: str) -> dict[str, float]:
         Results of `detect`.
     run : str
         Fingerprint of the run.
+
+    Raises
+    ------
+    StoreError
+        If they are of a newer simsearch.
     """
     try:
         known = read_run(folder)
         return dict(known["confidence_thresholds"]) if known["run"] == run else {}
+    except StoreError:
+        raise
     except (OSError, ValueError, KeyError, TypeError):
         return {}
 
@@ -259,5 +266,7 @@ def _finished_run(folder: Path) -> _Run:
         thresholds = {str(name): float(value) for name, value in content["confidence_thresholds"].items()}
         floor, plates = float(content["options"]["floor"]), [str(plate) for plate in content["plates"]]
         return _Run(content, thresholds, floor, plates, str(content["model"]).rpartition("@")[2])
+    except StoreError:
+        raise
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise StoreError(f"{folder}: expected results of `simsearch detect`, got {error!r}: detect again") from error

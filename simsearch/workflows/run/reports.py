@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
+from simsearch.core.formats import check_format
 from simsearch.core.json_text import parse_json
 from simsearch.errors import StoreError
-from simsearch.io.tables.results_folder import RUN_NAME
+from simsearch.io.tables.results_folder import RUN_FORMAT, RUN_NAME
 from simsearch.workflows.find.search import SearchReport
 from simsearch.workflows.run.detect import DetectReport
 from simsearch.workflows.run.segment import SegmentedImage, SegmentReport
@@ -39,10 +40,13 @@ def read_report(folder: Path) -> SearchReport | DetectReport | SegmentReport:
     path = folder / RUN_NAME
     try:
         run = parse_json(path.read_text(encoding="utf-8"))
+        check_format(run, RUN_FORMAT, str(path))
         kind, content = _KINDS[run["workflow"]], run["report"]
         known = {field.name: _plain(field.name, content[field.name]) for field in fields(kind) if field.name in content}
         return kind(**(known | {"folder": folder}))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except StoreError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise StoreError(
             f"{folder}: expected results of search, detect or segment, got {type(error).__name__}: {error}: "
             "check the path, or compute them again"

@@ -7,11 +7,11 @@ import json
 import re
 import socket
 import time
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 from urllib.parse import urlencode, urlsplit
 
 import numpy as np
@@ -33,6 +33,8 @@ from simsearch.io.pictures.render import Picture, ShownChannel, render_damage
 from tests.app.serving import serving
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from simsearch.app.context import PageContext, PageFunction
     from simsearch.app.session.live import LiveStudy
 
@@ -113,6 +115,17 @@ class Browser:
 
     def connect(self, session_token: str, *, origin: str = "", page: str = "images") -> bytes | int:
         """Return the first message of the websocket, or the status of a refusal."""
+        with self.upgraded(session_token, origin=origin, page=page) as (_, stream, status):
+            if status != 101:
+                return status
+            _, length = stream.read(2)
+            return stream.read(length)
+
+    @contextmanager
+    def upgraded(
+        self, session_token: str, *, origin: str = "", page: str = "images"
+    ) -> Iterator[tuple[socket.socket, BinaryIO, int]]:
+        """Open a websocket: its connection, what comes from it, and the status of the answer."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         headers = {
             "Connection": "Upgrade",
@@ -129,10 +142,7 @@ class Browser:
                 status = int(stream.readline().split()[1])
                 while stream.readline().strip():
                     pass
-                if status != 101:
-                    return status
-                _, length = stream.read(2)
-                return stream.read(length)
+                yield connection.sock, stream, status
 
 
 def urls_of(live: LiveStudy, server: StudyServer) -> Urls:
@@ -479,6 +489,40 @@ def test_a_connection_that_says_nothing_is_closed(live: LiveStudy, monkeypatch: 
         slow.settimeout(30)
         slow.sendall(b"GET /images HTTP/1.1\r\nHost: ")  # and no more
         assert slow.recv(1) == b""
+
+
+def _trickle(slow: socket.socket, end_s: float = 30) -> None:
+    """Send a byte again and again until the server hangs up."""
+    slow.settimeout(0.02)
+    last = time.monotonic() + end_s
+    with suppress(ConnectionError):
+        while time.monotonic() < last:
+            slow.sendall(b"a")
+            with suppress(TimeoutError):
+                if not slow.recv(4096):
+                    return
+        pytest.fail("the connection is still open")
+
+
+@pytest.mark.parametrize(
+    "begin", ["GET /images HTTP/1.1\r\nX: ", "POST /login HTTP/1.1\r\nHost: {host}\r\nContent-Length: 99999\r\n\r\n"]
+)
+def test_a_request_that_trickles_in_is_given_up(live: LiveStudy, monkeypatch: pytest.MonkeyPatch, begin: str) -> None:
+    monkeypatch.setattr(application, "_IDLE_S", 0.3)
+    monkeypatch.setattr(application, "_BODY_S", 0.3)
+    with serving(live, SITE) as server, socket.create_connection(("127.0.0.1", server.port or 0)) as slow:
+        slow.sendall(begin.format(host=f"127.0.0.1:{server.port}").encode())
+        _trickle(slow)
+
+
+def test_a_message_of_a_page_that_trickles_in_is_given_up(live: LiveStudy, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(application, "_PING_S", 0.3)
+    with serving(live, SITE) as server:
+        browser = Browser(server)
+        with browser.upgraded(browser.session_token()) as (slow, _, status):
+            assert status == 101
+            slow.sendall(b"\x81\xfe\xff\xffmask")  # the head of a message of 65,535 bytes
+            _trickle(slow)
 
 
 def test_a_download_that_nobody_takes_is_given_up(live: LiveStudy, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -64,3 +64,9 @@ def test_what_says_nothing_of_results_is_refused(tmp_path: Path, text: str) -> N
     (tmp_path / RUN_NAME).write_text(text)
     with pytest.raises(ValueError, match=r".+"):
         read_run(tmp_path)
+
+
+def test_what_a_newer_simsearch_says_of_results_is_refused(tmp_path: Path) -> None:
+    (tmp_path / RUN_NAME).write_text(json.dumps({"format": 2}))
+    with pytest.raises(StoreError, match=r"run.json: expected format 1 or older, got 2: update simsearch"):
+        read_run(tmp_path)

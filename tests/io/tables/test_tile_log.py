@@ -192,3 +192,21 @@ def test_images_can_come_later_and_must_stay_what_they_were(path: Path) -> None:
             log.begin("b", "3")
         assert list(log.done) == ["a y 0:64 x 0:64"]
     assert path.read_text().count('"image"') == 2
+
+
+def test_a_log_of_a_newer_simsearch_is_refused_and_kept_unless_it_is_overwritten(path: Path) -> None:
+    path.parent.mkdir()
+    newer = '{"format": 2, "fingerprint": "f"}\n'
+    path.write_text(newer)
+    with pytest.raises(StoreError, match=r"tiles.jsonl: expected format 1 or older, got 2: update simsearch"):
+        TileLog(path, "f")
+    assert path.read_text() == newer
+    with TileLog(path, "f", overwrite=True) as log:
+        assert not log.is_continued
+
+
+def test_a_log_from_before_formats_had_numbers_goes_on(path: Path) -> None:
+    path.parent.mkdir()
+    path.write_text('{"fingerprint": "f"}\n{"tile": "a", "rows": [[1.0]]}\n')
+    with TileLog(path, "f") as log:
+        assert list(log.done) == ["a"]

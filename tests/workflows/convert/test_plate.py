@@ -14,7 +14,7 @@ from PIL import Image
 from simsearch.errors import AnnotationError, ConfigError, SourceError, StoreError
 from simsearch.io.ome_zarr.plate import find_images, open_plate, read_plate_map
 from simsearch.workflows.convert.pipeline import convert
-from simsearch.workflows.convert.plan import ConvertOptions
+from simsearch.workflows.convert.plan import ConvertOptions, plan_conversion
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -269,3 +269,17 @@ def test_an_earlier_plate_is_not_touched(client: Client, tmp_path: Path, folder:
     convert(client, [folder], tmp_path / "p.zarr", options)
     with pytest.raises(StoreError, match="--overwrite"):
         convert(client, [folder], tmp_path / "p.zarr", options)
+
+
+def test_files_of_a_plate_without_a_pattern_are_told_with_the_preset(tmp_path: Path) -> None:
+    for folder in (tmp_path / "flat", tmp_path / "deep" / "TimePoint_1"):
+        folder.mkdir(parents=True)
+        for channel in (1, 2):
+            (folder / f"Plate_A01_s1_w{channel}.TIF").touch()
+    preset = "--plate-pattern imagexpress"
+    plan = plan_conversion([tmp_path / "flat"], tmp_path / "out", ConvertOptions())
+    assert plan.notes == (f"files are named as those of a plate: {preset} makes one of them",)
+    with pytest.raises(ConfigError, match=f"or make a plate with {preset}$"):
+        plan_conversion([tmp_path / "flat"], tmp_path / "out.ome.zarr", ConvertOptions())
+    with pytest.raises(SourceError, match=f"got no image in it: .* or add {preset}$"):
+        plan_conversion([tmp_path / "deep"], tmp_path / "out", ConvertOptions())

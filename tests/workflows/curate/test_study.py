@@ -200,7 +200,7 @@ def test_a_damaged_description_is_named(study: Study, tmp_path: Path) -> None:
         with pytest.raises(StoreError, match=r"study\.json: expected the description of a study"):
             open_study(study.folder)
     path.write_text(json.dumps({**content, "version": 2}))
-    with pytest.raises(StoreError, match="got 2: use a newer simsearch"):
+    with pytest.raises(StoreError, match="expected format 1 or older, got 2: update simsearch"):
         open_study(study.folder)
     with pytest.raises(StoreError, match="`simsearch study create` it"):
         open_study(tmp_path)

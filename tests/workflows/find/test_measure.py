@@ -225,7 +225,7 @@ def test_ranges_survive_as_json(client: Client, save_image: SaveImage, tmp_path:
     write_measurement(got, tmp_path / "measure.json")
     assert read_ranges(tmp_path / "measure.json", ("c0", "c2")) == (got.ranges[0], got.ranges[2])
     written = json.loads((tmp_path / "measure.json").read_text())
-    assert written["downsampling"] == 1
+    assert written["format"] == written["downsampling"] == 1
     assert [image["name"] for image in written["images"]] == ["i"]
     assert written["images"][0]["percentiles"]["c1"] == [7.0, 7.0]
     assert written["correlation"][0][1] is None  # a constant channel correlates with nothing
@@ -238,3 +238,13 @@ def test_json_of_something_else_is_refused(tmp_path: Path, text: str) -> None:
     path.write_text(text)
     with pytest.raises(AnnotationError, match=r"other.json: expected JSON written by `simsearch measure`.*again"):
         read_ranges(path, ("c0",))
+
+
+def test_a_measurement_of_a_newer_simsearch_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "measure.json"
+    content = {"channels": [{"name": "c0", "low": 0, "high": 1}]}
+    path.write_text(json.dumps({**content, "format": 2}))
+    with pytest.raises(AnnotationError, match=r"measure.json: expected format 1 or older, got 2: update simsearch"):
+        read_ranges(path, ("c0",))
+    path.write_text(json.dumps(content))  # as before formats had numbers
+    assert read_ranges(path, ("c0",)) == ((0, 1),)

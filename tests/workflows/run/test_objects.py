@@ -24,7 +24,8 @@ from simsearch.io.tables.peaks import write_detections
 from simsearch.io.tables.results_folder import only_writer
 from simsearch.workflows.find.tiles import check_free
 from simsearch.workflows.run import objects, plate_report
-from simsearch.workflows.run.objects import RESULT_NAMES, rethreshold, write_objects
+from simsearch.workflows.run.objects import RESULT_NAMES, chosen_thresholds, rethreshold, write_objects
+from simsearch.workflows.run.reports import read_report
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -368,3 +369,17 @@ def test_thresholds_that_are_no_numbers_are_refused(results: Path) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | {"confidence_thresholds": {"nucleus": "much"}}))
     with pytest.raises(StoreError, match="expected results of `simsearch detect`, got ValueError"):
         rethreshold(results, {"nucleus": 0.6})
+
+
+def test_results_of_a_newer_simsearch_are_refused_and_stay(results: Path) -> None:
+    run = json.loads((results / "run.json").read_text())
+    (results / "run.json").write_text(json.dumps({**run, "format": 2}))
+    before = content_of(results)
+    for read in (
+        lambda: rethreshold(results, {}),
+        lambda: chosen_thresholds(results, "any"),
+        lambda: read_report(results),
+    ):
+        with pytest.raises(StoreError, match=r"run.json: expected format 1 or older, got 2: update simsearch$"):
+            read()
+    assert content_of(results) == before

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 
 _THUMBNAIL = re.compile(r"_thumb.*\.tiff?$", re.IGNORECASE)
+_MOST = 0.9  # of the images that a preset must match to be named
 _N_FOLDERS = 3  # above a file that are looked at
 
 
@@ -133,6 +134,39 @@ def find_pattern(text: str) -> Pattern:
             f"and (?P<column>...), got {text!r}: add the groups"
         )
     return Pattern(text, regex)
+
+
+def fitting_preset(names: Sequence[str]) -> str | None:
+    """Name the preset that nearly all names of files have been made by.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Names of images, without folders.
+
+    Returns
+    -------
+    str or None
+        None if no preset fits, or several do, or there are fewer than two images.
+
+    Examples
+    --------
+    >>> fitting_preset(["r01c01f01p01-ch1sk1fk1fl1.tiff", "r01c02f01p01-ch1sk1fk1fl1.tiff"])
+    'operetta'
+    >>> fitting_preset(["tumour_A01.tif", "tumour_B02.tif"]) is None
+    True
+    """
+    fitting = [pattern.name for pattern in _ALL if _fits(pattern, names)]
+    return fitting[0] if len(fitting) == 1 else None
+
+
+def _fits(pattern: Pattern, names: Sequence[str]) -> bool:
+    """Tell whether names have wells, and what else only microscopes write: channels or fields."""
+    images = [name for name in names if not _is_extra(name, pattern)]
+    matches = [match for name in images if (match := pattern.regex.search(name))]
+    told = [match.groupdict() for match in matches]
+    is_told = any(each.get("channel") or each.get("field") for each in told)
+    return len(matches) >= max(2, _MOST * len(images)) and is_told
 
 
 def match_files(paths: Sequence[str | Path], pattern: Pattern) -> PlateListing:

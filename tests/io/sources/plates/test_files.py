@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from simsearch.errors import ConfigError, SourceError
 from simsearch.io.ome_zarr.wells import Well, make_well, parse_well, plate_size
 from simsearch.io.sources.plates.files import PlaneFile, arrange_fields, order_channels
-from simsearch.io.sources.plates.patterns import find_pattern, match_files
+from simsearch.io.sources.plates.patterns import find_pattern, fitting_preset, list_presets, match_files
 from simsearch.io.sources.protocol import SourceSpec, StackSpec
 
 if TYPE_CHECKING:
@@ -167,3 +167,21 @@ def test_a_missing_channel_names_the_field() -> None:
     ((name, error),) = failures
     assert name == "B02 field 1"
     assert "expected channels 1, 2, got none of 2" in str(error)
+
+
+@pytest.mark.parametrize(("names", "example"), list_presets())
+def test_names_of_each_microscope_are_told_from_those_of_the_others(names: str, example: str) -> None:
+    assert fitting_preset([example.rsplit("/", 1)[-1]] * 2) == names.split(", ")[0]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        [],
+        ["r01c01f01p01-ch1sk1fk1fl1.tiff"],  # one file is no plate
+        ["tumour_A01.tif", "tumour_B02.tif"],  # blocks of a biopsy are named so too
+        ["Plate_A01_s1_w1.tif", "Plate_A01_s1_w2.tif", "slide.tif"],
+    ],
+)
+def test_other_names_are_taken_for_no_plate(names: list[str]) -> None:
+    assert fitting_preset(names) is None
