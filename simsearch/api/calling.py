@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from simsearch.core.places import FOR_STUDIES, local_path
+from simsearch.io.places import input_place
 from simsearch.runtime import Client, ClusterSpec, open_cluster
 from simsearch.runtime.events import Event, Noted, NoWorkers, Observer
 from simsearch.workflows.curate.study import Study, open_study
@@ -78,8 +79,19 @@ def takes(*kinds: type) -> Callable[[Function], Function]:
     return decorate
 
 
-def options_of(kind: type[Options], keywords: Mapping[str, object]) -> Options:
+def options_of(
+    kind: type[Options], keywords: Mapping[str, object], place: Callable[[AnyPath], Path] = input_place
+) -> Options:
     """Make options of those keywords that are theirs; text becomes a path, and a list a tuple, where one is wanted.
+
+    Parameters
+    ----------
+    kind : type
+        A dataclass of options.
+    keywords : mapping
+        Those of a function.
+    place : callable
+        Makes paths, and refuses those that cannot be read or written.
 
     Examples
     --------
@@ -87,7 +99,7 @@ def options_of(kind: type[Options], keywords: Mapping[str, object]) -> Options:
     ImageOptions(z='max', t=None, skip_errors=False)
     """
     theirs = {field.name: field for field in fields(cast("Any", kind))}
-    return kind(**{name: _plain(theirs[name], value) for name, value in keywords.items() if name in theirs})
+    return kind(**{name: _plain(theirs[name], value, place) for name, value in keywords.items() if name in theirs})
 
 
 def warn(event: Event) -> None:
@@ -133,10 +145,10 @@ def client_of(cluster: Cluster | None, observe: Observer) -> Iterator[Client]:
             yield client
 
 
-def _plain(field: Field[Any], value: Any) -> Any:  # noqa: ANN401  of any type that options have
+def _plain(field: Field[Any], value: Any, place: Callable[[AnyPath], Path]) -> Any:  # noqa: ANN401  of any type that options have
     kind = str(field.type)  # as it is written
     if "Path" in kind and isinstance(value, str | Path):
-        return local_path(value)
+        return place(value)
     if "tuple[" in kind and isinstance(value, str):
         return (value,)
     if "tuple[" in kind and not isinstance(value, int | float | None):

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Unpack
 
 from simsearch.api.calling import ImageOptions, client_of, image_set, options_of, takes, warn
 from simsearch.core.places import local_path
+from simsearch.io.places import input_place, output_place
 from simsearch.workflows.demo import DemoReport, run_demo
 from simsearch.workflows.find.search import SearchOptions, SearchReport
 from simsearch.workflows.find.search import search as run_search
@@ -62,7 +63,7 @@ def search(
     >>> found.similarity("cells", "nucleus").dims
     ('y', 'x')
     """
-    boxes, folder = local_path(prototypes), local_path(out)
+    boxes, folder = input_place(prototypes), output_place(out)
     chosen, found = options_of(SearchOptions, options), image_set(images, options, observe)
     with client_of(cluster, observe) as client:
         return run_search(client, found, boxes, folder, chosen, observe=observe)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Unpack
 
 from simsearch.api.calling import ImageOptions, client_of, image_set, options_of, paths_of, takes, warn
-from simsearch.core.places import local_path
+from simsearch.io.places import output_place
 from simsearch.workflows.convert.pipeline import Report
 from simsearch.workflows.convert.pipeline import convert as run_convert
 from simsearch.workflows.convert.plan import ConvertOptions
@@ -61,7 +61,7 @@ def convert(
     >>> report.n_images
     1
     """
-    chosen, folder = _convert_options(options), local_path(destination)
+    chosen, folder = _convert_options(options), output_place(destination)
     with client_of(cluster, observe) as client:
         return run_convert(client, paths_of(sources), folder, chosen, observe=observe)
 
@@ -103,7 +103,7 @@ def preview_conversion(
     >>> preview.products[0].images[0].shape
     (144, 144)
     """
-    chosen, folder = _convert_options(options), local_path(destination)
+    chosen, folder = _convert_options(options), output_place(destination)
     with client_of(cluster, observe) as client:
         return run_preview(client, paths_of(sources), folder, chosen, observe=observe)
 
@@ -150,7 +150,7 @@ def measure(
     >>> list(measurement.table()["channel"])
     ['GFP', 'DNA']
     """
-    file = None if out is None else local_path(out)
+    file = None if out is None else output_place(out)
     found = image_set(images, options, observe)
     with client_of(cluster, observe) as client:
         measurement = run_measure(client, found, downsampling=downsampling, observe=observe)

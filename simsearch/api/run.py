@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Unpack
 
 from simsearch.api.calling import ImageOptions, client_of, image_set, options_of, takes, warn
-from simsearch.core.places import local_path
+from simsearch.io.places import input_place, output_place
 from simsearch.workflows.run.detect import DetectOptions, DetectReport
 from simsearch.workflows.run.detect import detect as run_detect
 from simsearch.workflows.run.reports import read_report
@@ -63,7 +63,7 @@ def detect(
     >>> bool((detections["confidence"] >= 0.05).all())
     True
     """
-    file, folder = local_path(model), local_path(out)
+    file, folder = input_place(model), output_place(out)
     chosen, found = options_of(DetectOptions, options), image_set(images, options, observe)
     with client_of(cluster, observe) as client:
         return run_detect(client, found, file, folder, chosen, observe=observe)
@@ -113,7 +113,7 @@ def segment(
     >>> segmented.labels("cells").dtype
     dtype('uint8')
     """
-    file, folder = local_path(model), local_path(out)
+    file, folder = input_place(model), output_place(out)
     chosen, found = options_of(SegmentOptions, options), image_set(images, options, observe)
     with client_of(cluster, observe) as client:
         return run_segment(client, found, file, folder, chosen, observe=observe)
@@ -144,4 +144,4 @@ def open_results(folder: AnyPath) -> SearchReport | DetectReport | SegmentReport
     >>> len(found.peaks()) == found.n_peaks["nucleus"]
     True
     """
-    return read_report(local_path(folder))
+    return read_report(input_place(folder))

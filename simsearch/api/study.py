@@ -65,7 +65,8 @@ def create(
     >>> study.displayed
     ('cells',)
     """
-    place, paths, chosen = local_path(folder, FOR_STUDIES), paths_of(images), options_of(StudyOptions, options)
+    place = local_path(folder, FOR_STUDIES)
+    paths, chosen = paths_of(images), options_of(StudyOptions, options)
     if diverse:
         with client_of(cluster, observe) as client:
             chosen = choose_displayed(client, paths, chosen, observe=observe)
@@ -138,7 +139,7 @@ def suggest(
     >>> suggested.is_accepted
     True
     """
-    chosen, study = options_of(CurateOptions, options), study_of(folder)
+    chosen, study = options_of(CurateOptions, options, local_path), study_of(folder)
     with client_of(cluster, observe) as client:
         return curate(client, study, user or user_name(), chosen, observe=observe)
 
@@ -176,7 +177,7 @@ def import_(
     >>> ss.study.import_("study", "boxes.csv").n_added
     {'prototype': 3}
     """
-    chosen, path = options_of(ImportOptions, options), local_path(file)
+    chosen, path = options_of(ImportOptions, options, local_path), local_path(file)
     return import_annotations(study_of(folder), path, user=user or user_name(), options=chosen)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from simsearch.core.places import local_path
+from simsearch.io.places import input_place, output_place
 from simsearch.workflows.learn.evaluate import Evaluation
 from simsearch.workflows.learn.evaluate import evaluate as run_evaluate
 from simsearch.workflows.run.objects import ObjectsReport
@@ -46,7 +46,7 @@ def rethreshold(results: AnyPath, confidence_thresholds: Mapping[str, float] = _
     >>> len(sure.objects()) <= len(sure.detections())
     True
     """
-    return run_rethreshold(local_path(results), confidence_thresholds)
+    return run_rethreshold(output_place(results), confidence_thresholds)
 
 
 def evaluate(peaks: AnyPath, truth: AnyPath, out: AnyPath, *, distance: float | None = None) -> Evaluation:
@@ -80,4 +80,4 @@ def evaluate(peaks: AnyPath, truth: AnyPath, out: AnyPath, *, distance: float | 
     >>> judged.scores().loc[0, "average_precision"] > 0.5
     np.True_
     """
-    return run_evaluate(local_path(peaks), local_path(truth), local_path(out), distance=distance)
+    return run_evaluate(input_place(peaks), input_place(truth), output_place(out), distance=distance)

@@ -9,9 +9,11 @@ import click
 
 from simsearch.cli.doctor import doctor
 from simsearch.cli.options import (
-    ANY_PATH,
-    FILE,
-    FOLDER,
+    INPUT,
+    LOCAL_FILE,
+    LOCAL_FOLDER,
+    OUTPUT,
+    OUTPUT_FOLDER,
     STUDY,
     ReportedGroup,
     channels_option,
@@ -66,7 +68,7 @@ def main() -> None:
 
 @main.command()
 @click.argument("sources", nargs=-1, required=True)
-@click.argument("destination", type=ANY_PATH)
+@click.argument("destination", type=OUTPUT)
 @click.option(
     "--ome-version",
     type=click.Choice(["0.5", "0.4", "0.6"]),
@@ -83,7 +85,7 @@ def main() -> None:
 )
 @click.option(
     "--plate-map",
-    type=FILE,
+    type=INPUT,
     help="CSV with a column well, or row and column, and any others, stored with the plate; drug, dose (with or "
     "without a unit), unit and role (negative_control, positive_control, empty, or words such as DMSO) make dose "
     "responses.",
@@ -127,7 +129,7 @@ def convert(*, dry_run: bool, **options: Any) -> None:  # noqa: ANN401  as many 
 
 
 @main.command()
-@click.option("--out", type=ANY_PATH, help="Write the measurement here as JSON.")
+@click.option("--out", type=OUTPUT, help="Write the measurement here as JSON.")
 @click.option("--downsampling", default=1, show_default=True, help="Measure images downsampled by this power of two.")
 @takes_images
 @cluster_option
@@ -143,7 +145,7 @@ def measure(**options: Any) -> None:  # noqa: ANN401  as many types as there are
 
 
 @main.command()
-@click.option("--prototypes", type=FILE, required=True, help="CSV: image, class, y, x, height, width.")
+@click.option("--prototypes", type=INPUT, required=True, help="CSV: image, class, y, x, height, width.")
 @results_option
 @click.option(
     "--method",
@@ -214,7 +216,7 @@ def train(**options: Any) -> None:  # noqa: ANN401  as many types as there are o
 
 
 @main.command()
-@click.argument("model", type=FILE)
+@click.argument("model", type=INPUT)
 @results_option
 @click.option(
     "--floor",
@@ -240,7 +242,7 @@ def detect(**options: Any) -> None:  # noqa: ANN401  as many types as there are 
 
 
 @main.command()
-@click.argument("model", type=FILE)
+@click.argument("model", type=INPUT)
 @results_option
 @tissue_option
 @click.option(
@@ -262,7 +264,7 @@ def segment(**options: Any) -> None:  # noqa: ANN401  as many types as there are
 
 
 @main.command()
-@click.argument("results", type=FOLDER)
+@click.argument("results", type=OUTPUT_FOLDER)
 @confidence_option
 def rethreshold(results: Path, confidence_thresholds: dict[str, float]) -> None:
     """Choose other confidence thresholds for RESULTS of `simsearch detect`; no pixel is read."""
@@ -273,8 +275,8 @@ def rethreshold(results: Path, confidence_thresholds: dict[str, float]) -> None:
 
 
 @main.command()
-@click.argument("peaks", type=FILE)
-@click.option("--truth", type=FILE, required=True, help="CSV: image, class, y, x.")
+@click.argument("peaks", type=INPUT)
+@click.option("--truth", type=INPUT, required=True, help="CSV: image, class, y, x.")
 @results_option
 @click.option("--distance", type=click.FloatRange(min=0, min_open=True), help="A peak finds what is nearer, in pixels.")
 def evaluate(peaks: Path, truth: Path, out: Path, distance: float | None) -> None:
@@ -300,8 +302,10 @@ def evaluate(peaks: Path, truth: Path, out: Path, distance: float | None) -> Non
     help="What people must know to come in; by default one is made up where others can reach it. Others on the machine "
     "can read command lines: better set SIMSEARCH_TOKEN, or use --token-file.",
 )
-@click.option("--token-file", type=FILE, help="File whose first line is the token.")
-@click.option("--auth-module", type=FILE, help="Python file with Bokeh's auth hooks, which decide who may come in.")
+@click.option("--token-file", type=LOCAL_FILE, help="File whose first line is the token.")
+@click.option(
+    "--auth-module", type=LOCAL_FILE, help="Python file with Bokeh's auth hooks, which decide who may come in."
+)
 @click.option(
     "--memory",
     "memory_bytes",
@@ -338,7 +342,7 @@ def serve(
 
 
 @main.command()
-@click.argument("folder", type=FOLDER, default="demo")
+@click.argument("folder", type=LOCAL_FOLDER, default="demo")
 @trunk_option
 @cluster_option
 def demo(**options: Any) -> None:  # noqa: ANN401  as many types as there are options

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from simsearch.core.places import FOR_STUDIES, local_path
+from simsearch.core.places import FOR_STUDIES, local_path, scheme_of
 from simsearch.errors import Cancelled, SimSearchError
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ _GOES_ON = "what is done is kept, and the same command goes on from there"
 _HOW_TO_GO_ON = dict.fromkeys(("convert", "search", "detect", "segment", "train", "pretrain"), _GOES_ON)
 
 
-class PlacePath(click.Path):
+class LocalPath(click.Path):
     """A path on this machine; what is a URL is refused before anything is looked for or made."""
 
     def __init__(self, remedy: str = "name one, or copy what is there", **options: bool) -> None:
@@ -40,12 +40,42 @@ class PlacePath(click.Path):
         return super().convert(local_path(value, self._remedy), param, ctx)
 
 
-FILE = PlacePath(exists=True, dir_okay=False)
-NEW_FILE = PlacePath(dir_okay=False)
-FOLDER = PlacePath(file_okay=False)
-ANY_PATH = PlacePath()
-ANY_THERE = PlacePath(exists=True)
-STUDY = PlacePath(FOR_STUDIES, file_okay=False)
+class InputPath(click.Path):
+    """A path on this machine, or a URL that can be read."""
+
+    def __init__(self, **options: bool) -> None:
+        super().__init__(path_type=Path, **options)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # noqa: ANN401  click's signature
+        """Make a path of text."""
+        if not scheme_of(value):
+            return super().convert(local_path(value), param, ctx)
+        return self._at_url(value)
+
+    def _at_url(self, value: str | Path) -> Path:
+        from simsearch.io.places import input_place
+
+        return input_place(value)
+
+
+class OutputPath(InputPath):
+    """A path on this machine, or a URL that can be written."""
+
+    def _at_url(self, value: str | Path) -> Path:
+        from simsearch.io.places import output_place
+
+        return output_place(value)
+
+
+INPUT = InputPath(exists=True, dir_okay=False)
+OUTPUT = OutputPath()
+OUTPUT_FOLDER = OutputPath(file_okay=False)
+LOCAL_FILE = LocalPath(exists=True, dir_okay=False)
+LOCAL_NEW_FILE = LocalPath(dir_okay=False)
+LOCAL_FOLDER = LocalPath(file_okay=False)
+LOCAL = LocalPath()
+LOCAL_INPUT = LocalPath(exists=True)
+STUDY = LocalPath(FOR_STUDIES, file_okay=False)
 
 
 class ReportedGroup(click.Group):
@@ -224,9 +254,9 @@ overwrite_option = click.option("--overwrite", is_flag=True, help="Replace what 
 trunk_option = click.option(
     "--trunk", default="bundled", show_default=True, help="bundled, imagenet (downloaded once) or a file."
 )
-results_option = click.option("--out", type=FOLDER, required=True, help="Folder for results.")
+results_option = click.option("--out", type=OUTPUT_FOLDER, required=True, help="Folder for results.")
 measurement_option = click.option(
-    "--measure", "measurement", type=FILE, help="Intensity ranges from `simsearch measure --out`."
+    "--measure", "measurement", type=INPUT, help="Intensity ranges from `simsearch measure --out`."
 )
 channels_option = click.option(
     "--channels", callback=split, help="Names or numbers of the channels to look at, with commas."

@@ -6,12 +6,20 @@ from typing import Any
 
 import click
 
-from simsearch.cli.options import FILE, NEW_FILE, cluster_option, measurement_option, seed_option, t_option, z_option
+from simsearch.cli.options import (
+    INPUT,
+    LOCAL_NEW_FILE,
+    cluster_option,
+    measurement_option,
+    seed_option,
+    t_option,
+    z_option,
+)
 
 
 @click.command()
 @click.argument("images", nargs=-1, required=True)
-@click.option("--out", type=NEW_FILE, required=True, help="The trunk: NAME.safetensors.")
+@click.option("--out", type=LOCAL_NEW_FILE, required=True, help="The trunk: NAME.safetensors.")
 @click.option("--teacher", help="Whom to distil from: bundled, imagenet or a file.")
 @click.option(
     "--method",
@@ -34,7 +42,7 @@ from simsearch.cli.options import FILE, NEW_FILE, cluster_option, measurement_op
 @click.option("--bfloat16", is_flag=True, help="Faster on GPUs, and on CPUs with AMX.")
 @measurement_option
 @click.option(
-    "--validate", type=FILE, help="CSV of boxes in some IMAGES, which judge and are not trained on: average precision."
+    "--validate", type=INPUT, help="CSV of boxes in some IMAGES, which judge and are not trained on: average precision."
 )
 @click.option("--validate-every", default=1000, show_default=True, help="Steps between two validations.")
 @seed_option

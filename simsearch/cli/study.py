@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from simsearch.cli.options import (
-    ANY_PATH,
-    ANY_THERE,
-    FILE,
+    LOCAL,
+    LOCAL_FILE,
+    LOCAL_INPUT,
     STUDY,
     channels_option,
     cluster_option,
@@ -95,7 +95,7 @@ def show(folder: Path) -> None:
 @threshold_option
 @click.option("--accept", is_flag=True, help="Accept what is suggested: all classes with prototypes, easy background.")
 @click.option("--difficult", is_flag=True, help="Suggest difficult background too, in which there may be objects.")
-@click.option("--out", "table", type=ANY_PATH, help="CSV for suggestions: edit it and import it.")
+@click.option("--out", "table", type=LOCAL, help="CSV for suggestions: edit it and import it.")
 @click.option("--background", "n_background", default=5, show_default=True, help="So many of each kind in an image.")
 @user_option
 @cluster_option
@@ -115,7 +115,7 @@ def suggest(folder: Path, **options: Any) -> None:  # noqa: ANN401  as many type
 
 @study.command("import")
 @click.argument("folder", metavar="DIR", type=STUDY)
-@click.argument("file", type=ANY_THERE)
+@click.argument("file", type=LOCAL_INPUT)
 @click.option("--image", help="Name of the image that FILE is about, if it does not say and is not named after one.")
 @click.option("--class", "class_name", metavar="NAME", help="Class of regions that have none; else they are left out.")
 @click.option(
@@ -123,7 +123,7 @@ def suggest(folder: Path, **options: Any) -> None:  # noqa: ANN401  as many type
     is_flag=True,
     help="Take only the centres of regions, for patches of the shape that the first prototype of the study has.",
 )
-@click.option("--slide", type=FILE, help="The NDPI or VMS slide of an NDPA file: it says where its image lies.")
+@click.option("--slide", type=LOCAL_FILE, help="The NDPI or VMS slide of an NDPA file: it says where its image lies.")
 @click.option(
     "--offset",
     "offset_nm",
@@ -154,7 +154,7 @@ def import_(folder: Path, file: Path, user: str, **options: Any) -> None:  # noq
 
 @study.command()
 @click.argument("folder", metavar="DIR", type=STUDY)
-@click.argument("destination", type=ANY_PATH)
+@click.argument("destination", type=LOCAL)
 @overwrite_option
 def export(folder: Path, destination: Path, *, overwrite: bool) -> None:
     """Write what was said in the study in DIR.

@@ -9,7 +9,7 @@ import platform
 from dataclasses import asdict, is_dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
-from pathlib import Path
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,6 +23,7 @@ from simsearch.runtime.events import StepEnded
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from simsearch.io.ome_zarr.image import ImageMeta
     from simsearch.runtime.events import Event, Observer
@@ -87,6 +88,6 @@ def _plain(value: object) -> object:
         return asdict(value)
     if isinstance(value, np.generic):
         return value.item()
-    if isinstance(value, Path):
+    if isinstance(value, PurePath):
         return str(value)
     raise TypeError(f"expected what JSON can hold, got {type(value).__name__}")

@@ -12,6 +12,7 @@ from click.testing import CliRunner
 
 import simsearch
 from simsearch.cli import main
+from simsearch.cli.options import LocalPath
 from simsearch.core.places import local_path
 from simsearch.nn.trunk_file import read_trunk
 from tests.api.test_words import FUNCTIONS, commands, function_of, least_words
@@ -43,38 +44,53 @@ def test_a_wrong_value_is_refused_before_anything_is_read(name: str, keyword: st
         function(*("nothing there" for _ in required), **{keyword: value})
 
 
+REFUSED = r"expected a path on this machine, got s3://bucket/x: (name|keep)"
+REFUSED_AS_A_STORE = r"expected a path or a URL with s3://.*, got ftp://server/x: name"
 PLACES = [
-    (name, str(each.name))
+    (name, str(each.name), isinstance(each.type, LocalPath))
     for name, command in commands().items()
     for each in command.params
     if isinstance(each.type, click.Path)
 ]
-PYTHON_ONLY = [("preview_conversion", "destination"), ("open_results", "folder"), ("study.simulate", "truth")]
-REFUSED = r"expected a path on this machine, got s3://bucket/x: (name|keep)"
+PYTHON_ONLY = [
+    ("preview_conversion", "destination", False),
+    ("open_results", "folder", False),
+    ("study.simulate", "truth", True),
+]
 
 
-def test_all_paths_are_refused_where_they_are_urls() -> None:
-    assert {("search", "out"), ("convert", "plate_map"), ("serve", "folder"), ("study.import", "file")} <= set(PLACES)
+def refused(is_local: bool) -> tuple[str, str]:
+    """Name a URL that a command cannot read or write, and what it says of it."""
+    return ("s3://bucket/x", REFUSED) if is_local else ("ftp://server/x", REFUSED_AS_A_STORE)
 
 
-@pytest.mark.parametrize(("name", "parameter"), PLACES)
-def test_a_command_refuses_a_url_where_it_wants_a_path(name: str, parameter: str, tmp_path: Path) -> None:
-    words = least_words(commands()[name], tmp_path, **{parameter: "s3://bucket/x"})
+def test_it_is_known_what_can_lie_in_an_object_store() -> None:
+    local = {name for name, _, is_local in PLACES if is_local}
+    assert local == {"demo", "pretrain", "serve", "train", *(name for name in FUNCTIONS if name.startswith("study."))}
+    assert {("search", "out", False), ("convert", "plate_map", False), ("study.import", "file", True)} <= set(PLACES)
+
+
+@pytest.mark.parametrize(("name", "parameter", "is_local"), PLACES)
+def test_a_command_refuses_a_url_that_it_cannot_take(name: str, parameter: str, is_local: bool, tmp_path: Path) -> None:
+    url, message = refused(is_local)
+    words = least_words(commands()[name], tmp_path, **{parameter: url})
     result = CliRunner(catch_exceptions=False).invoke(main, [*name.split("."), *words])
     assert result.exit_code == 2
-    assert re.search(REFUSED, " ".join(result.stderr.split())), result.stderr
+    assert re.search(message, " ".join(result.stderr.split())), result.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
-@pytest.mark.parametrize(("name", "keyword"), [*(each for each in PLACES if each[0] in FUNCTIONS), *PYTHON_ONLY])
-def test_a_function_refuses_a_url_where_it_wants_a_path(
-    name: str, keyword: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("name", "keyword", "is_local"), [*(each for each in PLACES if each[0] in FUNCTIONS), *PYTHON_ONLY]
+)
+def test_a_function_refuses_a_url_that_it_cannot_take(
+    name: str, keyword: str, is_local: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    function = function_of(name)
+    function, (url, message) = function_of(name), refused(is_local)
     required = [each for each, p in inspect.signature(function).parameters.items() if p.default is p.empty]
-    with pytest.raises(simsearch.SimSearchError, match=REFUSED):
-        function(**{**dict.fromkeys(required, "nothing there"), keyword: "s3://bucket/x"})
+    with pytest.raises(simsearch.SimSearchError, match=message):
+        function(**{**dict.fromkeys(required, "nothing there"), keyword: url})
     assert list(tmp_path.iterdir()) == []
 
 

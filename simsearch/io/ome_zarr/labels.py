@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from typing import TYPE_CHECKING, Any
 
 import zarr
@@ -11,7 +10,7 @@ from ome_zarr.writer import add_metadata, get_metadata
 
 from simsearch.io.ome_zarr.ngff import ome_attributes
 from simsearch.io.ome_zarr.pyramid import nearest_halved, region_below
-from simsearch.io.ome_zarr.stores import is_archived, is_remote, open_group
+from simsearch.io.ome_zarr.stores import is_archived, is_remote, open_group, zarr_store
 from simsearch.io.ome_zarr.writing import (
     FORMATS,
     ImageTemplate,
@@ -23,6 +22,7 @@ from simsearch.io.ome_zarr.writing import (
     store_errors,
     write_region,
 )
+from simsearch.io.places import in_store, remove
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -64,25 +64,30 @@ def can_hold_labels(image: ImageMeta) -> bool:
 
 
 def create_labels(path: Path, template: ImageTemplate, run: str) -> None:
-    """Create labels without pixels and metadata, that remember which run they are of.
+    """Create labels without pixels and metadata, that remember which run they are of; in a store, or go on with them.
 
     Raises
     ------
     StoreError
         If the folder cannot be written.
     """
-    partial = path.with_name(f".{path.name}.partial")
-    with store_errors(str(path)):
-        shutil.rmtree(partial, ignore_errors=True)
+    with store_errors(str(path)):  # labels without a run would be somebody else's
+        if in_store(path):
+            version = FORMATS[template.ome_version].zarr_format
+            zarr.open_group(**zarr_store(str(path)), mode="a", zarr_format=version, attributes={_KEY: {"run": run}})
+            create_image(path, template)
+            return
+        partial = path.with_name(f".{path.name}.partial")
+        remove(partial)
         create_image(partial, template)
         zarr.open_group(partial, mode="r+").attrs[_KEY] = {"run": run}
-        partial.rename(path)  # labels without a run would be somebody else's
+        partial.rename(path)
 
 
 def run_of_labels(path: Path) -> str | None:
     """Tell which run labels are of; None if they are not of simsearch."""
     try:
-        kept = zarr.open_group(path, mode="r").attrs.get(_KEY)
+        kept = zarr.open_group(**zarr_store(str(path)), mode="r").attrs.get(_KEY)
     except (OSError, ValueError):
         return None
     return kept.get("run") if isinstance(kept, dict) else None
@@ -137,12 +142,12 @@ def finish_labels(
         is_beside_image = path.parent.name == "labels"
         if is_beside_image:
             label["source"] = {"image": "../../"}
-            parent = zarr.open_group(path.parent, mode="a", zarr_format=fmt.zarr_format)
+            parent = zarr.open_group(**zarr_store(str(path.parent)), mode="a", zarr_format=fmt.zarr_format)
             listed = get_metadata(parent).get("labels", [])
             if path.name not in listed:
                 more = {} if template.ome_version == "0.4" else {"version": template.ome_version}
                 add_metadata(parent, {"labels": [*listed, path.name], **more}, fmt=fmt)
-        add_metadata(zarr.open_group(path, mode="r+"), {"image-label": label}, fmt=fmt)
+        add_metadata(zarr.open_group(**zarr_store(str(path)), mode="r+"), {"image-label": label}, fmt=fmt)
 
 
 def _version(path: str) -> OmeVersion:

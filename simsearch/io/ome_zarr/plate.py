@@ -23,6 +23,7 @@ from simsearch.io.ome_zarr.stores import (
     open_group,
     stem,
     zarr_errors,
+    zarr_store,
 )
 from simsearch.io.ome_zarr.wells import Well, column_name, parse_well, plate_size, row_name
 from simsearch.io.ome_zarr.writing import FORMATS, OmeVersion, plain_json, store_errors
@@ -273,11 +274,11 @@ def write_plate(
     rows, columns = plate_size([*fields, *others])
     with store_errors(path):
         for well in sorted(fields):
-            group = zarr.open_group(join(path, well.path), mode="a", zarr_format=fmt.zarr_format)
+            group = zarr.open_group(**zarr_store(join(path, well.path)), mode="a", zarr_format=fmt.zarr_format)
             write_well_metadata(group, list(fields[well]), fmt=fmt)
         for well in fields:
-            zarr.open_group(join(path, row_name(well.row)), mode="a", zarr_format=fmt.zarr_format)
-        group = zarr.open_group(path, mode="a", zarr_format=fmt.zarr_format)
+            zarr.open_group(**zarr_store(join(path, row_name(well.row))), mode="a", zarr_format=fmt.zarr_format)
+        group = zarr.open_group(**zarr_store(path), mode="a", zarr_format=fmt.zarr_format)
         group.attrs["simsearch"] = plain_json(provenance)
         write_plate_metadata(
             group,

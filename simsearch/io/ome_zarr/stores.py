@@ -16,6 +16,7 @@ from simsearch.errors import SimSearchError, SourceError
 from simsearch.io.ome_zarr.archives import SUFFIXES as ARCHIVES
 from simsearch.io.ome_zarr.archives import open_archive, split_archive
 from simsearch.io.ome_zarr.chunks import strict
+from simsearch.io.places import FRESH, in_store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -95,7 +96,7 @@ def open_group(path: str) -> zarr.Group:
     """
     try:
         with zarr_errors(path, "an OME-Zarr"):
-            return zarr.open_group(**_store(path), mode="r")
+            return zarr.open_group(**zarr_store(path), mode="r")
     except SourceError as error:
         if not isinstance(error.__cause__, FileNotFoundError):
             raise
@@ -117,7 +118,7 @@ def open_array(path: str) -> zarr.Array[Any]:
         If there is none, or its metadata are damaged.
     """
     with zarr_errors(path, "an array"):
-        return strict(zarr.open_array(**_store(path), mode="r"))
+        return strict(zarr.open_array(**zarr_store(path), mode="r"))
 
 
 @contextmanager
@@ -149,6 +150,8 @@ def written_at(path: str) -> int | None:
 
 def remove_torn(folder: Path) -> None:
     """Remove what Zarr was writing anywhere in a folder when its process was killed; nobody else may write there."""
+    if in_store(folder):  # where objects are written in one piece
+        return
     for path in folder.rglob("*.partial"):
         if _TORN.fullmatch(path.name):
             path.unlink(missing_ok=True)
@@ -174,12 +177,12 @@ def check_ranges(path: str, arrays: Sequence[zarr.Array[Any]]) -> None:
         )
 
 
-def _store(path: str) -> dict[str, Any]:
+def zarr_store(path: str) -> dict[str, Any]:
     """Say where a path is in Zarr's words."""
     if is_remote(path):
         if path.lower().endswith(ARCHIVES):
             raise SourceError(f"{path}: expected an OME-Zarr that is not zipped on a server, got one: download it")
-        return {"store": path}
+        return {"store": path, "storage_options": FRESH}
     archived = split_archive(path)
     if archived is None:
         return {"store": path}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +10,10 @@ import numpy as np
 import xarray as xr
 
 from simsearch.errors import StoreError
+from simsearch.io.ome_zarr.stores import zarr_store
 from simsearch.io.ome_zarr.wells import parse_well, plate_size, row_name
 from simsearch.io.ome_zarr.writing import store_errors
+from simsearch.io.places import in_store, remove
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Hashable, Mapping, Sequence
@@ -102,12 +103,14 @@ def write_well_grid(dataset: xr.Dataset, path: Path) -> None:
     StoreError
         If the folder cannot be written.
     """
-    partial = path.with_name(f".{path.name}.partial")
+    is_moved = in_store(path) is None  # there, nothing is
+    partial = path.with_name(f".{path.name}.partial") if is_moved else path
     with store_errors(str(path)):
-        shutil.rmtree(partial, ignore_errors=True)
-        dataset.to_zarr(partial, mode="w", zarr_format=2, consolidated=True)
-        shutil.rmtree(path, ignore_errors=True)
-        partial.replace(path)
+        remove(partial)
+        dataset.to_zarr(**zarr_store(str(partial)), mode="w", zarr_format=2, consolidated=True)
+        if is_moved:
+            remove(path)
+            partial.replace(path)
 
 
 def open_well_grid(path: Path) -> xr.Dataset:
@@ -119,7 +122,7 @@ def open_well_grid(path: Path) -> xr.Dataset:
         If there is none, or it cannot be read.
     """
     try:
-        grid: xr.Dataset = xr.open_zarr(path)
+        grid: xr.Dataset = xr.open_zarr(**zarr_store(str(path)))
     except (OSError, ValueError, KeyError) as error:
         raise StoreError(f"{path}: expected the wells of a plate, got {error}: detect again") from error
     return grid

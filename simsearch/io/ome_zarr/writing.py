@@ -8,7 +8,7 @@ from __future__ import annotations
 import errno
 import math
 from collections.abc import Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import version as package_version
@@ -22,12 +22,14 @@ from ome_zarr.format import FormatV04, FormatV05
 from ome_zarr.writer import write_multiscales_metadata
 from zarr.codecs import BloscCodec, BloscShuffle
 
+from simsearch.core.places import scheme_of
 from simsearch.core.tiles import Region, tile_cores
 from simsearch.errors import ConfigError, ShapeError, SimSearchError, StoreError
 from simsearch.io.ome_zarr.chunks import WHOLE, WRITE_ALL, writing_all
 from simsearch.io.ome_zarr.colors import RGB_NAMES
 from simsearch.io.ome_zarr.pyramid import level_shapes
-from simsearch.io.ome_zarr.stores import is_remote
+from simsearch.io.ome_zarr.stores import zarr_store
+from simsearch.io.places import as_os_errors, way_out
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -155,9 +157,9 @@ def create_image(path: str | Path, template: ImageTemplate) -> None:
     StoreError
         If the folder cannot be written.
     """
-    location = _local(path)
+    location = str(path)
     with store_errors(location):
-        group = zarr.open_group(location, mode="a", zarr_format=FORMATS[template.ome_version].zarr_format)
+        group = zarr.open_group(**zarr_store(location), mode="a", zarr_format=FORMATS[template.ome_version].zarr_format)
         for level in range(len(template.level_shapes)):
             if not _fits(group, template, level):
                 _create_level(group, template, level)
@@ -184,9 +186,9 @@ def write_region(path: str | Path, level: int, region: Region, block: NDArray[np
     StoreError
         If the disk is full, or the file cannot be written.
     """
-    location = f"{_local(path)}/{level}"
+    location = f"{path}/{level}"
     with store_errors(location):
-        array = _writable_array(location, _stamp(location))
+        array = _writable(location)
         _check_block(array, location, region, block)
         array[(slice(None), *region.slices)] = block
 
@@ -199,9 +201,9 @@ def read_level(path: str | Path, level: int, region: Region, channels: slice) ->
     StoreError
         If the file cannot be read.
     """
-    location = f"{_local(path)}/{level}"
+    location = f"{path}/{level}"
     with store_errors(location):
-        return np.asarray(_writable_array(location, _stamp(location))[(channels, *region.slices)])
+        return np.asarray(_writable(location)[(channels, *region.slices)])
 
 
 def finish_image(path: str | Path, template: ImageTemplate, provenance: Mapping[str, Any] | None = None) -> None:
@@ -221,11 +223,11 @@ def finish_image(path: str | Path, template: ImageTemplate, provenance: Mapping[
     StoreError
         If the folder cannot be written.
     """
-    location = _local(path)
+    location = str(path)
     windows = template.windows or windows_of(template, value_ranges(location, template))
     method = {"method": _METHODS[template.pyramid]} if len(template.level_shapes) > 1 else {}
     with store_errors(location):
-        group = zarr.open_group(location, mode="r+")
+        group = zarr.open_group(**zarr_store(location), mode="r+")
         if provenance:
             group.attrs["simsearch"] = plain_json(provenance)
         write_multiscales_metadata(
@@ -241,9 +243,9 @@ def finish_image(path: str | Path, template: ImageTemplate, provenance: Mapping[
 
 def value_ranges(path: str | Path, template: ImageTemplate) -> tuple[tuple[float, float], ...]:
     """Return the lowest and highest value of each channel at the smallest level."""
-    location = f"{_local(path)}/{len(template.level_shapes) - 1}"
+    location = f"{path}/{len(template.level_shapes) - 1}"
     with store_errors(location):
-        pixels = np.asarray(zarr.open_array(location, mode="r")[:])
+        pixels = np.asarray(zarr.open_array(**zarr_store(location), mode="r")[:])
     return tuple(_range(channel) for channel in pixels)
 
 
@@ -280,22 +282,18 @@ def plain_json(content: object) -> Any:  # noqa: ANN401  as nested as JSON
 def store_errors(location: str) -> Iterator[None]:
     """Say what to do when a disk is full or a folder cannot be written."""
     try:
-        yield
+        with as_os_errors() if scheme_of(location) else nullcontext():
+            yield
     except OSError as error:
         if isinstance(error, SimSearchError):  # an image that cannot be read is no trouble of this folder
             raise
         full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
         remedy = "free some space" if full else "check the path and the permissions"
+        if scheme_of(location):
+            remedy = way_out(error)
         raise StoreError(
             f"{location}: expected to write, got {error.strerror or error}: {remedy}, then run the same command again"
         ) from error
-
-
-def _local(path: str | Path) -> str:
-    location = str(path)
-    if is_remote(location):
-        raise ConfigError(f"expected a folder on this machine to write to, got {location}: write here and upload it")
-    return location
 
 
 def _create_level(group: zarr.Group, template: ImageTemplate, level: int) -> None:
@@ -380,6 +378,11 @@ def _range(channel: NDArray[np.generic]) -> tuple[float, float]:
     return (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
 
 
+def _writable(location: str) -> zarr.Array[Any]:
+    """Open an array, on this machine once: a store is asked each time, since it tells no time that is exact."""
+    return _opened(location) if scheme_of(location) else _kept_open(location, _stamp(location))
+
+
 def _stamp(location: str) -> int:
     for name in ("zarr.json", ".zarray"):
         metadata = Path(location) / name
@@ -389,5 +392,9 @@ def _stamp(location: str) -> int:
 
 
 @lru_cache(maxsize=_OPEN_ARRAYS)
-def _writable_array(location: str, stamp: int) -> zarr.Array[Any]:
-    return writing_all(zarr.open_array(location, mode="r+"))
+def _kept_open(location: str, stamp: int) -> zarr.Array[Any]:
+    return _opened(location)
+
+
+def _opened(location: str) -> zarr.Array[Any]:
+    return writing_all(zarr.open_array(**zarr_store(location), mode="r+"))

@@ -8,6 +8,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
+from simsearch.io.places import replacing
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -23,4 +25,5 @@ def save_figure(figure: Figure, path: Path, dpi: int) -> None:
     """Write a figure as PNG. What stands between two $ is a name like others, and no formula."""
     for text in figure.findobj(Text):
         text.set_parse_math(False)
-    figure.savefig(path, dpi=dpi)
+    with replacing(path) as complete:
+        figure.savefig(complete, dpi=dpi, format="png")

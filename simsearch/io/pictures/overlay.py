@@ -12,6 +12,7 @@ from simsearch.core.intensity import Range, rescale
 from simsearch.core.names import in_one_line
 from simsearch.core.tiles import Region
 from simsearch.io.ome_zarr.scaled import read_scaled, scaled
+from simsearch.io.places import replacing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -113,8 +114,7 @@ def draw_overlay(
     for mark in drawing.marks:
         _draw_mark(draw, mark, downsampling, line)
     _draw_legend(draw, drawing, top=height)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    canvas.save(path)
+    _save(canvas, path)
 
 
 def draw_areas(
@@ -155,8 +155,13 @@ def draw_areas(
     canvas.paste(Image.fromarray(np.rint(tinted).astype(np.uint8)), (0, 0))
     shares = [f"{name} {(labels == value).mean():.0%}" for value, name in enumerate(classes, start=1)]
     _draw_texts(ImageDraw.Draw(canvas), shares, top=height)
+    _save(canvas, path)
+
+
+def _save(canvas: Image.Image, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    canvas.save(path)
+    with replacing(path) as complete:
+        canvas.save(complete, format="PNG")
 
 
 def _draw_mark(draw: ImageDraw.ImageDraw, mark: Mark, downsampling: int, line: int) -> None:

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.csv
 
 from simsearch.errors import AnnotationError
+from simsearch.io.places import as_os_errors
 from simsearch.io.tables.cells import text_table
 from simsearch.io.tables.peaks import DETECTION_SCHEMA, read_peak_table
 
@@ -58,9 +59,9 @@ def csv_frame(path: Path, types: Mapping[str, str]) -> pd.DataFrame:
         If the file cannot be read, or is no such table.
     """
     try:
-        table = pyarrow.csv.read_csv(
-            path, convert_options=pyarrow.csv.ConvertOptions(column_types=dict(types), **_FROM_CSV)
-        )
+        options = pyarrow.csv.ConvertOptions(column_types=dict(types), **_FROM_CSV)
+        with as_os_errors(), path.open("rb") as file:
+            table = pyarrow.csv.read_csv(file, convert_options=options)
         missing = [name for name in types if name not in table.column_names]
         if missing:
             raise pa.ArrowInvalid(f"no column {', '.join(missing)}")

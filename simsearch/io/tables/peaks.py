@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from itertools import groupby
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 import pyarrow as pa
@@ -13,10 +13,10 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from simsearch.core.peaks import Peak, PeakColumns
-from simsearch.errors import AnnotationError
+from simsearch.errors import AnnotationError, SimSearchError
 from simsearch.io.ome_zarr.wells import make_well
+from simsearch.io.places import as_os_errors, replacing
 from simsearch.io.tables.cells import written_table
-from simsearch.io.tables.replacing import replacing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -126,7 +126,9 @@ def write_chosen_rows(source: Path, is_chosen: NDArray[np.bool_], path: Path) ->
     """
     start = 0
     with (
-        pyarrow.parquet.ParquetFile(source) as file,
+        as_os_errors(),
+        source.open("rb") as content,
+        pyarrow.parquet.ParquetFile(content) as file,
         replacing(path) as partial,
         pyarrow.csv.CSVWriter(partial, file.schema_arrow) as lines,
     ):
@@ -204,8 +206,9 @@ def read_peak_table(path: Path) -> pa.Table:
     AnnotationError
         If the file is no such table.
     """
-    with _table_errors(path):
-        return pyarrow.parquet.read_table(path, schema=_check_columns(pyarrow.parquet.read_schema(path)))
+    with _opened(path) as content:
+        schema = _check_columns(pyarrow.parquet.read_schema(content))
+        return pyarrow.parquet.read_table(content, schema=schema)
 
 
 def read_detections(path: Path) -> Iterator[PeakColumns]:
@@ -221,7 +224,7 @@ def read_detections(path: Path) -> Iterator[PeakColumns]:
     AnnotationError
         If the file is no such table, or a row group of it holds rows of several images.
     """
-    with _table_errors(path), pyarrow.parquet.ParquetFile(path) as file:
+    with _opened(path) as content, pyarrow.parquet.ParquetFile(content) as file:
         _check_columns(file.schema_arrow)
         for image, own in groupby(range(file.num_row_groups), lambda group: _image_of_group(file, group)):
             yield _columns_of_groups(file, list(own), image)
@@ -255,10 +258,14 @@ def _image_of_group(file: pyarrow.parquet.ParquetFile, group: int) -> str:
 
 
 @contextmanager
-def _table_errors(path: Path) -> Iterator[None]:
+def _opened(path: Path) -> Iterator[BinaryIO]:
+    """Open a table, and name it in what goes wrong with it."""
     try:
-        yield
+        with as_os_errors(), path.open("rb") as content:
+            yield content
     except (OSError, pa.ArrowException) as error:
+        if isinstance(error, SimSearchError):
+            raise
         raise AnnotationError(f"{path}: expected a Parquet table of peaks, got {error}: search again") from error
 
 

@@ -1,4 +1,4 @@
-"""Files that come to their places when they are complete, so that nobody reads half of one."""
+"""Text files that come to their places when they are complete, so that nobody reads half of one."""
 
 from __future__ import annotations
 
@@ -7,21 +7,11 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
 from simsearch.io.ome_zarr.writing import store_errors
+from simsearch.io.places import replacing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Name a file to write beside a place, and move it there when it is complete."""
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        yield partial
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 @contextmanager

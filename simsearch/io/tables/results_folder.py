@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from simsearch.core.formats import check_format
 from simsearch.core.json_text import parse_json
-from simsearch.io.ome_zarr.writing import store_errors
-from simsearch.io.tables.journal import lock_file
+from simsearch.io.tables.locks import lock_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
 RUN_NAME = "run.json"
 RUN_FORMAT = 1
 _WITHDRAWN_NAME = ".run.json.before"
-_LOCK_NAME = ".lock"
 
 
 @contextmanager
@@ -29,14 +27,11 @@ def only_writer(folder: Path) -> Iterator[None]:
     StoreError
         If another command writes there, or nobody can.
     """
-    with store_errors(str(folder)):
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / _LOCK_NAME).open("ab")
-        lock_file(lock.fileno(), folder, lock.close)
+    release = lock_folder(folder)
     try:
         yield
     finally:
-        lock.close()
+        release()
 
 
 def withdraw_run(folder: Path) -> None:

@@ -7,15 +7,16 @@ import csv
 import io
 import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from simsearch.errors import AnnotationError, SourceError
+from simsearch.io.places import input_place, read_at_most
 from simsearch.io.tables.cells import text_of
 from simsearch.io.tables.numbers import AmbiguousNumberError, DecimalMark, find_decimal_mark, parse_number
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
 _LARGEST_BYTES = 2**28  # a table of ten million rows; what is larger is none
 _BINARY = {b"PK": "an Excel workbook", b"\xd0\xcf\x11\xe0": "an old Excel workbook", b"PAR1": "a Parquet file"}
@@ -130,9 +131,9 @@ def name_columns(columns: Sequence[str]) -> str:
 def _decoded(path: str | Path) -> tuple[str, tuple[str, ...]]:
     """Return the text of a file, and a note where its encoding is a guess."""
     try:
-        if Path(path).stat().st_size > _LARGEST_BYTES:
+        content = read_at_most(input_place(path), _LARGEST_BYTES + 1)
+        if len(content) > _LARGEST_BYTES:
             raise SourceError(f"{path}: expected a table of at most {_LARGEST_BYTES >> 20} MiB, got a larger file")
-        content = Path(path).read_bytes()
         for start, what in _BINARY.items():
             if content.startswith(start):
                 raise SourceError(f"{path}: expected a CSV file, got {what}: save it as CSV")

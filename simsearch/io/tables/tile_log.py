@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
-from contextlib import suppress
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,7 +12,9 @@ from simsearch.core.formats import FORMAT_KEY, check_format
 from simsearch.core.json_text import parse_json
 from simsearch.errors import StoreError
 from simsearch.io.ome_zarr.writing import store_errors
-from simsearch.io.tables.journal import lock_file
+from simsearch.io.places import in_store
+from simsearch.io.tables.appended import open_appended
+from simsearch.io.tables.locks import lock_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,24 +23,26 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from simsearch.io.tables.appended import Appended
+
 _FORMAT = 1
 
 
 class Found(Mapping[str, "NDArray[np.float64]"]):
     """What tiles gave, by their names, read from the log each time: a slide may have a million objects."""
 
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
+    def __init__(self, log: Appended) -> None:
+        self._log = log
         self._places: dict[str, int] = {}
 
     def __getitem__(self, tile: str) -> NDArray[np.float64]:
-        self._file.seek(self._places[tile])
-        line = self._file.readline()
+        self._log.file.seek(self._places[tile])
+        line = self._log.file.readline()
         try:
             return np.array(parse_json(line)["rows"], np.float64)
         except (ValueError, KeyError, TypeError) as error:
             raise StoreError(
-                f"{self._file.name}: expected numbers that were found in {tile}, got {line[:80]!r}: it is damaged, add "
+                f"{self._log.path}: expected numbers that were found in {tile}, got {line[:80]!r}: it is damaged, add "
                 "--overwrite to begin anew"
             ) from error
 
@@ -79,9 +81,9 @@ class TileLog:
     def __init__(self, path: Path, fingerprint: str, *, overwrite: bool = False) -> None:
         self._path = path
         with store_errors(str(path)):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = path.open("a+b")
-            lock_file(self._file.fileno(), path.parent, self._file.close)
+            self._log = open_appended(path)
+            if not in_store(path):  # there, who locks the folder writes its log
+                lock_file(self._log.file.fileno(), path.parent, self._log.close)
             lines = self._lines()
             _, first = next(lines, (0, {}))
             is_same = first.get("fingerprint") == fingerprint
@@ -89,7 +91,7 @@ class TileLog:
                 self._check_begun(first, is_same=is_same)
             self.is_continued = is_same and not overwrite
             """Whether there was a log of the same run."""
-            self.done = Found(self._file)
+            self.done = Found(self._log)
             """What was found, by the name of the tile; can be read as long as the log is open."""
             self._images: dict[str, str] = {}
             if self.is_continued:
@@ -99,7 +101,7 @@ class TileLog:
                     elif "image" in line:
                         self._images[line["image"]] = line["fingerprint"]
             else:  # of another run, or not even a first line that is whole
-                self._file.truncate(0)
+                self._log.clear()
         self._append({} if self.is_continued else {FORMAT_KEY: _FORMAT, "fingerprint": fingerprint})
 
     def begin(self, image: str, fingerprint: str) -> None:
@@ -127,8 +129,7 @@ class TileLog:
 
     def close(self) -> None:
         """Let others write it."""
-        with suppress(OSError):  # what a full disk did not take was said when it was written
-            self._file.close()
+        self._log.close()
 
     def __enter__(self) -> Self:
         return self
@@ -146,26 +147,19 @@ class TileLog:
                     "others: add --overwrite or name another folder"
                 )
         except StoreError:
-            self._file.close()
+            self._log.close()
             raise
 
     def _lines(self) -> Iterator[tuple[int, dict[str, Any]]]:
         """Yield each whole line and where it begins."""
-        place = 0
-        self._file.seek(0)
-        for line in self._file:
+        for place, line in self._log.lines():
             try:
                 parsed = parse_json(line)
             except ValueError:
-                parsed = None  # cut off when the process was killed
+                continue  # cut off when the process was killed
             if isinstance(parsed, dict):
                 yield place, parsed
-            place += len(line)
 
     def _append(self, line: dict[str, Any]) -> int:
         """Write a line, and return where it begins; an empty one ends what was cut off."""
-        with store_errors(str(self._path)):
-            place = self._file.seek(0, os.SEEK_END)
-            self._file.write(json.dumps(line).encode() + b"\n" if line else b"\n")
-            self._file.flush()
-        return place
+        return self._log.append(json.dumps(line).encode() if line else b"")

@@ -1,7 +1,8 @@
 """Convert: images, slides and plates become OME-Zarr, tile by tile on a cluster.
 
 Everything is made in a folder beside the destination, with a journal of what is done, and moved there when it is
-complete: a conversion that was killed goes on where it was, and never leaves what opens but is not complete.
+complete: a conversion that was killed goes on where it was, and never leaves what opens but is not complete. In an
+object store it is made where it will be, metadata last, and is complete when the journal is gone.
 """
 
 from __future__ import annotations
@@ -11,12 +12,13 @@ import time
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
-from pathlib import Path
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from simsearch.io.ome_zarr.plate import write_plate
 from simsearch.io.ome_zarr.stores import remove_torn, stem
 from simsearch.io.ome_zarr.writing import ImageTemplate, create_image, store_errors, windows_of
+from simsearch.io.places import in_store
 from simsearch.io.tables.journal import JOURNAL_NAME, Journal
 from simsearch.runtime.events import Observer, ignore
 from simsearch.runtime.outcomes import Failed
@@ -35,6 +37,7 @@ from simsearch.workflows.convert.tasks import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
 
     from simsearch.runtime import Client
 
@@ -105,7 +108,7 @@ def convert(
         _write_pixels(client, work, journals, observe)
         _finish(client, work, settings, observe)
         for product in work.products:
-            _publish(product)
+            _publish(product, journals[product.destination])
     return Report(
         destination=str(destination),
         n_images=sum(len(product.images) for product in work.products),
@@ -120,28 +123,29 @@ def convert(
 def _settings(options: ConvertOptions) -> dict[str, Any]:
     settings = asdict(replace(options, overwrite=False, skip_errors=False))
     del settings["overwrite"], settings["skip_errors"]
-    return {name: str(value) if isinstance(value, Path) else value for name, value in settings.items()}
+    return {name: str(value) if isinstance(value, PurePath) else value for name, value in settings.items()}
 
 
 @contextmanager
-def _journals(products: Sequence[Product], settings: dict[str, Any]) -> Iterator[dict[Product, Journal]]:
-    """Write to the folders of products as the only one."""
+def _journals(products: Sequence[Product], settings: dict[str, Any]) -> Iterator[dict[Path, Journal]]:
+    """Write to the folders of products as the only one; by their destinations."""
     with ExitStack() as stack:
         opened = {}
         for product in products:
-            opened[product] = stack.enter_context(closing(Journal(product.partial, fingerprint(product, settings))))
-            if opened[product].is_continued:
+            journal = stack.enter_context(closing(Journal(product.partial, fingerprint(product, settings))))
+            opened[product.destination] = journal
+            if journal.is_continued:
                 with store_errors(str(product.partial)):
                     remove_torn(product.partial)
         yield opened
 
 
-def _write_pixels(client: Client, work: Work, journals: dict[Product, Journal], observe: Observer) -> None:
+def _write_pixels(client: Client, work: Work, journals: dict[Path, Journal], observe: Observer) -> None:
     waiting = [
-        (journals[product], task)
+        (journals[product.destination], task)
         for product in work.products
         for image in product.images
-        for task in _tasks_left(work, product, image, work.templates[image], journals[product])
+        for task in _tasks_left(work, product, image, work.templates[image], journals[product.destination])
     ]
     for level in sorted({task.level for _, task in waiting}):
         homes = {task: journal for journal, task in waiting if task.level == level}
@@ -225,9 +229,12 @@ def _provenance(names: Iterable[str], settings: dict[str, Any]) -> dict[str, Any
     return {"version": version("simsearch"), "sources": list(names), "options": settings}
 
 
-def _publish(product: Product) -> None:
+def _publish(product: Product, journal: Journal) -> None:
     destination, old = product.destination, product.destination.with_name(product.destination.name + _REPLACED)
     with store_errors(str(destination)):
+        if in_store(destination):
+            journal.forget()
+            return
         if destination.exists():
             shutil.rmtree(old, ignore_errors=True)
             destination.rename(old)

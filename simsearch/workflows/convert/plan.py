@@ -15,6 +15,7 @@ from simsearch.io.ome_zarr.plate import image_locations, is_plate, read_plate, r
 from simsearch.io.ome_zarr.stores import as_location, image_name, is_archived, is_group_folder, is_remote, stem
 from simsearch.io.ome_zarr.wells import make_well, parse_well
 from simsearch.io.ome_zarr.writing import check_ome_version
+from simsearch.io.places import output_place
 from simsearch.io.sources.folders import list_folder, walk_files
 from simsearch.io.sources.formats import SUFFIXES, list_series
 from simsearch.io.sources.microscopes.kinds import is_dicom_folder
@@ -25,7 +26,7 @@ from simsearch.io.sources.protocol import AnySpec, SourceSpec, Stack, StackSpec
 from simsearch.io.sources.series import ALL, file_name_of
 from simsearch.io.sources.tiff.file import COMPANION, one_of_each_set
 from simsearch.io.tables.plate_maps.file import PlateMap, PlateMapFile, load_plate_map
-from simsearch.workflows.convert.products import Plan, PlannedImage, Product
+from simsearch.workflows.convert.products import Plan, PlannedImage, Product, is_begun
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -93,10 +94,8 @@ def plan_conversion(sources: Sequence[str | Path], destination: str | Path, opti
     """
     if not sources:
         raise ConfigError("expected at least one source, got none: name a file or a folder")
-    if is_remote(str(destination)):
-        raise ConfigError(f"expected a folder on this machine, got {destination}: convert here and upload the result")
     locations = [_location(source) for source in sources]
-    target = Path(as_location(destination)).absolute()
+    target = output_place(destination).absolute()
     said = load_plate_map(options.plate_map) if options.plate_map else PlateMapFile({})
     plan = _plate_plan(locations, target, options, said.wells) or _image_plan(locations, target, options)
     if options.series == ALL and any(product.is_plate for product in plan.products):
@@ -311,7 +310,7 @@ def _distinct(paths: list[str]) -> list[str]:
 
 
 def _check_destination(destination: Path, *, overwrite: bool) -> None:
-    if not destination.exists():
+    if not destination.exists() or is_begun(destination):
         return
     if not overwrite:
         raise StoreError(

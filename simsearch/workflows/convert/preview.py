@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from simsearch.io.ome_zarr.writing import store_errors
+from simsearch.io.places import in_store
 from simsearch.runtime.events import Observer, ignore
 from simsearch.workflows.convert.checks import Work, check_sources
 from simsearch.workflows.convert.plan import ConvertOptions
@@ -98,8 +99,11 @@ def preview_conversion(
 
 
 def _check_writable(destination: Path) -> None:
-    folder = next(parent for parent in destination.parents if parent.exists())
     with store_errors(str(destination)):
+        if in_store(destination):  # which tells whether it can be reached, and no more
+            destination.exists()
+            return
+        folder = next(parent for parent in destination.parents if parent.exists())
         if not (folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)):
             raise PermissionError(f"no permission to write in {folder}")
 

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from simsearch.io.ome_zarr.stores import is_remote, written_at
+from simsearch.io.places import in_store
 from simsearch.io.sources.protocol import AnySpec, SourceSpec, StackSpec
+from simsearch.io.tables.journal import JOURNAL_NAME
 
 if TYPE_CHECKING:
     from simsearch.errors import SimSearchError
@@ -44,7 +46,12 @@ class Product:
 
     @property
     def partial(self) -> Path:
-        """Where it is made; moved to its destination when it is complete."""
+        """Where it is made; moved to its destination when it is complete.
+
+        In an object store, where nothing is moved, at its destination, which has a journal until it is complete.
+        """
+        if in_store(self.destination):
+            return self.destination
         return self.destination.with_name(self.destination.name + PARTIAL)
 
     def group(self, image: PlannedImage) -> str:
@@ -59,6 +66,11 @@ class Plan:
     products: tuple[Product, ...]
     failures: tuple[tuple[str, SimSearchError], ...] = ()
     notes: tuple[str, ...] = ()
+
+
+def is_begun(destination: Path) -> bool:
+    """Tell whether a conversion into an object store has not been completed."""
+    return in_store(destination) is not None and (destination / JOURNAL_NAME).exists()
 
 
 def fingerprint(product: Product, options: dict[str, Any]) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -27,7 +26,8 @@ from simsearch.curation.state import Curation
 from simsearch.errors import ConfigError, CurationError, SimSearchError, SourceError, StoreError, TrunkError
 from simsearch.io.ome_zarr.plate import find_images
 from simsearch.io.ome_zarr.writing import store_errors
-from simsearch.io.tables.replacing import replacing, replacing_text
+from simsearch.io.places import replacing
+from simsearch.io.tables.replacing import replacing_text
 from simsearch.workflows.find.measure import read_ranges
 from simsearch.workflows.image_set import channel_indices, find_image_set
 
@@ -303,7 +303,7 @@ def _write(study: Study, measurement: Path | None, mode: int) -> None:
     create_journal(study.journal_path)
     if measurement:
         with store_errors(str(study.folder)), replacing(study.folder / MEASURE_NAME) as partial:
-            shutil.copyfile(measurement, partial)
+            partial.write_bytes(measurement.read_bytes())
     with replacing_text(study.folder / STUDY_NAME) as file:
         json.dump(content, file, indent=1)
     descriptor = os.open(study.folder, os.O_RDONLY)

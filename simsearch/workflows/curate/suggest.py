@@ -12,7 +12,7 @@ from simsearch.curation.state import BACKGROUND, Patch, Places
 from simsearch.curation.suggestions import background_patches, marked_patches
 from simsearch.errors import CurationError, TrunkError
 from simsearch.io.ome_zarr.writing import store_errors
-from simsearch.io.tables.replacing import replacing
+from simsearch.io.places import replacing
 from simsearch.nn.trunk_file import read_trunk, trunk_label
 from simsearch.runtime.events import Observer, ignore
 from simsearch.runtime.worker import broadcast

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,7 @@ from simsearch.core.peaks import Peak, objects
 from simsearch.io.ome_zarr.stores import remove_torn
 from simsearch.io.ome_zarr.writing import store_errors
 from simsearch.io.pictures.overlay import Drawing, Mark
+from simsearch.io.places import remove
 from simsearch.io.tables.boxes import read_boxes
 from simsearch.io.tables.frames import peak_frame
 from simsearch.io.tables.peaks import write_peaks
@@ -217,8 +217,7 @@ def _run_of(images: ImageSet, drawn: Sequence[Box], trunk: bytes, options: Searc
 def _remove_stale(folder: Path) -> None:
     """Remove what an earlier search wrote, and nothing else."""
     for name in _RESULTS:
-        path = folder / name
-        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+        remove(folder / name)
 
 
 def _ranges(

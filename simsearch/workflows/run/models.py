@@ -46,7 +46,9 @@ def read_model(path: Path) -> ModelFile:
     try:
         blob = path.read_bytes()
     except OSError as error:
-        raise ModelFileError(f"{path}: expected a model, got {error.strerror}: `simsearch train` makes one") from error
+        raise ModelFileError(
+            f"{path}: expected a model, got {error.strerror or error}: `simsearch train` makes one"
+        ) from error
     return ModelFile(path, blob, model_from_bytes(blob, str(path))[1], hashlib.sha256(blob).hexdigest())
 
 

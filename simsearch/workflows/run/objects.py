@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,7 @@ from simsearch.io.ome_zarr.stores import image_name
 from simsearch.io.ome_zarr.well_grid import open_well_grid
 from simsearch.io.ome_zarr.writing import store_errors
 from simsearch.io.pictures.overlay import CLASS_COLORS
+from simsearch.io.places import remove
 from simsearch.io.tables.frames import csv_frame, object_frame, peak_frame
 from simsearch.io.tables.geojson import write_detections as write_geojson
 from simsearch.io.tables.peaks import read_detections, write_chosen_rows
@@ -201,7 +201,7 @@ def _remove_stale(folder: Path) -> None:
         path.unlink()
     for name in REPORT_NAMES:
         for path in (folder / PLATES_NAME).glob(f"*/{name}"):
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+            remove(path)
 
 
 def _wells(scores: Mapping[str, Scores], plate: str, classes: Sequence[str]) -> list[WellSummary]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import shutil
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +17,7 @@ from simsearch.io.ome_zarr.labels import can_hold_labels, create_labels, finish_
 from simsearch.io.ome_zarr.stores import remove_torn
 from simsearch.io.ome_zarr.writing import ImageTemplate, store_errors
 from simsearch.io.pictures.overlay import CLASS_COLORS
+from simsearch.io.places import in_store, remove
 from simsearch.io.tables.cells import written
 from simsearch.io.tables.frames import csv_frame
 from simsearch.io.tables.replacing import replacing_text
@@ -245,9 +245,9 @@ def _target(image: ImageMeta, header: ModelHeader, folder: Path, options: Segmen
     if path.exists() and not is_kept:
         if not options.overwrite:
             raise StoreError(f"{path}: expected no labels of this name, got some: add --overwrite or another --name")
-        shutil.rmtree(path)
+        remove(path)
     template = labels_template(image, shard)
-    if is_kept:
+    if is_kept and not in_store(path):
         with store_errors(str(path)):
             remove_torn(path)
     else:

@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 
 from simsearch.errors import StoreError
-from simsearch.io.tables.replacing import replacing, replacing_text
+from simsearch.io.places import replacing
+from simsearch.io.tables.replacing import replacing_text
 
 
 def _stop_halfway(path: Path) -> None:

@@ -251,7 +251,7 @@ def test_progress_is_told(client: Client, tmp_path: Path) -> None:
     [
         ("out.ome.zarr", {}, ConfigError, "expected one image for .*out.ome.zarr, got 2"),
         ("out", {"plate_map": Path("map.csv")}, ConfigError, "add --plate-pattern"),
-        ("s3://bucket/out", {}, ConfigError, "upload"),
+        ("https://server/out", {}, ConfigError, "expected a path or a URL with s3://"),
         ("out", {"ome_version": "0.6"}, ConfigError, "0.4 or 0.5"),
         ("out", {"chunk": 100, "shard": 250}, ConfigError, "multiple of the chunk"),
     ],
