@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from simsearch.core.options import check_range
 from simsearch.errors import SimSearchError
 from simsearch.runtime import Client, ClusterSpec, resolve_cluster
 from simsearch.runtime.clusters.opening import reach_cluster
@@ -86,6 +87,7 @@ def examine(
     DoctorReport
         What was found; a cluster that cannot be reached is a finding, too.
     """
+    check_range("port", port, 1, 65535)
     findings: list[Finding] = []
     with _reached(cluster, observe) as (client, spec, unreachable):
         findings += unreachable
