@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path, PurePosixPath
 
 from simsearch.errors import ConfigError
+
+_LONGEST = 255  # bytes, on the file systems of all systems that are in use
 
 
 def path_in(folder: Path, name: str, suffix: str = "") -> Path:
@@ -30,6 +33,11 @@ def path_in(folder: Path, name: str, suffix: str = "") -> Path:
     'results/plate/A/01/0.geojson'
     """
     check_name(name, str(folder))
+    if any(len(os.fsencode(part)) > _LONGEST for part in f"{name}{suffix}".split("/")):
+        raise ConfigError(
+            f"{folder}: expected a name that can be one of a file, of {_LONGEST} bytes at most, got {name[:40]!r}... "
+            f"of {len(name)} characters: rename it"
+        )
     return folder / f"{name}{suffix}"
 
 

@@ -46,6 +46,14 @@ def test_what_leads_elsewhere_or_hides_is_refused(name: str) -> None:
         path_in(Path("results"), name, ".csv")
 
 
+@pytest.mark.parametrize("name", ["x" * 5000, "a/" + "\u00e9" * 128 + "/b", "x" * 252])
+def test_a_name_that_is_longer_than_that_of_a_file_is_refused_in_a_short_line(name: str) -> None:
+    with pytest.raises(ConfigError, match=r"of 255 bytes at most, got .*: rename it") as caught:
+        path_in(Path("results"), name, ".csv")
+    assert len(str(caught.value)) < 250
+    assert path_in(Path("results"), "x" * 251, ".csv").name == "x" * 251 + ".csv"
+
+
 @given(st.text(st.sampled_from("./\\a:~\x00\n"), max_size=9))
 def test_no_name_leads_out_of_its_folder(name: str) -> None:
     folder = Path("/somewhere/results")
