@@ -45,12 +45,11 @@ def open_processes(environments: Sequence[Mapping[str, str]], n_tasks: int, memo
         "dashboard_address": ANY_PORT,
         "silence_logs": logging.WARNING,
     }
+    workers = [{"cls": Nanny, "options": {**options, "env": dict(environment)}} for environment in environments]
     make = partial(
         SpecCluster,  # LocalCluster gives all its workers one environment
-        workers={
-            number: {"cls": Nanny, "options": {**options, "env": dict(environment)}}
-            for number, environment in enumerate(environments)
-        },
+        workers=dict(enumerate(workers)),
+        worker=workers[-1],  # what a notebook that scales it up gets more of
         scheduler={"cls": Scheduler, "options": {**listening, "port": 0, **SCHEDULER}},
         security=security,
         silence_logs=logging.WARNING,
