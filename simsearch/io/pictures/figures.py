@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+_HEAD, _TAIL = 40, 12  # characters of a line; beside a whole name of 200 there is no room for what it explains
+
+
 def new_figure(size: tuple[float, float]) -> Figure:
     """Make a figure of a width and height in inches, without global state."""
     figure = Figure(figsize=size, layout="constrained")
@@ -22,8 +25,14 @@ def new_figure(size: tuple[float, float]) -> Figure:
 
 
 def save_figure(figure: Figure, path: Path, dpi: int) -> None:
-    """Write a figure as PNG. What stands between two $ is a name like others, and no formula."""
+    """Write a figure as PNG. What stands between two $ is a name, and no formula; long names are cut in the middle."""
     for text in figure.findobj(Text):
         text.set_parse_math(False)
+        text.set_text("\n".join(map(_cut, text.get_text().split("\n"))))
     with replacing(path) as complete:
         figure.savefig(complete, dpi=dpi, format="png")
+
+
+def _cut(line: str) -> str:
+    is_short = len(line) <= _HEAD + _TAIL
+    return line if is_short else f"{line[:_HEAD]}\N{HORIZONTAL ELLIPSIS}{line[-_TAIL:]}"

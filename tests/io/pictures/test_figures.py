@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from simsearch.core.metrics import precision_recall
+from simsearch.io.pictures.curves import draw_curves
 from simsearch.io.pictures.figures import new_figure, save_figure
 
 if TYPE_CHECKING:
@@ -35,3 +37,13 @@ def test_what_stands_between_dollars_is_no_formula(tmp_path: Path) -> None:
         save_figure(figure, tmp_path / "figure.png", dpi=60)
         drawn.append(np.asarray(Image.open(tmp_path / "figure.png").convert("L")) < 128)
     assert drawn[0].sum() > 1.5 * drawn[1].sum()  # the dollars are seen
+
+
+def test_a_long_name_leaves_room_for_what_it_names(tmp_path: Path) -> None:
+    curve = precision_recall([np.array([True, False])], [np.array([0.9, 0.4])], 1)
+    draw_curves({"\N{LATIN SMALL LETTER E WITH ACUTE}" * 200: curve}, tmp_path / "long.png")  # a warning fails
+    figure = new_figure((3, 2))
+    text = figure.suptitle("n" * 200 + ": 0.912")
+    save_figure(figure, tmp_path / "figure.png", dpi=60)
+    assert text.get_text().endswith("n: 0.912")
+    assert len(text.get_text()) < 60
