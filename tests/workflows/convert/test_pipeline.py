@@ -549,7 +549,7 @@ def test_a_journal_that_another_has_moved_since_is_not_gone_on_with(
 def test_a_conversion_that_was_killed_before_its_last_step_recomputes_nothing(client: Client, tmp_path: Path) -> None:
     source = save_png(tmp_path / "a.png", noise(40, 50))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("simsearch.workflows.convert.pipeline._publish", lambda product: None)
+        patch.setattr("simsearch.workflows.convert.pipeline._publish", lambda product, journal: None)
         convert(client, [source], tmp_path / "a.zarr")
     source.chmod(0o600)
     assert not (tmp_path / "a.zarr").exists()
