@@ -55,11 +55,6 @@ _out = Console(highlight=False)
 _err = Console(stderr=True, highlight=False)
 
 
-def show_error(message: str) -> None:
-    """Print what went wrong and the way out."""
-    _err.print(f"Error: {message}", style="red", markup=False, soft_wrap=True)
-
-
 def show_note(note: str) -> None:
     """Print what a user should know."""
     _out.print(f"Note: {note}", markup=False, soft_wrap=True)

@@ -97,9 +97,8 @@ class ReportedGroup(click.Group):
 
 
 def _end_with(line: str, code: int) -> NoReturn:
-    from simsearch.cli.console import show_error
-
-    show_error(line)
+    # By click alone: who is stopped in the middle of an import cannot import what it belongs to.
+    click.secho(f"Error: {line}", err=True, fg="red")
     sys.exit(code)
 
 
