@@ -18,7 +18,7 @@ import torch
 from simsearch.core.tiles import tile_cores
 from simsearch.io.ome_zarr.image import describe_image
 from simsearch.io.ome_zarr.writing import ImageTemplate, Window, create_image, finish_image
-from simsearch.io.tables.tile_log import TileLog
+from simsearch.io.tables.records.tile_log import TileLog
 from simsearch.nn.classifier import PatchClassifier, classifier_extractor
 from simsearch.nn.model_file import ModelHeader, model_to_bytes
 from simsearch.nn.trunk_file import read_trunk, trunk_from_bytes

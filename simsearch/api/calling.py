@@ -14,7 +14,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from simsearch.core.places import FOR_STUDIES, local_path
+from simsearch.core.checks.places import FOR_STUDIES, local_path
 from simsearch.io.places import input_place
 from simsearch.runtime import Client, ClusterSpec, open_cluster
 from simsearch.runtime.events import Event, Noted, NoWorkers, Observer

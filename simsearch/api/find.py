@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Unpack
 
 from simsearch.api.calling import ImageOptions, client_of, image_set, options_of, takes, warn
-from simsearch.core.places import local_path
+from simsearch.core.checks.places import local_path
 from simsearch.io.places import input_place, output_place
 from simsearch.workflows.demo import DemoReport, run_demo
 from simsearch.workflows.find.search import SearchOptions, SearchReport

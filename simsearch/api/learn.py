@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Unpack
 
 from simsearch.api.calling import client_of, options_of, paths_of, study_of, takes, warn
-from simsearch.core.places import local_path
+from simsearch.core.checks.places import local_path
 from simsearch.workflows.curate.study import Study, read_curation
 from simsearch.workflows.learn.pretrain import PretrainOptions, PretrainReport, pretrain_trunk
 from simsearch.workflows.learn.train import TrainOptions, TrainReport, train_study

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Unpack
 
 from simsearch.api.calling import client_of, options_of, paths_of, study_of, takes, warn
-from simsearch.core.places import FOR_STUDIES, local_path
+from simsearch.core.checks.places import FOR_STUDIES, local_path
 from simsearch.io.tables.truth import read_truth
 from simsearch.runtime.events import Noted, Observer
 from simsearch.workflows.curate.annotation_files import ImportOptions

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from simsearch.core.places import FOR_STUDIES, local_path, scheme_of
+from simsearch.core.checks.places import FOR_STUDIES, local_path, scheme_of
 from simsearch.errors import Cancelled, SimSearchError
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from simsearch.core.json_text import parse_json
+from simsearch.core.checks.json_text import parse_json
 from simsearch.curation.encoding import entry_from_line, entry_to_line
 from simsearch.curation.history import Entry, History, Redo, Undo, replay
 from simsearch.errors import CurationError, SimSearchError, StoreError

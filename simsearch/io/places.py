@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import fsspec
 
-from simsearch.core.places import local_path, scheme_of
+from simsearch.core.checks.places import local_path, scheme_of
 from simsearch.errors import ConfigError, SimSearchError, StoreError
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ import safetensors.torch
 import torch
 from safetensors import SafetensorError, deserialize
 
-from simsearch.core.formats import FORMAT_KEY, check_format
-from simsearch.core.json_text import parse_json
+from simsearch.core.checks.formats import FORMAT_KEY, check_format
+from simsearch.core.checks.json_text import parse_json
 from simsearch.errors import ModelFileError
 from simsearch.nn.classifier import KINDS, PatchClassifier, classifier_extractor
 from simsearch.nn.trunk import Trunk

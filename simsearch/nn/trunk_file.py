@@ -12,9 +12,9 @@ import safetensors.torch
 import torch
 import torchvision
 
-from simsearch.core.formats import check_format
-from simsearch.core.json_text import parse_json
-from simsearch.core.places import local_path
+from simsearch.core.checks.formats import check_format
+from simsearch.core.checks.json_text import parse_json
+from simsearch.core.checks.places import local_path
 from simsearch.errors import TrunkError
 from simsearch.nn.model_file import METADATA_KEY, metadata_of
 from simsearch.nn.trunk import Trunk, adapt_input_planes

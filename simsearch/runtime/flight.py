@@ -126,7 +126,7 @@ class Flight(Generic[Task]):
         for key, worker, backup in pair_up(list(late), self._client.processing()):
             first = late[key]
             task = self._tasks[first]
-            second = self._launch(task, workers=[backup], allow_other_workers=False)
+            second = self._launch(task, workers=[backup], allow_other_workers=True)  # should that one be lost
             self._twins |= {first: second, second: first}
             self._observe(BackupStarted(self._step, str(task), worker, backup))
 

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 import torch
 from dask.system import CPU_COUNT
 
-from simsearch.core.formats import FORMAT_KEY, check_format
-from simsearch.core.json_text import parse_json
+from simsearch.core.checks.formats import FORMAT_KEY, check_format
+from simsearch.core.checks.json_text import parse_json
 from simsearch.errors import Cancelled, StoreError
 from simsearch.io.ome_zarr.writing import store_errors
 from simsearch.io.tables.strict_json import strict

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from simsearch.io.ome_zarr.writing import store_errors
 from simsearch.io.places import in_store
-from simsearch.io.tables.appended import Parts
+from simsearch.io.tables.records.appended import Parts
 from simsearch.io.tables.strict_json import strict
 from simsearch.runtime.events import StepStarted, TaskDone, Waiting
 from simsearch.runtime.rates import Rates

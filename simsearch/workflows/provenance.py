@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from simsearch.core.formats import FORMAT_KEY
+from simsearch.core.checks.formats import FORMAT_KEY
 from simsearch.io.ome_zarr.stores import written_at
-from simsearch.io.tables.replacing import replacing_text
-from simsearch.io.tables.results_folder import RUN_FORMAT, RUN_NAME, forget_withdrawn
+from simsearch.io.tables.records.replacing import replacing_text
+from simsearch.io.tables.records.results_folder import RUN_FORMAT, RUN_NAME, forget_withdrawn
 from simsearch.io.tables.strict_json import strict
 from simsearch.runtime.events import StepEnded
 

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 import simsearch
 from simsearch.cli import main
 from simsearch.cli.options import LocalPath
-from simsearch.core.places import local_path
+from simsearch.core.checks.places import local_path
 from simsearch.nn.trunk_file import read_trunk
 from tests.api.test_words import FUNCTIONS, commands, function_of, least_words
 

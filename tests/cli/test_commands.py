@@ -2,15 +2,18 @@ from __future__ import annotations
 
 import csv
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import click
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 
 from simsearch.cli import main
+from simsearch.cli.options import ReportedGroup
 from simsearch.io.ome_zarr.image import describe_image
 
 if TYPE_CHECKING:
@@ -251,3 +254,19 @@ def test_a_missing_table_is_refused(image: ImageMeta, tmp_path: Path) -> None:
     assert result.exit_code == 2
     assert "missing.csv" in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_who_is_stopped_in_the_middle_of_an_import_sees_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "simsearch.cli.console", None)  # half of it is there, and importing it fails
+
+    @click.group(cls=ReportedGroup)
+    def group() -> None:
+        pass
+
+    @group.command()
+    def detect() -> None:
+        raise KeyboardInterrupt
+
+    stopped = CliRunner(catch_exceptions=False).invoke(group, ["detect"])
+    assert stopped.exit_code == 130
+    assert stopped.output == "Error: stopped: what is done is kept, and the same command goes on from there\n"

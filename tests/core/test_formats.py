@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from simsearch.core.formats import check_format
+from simsearch.core.checks.formats import check_format
 from simsearch.errors import AnnotationError
 
 

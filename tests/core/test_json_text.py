@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import simsearch
-from simsearch.core.json_text import parse_json
+from simsearch.core.checks.json_text import parse_json
 from simsearch.curation.encoding import entry_from_line
 from simsearch.errors import CurationError, StoreError
 from simsearch.workflows.run.reports import read_report

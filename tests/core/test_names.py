@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simsearch.core.names import path_in
+from simsearch.core.checks.names import path_in
 from simsearch.errors import ConfigError
 
 

@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 import simsearch
 from simsearch.cli import main
 from simsearch.io.places import ObjectPath
-from simsearch.io.tables import store_lock
+from simsearch.io.tables.records import store_lock
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -178,7 +178,7 @@ KILLED = """
 import os, signal, sys
 import torch
 from simsearch.cli import main
-from simsearch.io.tables import appended, tile_log
+from simsearch.io.tables.records import appended, tile_log
 torch.set_num_threads(1)
 appended._PART_S = 0.0
 n, add = [], tile_log.TileLog.add

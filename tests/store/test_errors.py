@@ -17,9 +17,9 @@ from simsearch.cli import main
 from simsearch.errors import ConfigError, StoreError
 from simsearch.io.ome_zarr.writing import ImageTemplate, create_image
 from simsearch.io.places import ObjectPath, input_place, output_place, replacing
-from simsearch.io.tables.appended import open_appended
 from simsearch.io.tables.peaks import PEAK_SCHEMA
-from simsearch.io.tables.replacing import replacing_text
+from simsearch.io.tables.records.appended import open_appended
+from simsearch.io.tables.records.replacing import replacing_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,7 +14,7 @@ import numpy as np
 from bokeh.core.properties import String
 from bokeh.model import DataModel
 
-from simsearch.core.json_text import parse_json
+from simsearch.core.checks.json_text import parse_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

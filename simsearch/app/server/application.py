@@ -21,12 +21,13 @@ from tornado.ioloop import IOLoop
 from tornado.web import ErrorHandler, OutputTransform, StaticFileHandler, authenticated
 
 from simsearch.app.context import PageContext
-from simsearch.app.server.auth import USER_KEY, Access, StudyAuth, decide_access, is_loopback
+from simsearch.app.server.auth import USER_KEY, Access, StudyAuth, decide_access
 from simsearch.app.server.crops import CROP_ROUTE, CropHandler
 from simsearch.app.server.downloads import DOWNLOAD_ROUTE, DownloadHandler, downloads
 from simsearch.app.server.pictures import Pictures
 from simsearch.app.server.tiles import THUMBNAIL_ROUTE, TILE_ROUTE, ThumbnailHandler, TileHandler
 from simsearch.app.urls import ASSETS, Urls
+from simsearch.core.checks.hosts import is_loopback
 from simsearch.errors import ConfigError
 
 if TYPE_CHECKING:

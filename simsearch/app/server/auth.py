@@ -6,7 +6,6 @@ import asyncio
 import hashlib
 import hmac
 import inspect
-import ipaddress
 import json
 import secrets
 from dataclasses import dataclass
@@ -20,7 +19,8 @@ from bokeh.util.token import get_token_payload
 from tornado.web import HTTPError, RequestHandler
 from tornado.websocket import WebSocketHandler
 
-from simsearch.core.json_text import parse_json
+from simsearch.core.checks.hosts import is_loopback
+from simsearch.core.checks.json_text import parse_json
 from simsearch.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -108,20 +108,6 @@ def read_token(path: Path) -> str:
         raise ConfigError(
             f"{path}: expected a file with a token, got {error}: check the path and who may read"
         ) from error
-
-
-def is_loopback(host: str) -> bool:
-    """Tell whether only programs on the same machine can reach an address.
-
-    Examples
-    --------
-    >>> [is_loopback(host) for host in ("127.0.0.1", "localhost", "::1", "0.0.0.0", "", "example.org")]
-    [True, True, True, False, False, False]
-    """
-    try:
-        return host == "localhost" or ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
 
 
 class StudyAuth(AuthProvider):

@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass, field
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from simsearch.core.json_text import parse_json
+from simsearch.core.checks.json_text import parse_json
 from simsearch.errors import StoreError
-from simsearch.io.tables.replacing import replacing_text
+from simsearch.io.tables.records.replacing import replacing_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
-from simsearch.core.json_text import parse_json
+from simsearch.core.checks.json_text import parse_json
 from simsearch.errors import AnnotationError
 from simsearch.io.annotations.regions import Bounds, Found, Region, bounds_of, number, shortened
 from simsearch.io.tables.curation import read_each

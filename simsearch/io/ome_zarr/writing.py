@@ -22,7 +22,7 @@ from ome_zarr.format import FormatV04, FormatV05
 from ome_zarr.writer import write_multiscales_metadata
 from zarr.codecs import BloscCodec, BloscShuffle
 
-from simsearch.core.places import scheme_of
+from simsearch.core.checks.places import scheme_of
 from simsearch.core.tiles import Region, tile_cores
 from simsearch.errors import ConfigError, ShapeError, SimSearchError, StoreError
 from simsearch.io.ome_zarr.chunks import WHOLE, WRITE_ALL, writing_all

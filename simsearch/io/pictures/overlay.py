@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from simsearch.core.checks.names import in_one_line
 from simsearch.core.intensity import Range, rescale
-from simsearch.core.names import in_one_line
 from simsearch.core.tiles import Region
 from simsearch.io.ome_zarr.scaled import read_scaled, scaled
 from simsearch.io.places import replacing

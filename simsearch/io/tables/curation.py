@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 from simsearch.errors import AnnotationError
 from simsearch.io.tables.boxes import parse_box
 from simsearch.io.tables.cells import written
-from simsearch.io.tables.replacing import replacing_text
+from simsearch.io.tables.records.replacing import replacing_text
 from simsearch.io.tables.rows import Row, read_table
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from shapely.geometry import mapping
 
 from simsearch.core.boxes import Box
 from simsearch.io.tables.curation import BACKGROUND, Annotation, plain_number
-from simsearch.io.tables.replacing import replacing_text
+from simsearch.io.tables.records.replacing import replacing_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import warnings
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -13,6 +12,7 @@ from distributed.comm.core import CommClosedError
 from distributed.comm.registry import get_backend
 from distributed.versions import VersionMismatchWarning
 
+from simsearch.core.checks.hosts import is_loopback
 from simsearch.errors import ClusterError, SimSearchError
 from simsearch.runtime.clusters.losing import hushed, lost_scheduler
 
@@ -38,20 +38,6 @@ def opened(spec: ClusterSpec, observe: Observer) -> Iterator[Client]:
             if isinstance(error, SimSearchError) or client.status == "running":
                 raise
             raise lost_scheduler(address) from error
-
-
-def is_loopback(host: str) -> bool:
-    """Tell whether only this machine is reached under a name or number.
-
-    Examples
-    --------
-    >>> is_loopback("localhost"), is_loopback("127.0.0.1"), is_loopback("10.0.0.3"), is_loopback("node7")
-    (True, True, False, False)
-    """
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _check_security(address: str, insecure: bool) -> None:

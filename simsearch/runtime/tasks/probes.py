@@ -9,14 +9,12 @@ import os
 import uuid
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import fsspec
-
-from simsearch.core.places import scheme_of
 from simsearch.core.tiles import Region
 from simsearch.errors import SourceError, StoreError
 from simsearch.io.ome_zarr.image import describe_image, read_region
+from simsearch.io.places import input_place, output_place
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -75,45 +73,36 @@ def write_own_probe(base: str) -> str:
     str
         The one that is left, whose content is its name.
     """
-    probe = f"{base}/{uuid.uuid4().hex[:12]}"
-    partial = f"{probe}.partial"
+    probe = output_place(base) / uuid.uuid4().hex[:12]
+    partial = probe.with_name(f"{probe.name}.partial")
     try:
-        if scheme_of(base):
-            files = _files(base)
-            files.pipe_file(partial, b"before")
-            files.rm_file(partial)
-            files.pipe_file(probe, probe.encode())
-        else:
-            Path(probe).write_text("before", encoding="utf-8")
-            Path(partial).write_text(probe, encoding="utf-8")
-            Path(partial).replace(probe)
-    except Exception as error:
-        folder = base.rpartition("/")[0]
+        probe.write_bytes(b"before")
+        partial.write_bytes(str(probe).encode())
+        partial.replace(probe)
+    except StoreError:  # of a store, which says all
+        raise
+    except OSError as error:
         raise StoreError(
-            f"{folder}: expected to write there, got {_words(error)}: {_way_out(base, 'write')}"
+            f"{probe.parent.parent}: expected to write there, got {_words(error)}: let this user write there"
         ) from error
-    return probe
+    return str(probe)
 
 
 def read_probe(place: str) -> str | None:
     """Read what another process has written; None if it is not seen here."""
     try:
-        if scheme_of(place):
-            content: bytes = _files(place).cat_file(place)
-            return content.decode()
-        return Path(place).read_text(encoding="utf-8")
+        return input_place(place).read_bytes().decode()
     except FileNotFoundError:
         return None
-    except Exception as error:
-        raise StoreError(f"{place}: expected to read there, got {_words(error)}: {_way_out(place, 'read')}") from error
+    except StoreError:
+        raise
+    except OSError as error:
+        raise StoreError(f"{place}: expected to read there, got {_words(error)}: let this user read there") from error
 
 
 def remove_probe(place: str) -> None:
     """Remove what `write_own_probe` has written."""
-    if scheme_of(place):
-        _files(place).rm_file(place)
-    else:
-        Path(place).unlink()
+    output_place(place).unlink()
 
 
 def is_lockable(path: str) -> bool | None:
@@ -140,16 +129,5 @@ def locked_while(path: str) -> Iterator[bool | None]:
         yield is_locked
 
 
-def _way_out(place: str, deed: str) -> str:
-    if scheme_of(place):
-        return "check the address of the store, the bucket, and the credentials of this process"
-    return f"let this user {deed} there"
-
-
-def _files(place: str) -> Any:  # noqa: ANN401  fsspec has no types
-    return fsspec.core.url_to_fs(place, use_listings_cache=False)[0]
-
-
-def _words(error: Exception) -> str:
-    reason = error.strerror if isinstance(error, OSError) and error.strerror else f"{type(error).__name__}: {error}"
-    return " ".join(str(reason).split())[:300]
+def _words(error: OSError) -> str:
+    return " ".join(str(error.strerror or error).split())[:300]

@@ -19,7 +19,7 @@ from simsearch.io.ome_zarr.plate import write_plate
 from simsearch.io.ome_zarr.stores import remove_torn, stem
 from simsearch.io.ome_zarr.writing import ImageTemplate, create_image, store_errors, windows_of
 from simsearch.io.places import in_store
-from simsearch.io.tables.journal import JOURNAL_NAME, Journal
+from simsearch.io.tables.records.journal import JOURNAL_NAME, Journal
 from simsearch.runtime.events import Observer, ignore
 from simsearch.runtime.outcomes import Failed
 from simsearch.runtime.submit import run_tasks

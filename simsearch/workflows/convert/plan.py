@@ -8,8 +8,8 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
-from simsearch.core.names import in_one_line
-from simsearch.core.options import check_among
+from simsearch.core.checks.names import in_one_line
+from simsearch.core.checks.options import check_among
 from simsearch.errors import ConfigError, SimSearchError, SourceError, StoreError
 from simsearch.io.ome_zarr.plate import image_locations, is_plate, read_plate, read_plate_map
 from simsearch.io.ome_zarr.stores import as_location, image_name, is_archived, is_group_folder, is_remote, stem

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from simsearch.io.ome_zarr.stores import is_remote, written_at
 from simsearch.io.places import in_store
 from simsearch.io.sources.protocol import AnySpec, SourceSpec, StackSpec
-from simsearch.io.tables.journal import JOURNAL_NAME
+from simsearch.io.tables.records.journal import JOURNAL_NAME
 
 if TYPE_CHECKING:
     from simsearch.errors import SimSearchError

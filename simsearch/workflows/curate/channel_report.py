@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from simsearch.core.json_text import parse_json
+from simsearch.core.checks.json_text import parse_json
 from simsearch.core.tiles import Region
 from simsearch.errors import AnnotationError
 from simsearch.io.ome_zarr.scaled import ScaledImage, downsampling_to, read_scaled, scaled

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from simsearch.core.boxes import Box
-from simsearch.core.names import path_in
+from simsearch.core.checks.names import path_in
 from simsearch.curation.actions import Batch, apply
 from simsearch.errors import AnnotationError, ConfigError, CurationError, StoreError
 from simsearch.io.tables.curation import ROLES, Annotation, write_annotations

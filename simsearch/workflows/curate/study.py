@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from simsearch.core.formats import FORMAT_KEY, check_format
-from simsearch.core.json_text import parse_json
-from simsearch.core.names import check_name
-from simsearch.core.places import local_path
+from simsearch.core.checks.formats import FORMAT_KEY, check_format
+from simsearch.core.checks.json_text import parse_json
+from simsearch.core.checks.names import check_name
+from simsearch.core.checks.places import local_path
 from simsearch.curation.checks import check_choice
 from simsearch.curation.journal import Journal, Torn, create_journal, read_journal
 from simsearch.curation.state import Curation
@@ -27,7 +27,7 @@ from simsearch.errors import ConfigError, CurationError, SimSearchError, SourceE
 from simsearch.io.ome_zarr.plate import find_images
 from simsearch.io.ome_zarr.writing import store_errors
 from simsearch.io.places import replacing
-from simsearch.io.tables.replacing import replacing_text
+from simsearch.io.tables.records.replacing import replacing_text
 from simsearch.workflows.find.measure import read_ranges
 from simsearch.workflows.image_set import channel_indices, find_image_set
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from simsearch.core.options import check_range
+from simsearch.core.checks.options import check_range
 from simsearch.errors import SimSearchError
 from simsearch.runtime import Client, ClusterSpec, resolve_cluster
 from simsearch.runtime.clusters.opening import reach_cluster

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from simsearch.core.places import scheme_of
+from simsearch.core.checks.places import scheme_of
 from simsearch.errors import SimSearchError
 from simsearch.io.ome_zarr.plate import find_locations
 from simsearch.io.ome_zarr.stores import as_location

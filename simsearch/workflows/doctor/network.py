@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from typing import TYPE_CHECKING
 
-from simsearch.runtime.clusters.address import is_loopback
+from simsearch.core.checks.hosts import is_loopback
 from simsearch.workflows.doctor.findings import Finding, Level, or_fine
 
 if TYPE_CHECKING:

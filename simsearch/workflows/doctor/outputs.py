@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from simsearch.core.places import scheme_of
+from simsearch.core.checks.places import scheme_of
 from simsearch.io.ome_zarr.stores import as_location
 from simsearch.io.ome_zarr.writing import store_errors
 from simsearch.runtime.asking import Answered, ask_here, ask_workers

@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 
 from simsearch.core.channels import Moments, correlation, mean_correlation, moments
-from simsearch.core.formats import FORMAT_KEY, check_format
+from simsearch.core.checks.formats import FORMAT_KEY, check_format
+from simsearch.core.checks.json_text import parse_json
 from simsearch.core.intensity import IMAGE_PERCENTILES, Range, check_ranges, pool_range
-from simsearch.core.json_text import parse_json
 from simsearch.core.percentiles import (
     N_BINS,
     count_lower,
@@ -28,7 +28,7 @@ from simsearch.core.percentiles import (
 from simsearch.core.tiles import Region, tile_cores
 from simsearch.errors import AnnotationError, ConfigError, SourceError
 from simsearch.io.ome_zarr.scaled import ScaledImage, read_scaled, scaled
-from simsearch.io.tables.replacing import replacing_text
+from simsearch.io.tables.records.replacing import replacing_text
 from simsearch.runtime.events import Observer, ignore
 from simsearch.runtime.submit import run_tasks
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from skimage.filters import threshold_otsu
 
+from simsearch.core.checks.names import path_in
 from simsearch.core.feature_grid import to_level0
-from simsearch.core.names import path_in
 from simsearch.core.peaks import Peak, PeakColumns
 from simsearch.core.tiles import tile_cores
 from simsearch.curation.state import BACKGROUND
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from simsearch.core.boxes import Box
     from simsearch.io.ome_zarr.image import ImageMeta
-    from simsearch.io.tables.tile_log import TileLog
+    from simsearch.io.tables.records.tile_log import TileLog
     from simsearch.nn.similarity import Query
     from simsearch.runtime import Client
     from simsearch.runtime.events import Observer

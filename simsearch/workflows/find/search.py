@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
 from simsearch.core.boxes import patch_shapes
-from simsearch.core.names import path_in
-from simsearch.core.options import LEAST_TILE, check_among, check_range
+from simsearch.core.checks.names import path_in
+from simsearch.core.checks.options import LEAST_TILE, check_among, check_range
 from simsearch.core.peaks import Peak, objects
 from simsearch.io.ome_zarr.stores import remove_torn
 from simsearch.io.ome_zarr.writing import store_errors
@@ -17,7 +17,7 @@ from simsearch.io.places import remove
 from simsearch.io.tables.boxes import read_boxes
 from simsearch.io.tables.frames import peak_frame
 from simsearch.io.tables.peaks import write_peaks
-from simsearch.io.tables.results_folder import RUN_NAME, only_writer, withdraw_run
+from simsearch.io.tables.records.results_folder import RUN_NAME, only_writer, withdraw_run
 from simsearch.nn.extractor import METHODS, make_extractor
 from simsearch.nn.similarity import SOFTNESS, softness_of
 from simsearch.nn.trunk_file import read_trunk, trunk_label

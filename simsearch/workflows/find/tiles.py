@@ -6,7 +6,7 @@ from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from simsearch.errors import StoreError
-from simsearch.io.tables.tile_log import TileLog
+from simsearch.io.tables.records.tile_log import TileLog
 from simsearch.runtime.outcomes import Failed
 from simsearch.runtime.submit import run_tasks
 from simsearch.workflows.provenance import image_fingerprint

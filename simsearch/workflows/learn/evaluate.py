@@ -16,8 +16,8 @@ from simsearch.io.pictures.drawing import try_to_draw
 from simsearch.io.tables.cells import written
 from simsearch.io.tables.frames import csv_frame
 from simsearch.io.tables.peaks import read_peaks
-from simsearch.io.tables.replacing import replacing_text
-from simsearch.io.tables.results_folder import only_writer
+from simsearch.io.tables.records.replacing import replacing_text
+from simsearch.io.tables.records.results_folder import only_writer
 from simsearch.io.tables.truth import TrueObject, read_truth
 
 if TYPE_CHECKING:

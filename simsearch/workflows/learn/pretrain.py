@@ -10,9 +10,9 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, get_args
 
 from simsearch.core.boxes import Box, patch_shapes
+from simsearch.core.checks.json_text import parse_json
+from simsearch.core.checks.options import check_among
 from simsearch.core.feature_grid import working_downsampling
-from simsearch.core.json_text import parse_json
-from simsearch.core.options import check_among
 from simsearch.errors import ConfigError, StoreError
 from simsearch.io.ome_zarr.plate import find_images
 from simsearch.io.ome_zarr.scaled import scaled
@@ -20,7 +20,7 @@ from simsearch.io.ome_zarr.writing import store_errors
 from simsearch.io.pictures.drawing import missing_picture, try_to_draw
 from simsearch.io.pictures.model_card import draw_losses, write_card
 from simsearch.io.tables.boxes import read_boxes
-from simsearch.io.tables.results_folder import only_writer
+from simsearch.io.tables.records.results_folder import only_writer
 from simsearch.nn.extractor import make_extractor
 from simsearch.nn.trunk_file import read_trunk, trunk_label, write_trunk
 from simsearch.runtime.crops import CropOptions, CropSource, image_percentiles

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from simsearch.core.checks.options import check_among
 from simsearch.core.feature_grid import from_level0
-from simsearch.core.options import check_among
 from simsearch.curation.state import BACKGROUND, Curation, Patch, RoiClass, clean_objects
 from simsearch.curation.suggestions import beside_objects
 from simsearch.errors import CurationError
@@ -20,7 +20,7 @@ from simsearch.io.ome_zarr.writing import store_errors
 from simsearch.io.pictures.drawing import missing_picture, try_to_draw
 from simsearch.io.pictures.model_card import draw_losses, write_card
 from simsearch.io.tables.peaks import read_peaks, write_peaks
-from simsearch.io.tables.results_folder import only_writer
+from simsearch.io.tables.records.results_folder import only_writer
 from simsearch.nn.classifier import KINDS, classifier_extractor
 from simsearch.nn.model_file import ModelHeader, model_from_bytes
 from simsearch.nn.trunk_file import trunk_label

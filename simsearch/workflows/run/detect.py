@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from simsearch.core.options import LEAST_TILE, check_range
+from simsearch.core.checks.options import LEAST_TILE, check_range
 from simsearch.core.tiles import tile_cores
 from simsearch.io.ome_zarr.plate import is_plate
 from simsearch.io.ome_zarr.writing import store_errors
 from simsearch.io.tables.peaks import write_detections
-from simsearch.io.tables.results_folder import only_writer, withdraw_run
+from simsearch.io.tables.records.results_folder import only_writer, withdraw_run
 from simsearch.nn.trunk_file import label_of_digest
 from simsearch.runtime.events import Observer, ignore
 from simsearch.runtime.tasks.detect import DetectTask, detect_tile
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from simsearch.core.peaks import PeakColumns
     from simsearch.io.ome_zarr.image import ImageMeta
-    from simsearch.io.tables.tile_log import TileLog
+    from simsearch.io.tables.records.tile_log import TileLog
     from simsearch.nn.model_file import ModelHeader
     from simsearch.runtime import Client
     from simsearch.workflows.image_set import ImageSet

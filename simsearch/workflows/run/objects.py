@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from simsearch.core.names import check_name, path_in
+from simsearch.core.checks.names import check_name, path_in
 from simsearch.core.peaks import object_mask
 from simsearch.errors import ConfigError, StoreError
 from simsearch.io.ome_zarr.stores import image_name
@@ -19,8 +19,8 @@ from simsearch.io.places import remove
 from simsearch.io.tables.frames import csv_frame, object_frame, peak_frame
 from simsearch.io.tables.geojson import write_detections as write_geojson
 from simsearch.io.tables.peaks import read_detections, write_chosen_rows
-from simsearch.io.tables.replacing import replacing_text
-from simsearch.io.tables.results_folder import RUN_NAME, forget_withdrawn, only_writer, read_run, withdraw_run
+from simsearch.io.tables.records.replacing import replacing_text
+from simsearch.io.tables.records.results_folder import RUN_NAME, forget_withdrawn, only_writer, read_run, withdraw_run
 from simsearch.io.tables.strict_json import strict
 from simsearch.workflows.run.plate_report import (
     DOSE_TYPES,

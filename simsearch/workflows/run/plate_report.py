@@ -20,7 +20,7 @@ from simsearch.io.pictures.heat_maps import draw_heat_maps
 from simsearch.io.tables.cells import written
 from simsearch.io.tables.plate_maps.control_words import EMPTY
 from simsearch.io.tables.plate_maps.treatments import ROLE
-from simsearch.io.tables.replacing import replacing_text
+from simsearch.io.tables.records.replacing import replacing_text
 from simsearch.workflows.run.dose_series import DoseSeries, find_dose_series, understood_wells
 from simsearch.workflows.run.plate_summary import WellSummary, write_well_table
 

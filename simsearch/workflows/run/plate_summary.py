@@ -16,7 +16,7 @@ from simsearch.io.ome_zarr.plate import plate_fields, read_plate_map
 from simsearch.io.ome_zarr.stores import as_location, image_name, stem
 from simsearch.io.ome_zarr.wells import Well, make_well, parse_well
 from simsearch.io.tables.cells import written
-from simsearch.io.tables.replacing import replacing_text
+from simsearch.io.tables.records.replacing import replacing_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

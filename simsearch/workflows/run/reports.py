@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
-from simsearch.core.formats import check_format
-from simsearch.core.json_text import parse_json
+from simsearch.core.checks.formats import check_format
+from simsearch.core.checks.json_text import parse_json
 from simsearch.errors import StoreError
-from simsearch.io.tables.results_folder import RUN_FORMAT, RUN_NAME
+from simsearch.io.tables.records.results_folder import RUN_FORMAT, RUN_NAME
 from simsearch.workflows.find.search import SearchReport
 from simsearch.workflows.run.detect import DetectReport
 from simsearch.workflows.run.segment import SegmentedImage, SegmentReport

@@ -8,10 +8,10 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from simsearch.core.json_text import parse_json
+from simsearch.core.checks.json_text import parse_json
 from simsearch.errors import StoreError
 from simsearch.io.ome_zarr.wells import parse_well
-from simsearch.io.tables.results_folder import RUN_NAME
+from simsearch.io.tables.records.results_folder import RUN_NAME
 from simsearch.workflows.run.objects import GEOJSON_NAME, OBJECTS_NAME, PLATES_NAME, TABLE_NAME
 from simsearch.workflows.run.plate_report import CURVES_NAME, DOSES_NAME, REPORT_NAMES, WELLS_NAME
 

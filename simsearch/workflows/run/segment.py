@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from simsearch.core.names import path_in
+from simsearch.core.checks.names import path_in
 from simsearch.errors import ConfigError, StoreError
 from simsearch.io.ome_zarr.image import open_image
 from simsearch.io.ome_zarr.labels import can_hold_labels, create_labels, finish_labels, labels_template, run_of_labels
@@ -20,8 +20,8 @@ from simsearch.io.pictures.overlay import CLASS_COLORS
 from simsearch.io.places import in_store, remove
 from simsearch.io.tables.cells import written
 from simsearch.io.tables.frames import csv_frame
-from simsearch.io.tables.replacing import replacing_text
-from simsearch.io.tables.results_folder import only_writer, withdraw_run
+from simsearch.io.tables.records.replacing import replacing_text
+from simsearch.io.tables.records.results_folder import only_writer, withdraw_run
 from simsearch.nn.trunk_file import label_of_digest
 from simsearch.runtime.events import Observer, ignore
 from simsearch.runtime.tasks.segment import (

@@ -5,7 +5,7 @@ import pytest
 
 from simsearch.errors import StoreError
 from simsearch.io.places import replacing
-from simsearch.io.tables.replacing import replacing_text
+from simsearch.io.tables.records.replacing import replacing_text
 
 
 def _stop_halfway(path: Path) -> None:

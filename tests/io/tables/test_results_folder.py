@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from simsearch.errors import StoreError
-from simsearch.io.tables.results_folder import RUN_NAME, forget_withdrawn, only_writer, read_run, withdraw_run
+from simsearch.io.tables.records.results_folder import RUN_NAME, forget_withdrawn, only_writer, read_run, withdraw_run
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 HOLD = """
 import sys
 from pathlib import Path
-from simsearch.io.tables.results_folder import only_writer
+from simsearch.io.tables.records.results_folder import only_writer
 
 with only_writer(Path(sys.argv[1])):
     print("holds", flush=True)

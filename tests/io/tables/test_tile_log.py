@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from simsearch.errors import StoreError
-from simsearch.io.tables.tile_log import TileLog
+from simsearch.io.tables.records.tile_log import TileLog
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

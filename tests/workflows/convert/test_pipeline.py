@@ -24,8 +24,8 @@ from simsearch.errors import ConfigError, SimSearchError, SourceError, StoreErro
 from simsearch.io.ome_zarr.image import describe_image, open_image
 from simsearch.io.ome_zarr.pyramid import halved
 from simsearch.io.ome_zarr.writing import store_errors
-from simsearch.io.tables import journal as journal_module
-from simsearch.io.tables.journal import JOURNAL_NAME, Journal
+from simsearch.io.tables.records import journal as journal_module
+from simsearch.io.tables.records.journal import JOURNAL_NAME, Journal
 from simsearch.runtime.events import StepEnded, StepStarted, TaskDone
 from simsearch.workflows.convert import tasks as convert_tasks
 from simsearch.workflows.convert.pipeline import convert

@@ -6,7 +6,6 @@ import json
 import socket
 from typing import TYPE_CHECKING
 
-import fsspec
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -67,20 +66,6 @@ def test_what_cannot_be_read_or_written_ends_no_other_check(client: Client, imag
     assert missing.startswith(f"{tmp_path}/none.csv: expected ")
     assert image in damaged
     assert f"{tmp_path}/file" in unwritable
-
-
-def test_a_store_is_written_read_and_left_as_it_was(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    files = fsspec.filesystem("memory")
-    assert problems(examine(out="memory://bucket/results", cluster=client)) == []
-    assert files.find("memory://bucket") == []
-
-    def refuse(*arguments: object) -> None:
-        raise PermissionError("AccessDenied")
-
-    monkeypatch.setattr(type(files), "rm_file", refuse)
-    (problem,) = examine(out="memory://bucket/results", cluster=client).problems
-    assert problem.found == "memory://bucket/results: expected to write there, got PermissionError: AccessDenied"
-    assert "credentials" in problem.remedy
 
 
 def test_an_output_that_workers_do_not_see_is_named(

@@ -15,7 +15,7 @@ from simsearch.core.peaks import Peak
 from simsearch.errors import AnnotationError, StoreError
 from simsearch.io.ome_zarr.image import ImageMeta, Level
 from simsearch.io.tables.peaks import write_peaks
-from simsearch.io.tables.results_folder import only_writer
+from simsearch.io.tables.records.results_folder import only_writer
 from simsearch.workflows.learn.evaluate import evaluate
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from simsearch.io.ome_zarr.image import describe_image
 from simsearch.io.ome_zarr.plate import write_plate
 from simsearch.io.ome_zarr.wells import Well
 from simsearch.io.tables.peaks import write_detections
-from simsearch.io.tables.results_folder import only_writer
+from simsearch.io.tables.records.results_folder import only_writer
 from simsearch.workflows.find.tiles import check_free
 from simsearch.workflows.run import objects, plate_report
 from simsearch.workflows.run.objects import RESULT_NAMES, chosen_thresholds, rethreshold, write_objects

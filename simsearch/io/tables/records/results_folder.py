@@ -5,9 +5,9 @@ from __future__ import annotations
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
-from simsearch.core.formats import check_format
-from simsearch.core.json_text import parse_json
-from simsearch.io.tables.locks import lock_folder
+from simsearch.core.checks.formats import check_format
+from simsearch.core.checks.json_text import parse_json
+from simsearch.io.tables.records.locks import lock_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

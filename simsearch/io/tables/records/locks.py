@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from simsearch.errors import StoreError
 from simsearch.io.ome_zarr.writing import store_errors
 from simsearch.io.places import in_store
-from simsearch.io.tables.store_lock import acquire
+from simsearch.io.tables.records.store_lock import acquire
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -6,13 +6,13 @@ import json
 import os
 from typing import TYPE_CHECKING
 
-from simsearch.core.json_text import parse_json
+from simsearch.core.checks.json_text import parse_json
 from simsearch.errors import StoreError
 from simsearch.io.ome_zarr.writing import store_errors
 from simsearch.io.places import in_store, remove
-from simsearch.io.tables.appended import open_appended
-from simsearch.io.tables.locks import lock_file
-from simsearch.io.tables.store_lock import acquire
+from simsearch.io.tables.records.appended import open_appended
+from simsearch.io.tables.records.locks import lock_file
+from simsearch.io.tables.records.store_lock import acquire
 
 if TYPE_CHECKING:
     from collections.abc import Callable

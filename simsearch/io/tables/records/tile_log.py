@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from simsearch.core.formats import FORMAT_KEY, check_format
-from simsearch.core.json_text import parse_json
+from simsearch.core.checks.formats import FORMAT_KEY, check_format
+from simsearch.core.checks.json_text import parse_json
 from simsearch.errors import StoreError
 from simsearch.io.ome_zarr.writing import store_errors
 from simsearch.io.places import in_store
-from simsearch.io.tables.appended import open_appended
-from simsearch.io.tables.locks import lock_file
+from simsearch.io.tables.records.appended import open_appended
+from simsearch.io.tables.records.locks import lock_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from simsearch.io.tables.appended import Appended
+    from simsearch.io.tables.records.appended import Appended
 
 _FORMAT = 1
 
