@@ -27,6 +27,10 @@ def lost_scheduler(address: str) -> ClusterError:
     )
 
 
+_CANCEL = "sync.<locals>.cancel"
+"""Of distributed: what it calls on Ctrl-C, which fails where nothing has begun, and is logged with its traceback."""
+
+
 @contextmanager
 def hushed() -> Iterator[Callable[[], None]]:
     """Offer to hear no more of Dask: where work is stopped in the middle, that workers had some in hand is no news.
@@ -41,12 +45,18 @@ def hushed() -> Iterator[Callable[[], None]]:
     def is_of_others(record: logging.LogRecord) -> bool:
         return record.name.partition(".")[0] != "distributed"
 
+    def is_news(record: logging.LogRecord) -> bool:
+        return _CANCEL not in record.getMessage()
+
     def hush() -> None:
         for handler in handlers:
             handler.addFilter(is_of_others)
 
+    callbacks = logging.getLogger("tornado.application")
+    callbacks.addFilter(is_news)
     try:
         yield hush
     finally:
+        callbacks.removeFilter(is_news)
         for handler in handlers:
             handler.removeFilter(is_of_others)

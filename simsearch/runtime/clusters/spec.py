@@ -32,7 +32,7 @@ _SETTINGS: dict[Kind, frozenset[str]] = {
     "slurm": _JOBS
     | {"partition", "account", "gres", "walltime", "interface", "directives", "prologue", "folder", "scratch"},
     "kubernetes": _JOBS | {"namespace", "image", "manifest"},
-    "address": frozenset({"insecure", "wait"}),
+    "address": frozenset({"insecure"}),
 }
 
 
@@ -110,7 +110,7 @@ def resolve_cluster(
     if isinstance(wanted, ClusterSpec):
         return wanted
     environment = os.environ if environment is None else environment
-    text = str(environment.get(VARIABLE, DEFAULT) if wanted is None else wanted)
+    text = str((environment.get(VARIABLE) or DEFAULT) if wanted is None else wanted)
     if Path(text).suffix in (".yaml", ".yml") and "://" not in text:
         said, source = _read_file(Path(text)), text
         kind = said.pop("kind", [None])[0]
@@ -125,11 +125,23 @@ def resolve_cluster(
             f"{min(unknown)!r}: take it out"
         )
     values = {name: _parsed(name, value, source) for name, value in said.items()}
-    for name in _SETTINGS[chosen]:
-        variable = f"{VARIABLE}_{name.upper()}"
-        if environment.get(variable):
-            values[name] = _parsed(name, [environment[variable]], variable)
+    for name, text in _settings_of(environment).items():
+        if name in _SETTINGS[chosen]:
+            values[name] = _parsed(name, [text], f"{VARIABLE}_{name.upper()}")
     return ClusterSpec(**{"kind": chosen, **values, **own})  # type: ignore[arg-type]  # each parsed as its field wants it
+
+
+def _settings_of(environment: Mapping[str, str]) -> dict[str, str]:
+    """List the settings of any kind of cluster that environment variables name."""
+    begin = f"{VARIABLE}_"
+    found = {name.removeprefix(begin).lower(): text for name, text in environment.items() if name.startswith(begin)}
+    known = frozenset().union(*_SETTINGS.values())
+    if unknown := found.keys() - known:
+        raise ConfigError(
+            f"{begin}{min(unknown).upper()}: expected a setting of a cluster ({', '.join(sorted(known))}), got none: "
+            "correct the name of the variable, or unset it"
+        )
+    return {name: text for name, text in found.items() if text}
 
 
 def _understand_kind(text: object, source: str) -> tuple[Kind, dict[str, object]]:

@@ -82,9 +82,11 @@ def test_a_file_that_is_not_there_and_a_wrong_variable_are_named(tmp_path: Path)
         resolve_cluster(tmp_path / "none.yaml", {})
     with pytest.raises(ConfigError, match=r"SIMSEARCH_CLUSTER_WORKERS: expected a whole number above 0 as workers"):
         resolve_cluster("slurm", {"SIMSEARCH_CLUSTER_WORKERS": "many"})
+    with pytest.raises(ConfigError, match=r"^SIMSEARCH_CLUSTER_PARTION: expected a setting of a cluster \(account, "):
+        resolve_cluster("slurm:2", {"SIMSEARCH_CLUSTER_PARTION": "gpu"})
 
 
 def test_kind_address_in_a_file_is_an_address(tmp_path: Path) -> None:
     file = tmp_path / "a.yml"
-    file.write_text("kind: tls://node7:8786\nwait: 30s\n")
-    assert resolve_cluster(file, {}) == ClusterSpec("address", address="tls://node7:8786", wait=30)
+    file.write_text("kind: tcp://node7:8786\ninsecure: yes\n")
+    assert resolve_cluster(file, {}) == ClusterSpec("address", address="tcp://node7:8786", insecure=True)
