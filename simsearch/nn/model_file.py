@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping  # noqa: TC003  pydantic reads the annotations
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 import safetensors.torch
 import torch
+from pydantic import TypeAdapter, ValidationError
 from safetensors import SafetensorError, deserialize
 
 from simsearch.core.checks.formats import FORMAT_KEY, check_format
@@ -18,7 +20,7 @@ from simsearch.nn.classifier import KINDS, PatchClassifier, classifier_extractor
 from simsearch.nn.trunk import Trunk
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
 METADATA_KEY = "simsearch"
 _FORMAT = 1
@@ -57,6 +59,9 @@ class ModelHeader:
         """Height and width of a patch in pixels that the model sees."""
         height, width = (round(side / self.downsampling) for side in self.patch_shape)
         return height, width
+
+
+_HEADER = TypeAdapter(ModelHeader)
 
 
 def model_to_bytes(model: PatchClassifier, header: ModelHeader) -> bytes:
@@ -158,7 +163,32 @@ def read_header(blob: bytes, name: str = "model") -> ModelHeader:
     wanted = {field.name for field in fields(ModelHeader)}
     if set(content) != wanted or content["kind"] not in KINDS:
         raise ModelFileError(f"{name}: expected the header {sorted(wanted)}, got {sorted(content)}: train it again")
-    return ModelHeader(**{key: _frozen(value) for key, value in content.items()})
+    try:
+        header = _HEADER.validate_json(json.dumps(content), strict=True)
+    except ValidationError as error:
+        place, found = ".".join(map(str, error.errors()[0]["loc"])), error.errors()[0]["msg"]
+        raise ModelFileError(f"{name}: expected a header of a model, got {place}: {found}: train it again") from error
+    _check_values(header, name)
+    return header
+
+
+def _check_values(header: ModelHeader, name: str) -> None:
+    """Refuse what is of the right types, and makes no sense."""
+    sizes = (*header.patch_shape, *(header.pixel_size_um or ()), header.downsampling)
+    is_sane = {
+        "patch_shape": all(math.isfinite(size) and size > 0 for size in sizes),
+        "classes": len(set(header.classes)) == len(header.classes) > 1,
+        "channels": len(header.channels) > 0,
+        "ranges": len(header.ranges) == len(header.channels)
+        and all(math.isfinite(low) and math.isfinite(high) and low < high for low, high in header.ranges),
+        "confidence_thresholds": len(header.confidence_thresholds) == len(header.classes) - 1
+        and all(0 <= each <= 1 for each in header.confidence_thresholds),
+    }
+    wrong = next((each for each, is_so in is_sane.items() if not is_so), None)
+    if wrong:
+        raise ModelFileError(
+            f"{name}: expected {wrong} of a model that can be run, got {getattr(header, wrong)}: train it again"
+        )
 
 
 def metadata_of(blob: bytes) -> dict[str, str]:
@@ -173,7 +203,3 @@ def metadata_of(blob: bytes) -> dict[str, str]:
     n_bytes = int.from_bytes(blob[:8], "little")
     metadata: dict[str, str] = parse_json(blob[8 : 8 + n_bytes]).get("__metadata__", {})
     return metadata
-
-
-def _frozen(value: Any) -> Any:  # noqa: ANN401  whatever JSON holds
-    return tuple(_frozen(inner) for inner in value) if isinstance(value, list) else value

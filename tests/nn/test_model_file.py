@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 import safetensors.torch
@@ -70,11 +70,42 @@ def test_a_later_format_is_refused() -> None:
         model_from_bytes(later)
 
 
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("confidence_thresholds", None),
+        ("confidence_thresholds", [0.5, 0.5]),
+        ("confidence_thresholds", [float("nan")]),
+        ("confidence_thresholds", [1.5]),
+        ("classes", "background"),
+        ("classes", ["background"]),
+        ("patch_shape", [0, 64]),
+        ("patch_shape", [96]),
+        ("downsampling", "2"),
+        ("downsampling", -1),
+        ("channels", [1, 2]),
+        ("ranges", [[0, 90]]),
+        ("ranges", [[0, 90], [5, 5]]),
+        ("pixel_size_um", [0.5, float("inf")]),
+        ("training", []),
+    ],
+)
+def test_a_header_that_makes_no_sense_is_refused_in_a_line(field: str, value: object) -> None:
+    model, header = make()
+    said = json.dumps({"format": 1, **asdict(header), field: value})
+    blob = safetensors.torch.save(model.state_dict(), metadata={"simsearch": said})
+    with pytest.raises(ModelFileError, match=r"^m: expected ") as refused:
+        model_from_bytes(blob, "m")
+    assert "\n" not in str(refused.value)
+
+
 def test_weights_that_do_not_fit_the_header_are_refused() -> None:
     model, header = make()
 
     with pytest.raises(ModelFileError, match="head"):
-        model_from_bytes(model_to_bytes(model, replace(header, classes=("background", "a", "b"))))
+        model_from_bytes(
+            model_to_bytes(model, replace(header, classes=("background", "a", "b"), confidence_thresholds=(0.5, 0.5)))
+        )
 
 
 def test_weights_that_are_not_finite_are_refused() -> None:
