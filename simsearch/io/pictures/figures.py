@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -29,7 +30,8 @@ def save_figure(figure: Figure, path: Path, dpi: int) -> None:
     for text in figure.findobj(Text):
         text.set_parse_math(False)
         text.set_text("\n".join(map(_cut, text.get_text().split("\n"))))
-    with replacing(path) as complete:
+    with replacing(path) as complete, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing", category=UserWarning)  # a box stands for it
         figure.savefig(complete, dpi=dpi, format="png")
 
 

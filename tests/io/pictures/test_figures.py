@@ -16,8 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-@pytest.mark.parametrize("name", [r"5 $\foo$ x", "$", "$$", r"$\frac{1}{$", "a$b", "{", r"\\", "%", "日本"])
-@pytest.mark.filterwarnings("ignore:Glyph:UserWarning")
+@pytest.mark.parametrize("name", [r"5 $\foo$ x", "$", "$$", r"$\frac{1}{$", "a$b", "{", r"\\", "%", "日本", "a\tb"])
 def test_a_name_that_looks_like_a_formula_is_drawn_as_it_is(name: str, tmp_path: Path) -> None:
     figure = new_figure((3, 2))
     axes = figure.subplots()
