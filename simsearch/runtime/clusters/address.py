@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING
 
 from distributed import Client, Security
 from distributed.comm.addressing import parse_address, parse_host_port
-from distributed.comm.core import CommClosedError
 from distributed.comm.registry import get_backend
 from distributed.versions import VersionMismatchWarning
 
 from simsearch.core.checks.hosts import is_loopback
-from simsearch.errors import ClusterError, SimSearchError
-from simsearch.runtime.clusters.losing import hushed, lost_scheduler
+from simsearch.errors import ClusterError
+from simsearch.runtime.clusters.losing import hushed, lost_scheduler, lost_told
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,12 +31,8 @@ def opened(spec: ClusterSpec, observe: Observer) -> Iterator[Client]:
     _check_security(address, spec.insecure)
     with hushed() as hush, _client(address) as client:
         hush()  # workers are elsewhere, and a lost scheduler is told of in our words
-        try:
+        with lost_told(client, lambda: lost_scheduler(address)):
             yield client
-        except (OSError, CommClosedError) as error:
-            if isinstance(error, SimSearchError) or client.status == "running":
-                raise
-            raise lost_scheduler(address) from error
 
 
 def _check_security(address: str, insecure: bool) -> None:

@@ -11,7 +11,6 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from distributed import Client, Security
-from distributed.comm.core import CommClosedError
 from distributed.versions import VersionMismatchWarning
 
 from simsearch.errors import ClusterError, ConfigError, SimSearchError
@@ -25,7 +24,7 @@ from simsearch.runtime.clusters.dask_cluster import (
     make_secret,
     read_template,
 )
-from simsearch.runtime.clusters.losing import hushed
+from simsearch.runtime.clusters.losing import hushed, lost_told
 from simsearch.runtime.events import Waiting
 
 if TYPE_CHECKING:
@@ -73,16 +72,15 @@ def opened(spec: ClusterSpec, observe: Observer) -> Iterator[Client]:
         with hushed() as hush, _reached(api, name) as address, _client(address, security) as client:
             wait_until(lambda: bool(client.nthreads()), "workers")
             hush()  # workers are elsewhere, and a lost scheduler is told of in our words
-            try:
+            with lost_told(client, lambda: _lost(api, name)):
                 yield client
-            except (OSError, CommClosedError) as error:
-                if isinstance(error, SimSearchError) or client.status == "running":
-                    raise
-                reason = _trouble(api, name) or "no connection"
-                raise ClusterError(
-                    f"expected the scheduler of DaskCluster {name} to go on answering, got {reason}: run the same "
-                    "command again"
-                ) from error
+
+
+def _lost(api: Any, name: str) -> ClusterError:  # noqa: ANN401  kr8s.Api
+    reason = _trouble(api, name) or "no connection"
+    return ClusterError(
+        f"expected the scheduler of DaskCluster {name} to go on answering, got {reason}: run the same command again"
+    )
 
 
 def _library(module: str = "kr8s") -> Any:  # noqa: ANN401  which is not always installed

@@ -6,7 +6,9 @@ import logging
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from simsearch.errors import ClusterError
+from distributed.comm.core import CommClosedError
+
+from simsearch.errors import ClusterError, SimSearchError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -25,6 +27,17 @@ def lost_scheduler(address: str) -> ClusterError:
         f"expected the Dask scheduler at {address} to go on answering, got no connection: start it and its workers "
         "again and run the same command"
     )
+
+
+@contextmanager
+def lost_told(client: Client, tell: Callable[[], ClusterError]) -> Iterator[None]:
+    """Raise what is told of a lost scheduler instead of what Dask raises."""
+    try:
+        yield
+    except (OSError, CommClosedError) as error:
+        if isinstance(error, SimSearchError) or client.status == "running":
+            raise
+        raise tell() from error
 
 
 _CANCEL = "sync.<locals>.cancel"
