@@ -69,7 +69,8 @@ def _wait_for_files(program: subprocess.Popen[bytes], shop: Workshop, n_files: i
     deadline = time.perf_counter() + TIMEOUT_S
     while program.poll() is None and time.perf_counter() < deadline:
         is_begun = (shop.trial / "events.jsonl").exists() or _catches_signals(program.pid)
-        if is_begun and sum(path.is_file() for path in shop.trial.rglob("*")) >= n_files:
+        # os.walk passes over folders that are moved meanwhile.
+        if is_begun and sum(len(files) for _, _, files in os.walk(shop.trial)) >= n_files:
             break
         time.sleep(_POLL_S)
     time.sleep(after_s)
@@ -85,7 +86,7 @@ def _catches_signals(pid: int) -> bool:
 
 
 def _send(program: subprocess.Popen[bytes], what: str, mark: str) -> None:
-    with suppress(ProcessLookupError):
+    with suppress(ProcessLookupError, FileNotFoundError):  # it has ended
         if what == "worker":
             for pid in _processes(mark) - {program.pid}:
                 if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes():
