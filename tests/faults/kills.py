@@ -65,17 +65,19 @@ def kill(shop: Workshop, known: Undisturbed, stop: Stop, tally: Tally) -> None:
     """Stop a command, look at what stands there, and let the same command go on."""
     reset(shop, known.template)
     killed = shop.run(known.scenario.command(), stop)
-    problems = tally.see(killed) + stopped_wrongly(killed, stop.number)
+    is_done = not differences(state_of(shop.trial), known.after)
+    problems = tally.see(killed) + stopped_wrongly(killed, stop.number, is_done=is_done)
     problems += after_trouble(shop, known, tally)
     tally.keep("kills", known.scenario.name, f"{stop}, it ended with {killed.code}", problems, shop)
 
 
-def stopped_wrongly(ended: Ended, number: signal.Signals) -> list[str]:
+def stopped_wrongly(ended: Ended, number: signal.Signals, *, is_done: bool) -> list[str]:
     """Tell what is wrong with how a command ended that was sent a signal; it may have been done before."""
     if ended.code in (0, -number if number == signal.SIGKILL else _STOPPED):
         return []
-    is_early = ended.code == -number and ended.n_steps == 0  # before Python knew what to do with it
-    return [] if is_early else [f"{number.name} ended it with {ended.code}: {ended.errors[-1500:]}"]
+    # Before Python knew what to do with a signal, or while the interpreter ends after all is written.
+    is_outside = ended.code == -number and (ended.n_steps == 0 or is_done)
+    return [] if is_outside else [f"{number.name} ended it with {ended.code}: {ended.errors[-1500:]}"]
 
 
 def after_trouble(shop: Workshop, known: Undisturbed, tally: Tally) -> list[str]:

@@ -58,7 +58,8 @@ def kill(shop: Workshop, known: Undisturbed, chance: random.Random, tally: Tally
             [] if code else [f"without a worker, {each}" for each in differences(state_of(shop.trial), known.after)]
         )
     else:
-        problems += stopped_wrongly(ended, number)
+        is_done = not differences(state_of(shop.trial), known.after)
+        problems += stopped_wrongly(ended, number, is_done=is_done)
     # Workers whose command was killed beside them may say anything: nobody is there to catch it.
     problems += tally.see(*([] if what == "client" else [ended]))
     problems += after_trouble(shop, known, tally)

@@ -68,14 +68,15 @@ def wait_at_gate(task: int) -> int:
     return task
 
 
-def wait_until_nothing_waits(client: Client) -> None:
-    """Wait until the scheduler and the worker hold no task that has not begun."""
+def wait_until_heard(client: Client) -> None:
+    """Wait until the scheduler and the worker have done all that was sent before."""
     (worker,) = client.cluster.workers.values()
+    last = client.submit(double, 4, pure=False)  # messages keep their order
     for _ in range(6000):
-        if not client.cluster.scheduler.queued and not worker.state.ready:
+        if last.key in worker.state.tasks:
             return
         time.sleep(0.01)
-    raise AssertionError("tasks are still waiting")
+    raise AssertionError("the worker does not hear")
 
 
 class Heard(list[Event]):
@@ -203,7 +204,7 @@ def test_closing_cancels_what_has_not_begun(client: Client, monkeypatch: pytest.
     outcomes = run_tasks(client, wait_at_gate, list(range(100)), step="wait")
     assert next(outcomes).task == 0
     outcomes.close()
-    wait_until_nothing_waits(client)
+    wait_until_heard(client)
     gate.set()
     # What is submitted later is run later: once it has come back, nothing before it is left.
     assert [outcome.result for outcome in run_tasks(client, double, [4], step="probe")] == [8]
@@ -220,7 +221,7 @@ def test_an_error_of_the_caller_cancels_too(client: Client, monkeypatch: pytest.
     with pytest.raises(ValueError, match="enough") as caught:
         consume()
     del caught  # its traceback holds the generator
-    wait_until_nothing_waits(client)
+    wait_until_heard(client)
     gate.set()
     assert [outcome.result for outcome in run_tasks(client, double, [4], step="probe")] == [8]
     assert len(calls) < 30
@@ -241,7 +242,7 @@ def test_a_token_stops_a_step_even_while_no_task_finishes(
     with pytest.raises(Cancelled, match="stopped as asked: what is done is kept"):
         list(run_tasks(client, wait_at_gate, tasks, step="wait", observe=cancellable(cancel_when_idle, token)))
     assert events == [StepStarted("wait", 100), *([TaskDone("wait", "0")] if 0 in tasks else [])]
-    wait_until_nothing_waits(client)
+    wait_until_heard(client)
     gate.set()
     assert [outcome.result for outcome in run_tasks(client, double, [4], step="probe")] == [8]
     assert len(calls) < 30
