@@ -51,7 +51,7 @@ class TaskFailed:
     worker: str = field(default="", compare=False)
     """Address of the worker; empty where nobody knows."""
     host: str = field(default="", compare=False)
-    """Name of its machine."""
+    """Name of its machine; of a worker that was lost, its address."""
     device: str = field(default="", compare=False)
     """``cpu``, or ``cuda`` with number or UUID."""
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 import os
 import re
 import signal
@@ -19,6 +20,7 @@ from simsearch.runtime.outcomes import Done, Failed
 from simsearch.runtime.submit import run_one, run_tasks
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from distributed import Client
@@ -53,6 +55,20 @@ def hiccup(task: int) -> int:
 def fail(task: int) -> None:
     calls[task] += 1
     raise KeyError("a bug")
+
+
+class Stubborn(Exception):
+    """Cannot travel, as it holds a lock; and says more than a line."""
+
+    def __init__(self) -> None:
+        super().__init__("a bug\n  in two lines", Gate())
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+def fail_stubbornly(task: int) -> None:
+    raise Stubborn
 
 
 def fail_if_odd(task: int) -> int:
@@ -191,6 +207,35 @@ def test_an_error_of_another_machine_names_it(client: Client, monkeypatch: pytes
     assert re.fullmatch(r"a.tif: expected .*: scan it again \(worker inproc:\S+ on node7\)", str(failed.error))
 
 
+@pytest.mark.parametrize(
+    ("function", "words"), [(fail, "KeyError: 'a bug'"), (fail_stubbornly, "Stubborn: a bug in two lines")]
+)
+def test_a_bug_on_another_machine_names_it_and_keeps_its_traceback(
+    client: Client,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    function: Callable[[int], None],
+    words: str,
+) -> None:
+    monkeypatch.setattr(place.socket, "gethostname", iter(["node7"] * 3 + ["laptop"]).__next__)
+    logger, events = logging.getLogger("distributed.worker"), Heard()
+    logger.addHandler(caplog.handler)
+    try:
+        (failed,) = run_tasks(client, function, [7], step="read", observe=events)
+    finally:
+        logger.removeHandler(caplog.handler)
+    assert isinstance(failed, Failed)
+    assert type(failed.error) is TaskError
+    (worker,) = client.nthreads()
+    assert str(failed.error) == f"7: expected a result, got {words} (worker {worker} on node7)"
+    (told,) = [event for event in events if isinstance(event, TaskFailed)]
+    assert (told.worker, told.host, told.device, told.message) == (worker, "node7", "cpu", str(failed.error))
+    (note,) = failed.error.__notes__
+    assert note.startswith(f"On worker {worker} on node7:\nTraceback ")
+    assert f"in {function.__name__}\n" in note
+    assert f"in {function.__name__}" in caplog.text  # the worker's log
+
+
 def test_an_event_comes_before_its_outcome(client: Client) -> None:
     events = Heard()
     for n, outcome in enumerate(run_tasks(client, double, list(range(9)), step="x", observe=events), start=1):
@@ -323,7 +368,8 @@ def test_a_task_that_kills_its_workers_is_named_and_others_are_done(
         return task
 
     # One at a time beside the bad one: what ran beside a killer is no suspect here.
-    outcomes = list(run_tasks(processes, work, [3], step="work"))
+    events = Heard()
+    outcomes = list(run_tasks(processes, work, [3], step="work", observe=events))
     outcomes += run_tasks(processes, work, [0, 1, 2], step="work")
     processes.wait_for_workers(2)
     (failed,) = [outcome for outcome in outcomes if isinstance(outcome, Failed)]
@@ -332,3 +378,7 @@ def test_a_task_that_kills_its_workers_is_named_and_others_are_done(
     assert str(failed.error).startswith("3: expected a result, got KilledWorker: ")
     assert "\n" not in str(failed.error)
     assert sorted(outcome.result for outcome in outcomes if isinstance(outcome, Done)) == [0, 1, 2]
+    (told,) = [event for event in events if isinstance(event, TaskFailed)]
+    assert re.fullmatch(r"tls://127\.0\.0\.1:\d+", told.worker)
+    assert told.worker in told.message
+    assert told.host == "127.0.0.1"  # all that is known of one that cannot be asked
