@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks.held_back import LABELLED_WELLS, is_held_back
 from simsearch.core.synthetic import cell_field
+from simsearch.io.places import write_whole
 from simsearch.nn.device import pick_device
 from simsearch.nn.trunk_file import read_trunk, trunk_from_bytes, trunk_to_bytes, write_trunk
 from simsearch.training.distillation import distillation_loss
@@ -269,7 +270,8 @@ def main() -> None:
         validate,
     )
     pretrain(student, crops, config, EpochLog(observe, keep, checkpoint))
-    print(json.dumps({"sha256": write_trunk(trunk_to_bytes(student, "distill_trunk"), options.out)}), flush=True)
+    blob = trunk_to_bytes(student, "distill_trunk")
+    print(json.dumps({"sha256": write_trunk(blob, options.out, write_whole)}), flush=True)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Unpack
 
 from simsearch.api.calling import client_of, options_of, paths_of, study_of, takes, warn
-from simsearch.core.checks.places import local_path
+from simsearch.io.places import output_place
 from simsearch.workflows.curate.study import Study, read_curation
 from simsearch.workflows.learn.pretrain import PretrainOptions, PretrainReport, pretrain_trunk
 from simsearch.workflows.learn.train import TrainOptions, TrainReport, train_study
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 @takes(TrainOptions)
 def train(
     folder: AnyPath | Study,
+    out: AnyPath | None = None,
     *,
     cluster: Cluster | None = None,
     observe: Observer = warn,
@@ -30,6 +31,8 @@ def train(
     ----------
     folder : str, Path or Study
         The study.
+    out : str or Path, optional
+        Folder or URL for the model and what lies beside it; by default a folder in the study.
     cluster : str or distributed.Client
         Where to compute, as `open_cluster` takes it, or a client that is open.
     observe : callable
@@ -52,9 +55,10 @@ def train(
     >>> trained.model.name
     'model.safetensors'
     """
-    chosen, study = options_of(TrainOptions, options), study_of(folder)
+    chosen, place = options_of(TrainOptions, options), None if out is None else output_place(out)
+    study = study_of(folder)
     with client_of(cluster, observe) as client:
-        return train_study(client, study, read_curation(study)[0].state, chosen, observe=observe)
+        return train_study(client, study, read_curation(study)[0].state, chosen, out=place, observe=observe)
 
 
 @takes(PretrainOptions)
@@ -73,7 +77,7 @@ def pretrain(
     images : str, Path or sequence of them
         OME-Zarr images or plates, paths or URLs.
     out : str or Path
-        The trunk: ``NAME.safetensors``, for ``trunk`` of other functions.
+        The trunk: ``NAME.safetensors``, a path or a URL, for ``trunk`` of other functions.
     cluster : str or distributed.Client
         Where to compute, as `open_cluster` takes it, or a client that is open.
     observe : callable
@@ -97,6 +101,6 @@ def pretrain(
     >>> own.trunk.name
     'own.safetensors'
     """
-    chosen, trunk = options_of(PretrainOptions, options), local_path(out)
+    chosen, trunk = options_of(PretrainOptions, options), output_place(out)
     with client_of(cluster, observe) as client:
         return pretrain_trunk(client, paths_of(images), trunk, chosen, observe=observe)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Unpack
 
 from simsearch.api.calling import client_of, options_of, paths_of, study_of, takes, warn
 from simsearch.core.checks.places import FOR_STUDIES, local_path
+from simsearch.io.places import input_place, output_place
 from simsearch.io.tables.truth import read_truth
 from simsearch.runtime.events import Noted, Observer
 from simsearch.workflows.curate.annotation_files import ImportOptions
@@ -139,7 +140,7 @@ def suggest(
     >>> suggested.is_accepted
     True
     """
-    chosen, study = options_of(CurateOptions, options, local_path), study_of(folder)
+    chosen, study = options_of(CurateOptions, options, output_place), study_of(folder)
     with client_of(cluster, observe) as client:
         return curate(client, study, user or user_name(), chosen, observe=observe)
 
@@ -157,7 +158,7 @@ def import_(
     file : str or Path
         A CSV (image, class, role, y, x, height, width); GeoJSON of QuPath; XML of ImageScope or ASAP; NDPA; regions of
         interest of ImageJ (.roi, .zip); a label image (TIFF, PNG, OME-Zarr); or a folder of such files named after
-        images.
+        images. A path or a URL.
     user : str, optional
         Who says so; by default you.
 
@@ -177,7 +178,7 @@ def import_(
     >>> ss.study.import_("study", "boxes.csv").n_added
     {'prototype': 3}
     """
-    chosen, path = options_of(ImportOptions, options, local_path), local_path(file)
+    chosen, path = options_of(ImportOptions, options, local_path), input_place(file)
     return import_annotations(study_of(folder), path, user=user or user_name(), options=chosen)
 
 
@@ -189,7 +190,7 @@ def export(folder: AnyPath | Study, destination: AnyPath, *, overwrite: bool = F
     folder : str, Path or Study
         The study.
     destination : str or Path
-        ``FILE.csv``, or a folder that gets a GeoJSON for QuPath per image.
+        ``FILE.csv``, or a folder that gets a GeoJSON for QuPath per image; a path or a URL.
     overwrite : bool
         Replace what is there.
 
@@ -210,7 +211,7 @@ def export(folder: AnyPath | Study, destination: AnyPath, *, overwrite: bool = F
     >>> n_files
     1
     """
-    place = local_path(destination)
+    place = output_place(destination)
     return export_annotations(study_of(folder), place, overwrite=overwrite)
 
 
@@ -256,7 +257,7 @@ def simulate(
     >>> summary.classes()["prototypes"].tolist()
     [2]
     """
-    behaviour, table = options_of(Behaviour, options), local_path(truth)
+    behaviour, table = options_of(Behaviour, options), input_place(truth)
     study, objects = study_of(folder), read_truth(table)
     with client_of(cluster, observe) as client:
         simulate_curation(client, study, objects, behaviour, observe=observe)

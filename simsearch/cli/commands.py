@@ -184,6 +184,11 @@ def search(**options: Any) -> None:  # noqa: ANN401  as many types as there are 
 @main.command()
 @click.argument("folder", metavar="DIR", type=STUDY)
 @click.option(
+    "--out",
+    type=OUTPUT_FOLDER,
+    help="Folder or URL for the model and what lies beside it.  [default: DIR/models/ID]",
+)
+@click.option(
     "--kind",
     type=click.Choice(["dense", "patchwise"]),
     default="dense",

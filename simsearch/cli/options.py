@@ -68,13 +68,12 @@ class OutputPath(InputPath):
 
 
 INPUT = InputPath(exists=True, dir_okay=False)
+INPUT_OR_FOLDER = InputPath(exists=True)
 OUTPUT = OutputPath()
 OUTPUT_FOLDER = OutputPath(file_okay=False)
+OUTPUT_FILE = OutputPath(dir_okay=False)
 LOCAL_FILE = LocalPath(exists=True, dir_okay=False)
-LOCAL_NEW_FILE = LocalPath(dir_okay=False)
 LOCAL_FOLDER = LocalPath(file_okay=False)
-LOCAL = LocalPath()
-LOCAL_INPUT = LocalPath(exists=True)
 STUDY = LocalPath(FOR_STUDIES, file_okay=False)
 
 
@@ -251,7 +250,7 @@ tissue_option = click.option(
 )
 overwrite_option = click.option("--overwrite", is_flag=True, help="Replace what is there.")
 trunk_option = click.option(
-    "--trunk", default="bundled", show_default=True, help="bundled, imagenet (downloaded once) or a file."
+    "--trunk", default="bundled", show_default=True, help="bundled, imagenet (downloaded once), a file or its URL."
 )
 results_option = click.option("--out", type=OUTPUT_FOLDER, required=True, help="Folder for results.")
 measurement_option = click.option(

@@ -8,7 +8,7 @@ import click
 
 from simsearch.cli.options import (
     INPUT,
-    LOCAL_NEW_FILE,
+    OUTPUT_FILE,
     cluster_option,
     measurement_option,
     seed_option,
@@ -19,14 +19,14 @@ from simsearch.cli.options import (
 
 @click.command()
 @click.argument("images", nargs=-1, required=True)
-@click.option("--out", type=LOCAL_NEW_FILE, required=True, help="The trunk: NAME.safetensors.")
-@click.option("--teacher", help="Whom to distil from: bundled, imagenet or a file.")
+@click.option("--out", type=OUTPUT_FILE, required=True, help="The trunk: NAME.safetensors, or its URL.")
+@click.option("--teacher", help="Whom to distil from: bundled, imagenet, a file or its URL.")
 @click.option(
     "--method",
     type=click.Choice(["simclr", "distill", "both"]),
     help="simclr needs no teacher, the others do.  [default: distill with a teacher, else simclr]",
 )
-@click.option("--begin", help="Trunk to begin with: bundled, imagenet or a file.  [default: random weights]")
+@click.option("--begin", help="Trunk to begin with: bundled, imagenet, a file or its URL.  [default: random weights]")
 @click.option("--steps", default=10_000, show_default=True, help="Batches to learn from.")
 @click.option("--batch", default=64, show_default=True, help="Crops in a batch.")
 @click.option("--rate", default=3e-3, show_default=True, help="Highest learning rate.")

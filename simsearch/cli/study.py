@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from simsearch.cli.options import (
-    LOCAL,
+    INPUT_OR_FOLDER,
     LOCAL_FILE,
-    LOCAL_INPUT,
+    OUTPUT,
     STUDY,
     channels_option,
     cluster_option,
@@ -95,7 +95,7 @@ def show(folder: Path) -> None:
 @threshold_option
 @click.option("--accept", is_flag=True, help="Accept what is suggested: all classes with prototypes, easy background.")
 @click.option("--difficult", is_flag=True, help="Suggest difficult background too, in which there may be objects.")
-@click.option("--out", "table", type=LOCAL, help="CSV for suggestions: edit it and import it.")
+@click.option("--out", "table", type=OUTPUT, help="CSV for suggestions: edit it and import it.")
 @click.option("--background", "n_background", default=5, show_default=True, help="So many of each kind in an image.")
 @user_option
 @cluster_option
@@ -115,7 +115,7 @@ def suggest(folder: Path, **options: Any) -> None:  # noqa: ANN401  as many type
 
 @study.command("import")
 @click.argument("folder", metavar="DIR", type=STUDY)
-@click.argument("file", type=LOCAL_INPUT)
+@click.argument("file", type=INPUT_OR_FOLDER)
 @click.option("--image", help="Name of the image that FILE is about, if it does not say and is not named after one.")
 @click.option("--class", "class_name", metavar="NAME", help="Class of regions that have none; else they are left out.")
 @click.option(
@@ -136,8 +136,8 @@ def import_(folder: Path, file: Path, user: str, **options: Any) -> None:  # noq
     """Add what FILE says to the study in DIR: all of it, or nothing.
 
     FILE is a CSV, GeoJSON of QuPath, XML of ImageScope or ASAP, NDPA, regions of interest of ImageJ (.roi, .zip), or a
-    label image (TIFF, PNG, OME-Zarr), whatever its name; or a folder of such files named after images. A region becomes
-    a prototype: the box around it, or with --fit a patch at its centre.
+    label image (TIFF, PNG, OME-Zarr), whatever its name; or a folder of such files named after images. It may be a URL.
+    A region becomes a prototype: the box around it, or with --fit a patch at its centre.
     """
     from simsearch.workflows.curate.annotation_files import ImportOptions
     from simsearch.workflows.curate.exchange import import_annotations
@@ -154,12 +154,12 @@ def import_(folder: Path, file: Path, user: str, **options: Any) -> None:  # noq
 
 @study.command()
 @click.argument("folder", metavar="DIR", type=STUDY)
-@click.argument("destination", type=LOCAL)
+@click.argument("destination", type=OUTPUT)
 @overwrite_option
 def export(folder: Path, destination: Path, *, overwrite: bool) -> None:
     """Write what was said in the study in DIR.
 
-    DESTINATION is a FILE.csv, or a folder that gets a GeoJSON for QuPath per image.
+    DESTINATION is a FILE.csv, or a folder that gets a GeoJSON for QuPath per image; or the URL of either.
     """
     from simsearch.workflows.curate.exchange import export_annotations
     from simsearch.workflows.curate.study import open_study

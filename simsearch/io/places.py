@@ -70,7 +70,9 @@ class ObjectPath(PurePosixPath):
             return bool(self.files.exists(str(self)))
 
     def is_dir(self) -> bool:
-        """Tell whether there is an object whose name goes on with a slash."""
+        """Tell whether there is an object whose name goes on with a slash; not at https, where nothing says so."""
+        if scheme_of(str(self)) in _SERVERS:
+            return False  # fsspec takes any links in a file for what lies in a folder
         with self._errors():
             return bool(self.files.isdir(str(self)))
 
@@ -204,6 +206,15 @@ def replacing(place: Path) -> Iterator[Path]:
         partial.replace(place)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def write_whole(place: Path, content: bytes) -> None:
+    """Write a file that comes to its place when it is complete."""
+    if stored := in_store(place):
+        stored.write_bytes(content)
+    else:
+        with replacing(place) as partial:
+            partial.write_bytes(content)
 
 
 def remove(place: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 from importlib.resources import files
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 from urllib.error import URLError
 
@@ -15,27 +16,30 @@ import torchvision
 from simsearch.core.checks.formats import check_format
 from simsearch.core.checks.json_text import parse_json
 from simsearch.core.checks.places import local_path
-from simsearch.errors import TrunkError
+from simsearch.errors import SimSearchError, TrunkError
 from simsearch.nn.model_file import METADATA_KEY, metadata_of
 from simsearch.nn.trunk import Trunk, adapt_input_planes
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
 BUNDLED_SHA256 = "aea28165fef2612649a34200141d96d410726e99cadd73fc08a9e2d03e14ec25"
 """Identity of the trunk that ships with simsearch; its model card is beside it."""
 
+BUILT_IN = ("bundled", "imagenet")
+"""Trunks that have a name and need no file."""
+
 State = dict[str, torch.Tensor]
 _FORMAT = 1  # not written: what a trunk is called by is the hash of its parameters
 
 
-def read_trunk(choice: str) -> bytes:
+def read_trunk(choice: str | Path) -> bytes:
     """Read a trunk, check it and return it as safetensors.
 
     Parameters
     ----------
-    choice : str
+    choice : str or Path
         ``bundled``: the one that ships with simsearch. ``imagenet``: torchvision's ResNet-18, downloaded once.
         Otherwise a file with torchvision's parameter names: safetensors, or a PyTorch file of tensors only.
 
@@ -54,7 +58,8 @@ def read_trunk(choice: str) -> bytes:
         return _read_bundled()
     if choice == "imagenet":
         return _serialise(_checked(_download_imagenet(), "imagenet"))
-    return _serialise(_checked(_read_file(local_path(choice)), choice))
+    place = choice if isinstance(choice, PurePath) else local_path(choice)
+    return _serialise(_checked(_read_file(place), str(choice)))
 
 
 def trunk_label(choice: str, digest: str) -> str:
@@ -97,10 +102,17 @@ def trunk_to_bytes(trunk: Trunk, name: str) -> bytes:
     return _serialise(_checked({key: value.detach().cpu().half() for key, value in _parameters(trunk).items()}, name))
 
 
-def write_trunk(blob: bytes, path: Path) -> str:
-    """Write a trunk, and beside it its sha256 as ``sha256sum --check`` reads it; whole or not at all.
+def write_trunk(blob: bytes, path: Path, write: Callable[[Path, bytes], object]) -> str:
+    """Write a trunk, and before it its sha256 as ``sha256sum --check`` reads it: a trunk that is there has one.
 
-    The trunk comes last: one that is there is complete with its sha256.
+    Parameters
+    ----------
+    blob : bytes
+        What `trunk_to_bytes` returned.
+    path : Path
+        Where to.
+    write : callable
+        Writes a file, whole or not at all.
 
     Returns
     -------
@@ -108,12 +120,8 @@ def write_trunk(blob: bytes, path: Path) -> str:
         The sha256.
     """
     digest = hashlib.sha256(blob).hexdigest()
-    contents = {path: blob, _checksum_path(path): f"{digest}  {path.name}\n".encode()}
-    partials = {target: target.with_name(f"{target.name}.partial") for target in contents}
-    for target, content in contents.items():
-        partials[target].write_bytes(content)
-    for target in reversed(contents):
-        partials[target].replace(target)
+    write(_checksum_path(path), f"{digest}  {path.name}\n".encode())
+    write(path, blob)
     return digest
 
 
@@ -171,10 +179,12 @@ def _download_imagenet() -> State:
 
 
 def _read_file(path: Path) -> State:
-    if not path.is_file():
+    if not path.exists() or path.is_dir():
         raise TrunkError(f"{path}: expected bundled, imagenet or a trunk file, got no such file: check --trunk")
     try:
         blob = path.read_bytes()
+    except SimSearchError:
+        raise
     except OSError as error:
         raise TrunkError(f"{path}: expected a file that can be read, got {error.strerror}: check its rights") from error
     _check_sum(blob, path)
@@ -198,9 +208,9 @@ def _read_file(path: Path) -> State:
 def _check_sum(blob: bytes, path: Path) -> None:
     """Refuse a file that is not the one whose sha256 is beside it."""
     beside = _checksum_path(path)
-    if not beside.is_file():
+    if not beside.exists():
         return
-    recorded, digest = beside.read_text(errors="replace").split(), hashlib.sha256(blob).hexdigest()
+    recorded, digest = beside.read_bytes().decode(errors="replace").split(), hashlib.sha256(blob).hexdigest()
     if recorded[:1] != [digest]:
         raise TrunkError(
             f"{path}: expected the sha256 that is in {beside.name}, {(recorded or ['nothing'])[0][:16]}..., got "

@@ -1,7 +1,8 @@
 """The folder of a training: the only channel between the worker that trains and whoever watches.
 
 ``progress.jsonl`` gets a line an epoch, ``checkpoint.pt`` is replaced after each, and a file ``cancel`` asks the worker
-to stop. So a browser that was closed, or another terminal, can watch and cancel too.
+to stop. So a browser that was closed, or another terminal, can watch and cancel too. In an object store, where nothing
+is appended to, the former is replaced as well, and is no numbered parts: a checkpoint is larger by far.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ import math
 import time
 from contextlib import contextmanager
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import torch
@@ -22,6 +22,7 @@ from simsearch.core.checks.formats import FORMAT_KEY, check_format
 from simsearch.core.checks.json_text import parse_json
 from simsearch.errors import Cancelled, StoreError
 from simsearch.io.ome_zarr.writing import store_errors
+from simsearch.io.places import in_store, output_place, write_whole
 from simsearch.io.tables.strict_json import strict
 from simsearch.runtime.events import Waiting
 from simsearch.runtime.submit import run_one
@@ -29,6 +30,7 @@ from simsearch.training.epochs import EpochDone, EpochLog
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from simsearch.runtime import Client
     from simsearch.runtime.events import Observer
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
 PROGRESS_NAME, CHECKPOINT_NAME, CANCEL_NAME, PATCHES_NAME = "progress.jsonl", "checkpoint.pt", "cancel", "patches.png"
 VALIDATIONS_NAME = "validations.json"
 _FORMAT = 1  # of a checkpoint
+_LOOK_S = 2.0  # between two looks at how far a training is whose folder is in a store, where each look costs
 
 
 class InFolder(Protocol):
@@ -76,11 +79,15 @@ def run_followed(client: Client, function: Callable[[Task], bytes], task: Task, 
     SimSearchError
         If an image cannot be read, or the folder cannot be written.
     """
-    folder, n_seen = Path(task.folder), 0
+    folder, n_seen = output_place(task.folder), 0
+    look_s, looked_at = (_LOOK_S if in_store(folder) else 0.0), -math.inf
 
-    def follow() -> None:
-        nonlocal n_seen
-        epochs = read_progress(folder)
+    def follow(*, is_over: bool = False) -> None:
+        nonlocal n_seen, looked_at
+        if not is_over and time.monotonic() < looked_at + look_s:
+            observe(Waiting("training"))
+            return
+        epochs, looked_at = read_progress(folder), time.monotonic()
         for event in epochs[n_seen:]:
             observe(event)
         if len(epochs) <= n_seen:
@@ -89,7 +96,9 @@ def run_followed(client: Client, function: Callable[[Task], bytes], task: Task, 
 
     (folder / CANCEL_NAME).unlink(missing_ok=True)
     try:
-        return run_one(client, function, task, meanwhile=follow, observe=observe)
+        trained = run_one(client, function, task, meanwhile=follow, observe=observe)
+        follow(is_over=True)
+        return trained
     except BaseException:
         cancel_training(folder)  # on Ctrl-C, the worker would go on
         raise
@@ -97,7 +106,7 @@ def run_followed(client: Client, function: Callable[[Task], bytes], task: Task, 
 
 def cancel_training(folder: Path) -> None:
     """Ask the worker to stop after the epoch that it is in; what is done is kept."""
-    (folder / CANCEL_NAME).touch()
+    (folder / CANCEL_NAME).write_bytes(b"")
 
 
 def read_progress(folder: Path) -> list[EpochDone]:
@@ -149,11 +158,11 @@ class TrainingLog:
         self._epochs: list[EpochDone] = []
         path = folder / CHECKPOINT_NAME
         if path.exists():
-            self.checkpoint = torch.load(path, map_location=device, weights_only=True)
+            self.checkpoint = torch.load(io.BytesIO(path.read_bytes()), map_location=device, weights_only=True)
             check_format(self.checkpoint, _FORMAT, str(path))
             self._epochs = [EpochDone(**each) for each in self.checkpoint["epochs"]]
         # Epochs after the checkpoint are done again.
-        (folder / PROGRESS_NAME).write_text("".join(_line(event) for event in self._epochs))
+        self._tell_all()
         self._last = time.perf_counter()
 
     def observe(self, event: EpochDone) -> None:
@@ -161,6 +170,9 @@ class TrainingLog:
         now = time.perf_counter()
         event, self._last = replace(event, seconds=round(now - self._last, 3)), now
         self._epochs.append(event)
+        if in_store(self._folder):
+            self._tell_all()
+            return
         with (self._folder / PROGRESS_NAME).open("a") as file:
             file.write(_line(event))
 
@@ -172,15 +184,17 @@ class TrainingLog:
         Cancelled
             If somebody asked to stop.
         """
-        partial = self._folder / f"{CHECKPOINT_NAME}.partial"
+        path = self._folder / CHECKPOINT_NAME
         content = io.BytesIO()  # torch says of a full disk that a position was unexpected
         epochs = [asdict(event) for event in self._epochs]
         torch.save({**checkpoint, FORMAT_KEY: _FORMAT, "epochs": epochs}, content)
-        with store_errors(str(partial)):
-            partial.write_bytes(content.getbuffer())
-            partial.replace(self._folder / CHECKPOINT_NAME)
+        with store_errors(str(path)):
+            write_whole(path, content.getvalue())
         if (self._folder / CANCEL_NAME).exists():
             raise Cancelled(f"{self._folder}: training was cancelled; run the same command again to go on")
+
+    def _tell_all(self) -> None:
+        (self._folder / PROGRESS_NAME).write_bytes("".join(map(_line, self._epochs)).encode())
 
 
 @contextmanager

@@ -14,7 +14,7 @@ import simsearch
 from simsearch.cli import main
 from simsearch.cli.options import LocalPath
 from simsearch.core.checks.places import local_path
-from simsearch.nn.trunk_file import read_trunk
+from simsearch.workflows.find.trunks import read_chosen_trunk
 from tests.api.test_words import FUNCTIONS, commands, function_of, least_words
 
 WRONG = [
@@ -55,7 +55,7 @@ PLACES = [
 PYTHON_ONLY = [
     ("preview_conversion", "destination", False),
     ("open_results", "folder", False),
-    ("study.simulate", "truth", True),
+    ("study.simulate", "truth", False),
 ]
 
 
@@ -66,8 +66,8 @@ def refused(is_local: bool) -> tuple[str, str]:
 
 def test_it_is_known_what_can_lie_in_an_object_store() -> None:
     local = {name for name, _, is_local in PLACES if is_local}
-    assert local == {"demo", "pretrain", "serve", "train", *(name for name in FUNCTIONS if name.startswith("study."))}
-    assert {("search", "out", False), ("convert", "plate_map", False), ("study.import", "file", True)} <= set(PLACES)
+    assert local == {"demo", "serve", "train", *(name for name in FUNCTIONS if name.startswith("study."))}
+    assert {("search", "out", False), ("convert", "plate_map", False), ("study.import", "file", False)} <= set(PLACES)
 
 
 @pytest.mark.parametrize(("name", "parameter", "is_local"), PLACES)
@@ -94,9 +94,9 @@ def test_a_function_refuses_a_url_that_it_cannot_take(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_trunk_at_a_url_is_refused() -> None:
-    with pytest.raises(simsearch.SimSearchError, match=REFUSED):
-        read_trunk("s3://bucket/x")
+def test_a_trunk_at_a_url_of_another_kind_is_refused() -> None:
+    with pytest.raises(simsearch.SimSearchError, match=REFUSED_AS_A_STORE.replace("s3://", "s3://.*https://")):
+        read_chosen_trunk("ftp://server/x")
 
 
 def test_a_url_that_was_made_a_path_is_refused_too() -> None:

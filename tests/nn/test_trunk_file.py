@@ -14,6 +14,7 @@ import torch
 
 import simsearch.nn
 from simsearch.errors import TrunkError
+from simsearch.io.places import write_whole
 from simsearch.nn import trunk_file as module
 from simsearch.nn.trunk import Trunk
 from simsearch.nn.trunk_file import expected_shapes, read_trunk, trunk_from_bytes, trunk_to_bytes, write_trunk
@@ -138,7 +139,7 @@ def test_a_trunk_that_was_trained_is_written_as_it_is_read(tmp_path: Path) -> No
     trunk = Trunk()
     blob = trunk_to_bytes(trunk, "training")
     path = tmp_path / "own.safetensors"
-    digest = write_trunk(blob, path)
+    digest = write_trunk(blob, path, write_whole)
     assert read_trunk(str(path)) == path.read_bytes() == blob
     assert hashlib.sha256(blob).hexdigest() == digest
     assert (tmp_path / "own.safetensors.sha256").read_text() == f"{digest}  own.safetensors\n"
@@ -163,7 +164,7 @@ def test_a_trunk_that_is_there_has_its_sha256_also_where_writing_was_killed(
 
     monkeypatch.setattr(Path, "replace", kill)
     with pytest.raises(KilledError):
-        write_trunk(b"trunk", tmp_path / "own.safetensors")
+        write_trunk(b"trunk", tmp_path / "own.safetensors", write_whole)
     assert (tmp_path / "own.safetensors.sha256").exists()
     assert not (tmp_path / "own.safetensors").exists()
 

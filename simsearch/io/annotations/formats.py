@@ -19,6 +19,8 @@ from simsearch.io.annotations.label_image import HEADS as PIXELS
 from simsearch.io.annotations.label_image import read_labels
 from simsearch.io.annotations.ndpa import SlideFrame, parse_ndpa
 from simsearch.io.annotations.qupath import parse_features
+from simsearch.io.ome_zarr.stores import is_group_folder
+from simsearch.io.places import as_os_errors, read_at_most
 from simsearch.io.tables.xml import parse_xml
 
 if TYPE_CHECKING:
@@ -86,16 +88,18 @@ def read_regions(path: Path, target: Target) -> Found | None:
     ConfigError
         If it is of no known kind.
     """
-    if path.is_dir():
+    if path.is_dir() or is_group_folder(path):
         return read_labels(path, target.shape())
     try:
-        with path.open("rb") as file:
-            is_picture = file.read(4) in PIXELS
-            file.seek(0)
-            content = b"" if is_picture else bounded(file, str(path))
+        if read_at_most(path, 4) in PIXELS:
+            return read_labels(path, target.shape())
+        with as_os_errors(), path.open("rb") as file:
+            content = bounded(file, str(path))
+    except SimSearchError:
+        raise
     except OSError as error:
         raise SourceError(f"{path}: expected {KNOWN}, got {error}: check the path") from error
-    return read_labels(path, target.shape()) if is_picture else _parsed(content, str(path), target)
+    return _parsed(content, str(path), target)
 
 
 def bounded(file: Readable, name: str, most_bytes: int | None = None) -> bytes:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 from PIL.PngImagePlugin import PngImageFile
@@ -16,7 +17,8 @@ from simsearch.errors import AnnotationError, SimSearchError, SourceError
 from simsearch.io.annotations.regions import Bounds, Found, Region
 from simsearch.io.ome_zarr.image import describe_image, read_region
 from simsearch.io.ome_zarr.ngff import ome_attributes
-from simsearch.io.ome_zarr.stores import open_group
+from simsearch.io.ome_zarr.stores import is_group_folder, open_group
+from simsearch.io.places import in_store, read_at_most
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -78,12 +80,13 @@ def read_labels(path: Path, shape: tuple[int, int]) -> Found:
 
 
 def _opened(path: Path) -> _Labels:
-    if path.is_dir():
+    if path.is_dir() or is_group_folder(path):
         return _zarr_labels(path)
     try:
-        with path.open("rb") as file:
+        with _file(path) as file:
             is_png = file.read(4) == b"\x89PNG"
-        pixels = _png(path) if is_png else _tiff(path)
+            file.seek(0)
+            pixels = _png(file, path) if is_png else _tiff(file, path)
     except SimSearchError:
         raise
     except Exception as error:  # whatever the libraries raise for a damaged file
@@ -98,15 +101,20 @@ def _opened(path: Path) -> _Labels:
     return _Labels((pixels.shape[0], pixels.shape[1]), lambda tile: pixels[tile.slices])
 
 
-def _png(path: Path) -> NDArray[Any]:
+def _file(path: Path) -> BinaryIO:
+    # Of a server that sends files in one piece only, no part can be read.
+    return io.BytesIO(read_at_most(path, _MOST_BYTES)) if in_store(path) else path.open("rb")
+
+
+def _png(file: BinaryIO, path: Path) -> NDArray[Any]:
     # Not Image.open, which warns of what is large. A palette's codes are the labels.
-    with PngImageFile(path) as image:
+    with PngImageFile(file) as image:
         _check_bytes(path, image.width * image.height * 4)
         return np.asarray(image)
 
 
-def _tiff(path: Path) -> NDArray[Any]:
-    with TiffFile(path) as tiff:
+def _tiff(file: BinaryIO, path: Path) -> NDArray[Any]:
+    with TiffFile(file) as tiff:
         series = tiff.series[0]
         _check_bytes(path, series.size * series.dtype.itemsize)
         pixels: NDArray[Any] = series.asarray().squeeze()

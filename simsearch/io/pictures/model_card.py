@@ -9,6 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from simsearch.io.pictures.figures import new_figure, save_figure
 from simsearch.io.pictures.overlay import compose
+from simsearch.io.places import replacing, write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -43,7 +44,8 @@ def draw_patches(rows: Mapping[str, NDArray[np.floating]], colors: Sequence[str]
             picture = Image.fromarray(compose(patch, colors))
             picture = picture.resize(_fitted(picture.size), Image.Resampling.BICUBIC)
             sheet.paste(picture, (_GAP + column * step, top + _TITLE))
-    sheet.save(path)
+    with replacing(path) as complete:
+        sheet.save(complete, format="png")
 
 
 def draw_losses(losses: Mapping[str, Sequence[float]], path: Path) -> None:
@@ -75,11 +77,11 @@ def write_card(facts: Mapping[str, str], path: Path) -> None:
         Where to write; ``patches.png`` and ``losses.png`` are beside it.
     """
     rows = "\n".join(f"| {name} | {value.replace('|', '/')} |" for name, value in facts.items())
-    path.write_text(
+    card = (
         f"# Model\n\n| | |\n| --- | --- |\n{rows}\n\n## What it was trained on\n\n![patches](patches.png)\n\n"
-        "## How its losses fell\n\n![losses](losses.png)\n",
-        encoding="utf-8",
+        "## How its losses fell\n\n![losses](losses.png)\n"
     )
+    write_whole(path, card.encode())
 
 
 def _fitted(size: tuple[int, int]) -> tuple[int, int]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
+
+from simsearch.io.places import in_store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,6 +31,10 @@ def list_folder(folder: Path) -> list[Path]:
 
 def walk_files(folder: Path) -> Iterator[Path]:
     """List the files of a folder and of all folders in it, in the order of their paths."""
+    if stored := in_store(folder):
+        found = {each: each.relative_to(stored).parts for each in stored.rglob("*")}
+        yield from sorted(cast("Path", each) for each, parts in found.items() if not any(map(is_left_there, parts)))
+        return
     for path in list_folder(folder):
         if path.is_dir() and not path.is_symlink():
             yield from walk_files(path)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,6 +17,7 @@ from simsearch.io.ome_zarr.scaled import read_scaled
 from simsearch.io.ome_zarr.writing import store_errors
 from simsearch.io.pictures.drawing import try_to_draw
 from simsearch.io.pictures.model_card import draw_patches
+from simsearch.io.places import output_place
 from simsearch.nn.device import fast_inference, pick_device
 from simsearch.nn.trunk import Trunk, fused
 from simsearch.nn.trunk_file import trunk_from_bytes, trunk_to_bytes
@@ -30,6 +30,7 @@ from simsearch.training.pretrain import Material, PretrainConfig, begin_randomly
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -85,7 +86,7 @@ def pretrain_on_worker(task: PretrainTask) -> bytes:
     Cancelled
         If it was asked to stop.
     """
-    folder, device = Path(task.folder), pick_device()
+    folder, device = output_place(task.folder), pick_device()
     with store_errors(task.folder):
         trunk = _begin(task).to(device).to(memory_format=torch.channels_last)
         teacher = None
@@ -101,7 +102,7 @@ def pretrain_on_worker(task: PretrainTask) -> bytes:
         material = Material(crops, teacher, judge.scores if task.judged else None)
         with computing(), all_cores():
             validations = pretrain(trunk, material, task.config, log)
-        (folder / VALIDATIONS_NAME).write_text(json.dumps(validations))
+        (folder / VALIDATIONS_NAME).write_bytes(json.dumps(validations).encode())
         return trunk_to_bytes(trunk, str(task))
 
 

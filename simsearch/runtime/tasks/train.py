@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
@@ -13,6 +12,7 @@ from simsearch.core.tiles import Region
 from simsearch.io.ome_zarr.writing import store_errors
 from simsearch.io.pictures.drawing import try_to_draw
 from simsearch.io.pictures.model_card import draw_patches
+from simsearch.io.places import output_place
 from simsearch.nn.augment import crop_side, middle
 from simsearch.nn.classifier import PatchClassifier
 from simsearch.nn.device import pick_device
@@ -27,6 +27,7 @@ from simsearch.training.recipe import TrainingConfig, train
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from simsearch.runtime import Client
     from simsearch.runtime.events import Observer
@@ -86,7 +87,7 @@ def train_on_worker(task: TrainTask) -> bytes:
     Cancelled
         If it was asked to stop.
     """
-    folder, device = Path(task.folder), pick_device()
+    folder, device = output_place(task.folder), pick_device()
     with store_errors(task.folder):
         model = _model(task).to(device)
         patches = _read_patches(task, crop_side(max(model.input_shape)), device)

@@ -26,7 +26,6 @@ from simsearch.io.ome_zarr.feature_store import read_features
 from simsearch.nn.device import pick_device
 from simsearch.nn.similarity import make_query, soft_maximum
 from simsearch.nn.spectra import Spectra, make_kernels
-from simsearch.nn.trunk_file import read_trunk
 from simsearch.runtime.events import Observer, StepEnded, StepStarted, TaskDone, ignore
 from simsearch.runtime.memory import free_bytes
 from simsearch.runtime.tasks.search import compute_blocks
@@ -42,6 +41,7 @@ from simsearch.workflows.curate.suggest import (
 )
 from simsearch.workflows.find.peaks import split_similarities
 from simsearch.workflows.find.query import extractor_of, find_centre, prototype_task, view_of
+from simsearch.workflows.find.trunks import read_chosen_trunk
 from simsearch.workflows.image_set import ImageSet
 
 if TYPE_CHECKING:
@@ -191,7 +191,7 @@ class LiveSearch:
         free = int(_SHARE * free_bytes()) if self._memory_bytes is None else self._memory_bytes
         self._room = Room(_peak_bytes(views) + _N_EXPECTED * _maps_bytes(views), free)
         if self._room.is_enough and all(view.features for view in views):
-            hold(read_trunk(self._study.trunk))
+            hold(read_chosen_trunk(self._study.trunk))
             centre = find_centre(self._client, ImageSet(images), group, setting, observe).to(pick_device())
             self._sight = _Sight(views, setting, centre, tuple(self._spectra(views, centre, observe)))
         self._key = key

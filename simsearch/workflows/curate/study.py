@@ -19,14 +19,13 @@ import numpy as np
 from simsearch.core.checks.formats import FORMAT_KEY, check_format
 from simsearch.core.checks.json_text import parse_json
 from simsearch.core.checks.names import check_name
-from simsearch.core.checks.places import local_path
 from simsearch.curation.checks import check_choice
 from simsearch.curation.journal import Journal, Torn, create_journal, read_journal
 from simsearch.curation.state import Curation
 from simsearch.errors import ConfigError, CurationError, SimSearchError, SourceError, StoreError, TrunkError
 from simsearch.io.ome_zarr.plate import find_images
 from simsearch.io.ome_zarr.writing import store_errors
-from simsearch.io.places import replacing
+from simsearch.io.places import input_place, replacing
 from simsearch.io.tables.records.replacing import replacing_text
 from simsearch.workflows.find.measure import read_ranges
 from simsearch.workflows.image_set import channel_indices, find_image_set
@@ -67,7 +66,7 @@ class StudyOptions:
     seed: int = 0
     """Of the random choice."""
     trunk: str = "bundled"
-    """What sees: bundled, imagenet or a file."""
+    """What sees: bundled, imagenet, a file or its URL."""
     measurement: Path | None = None
     """JSON of `simsearch measure` with the intensity ranges; by default they are measured when they are needed."""
     z: Selection = None
@@ -97,7 +96,7 @@ class Study:
     seed: int
     """What they were chosen with."""
     trunk: str
-    """What sees: bundled, imagenet or an absolute path."""
+    """What sees: bundled, imagenet, an absolute path or a URL."""
     z: Selection
     """What is read of the z axis."""
     t: Selection
@@ -258,9 +257,10 @@ def study_models(study: Study) -> list[Path]:
 def _trunk_name(trunk: str) -> str:
     if trunk in ("bundled", "imagenet"):
         return trunk
-    if not local_path(trunk).is_file():
+    place = input_place(trunk)
+    if not place.exists() or place.is_dir():
         raise TrunkError(f"{trunk}: expected bundled, imagenet or a file, got nothing there: check the path")
-    return str(local_path(trunk).absolute())
+    return str(place.absolute())
 
 
 def _displayed(names: Sequence[str], options: StudyOptions) -> tuple[str, ...]:

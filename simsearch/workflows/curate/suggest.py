@@ -10,10 +10,10 @@ from simsearch.core.boxes import Box
 from simsearch.core.peaks import Peak, objects
 from simsearch.curation.state import BACKGROUND, Patch, Places
 from simsearch.curation.suggestions import background_patches, marked_patches
-from simsearch.errors import CurationError, TrunkError
+from simsearch.errors import CurationError, SimSearchError
 from simsearch.io.ome_zarr.writing import store_errors
 from simsearch.io.places import replacing
-from simsearch.nn.trunk_file import read_trunk, trunk_label
+from simsearch.nn.trunk_file import trunk_label
 from simsearch.runtime.events import Observer, ignore
 from simsearch.runtime.worker import broadcast
 from simsearch.workflows.curate.study import CACHE_NAME, MEASURE_NAME, study_images
@@ -21,6 +21,7 @@ from simsearch.workflows.find.features import keep_features
 from simsearch.workflows.find.measure import measure, read_ranges, write_measurement
 from simsearch.workflows.find.peaks import Candidates, find_group_candidates
 from simsearch.workflows.find.query import Group, Setting, find_query
+from simsearch.workflows.find.trunks import read_chosen_trunk
 from simsearch.workflows.image_set import ImageSet
 
 if TYPE_CHECKING:
@@ -151,8 +152,8 @@ def study_trunk(study: Study) -> str:
     if study.trunk == "imagenet":
         return study.trunk
     try:
-        return trunk_label(study.trunk, hashlib.sha256(read_trunk(study.trunk)).hexdigest())
-    except TrunkError as error:
+        return trunk_label(study.trunk, hashlib.sha256(read_chosen_trunk(study.trunk)).hexdigest())
+    except SimSearchError as error:  # or the store does not answer
         return f"cannot be had: {error}"
 
 
@@ -279,7 +280,7 @@ def _setting(client: Client, study: Study, curation: Curation, measured: Path) -
         method="template",
         channels=tuple(study.channel_names.index(name) for name in curation.channels),
         ranges=read_ranges(measured, curation.channels),
-        trunk=broadcast(client, read_trunk(study.trunk)),
+        trunk=broadcast(client, read_chosen_trunk(study.trunk)),
         floor=0.0,
         cache=(study.folder / CACHE_NAME).absolute(),
         frame=_FRAME,

@@ -12,7 +12,6 @@ from simsearch.core.intensity import check_ranges
 from simsearch.errors import ConfigError
 from simsearch.io.ome_zarr.scaled import downsampling_to, scaled
 from simsearch.nn.extractor import make_extractor
-from simsearch.nn.trunk_file import read_trunk
 from simsearch.runtime.events import Observer, ignore
 from simsearch.runtime.submit import run_tasks
 from simsearch.runtime.tasks.search import SampleTask, sample_vectors
@@ -20,6 +19,7 @@ from simsearch.runtime.views import View
 from simsearch.runtime.worker import lent
 from simsearch.workflows.find.measure import measure
 from simsearch.workflows.find.query import image_name
+from simsearch.workflows.find.trunks import read_chosen_trunk
 from simsearch.workflows.image_set import ImageSet, channel_indices
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class DiverseOptions:
     channels: tuple[str, ...] | None = None
     """Names of the channels to look at; all of them by default."""
     trunk: str = "bundled"
-    """bundled, imagenet or a file."""
+    """bundled, imagenet, a file or its URL."""
     seed: int = 0
     """Of the sample of places that are to be covered."""
 
@@ -85,7 +85,7 @@ def choose_diverse(
     ranges = measure(client, images, downsampling=downsampling, observe=observe).ranges
     check_ranges([ranges[c] for c in channels], [first.channel_names[c] for c in channels])
     vectors: dict[str, NDArray[np.float32]] = {}
-    with lent(client, read_trunk(options.trunk)) as trunk:
+    with lent(client, read_chosen_trunk(options.trunk)) as trunk:
         tasks = [
             SampleTask(
                 View(

@@ -20,7 +20,7 @@ from simsearch.io.tables.peaks import write_peaks
 from simsearch.io.tables.records.results_folder import RUN_NAME, only_writer, withdraw_run
 from simsearch.nn.extractor import METHODS, make_extractor
 from simsearch.nn.similarity import SOFTNESS, softness_of
-from simsearch.nn.trunk_file import read_trunk, trunk_label
+from simsearch.nn.trunk_file import trunk_label
 from simsearch.runtime.events import Noted, Observer, ignore
 from simsearch.runtime.submit import run_tasks
 from simsearch.runtime.tasks.overlay import OverlayTask, draw
@@ -30,6 +30,7 @@ from simsearch.workflows.find.measure import measure, read_ranges, write_measure
 from simsearch.workflows.find.peaks import find_group_peaks, open_similarity, suggested_threshold
 from simsearch.workflows.find.query import Group, Setting, group_boxes
 from simsearch.workflows.find.tiles import check_free, open_log
+from simsearch.workflows.find.trunks import read_chosen_trunk
 from simsearch.workflows.image_set import ImageSet, channel_indices
 from simsearch.workflows.provenance import Timings, fingerprint, write_run
 
@@ -55,7 +56,7 @@ class SearchOptions:
     method: str = "template"
     """How images are compared with prototypes: template, template-deep, pooled or patchwise (the paper's, and slow)."""
     trunk: str = "bundled"
-    """bundled, imagenet or a file."""
+    """bundled, imagenet, a file or its URL."""
     channels: tuple[str, ...] | None = None
     """Names of the channels to look at; all of them by default."""
     measurement: Path | None = None
@@ -158,7 +159,7 @@ def search(
     groups = group_boxes(drawn)
     for group in groups:
         make_extractor(options.method, group.working_shape)  # refuses what cannot be searched before anything is done
-    softness, trunk = softness_of(options.combine), read_trunk(options.trunk)
+    softness, trunk = softness_of(options.combine), read_chosen_trunk(options.trunk)
     check_free(folder, _RESULTS, overwrite=options.overwrite)
     run = _run_of(images, drawn, trunk, options)
     with only_writer(folder), open_log(folder, run, images, overwrite=options.overwrite) as log:

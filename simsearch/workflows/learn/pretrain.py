@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import random
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
@@ -13,16 +12,17 @@ from simsearch.core.boxes import Box, patch_shapes
 from simsearch.core.checks.json_text import parse_json
 from simsearch.core.checks.options import check_among
 from simsearch.core.feature_grid import working_downsampling
-from simsearch.errors import ConfigError, StoreError
+from simsearch.errors import ConfigError
 from simsearch.io.ome_zarr.plate import find_images
 from simsearch.io.ome_zarr.scaled import scaled
 from simsearch.io.ome_zarr.writing import store_errors
 from simsearch.io.pictures.drawing import missing_picture, try_to_draw
 from simsearch.io.pictures.model_card import draw_losses, write_card
+from simsearch.io.places import write_whole
 from simsearch.io.tables.boxes import read_boxes
 from simsearch.io.tables.records.results_folder import only_writer
 from simsearch.nn.extractor import make_extractor
-from simsearch.nn.trunk_file import read_trunk, trunk_label, write_trunk
+from simsearch.nn.trunk_file import trunk_label, write_trunk
 from simsearch.runtime.crops import CropOptions, CropSource, image_percentiles
 from simsearch.runtime.events import Observer, ignore
 from simsearch.runtime.tasks.pretrain import Judged, PretrainTask, pretrain_on_worker
@@ -31,6 +31,8 @@ from simsearch.runtime.views import View
 from simsearch.runtime.worker import lent
 from simsearch.training.pretrain import Method, PretrainConfig
 from simsearch.workflows.find.measure import read_ranges
+from simsearch.workflows.find.trunks import read_chosen_trunk
+from simsearch.workflows.learn.claim import claim
 from simsearch.workflows.provenance import fingerprint, image_key, write_run
 
 if TYPE_CHECKING:
@@ -41,7 +43,6 @@ if TYPE_CHECKING:
     from simsearch.io.ome_zarr.image import ImageMeta, Selection
     from simsearch.runtime import Client
 
-_IDENTITY_NAME = "training.json"
 _N_PROTOTYPES = 5
 _JUDGED_PERCENTILES = 2  # which pair of `image_percentiles`: that of a measurement
 
@@ -53,9 +54,9 @@ class PretrainOptions:
     method: str | None = None
     """simclr, distill, or both; by default distill where there is a teacher, else simclr."""
     teacher: str | None = None
-    """Whom to distil from: bundled, imagenet or a file."""
+    """Whom to distil from: bundled, imagenet, a file or its URL."""
     begin: str | None = None
-    """What to begin with: bundled, imagenet or a file; by default random weights."""
+    """What to begin with: bundled, imagenet, a file or its URL; by default random weights."""
     steps: int = 10_000
     """Batches to learn from."""
     batch: int = 64
@@ -157,7 +158,7 @@ def pretrain_trunk(
         OME-Zarr images and plates; each path is equally likely to be looked at, and each field of a plate.
     out : Path
         Gets the trunk (``.safetensors``), and beside it its sha256 and a folder ``NAME-training`` with card, pictures
-        and progress.
+        and progress. May be in an object store.
     options : PretrainOptions
         How to train.
     observe : callable
@@ -187,7 +188,7 @@ def pretrain_trunk(
     sources = _sources(groups, judged, options)
     folder = out.with_name(f"{out.stem}-training")
     with ExitStack() as stack, store_errors(str(folder)):
-        trunks = {role: read_trunk(choice) for role, choice in _choices(options).items()}
+        trunks = {role: read_chosen_trunk(choice) for role, choice in _choices(options).items()}
         digests = {role: stack.enter_context(lent(client, blob)) for role, blob in trunks.items()}
         task = PretrainTask(
             sources=sources,
@@ -199,9 +200,8 @@ def pretrain_trunk(
             folder=str(folder),
         )
         stack.enter_context(only_writer(folder))  # once it is known that there will be a training
-        is_done = _claim(folder, out, task)
-        if not is_done:
-            write_trunk(run_followed(client, pretrain_on_worker, task, observe), out)
+        if not claim(folder, out, _identity(task), "images"):
+            write_trunk(run_followed(client, pretrain_on_worker, task, observe), out, write_whole)
         report = _report(out, folder, task)
         (folder / CHECKPOINT_NAME).unlink(missing_ok=True)
         labels = {role: trunk_label(choice, digests[role]) for role, choice in _choices(options).items()}
@@ -268,9 +268,9 @@ def _prototypes(boxes: Sequence[Box], names: Sequence[str], seed: int) -> tuple[
     return tuple((names.index(box.image), box) for box in drawn)
 
 
-def _claim(folder: Path, out: Path, task: PretrainTask) -> bool:
-    """Make the folder, or find that it is of the same training; tell whether that is complete."""
-    identity = {
+def _identity(task: PretrainTask) -> str:
+    """Name a training by all that it depends on."""
+    content = {
         "images": [[image_key(each.image), each.weight, each.ranges] for each in task.sources],
         "crops": asdict(task.crops),
         "config": asdict(task.config),
@@ -278,29 +278,7 @@ def _claim(folder: Path, out: Path, task: PretrainTask) -> bool:
         "teacher": task.teacher,
         "begin": task.begin,
     }
-    name = fingerprint(identity)
-    kept = folder / _IDENTITY_NAME
-    if not kept.exists():
-        if out.exists():
-            raise StoreError(f"{out}: expected a new name, got a file of another training: name another, or remove it")
-        folder.mkdir(parents=True, exist_ok=True)
-        kept.write_text(json.dumps({"training": name}))
-    elif _identity(kept) != name:
-        raise StoreError(
-            f"{folder}: expected a training of the same images with the same options, got another one: name another "
-            f"--out, or remove the folder and {out.name}"
-        )
-    return out.exists()
-
-
-def _identity(kept: Path) -> object:
-    try:
-        return parse_json(kept.read_text())["training"]
-    except (ValueError, TypeError, KeyError) as error:
-        raise StoreError(
-            f"{kept}: expected what is trained here, got {type(error).__name__}: {error}: remove the folder and train "
-            "again"
-        ) from error
+    return fingerprint(content)
 
 
 def _report(out: Path, folder: Path, task: PretrainTask) -> PretrainReport:

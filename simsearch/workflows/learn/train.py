@@ -19,6 +19,7 @@ from simsearch.io.ome_zarr.scaled import scaled
 from simsearch.io.ome_zarr.writing import store_errors
 from simsearch.io.pictures.drawing import missing_picture, try_to_draw
 from simsearch.io.pictures.model_card import draw_losses, write_card
+from simsearch.io.places import write_whole
 from simsearch.io.tables.peaks import read_peaks, write_peaks
 from simsearch.io.tables.records.results_folder import only_writer
 from simsearch.nn.classifier import KINDS, classifier_extractor
@@ -31,6 +32,7 @@ from simsearch.runtime.views import View
 from simsearch.training.recipe import Schedule, TrainingConfig
 from simsearch.workflows.curate.study import MODEL_NAME, MODELS_NAME, study_images
 from simsearch.workflows.curate.suggest import N_BACKGROUND, find_noisy, study_group, study_setting
+from simsearch.workflows.learn.claim import claim
 from simsearch.workflows.provenance import fingerprint, image_key, write_run
 
 if TYPE_CHECKING:
@@ -106,7 +108,13 @@ class TrainReport:
 
 
 def train_study(
-    client: Client, study: Study, curation: Curation, options: TrainOptions, *, observe: Observer = ignore
+    client: Client,
+    study: Study,
+    curation: Curation,
+    options: TrainOptions,
+    *,
+    out: Path | None = None,
+    observe: Observer = ignore,
 ) -> TrainReport:
     """Train a model on what was curated.
 
@@ -116,13 +124,15 @@ def train_study(
     Parameters
     ----------
     client : distributed.Client
-        The cluster; one of its workers trains. Workers can read the images and write the study's folder.
+        The cluster; one of its workers trains. Workers can read the images and write the study's folder, and `out`.
     study : Study
-        Gets a folder in ``models``.
+        Gets a folder in ``models``, unless there is `out`.
     curation : Curation
         What was said in it, with background or a second class.
     options : TrainOptions
         How to train.
+    out : Path, optional
+        Folder that gets the model and what lies beside it; may be in an object store.
     observe : callable
         Gets the events; each epoch is one.
 
@@ -140,23 +150,22 @@ def train_study(
     Cancelled
         If it was cancelled.
     SourceError, StoreError, TrunkError
-        If an image or the trunk cannot be read, or the folder cannot be written.
+        If an image or the trunk cannot be read, or the folder cannot be written, or holds another training.
     """
     classes, group = trained_classes(curation), study_group(curation)
     classifier_extractor(options.kind, group.working_shape)  # refuses what cannot be trained before anything is done
     setting = study_setting(client, study, curation, observe)
     images = {image.name: image for image in study_images(study)}
     identity = _identity(curation, images.values(), setting, options)
-    folder = study.folder.absolute() / MODELS_NAME / identity
+    folder = (out or study.folder / MODELS_NAME / identity).absolute()
+    model = folder / MODEL_NAME
     with only_writer(folder), store_errors(str(folder)):
+        is_done = claim(folder, model, identity, "curation") if out else model.exists()
         noisy = _noisy(client, study, curation, options, folder, images, observe) if options.selflearn else []
         header = _header(study, curation, classes, group, setting, options, next(iter(images.values())))
         task = _task(curation, header, noisy, images, setting, options, folder)
-        model = folder / MODEL_NAME
-        if not model.exists():
-            partial = folder / f"{MODEL_NAME}.partial"
-            partial.write_bytes(run_training(client, task, observe))
-            partial.replace(model)
+        if not is_done:
+            write_whole(model, run_training(client, task, observe))
         # Of a model that was complete before: its confidence thresholds may have been others.
         task = replace(task, header=model_from_bytes(model.read_bytes(), str(model))[1])
         report = _report(folder, task)
@@ -219,14 +228,12 @@ def _noisy(
     observe: Observer,
 ) -> list[Peak]:
     """Find noisy patches, or take those that an earlier run of the same training found."""
-    kept = folder / NOISY_NAME
-    if not kept.exists():
+    kept = folder / NOISY_NAME / "peaks.parquet"
+    if not kept.exists():  # of the files there, it comes last
         found = find_noisy(client, study, curation, n_background=options.n_background, observe=observe)
-        partial = folder / f"{NOISY_NAME}.partial"
-        partial.mkdir(exist_ok=True)
-        write_peaks(_balanced(found, options.n_noisy, options.seed), images, partial)
-        partial.rename(kept)
-    return read_peaks(kept / "peaks.parquet")
+        kept.parent.mkdir(exist_ok=True)
+        write_peaks(_balanced(found, options.n_noisy, options.seed), images, kept.parent)
+    return read_peaks(kept)
 
 
 def _balanced(peaks: Sequence[Peak], n: int, seed: int) -> list[Peak]:
