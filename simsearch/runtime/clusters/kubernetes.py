@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import os
 import secrets
-import time
 import warnings
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
@@ -25,10 +24,10 @@ from simsearch.runtime.clusters.dask_cluster import (
     read_template,
 )
 from simsearch.runtime.clusters.losing import hushed, lost_told
-from simsearch.runtime.events import Waiting
+from simsearch.runtime.clusters.starting import Patience
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from simsearch.runtime.clusters.dask_cluster import Object
     from simsearch.runtime.clusters.spec import ClusterSpec
@@ -54,23 +53,19 @@ def opened(spec: ClusterSpec, observe: Observer) -> Iterator[Client]:
     name = f"simsearch-{secrets.token_hex(4)}"
     wanted = fill_template(read_template(spec.manifest), name, spec)
     api = _connect(spec.namespace)
-    deadline = time.monotonic() + spec.wait
     with _made(api, wanted) as security:
+        patience = Patience(_STEP, wanted["spec"]["worker"]["replicas"], spec.wait, _POLL_S, observe)
 
-        def wait_until(is_there: Callable[[], bool], what: str) -> None:
-            while not is_there():
-                if time.monotonic() > deadline:
-                    reason = _trouble(api, name) or "nothing that Kubernetes tells of"
-                    raise ClusterError(
-                        f"expected {what} of DaskCluster {name} in namespace {api.namespace} within {spec.wait:.0f} s, "
-                        f"got {reason}: mend that, or set wait to more seconds"
-                    )
-                observe(Waiting(_STEP))
-                time.sleep(_POLL_S)
+        def none_came(what: str) -> ClusterError:
+            reason = _trouble(api, name) or "nothing that Kubernetes tells of"
+            return ClusterError(
+                f"expected {what} of DaskCluster {name} in namespace {api.namespace} within {spec.wait:.0f} s, "
+                f"got {reason}: mend that, or set wait to more seconds"
+            )
 
-        wait_until(lambda: any(map(is_ready, _pods(api, name, "scheduler"))), "a scheduler")
+        patience.until(lambda: any(map(is_ready, _pods(api, name, "scheduler"))), lambda: none_came("a scheduler"))
         with hushed() as hush, _reached(api, name) as address, _client(address, security) as client:
-            wait_until(lambda: bool(client.nthreads()), "workers")
+            patience.for_workers(client, lambda: none_came("workers"))
             hush()  # workers are elsewhere, and a lost scheduler is told of in our words
             with lost_told(client, lambda: _lost(api, name)):
                 yield client

@@ -8,7 +8,6 @@ import shlex
 import shutil
 import subprocess
 import tempfile
-import time
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -18,7 +17,7 @@ import dask
 from distributed import Security
 
 from simsearch.errors import ClusterError, ConfigError
-from simsearch.runtime.clusters.starting import started
+from simsearch.runtime.clusters.starting import Patience, started
 from simsearch.runtime.clusters.workers import (
     ALLOCATOR,
     ANY_PORT,
@@ -27,10 +26,10 @@ from simsearch.runtime.clusters.workers import (
     TASKS,
     thread_environment,
 )
-from simsearch.runtime.events import Awaited, Waiting
+from simsearch.runtime.events import Noted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from distributed import Client
 
@@ -41,7 +40,6 @@ _CORES = 1
 _MEMORY = 3 * 2**30
 _TASKS_WITH_GPU = 4  # one computes, three read
 _POLL_S = 0.2
-_TOLD_S = 5.0  # then after 10, 20, ...
 _LOOK_S = "2s"
 _LOST = {"distributed.deploy.lost-worker-timeout": "5s"}
 _STEP = "workers"
@@ -57,12 +55,10 @@ def opened(spec: ClusterSpec, observe: Observer) -> Iterator[Client]:
     with dask.config.set(NO_PROFILER | _LOST), _run_folder(spec.folder or Path.cwd()) as folder:
         keys = {"security": _write_keys(folder / "keys"), "log_directory": str(folder / "logs")}
         with started(partial(_submitted, spec.workers, options | keys, refusals)) as client:
-            if refusals:
-                raise ClusterError(
-                    f"expected Slurm to take {spec.workers} jobs, got {refusals[0]}: see partition, account and other "
-                    "settings of slurm"
-                )
-            _wait_for_workers(client, spec, observe)
+            n_jobs = _accepted(spec.workers, refusals, observe)
+            Patience(_STEP, n_jobs, spec.wait, _POLL_S, observe).for_workers(
+                client, lambda: _none_came(client.cluster, spec.wait)
+            )
             yield client
 
 
@@ -171,10 +167,10 @@ def _options(spec: ClusterSpec) -> dict[str, Any]:
 
 def _submitted(n_jobs: int, options: dict[str, Any], refusals: list[str]) -> Any:  # noqa: ANN401  no types
     """Start a scheduler and submit jobs; one that is lost is replaced."""
-    from simsearch.runtime.clusters.slurm_jobs import SLURMCluster, TellingJob
+    from simsearch.runtime.clusters.slurm_jobs import Queue, SLURMCluster, TellingJob
 
     try:
-        cluster = SLURMCluster(job_cls=TellingJob, refused=refusals.append, **options)
+        cluster = SLURMCluster(job_cls=TellingJob, refused=refusals.append, slurm=Queue(), **options)
     except (RuntimeError, ValueError) as error:
         said = " ".join(str(error).split())
         raise ClusterError(f"expected a scheduler that jobs can reach, got {said}: see setting interface") from error
@@ -188,22 +184,23 @@ def _submitted(n_jobs: int, options: dict[str, Any], refusals: list[str]) -> Any
     return cluster
 
 
-def _wait_for_workers(client: Client, spec: ClusterSpec, observe: Observer) -> None:
-    begin, tell_s, wanted = time.monotonic(), _TOLD_S, int(spec.workers or 0)
-    while not (there := len(client.nthreads())):
-        waited_s = time.monotonic() - begin
-        if waited_s >= spec.wait:
-            raise ClusterError(
-                f"expected a worker within {spec.wait:.0f} s, got {_what_slurm_says(client.cluster)}: set wait to more "
-                "seconds, or ask for what there is (sinfo)"
-            )
-        if waited_s >= tell_s:
-            tell_s = 2 * waited_s
-            observe(Awaited(_STEP, there, wanted, waited_s, spec.wait))
-        observe(Waiting(_STEP))
-        time.sleep(_POLL_S)
-    if there < wanted:
-        observe(Awaited(_STEP, there, wanted, time.monotonic() - begin, spec.wait))
+def _accepted(n_jobs: int, refusals: Sequence[str], observe: Observer) -> int:
+    """Count the jobs that Slurm took; with some of them a run can begin, without any it cannot."""
+    told = refusals[0] if refusals else ""
+    if len(refusals) >= n_jobs:
+        raise ClusterError(
+            f"expected Slurm to take {n_jobs} jobs, got {told}: see partition, account and other settings of slurm"
+        )
+    if refusals:
+        observe(Noted(f"Slurm took {n_jobs - len(refusals)} of {n_jobs} jobs, work begins with them: {told}"))
+    return n_jobs - len(refusals)
+
+
+def _none_came(cluster: Any, patience_s: float) -> ClusterError:  # noqa: ANN401  no types
+    return ClusterError(
+        f"expected a worker within {patience_s:.0f} s, got {_what_slurm_says(cluster)}: set wait to more seconds, or "
+        "ask for what there is (sinfo)"
+    )
 
 
 def _what_slurm_says(cluster: Any) -> str:  # noqa: ANN401  no types

@@ -38,11 +38,12 @@ TaskPlugin=task/none
 JobAcctGatherType=jobacct_gather/none
 AccountingStorageType=accounting_storage/none
 SelectType=select/cons_tres
-SelectTypeParameters=CR_Core
+SelectTypeParameters=CR_Core,CR_LLN
 MpiDefault=none
 SchedulerParameters=sched_interval=1,batch_sched_delay=0,sched_min_interval=0
 SlurmdParameters=config_overrides
 KillWait=5
+GresTypes=gpu
 """
 
 
@@ -76,6 +77,14 @@ class Slurm:
         """Tell what a job is, or how it ended."""
         words = self.call("scontrol", "show", "job", job).split()
         return next(word.removeprefix("JobState=") for word in words if word.startswith("JobState="))
+
+    def states(self, folder: Path) -> dict[str, str]:
+        """Tell what jobs that were submitted in a folder are, or how they ended."""
+        jobs = [
+            dict(word.split("=", 1) for word in line.split() if "=" in word)
+            for line in self.call("scontrol", "show", "jobs", "--oneliner").splitlines()
+        ]
+        return {job["JobId"]: job["JobState"] for job in jobs if job["WorkDir"] == str(folder)}
 
 
 @contextmanager
@@ -120,9 +129,11 @@ def _configure(folder: Path) -> None:
     lines = [_CONFIG.format(host=host, folder=folder, port=port)]
     for i, own in enumerate(ports):
         (folder / f"n{i}").mkdir()
-        lines.append(f"NodeName=n{i} NodeHostname={host} NodeAddr=127.0.0.1 Port={own} CPUs=4 RealMemory=64000\n")
+        has = "CPUs=4 RealMemory=64000 Gres=gpu:1"
+        lines.append(f"NodeName=n{i} NodeHostname={host} NodeAddr=127.0.0.1 Port={own} {has}\n")
     lines.append(f"PartitionName=debug Nodes=n[0-{_N_NODES - 1}] Default=YES MaxTime=UNLIMITED State=UP\n")
     (folder / "slurm.conf").write_text("".join(lines))
+    (folder / "gres.conf").write_text("Name=gpu File=/dev/null\n")  # a device that is not there: who has which is told
     key = folder / "munge.key"
     key.touch(mode=0o600)
     key.write_bytes(os.urandom(64))

@@ -1,20 +1,21 @@
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 
-from simsearch.cli import main
 from simsearch.errors import ClusterError
 from simsearch.runtime import ClusterSpec, open_cluster
-from simsearch.runtime.events import Awaited
+from simsearch.runtime.events import Awaited, Noted
 from tests.runtime.clusters.daemons import ROOT, Slurm, running_slurm, wait_until
+from tests.runtime.clusters.detection import Work, done_here, found_in, prepare_detection, workers_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,18 +27,6 @@ pytestmark = [pytest.mark.slurm, pytest.mark.cluster]
 
 SCRIPT = ROOT / "deploy" / "slurm" / "search.sbatch"
 SIMSEARCH = Path(sys.executable).with_name("simsearch")
-
-
-@dataclass(frozen=True)
-class Work:
-    """A search, and what it finds on this machine."""
-
-    words: tuple[str, ...]
-    expected: dict[str, bytes]
-
-    def into(self, folder: Path) -> tuple[str, ...]:
-        """Write the command line of the search with results in a folder."""
-        return (*self.words, "--out", str(folder))
 
 
 @pytest.fixture(scope="module")
@@ -54,17 +43,7 @@ def work(save_image: SaveImage, trunk_file: Path, tmp_path_factory: pytest.TempP
     boxes = folder / "boxes.csv"
     boxes.write_text("image,class,y,x,height,width\ncells,bright,60,70,48,48\n")
     words = ("search", str(image.path), "--prototypes", str(boxes), "--trunk", str(trunk_file), "--tile", "8")
-    ours = folder / "local"
-    done = CliRunner().invoke(main, [*words, "--out", str(ours), "--cluster", "threads:1"])
-    assert done.exit_code == 0, done.output
-    return Work(words, found_in(ours))
-
-
-def found_in(results: Path) -> dict[str, bytes]:
-    """Read what was found, without what tells of times and places."""
-    told = {"events.jsonl", "run.json", "tiles.jsonl"}
-    files = (path for path in results.rglob("*") if path.is_file() and path.name not in told)
-    return {str(path.relative_to(results)): path.read_bytes() for path in files}
+    return done_here(words, folder / "local")
 
 
 def submit(slurm: Slurm, folder: Path, words: tuple[str, ...]) -> str:
@@ -102,29 +81,42 @@ def test_a_batch_job_ends_with_the_exit_code_of_its_command(slurm: Slurm, tmp_pa
     assert "expected a simsearch command, got none" in log.read_text()
 
 
-def test_a_run_whose_job_is_cancelled_has_the_same_results_and_leaves_nothing_behind(
-    slurm: Slurm, work: Work, tmp_path: Path
+@pytest.fixture(scope="module")
+def detection(save_image: SaveImage, tmp_path_factory: pytest.TempPathFactory) -> Work:
+    folder = tmp_path_factory.mktemp("detection")
+    return done_here(prepare_detection(folder, save_image, 384), folder / "local")
+
+
+def test_a_detection_whose_job_is_cancelled_gets_another_and_leaves_nothing_behind(
+    slurm: Slurm, detection: Work, tmp_path: Path
 ) -> None:
-    events, results = tmp_path / "results" / "events.jsonl", tmp_path / "results"
+    results = tmp_path / "results"
     settings = {"SIMSEARCH_CLUSTER_INTERFACE": "lo", "SIMSEARCH_CLUSTER_WALLTIME": "10"}
     with subprocess.Popen(
-        [SIMSEARCH, *work.into(results), "--cluster", "slurm:2"],
+        [SIMSEARCH, *detection.into(results), "--cluster", "slurm:2"],
         cwd=tmp_path,
         env=slurm.environment | settings,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
     ) as run:
-        wait_until(
-            lambda: run.poll() is not None or (events.exists() and '"mean vector"' in events.read_text()), "work"
-        )
-        first, *_ = slurm.jobs("RUNNING")
-        slurm.call("scancel", first)
+        wait_until(lambda: run.poll() is not None or len(set(workers_of(results))) == 2, "work on both nodes")
+        assert run.poll() is None, run.communicate()[0]
+        keys = [*tmp_path.glob("simsearch-slurm-*/keys/*key.pem")]
+        assert [(key.stat().st_mode & 0o77, key.parent.stat().st_mode & 0o77) for key in keys] == [(0, 0)]
+        lost, held = slurm.jobs("RUNNING")
+        slurm.call("scontrol", "suspend", held)  # work is left when another job comes
+        slurm.call("scancel", lost)
+        wait_until(lambda: set(slurm.jobs("RUNNING")) - {lost}, "another job")
+        slurm.call("scontrol", "resume", held)
         output = run.communicate(timeout=120)[0]
     assert run.returncode == 0, output
-    assert found_in(results) == work.expected
-    wait_until(lambda: not slurm.jobs(), "an empty queue")
+    assert found_in(results) == detection.expected
     assert {path.name for path in tmp_path.iterdir()} == {"results"}
+    wait_until(lambda: not slurm.jobs(), "an empty queue")
+    states = slurm.states(tmp_path)
+    assert states.pop(lost) == "CANCELLED"
+    assert list(states.values()) == ["COMPLETED", "COMPLETED"], output
 
 
 @pytest.fixture
@@ -134,6 +126,40 @@ def here(slurm: Slurm, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
         monkeypatch.setenv(name, slurm.environment[name])
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+def test_a_run_begins_with_the_jobs_that_slurm_takes(
+    slurm: Slurm, here: Path, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("limit")
+    sbatch = folder / "sbatch"
+    refusal = "Batch job submission failed: Job violates accounting/QOS policy"
+    sbatch.write_text(
+        f'#!/bin/sh\nmkdir "$0.first" 2>/dev/null && exec {shutil.which("sbatch")} "$@"\n'
+        f'echo "sbatch: error: {refusal}" >&2\nexit 1\n'
+    )
+    sbatch.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:{slurm.environment['PATH']}")
+    told: list[Event] = []
+    with open_cluster(ClusterSpec("slurm", workers=3, interface="lo"), observe=told.append) as client:
+        assert client.submit(sum, [1, 2]).result() == 3
+        assert len(client.nthreads()) == 1
+    assert Noted(f"Slurm took 1 of 3 jobs, work begins with them: {refusal}") in told
+    assert list(slurm.states(here).values()) == ["COMPLETED"]
+    assert not any(here.iterdir())
+
+
+def test_a_worker_whose_time_is_up_completes_and_another_takes_its_place(
+    slurm: Slurm, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("simsearch.runtime.clusters.slurm.lifetime_s", lambda walltime: (3, 0))
+    with open_cluster(ClusterSpec("slurm", workers=1, interface="lo", gres="gpu:1")) as client:
+        assert list(client.nthreads().values()) == [4]
+        assert list(client.run(os.getenv, "CUDA_VISIBLE_DEVICES").values()) == ["0"]
+        wait_until(lambda: "COMPLETED" in slurm.states(here).values(), "the end of a worker")
+        wait_until(lambda: "RUNNING" in slurm.states(here).values(), "another job")
+        assert client.submit(sum, [1, 2]).result() == 3
+    assert len(slurm.states(here)) > 1
 
 
 @pytest.mark.parametrize(
@@ -163,7 +189,7 @@ def test_what_slurm_refuses_is_told_in_a_line_and_nothing_is_left(
 def test_who_waits_for_jobs_hears_of_it_and_may_stop_them(
     slurm: Slurm, here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("simsearch.runtime.clusters.slurm._TOLD_S", 0.5)
+    monkeypatch.setattr("simsearch.runtime.clusters.starting._TOLD_S", 0.5)
     told = []
 
     def observe(event: Event) -> None:
