@@ -84,7 +84,7 @@ def test_a_batch_job_ends_with_the_exit_code_of_its_command(slurm: Slurm, tmp_pa
 @pytest.fixture(scope="module")
 def detection(save_image: SaveImage, tmp_path_factory: pytest.TempPathFactory) -> Work:
     folder = tmp_path_factory.mktemp("detection")
-    return done_here(prepare_detection(folder, save_image, 384), folder / "local")
+    return done_here(prepare_detection(folder, save_image, 560), folder / "local")
 
 
 def test_a_detection_whose_job_is_cancelled_gets_another_and_leaves_nothing_behind(
@@ -100,7 +100,9 @@ def test_a_detection_whose_job_is_cancelled_gets_another_and_leaves_nothing_behi
         stderr=subprocess.STDOUT,
         text=True,
     ) as run:
-        wait_until(lambda: run.poll() is not None or len(set(workers_of(results))) == 2, "work on both nodes")
+        wait_until(
+            lambda: run.poll() is not None or len(set(workers_of(results))) == 2, "work on both nodes", patience_s=120
+        )
         assert run.poll() is None, run.communicate()[0]
         keys = [*tmp_path.glob("simsearch-slurm-*/keys/*key.pem")]
         assert [(key.stat().st_mode & 0o77, key.parent.stat().st_mode & 0o77) for key in keys] == [(0, 0)]
