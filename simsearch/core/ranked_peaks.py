@@ -31,6 +31,10 @@ class RankedPeaks:
     def __len__(self) -> int:
         return len(self.score)
 
+    def take(self, rows: NDArray[np.bool_]) -> RankedPeaks:
+        """Return some of the peaks."""
+        return RankedPeaks(self.image[rows], self.y[rows], self.x[rows], self.score[rows])
+
 
 def ranked_peaks(peaks: Iterable[Peak], images: Sequence[str]) -> RankedPeaks:
     """Turn peaks of one class into columns.

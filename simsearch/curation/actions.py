@@ -25,7 +25,7 @@ class Action(ABC):
     kind: ClassVar[str]
     """Its name in a journal."""
     version: ClassVar[int] = 1
-    """Of its meaning."""
+    """Of its meaning; the class of an older one has a name of its own, and is made from old journals only."""
 
     @abstractmethod
     def apply(self, curation: Curation) -> Curation:

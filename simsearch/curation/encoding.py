@@ -25,12 +25,17 @@ from simsearch.curation.marks import (
     AcceptBackground,
     AcceptClass,
     AddPrototypes,
+    ConfirmPatches,
+    FlagAndReopen,
     FlagNegatives,
     FlagNotBackground,
     MovePrototype,
+    ReleasePositives,
     RemovePrototype,
+    UnflagAndReopen,
     UnflagNegatives,
     UnflagNotBackground,
+    WithdrawConfirmed,
 )
 from simsearch.curation.state import Patch
 from simsearch.errors import CurationError
@@ -41,12 +46,18 @@ if TYPE_CHECKING:
 _CHANGES: tuple[type[Action], ...] = (
     AddClass, RenameClass, RecolorClass, RemoveClass, SetSimilarityThreshold, SetConfidenceThreshold,
     AddPrototypes, MovePrototype, RemovePrototype, FlagNegatives, UnflagNegatives, AcceptClass, FlagNotBackground,
-    UnflagNotBackground, AcceptBackground, ChooseImages, ChooseChannels, Batch,
+    UnflagNotBackground, AcceptBackground, ChooseImages, ChooseChannels, ConfirmPatches, WithdrawConfirmed,
+    ReleasePositives, Batch,
 )  # fmt: skip
 
 # Any: a type checker cannot know the fields of each.
 KINDS: Mapping[str, Any] = {each.kind: each for each in _CHANGES} | {Undo.kind: Undo, Redo.kind: Redo}
 """What a journal can hold, by name."""
+
+# What older journals hold, by name and version.
+_OLDER: Mapping[tuple[str, object], Any] = {
+    (each.kind, each.version): each for each in (FlagAndReopen, UnflagAndReopen)
+}
 
 
 def entry_to_line(entry: Entry) -> bytes:
@@ -102,7 +113,8 @@ def action_from_json(content: object) -> Action | Undo | Redo:
         If there is no such action or version, or a value is missing, unknown or of another type.
     """
     named = content if isinstance(content, dict) else {}
-    kind = KINDS.get(str(named.get("name")))
+    name = str(named.get("name"))
+    kind = _OLDER.get((name, named.get("version")), KINDS.get(name))
     if kind is None or named.get("version") != kind.version:
         raise CurationError(
             f"expected an action that this simsearch knows, got {named.get('name')!r} of version "

@@ -17,6 +17,7 @@ from simsearch.curation.checks import (
     removed,
     without,
 )
+from simsearch.curation.state import singled_out
 from simsearch.errors import CurationError
 
 if TYPE_CHECKING:
@@ -101,6 +102,7 @@ class FlagNegatives(Action):
     """Say of suggestions that they do not belong to the class."""
 
     kind: ClassVar[str] = "flag_negatives"
+    version: ClassVar[int] = 2
     class_name: str
     patches: tuple[Patch, ...]
 
@@ -108,18 +110,29 @@ class FlagNegatives(Action):
         return f"flag {count(self.patches, 'negative')} of {self.class_name}"
 
     def apply(self, curation: Curation) -> Curation:
-        """Add them, and reopen the class. Positives in their places are positives no longer."""
+        """Add them. Positives in their places are positives no longer; what else was accepted stays so."""
         roi_class = curation.roi_class(self.class_name)
         check_some(self.patches)
         check_patches(curation, self.patches, roi_class.negatives)
         check_apart(curation, self.patches, roi_class.prototypes, "a prototype of the class: remove that instead")
+        check_apart(curation, self.patches, roi_class.confirmed, "one that was confirmed: take that back first")
         changed = replace(
             roi_class,
             negatives=roi_class.negatives + self.patches,
             positives=without(curation, roi_class.positives, self.patches),
-            is_accepted=False,
         )
         return curation.with_class(self.class_name, changed)
+
+
+@dataclass(frozen=True, slots=True)
+class FlagAndReopen(FlagNegatives):
+    """Flag as journals of before do: the class had to be accepted again."""
+
+    version: ClassVar[int] = 1
+
+    def apply(self, curation: Curation) -> Curation:
+        """Add them, and reopen the class."""
+        return FlagNegatives(self.class_name, self.patches).apply(curation).reopened(self.class_name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +140,7 @@ class UnflagNegatives(Action):
     """Take flags of negatives back."""
 
     kind: ClassVar[str] = "unflag_negatives"
+    version: ClassVar[int] = 2
     class_name: str
     patch_ids: tuple[str, ...]
 
@@ -134,11 +148,85 @@ class UnflagNegatives(Action):
         return f"unflag {count(self.patch_ids, 'negative')} of {self.class_name}"
 
     def apply(self, curation: Curation) -> Curation:
-        """Remove them, and reopen the class."""
+        """Remove them; what was accepted stays so."""
         roi_class = curation.roi_class(self.class_name)
         negatives = removed(roi_class.negatives, self.patch_ids, "negatives")
-        changed = replace(roi_class, negatives=negatives, is_accepted=False)
-        return curation.with_class(self.class_name, changed).released()
+        return curation.with_class(self.class_name, replace(roi_class, negatives=negatives)).released()
+
+
+@dataclass(frozen=True, slots=True)
+class UnflagAndReopen(UnflagNegatives):
+    """Unflag as journals of before do: the class had to be accepted again."""
+
+    version: ClassVar[int] = 1
+
+    def apply(self, curation: Curation) -> Curation:
+        """Remove them, and reopen the class."""
+        return UnflagNegatives(self.class_name, self.patch_ids).apply(curation).reopened(self.class_name)
+
+
+@dataclass(frozen=True, slots=True)
+class ConfirmPatches(Action):
+    """Say of suggestions, looked at one by one, that they belong to the class."""
+
+    kind: ClassVar[str] = "confirm_patches"
+    class_name: str
+    patches: tuple[Patch, ...]
+
+    def __str__(self) -> str:
+        return f"confirm {count(self.patches, 'region')} of {self.class_name}"
+
+    def apply(self, curation: Curation) -> Curation:
+        """Add them. Background, and positives of other classes, in their places are none any longer."""
+        roi_class = curation.roi_class(self.class_name)
+        check_some(self.patches)
+        check_patches(curation, self.patches, singled_out(roi_class))
+        check_apart(curation, self.patches, roi_class.negatives, "a negative of the class: unflag it first")
+        for other in curation.classes:
+            if other is not roi_class:
+                what = f"one of class {other.name}: take that back first"
+                check_apart(curation, self.patches, singled_out(other), what)
+                left = replace(other, positives=without(curation, other.positives, self.patches))
+                curation = curation.with_class(other.name, left)
+        cleared = replace(curation, background=without(curation, curation.background, self.patches))
+        changed = replace(roi_class, confirmed=roi_class.confirmed + self.patches)
+        return cleared.with_class(self.class_name, changed)
+
+
+@dataclass(frozen=True, slots=True)
+class WithdrawConfirmed(Action):
+    """Take back that suggestions belong to the class."""
+
+    kind: ClassVar[str] = "withdraw_confirmed"
+    class_name: str
+    patch_ids: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"take back {count(self.patch_ids, 'confirmed region')} of {self.class_name}"
+
+    def apply(self, curation: Curation) -> Curation:
+        """Remove them."""
+        roi_class = curation.roi_class(self.class_name)
+        confirmed = removed(roi_class.confirmed, self.patch_ids, "confirmed regions")
+        return curation.with_class(self.class_name, replace(roi_class, confirmed=confirmed)).released()
+
+
+@dataclass(frozen=True, slots=True)
+class ReleasePositives(Action):
+    """Give up positives of a class, as they are of another; the rest stays accepted."""
+
+    kind: ClassVar[str] = "release_positives"
+    class_name: str
+    patch_ids: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"release {count(self.patch_ids, 'positive')} of {self.class_name}"
+
+    def apply(self, curation: Curation) -> Curation:
+        """Remove them."""
+        roi_class = curation.roi_class(self.class_name)
+        positives = removed(roi_class.positives, self.patch_ids, "positives")
+        return curation.with_class(self.class_name, replace(roi_class, positives=positives)).released()
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +305,7 @@ class AcceptBackground(Action):
         """Accept it."""
         check_some(self.patches)
         check_patches(curation, self.patches)
-        objects = [patch for each in curation.classes for patch in (*each.prototypes, *each.positives)]
+        objects = [patch for each in curation.classes for patch in (*singled_out(each), *each.positives)]
         check_apart(curation, self.patches, objects, "an object of a class: leave it out")
         check_apart(curation, self.patches, curation.not_background, "flagged as not background: leave it out")
         return replace(curation, background=self.patches, is_background_accepted=True)

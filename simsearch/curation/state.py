@@ -1,8 +1,8 @@
 """The state of a curation, as values that never change (paper section 2.3).
 
-Two rules keep it free of contradictions. Marks that a person makes one by one (prototypes, negatives, patches that are
-not background) are never overruled: an action that says the opposite is refused. What is approved in bulk (positives,
-background) gives way to later marks.
+Two rules keep it free of contradictions. Marks that a person makes one by one (prototypes, confirmed patches,
+negatives, patches that are not background) are never overruled: an action that says the opposite is refused. What is
+approved in bulk (positives, background) gives way to later marks.
 """
 
 from __future__ import annotations
@@ -67,6 +67,8 @@ class RoiClass:
     """Suggestions that were accepted; prototypes not among them unless they were suggested."""
     negatives: tuple[Patch, ...] = ()
     """Suggestions that were flagged: they look like the class, and are not of it."""
+    confirmed: tuple[Patch, ...] = ()
+    """Suggestions that somebody looked at one by one, and that are of the class."""
     similarity_threshold: float | None = None
     """Suggestions are at least as similar; None while nobody has chosen."""
     confidence_threshold: float | None = None
@@ -121,10 +123,14 @@ class Curation:
         """Return the curation with one class in place of another."""
         return replace(self, classes=tuple(changed if each.name == name else each for each in self.classes))
 
+    def reopened(self, name: str) -> Curation:
+        """Return the curation with the suggestions of a class to be accepted again."""
+        return self.with_class(name, replace(self.roi_class(name), is_accepted=False))
+
     def patches(self) -> Iterator[Patch]:
         """Iterate over all patches."""
         for each in self.classes:
-            yield from (*each.prototypes, *each.positives, *each.negatives)
+            yield from (*each.prototypes, *each.confirmed, *each.positives, *each.negatives)
         yield from (*self.background, *self.not_background)
 
     def released(self) -> Curation:
@@ -175,6 +181,15 @@ class Places:
 
 
 def clean_objects(roi_class: RoiClass, patch_shape: tuple[float, float]) -> list[Patch]:
-    """List prototypes and positives of a class; what was drawn and suggested too is one object."""
-    drawn = Places(roi_class.prototypes, patch_shape)
-    return [*roi_class.prototypes, *(patch for patch in roi_class.positives if drawn.near(patch) is None)]
+    """List what is of a class; what was drawn, confirmed or accepted at one place is one object."""
+    known, listed = Places((), patch_shape), []
+    for patches in (roi_class.prototypes, roi_class.confirmed, roi_class.positives):
+        listed += (new := [patch for patch in patches if known.near(patch) is None])
+        for patch in new:
+            known.add(patch)
+    return listed
+
+
+def singled_out(roi_class: RoiClass) -> tuple[Patch, ...]:
+    """List what somebody said one by one to be of a class."""
+    return (*roi_class.prototypes, *roi_class.confirmed)

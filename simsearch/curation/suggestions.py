@@ -11,13 +11,20 @@ import random
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
-from simsearch.curation.state import Curation, Patch, Places
+import numpy as np
+from scipy.spatial import cKDTree
+
+from simsearch.core.peaks import NEAREST, Peak, strongest
+from simsearch.core.ranked_peaks import RankedPeaks, ranked_peaks
+from simsearch.curation.actions import Action, Batch
+from simsearch.curation.marks import AcceptClass, ReleasePositives
+from simsearch.curation.state import NEAR, Curation, Patch, Places, singled_out
 from simsearch.errors import CurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
-    from simsearch.core.peaks import Peak
+    from numpy.typing import NDArray
 
 _TRIES = 8  # directions to look for a free place in
 
@@ -55,9 +62,101 @@ def suggested_patches(curation: Curation, class_name: str, peaks: Iterable[Peak]
     return [patch for patch in patches if negatives.near(patch) is None]
 
 
+def own_peaks(curation: Curation, images: Sequence[str], by_class: Mapping[str, RankedPeaks]) -> dict[str, RankedPeaks]:
+    """Leave out of each class what is another's: a place belongs to one class.
+
+    That is the class of which somebody said so one by one; elsewhere the most similar of those for which the place was
+    not flagged, whatever the thresholds. Places reach as far as those of `objects`.
+
+    Parameters
+    ----------
+    curation : Curation
+        What was said.
+    images : sequence of str
+        Names that the peaks refer to.
+    by_class : mapping of str to RankedPeaks
+        All peaks of similarity.
+
+    Returns
+    -------
+    dict of str to RankedPeaks
+        What was flagged for a class is still among its own.
+    """
+    if curation.patch_shape is None or len(by_class) < 2:
+        return dict(by_class)
+    side, names = min(curation.patch_shape), list(by_class)
+    owner = np.repeat(np.arange(len(names)), [len(by_class[name]) for name in names])
+    image, y, x, score = (
+        np.concatenate([getattr(by_class[name], column) for name in names]) for column in ("image", "y", "x", "score")
+    )
+    # One plane for all images, which lie too far apart to compete.
+    span = max(curation.shapes[name][0] for name in images) + side
+    points = np.stack([image * span + y, x], axis=1)
+    is_flagged, is_said, is_others = (np.zeros(len(points), bool) for _ in range(3))
+    tree = cKDTree(points)
+    for index, name in enumerate(names):
+        roi_class, is_own = curation.roi_class(name), owner == index
+        said = _rows_near(tree, singled_out(roi_class), images, span, NEAR * side)
+        is_said |= said & is_own
+        is_others |= said & ~is_own
+        is_flagged |= _rows_near(tree, roi_class.negatives, images, span, NEAR * side) & is_own
+    competes = ~is_flagged & (is_said | ~is_others)
+    is_kept = is_flagged
+    claim = np.where(is_said, np.inf, score)[competes]
+    is_kept[competes] = strongest(points[competes], claim, NEAREST * side)
+    starts = np.searchsorted(owner, np.arange(len(names) + 1))
+    return {
+        name: by_class[name].take(is_kept[start:end])
+        for name, start, end in zip(names, starts[:-1], starts[1:], strict=True)
+    }
+
+
+def _rows_near(
+    tree: cKDTree, patches: Sequence[Patch], images: Sequence[str], span: float, radius: float
+) -> NDArray[np.bool_]:
+    """Tell which points are nearer to a patch than a radius."""
+    indices = {name: index for index, name in enumerate(images)}
+    places = [(indices[p.image] * span + p.y, p.x) for p in patches if p.image in indices]
+    is_near = np.zeros(tree.n, bool)
+    for rows in tree.query_ball_point(places, radius) if places else ():
+        is_near[rows] = True
+    return is_near
+
+
+def acceptance(curation: Curation, class_name: str, patches: Sequence[Patch]) -> Action:
+    """Accept suggestions for a class; what was accepted there for others moves to it."""
+    accept, released = AcceptClass(class_name, tuple(patches)), release(curation, class_name, patches)
+    return Batch(str(accept), (*released, accept)) if released else accept
+
+
+def release(curation: Curation, class_name: str, patches: Sequence[Patch]) -> list[ReleasePositives]:
+    """Take the places of patches from all other classes for which they were accepted with many."""
+    if curation.patch_shape is None:
+        return []
+    taken = Places(patches, curation.patch_shape)
+    others = {each.name: tuple(p.id for p in each.positives if taken.near(p)) for each in curation.classes}
+    return [ReleasePositives(name, ids) for name, ids in others.items() if ids and name != class_name]
+
+
+def own_candidates(curation: Curation, peaks: Iterable[Peak]) -> list[Peak]:
+    """List the peaks of any classes that are of their class, as far as `own_peaks` tells, and not flagged for it."""
+    known = list(peaks)
+    images = list(dict.fromkeys(peak.image for peak in known))
+    names = list(dict.fromkeys(peak.class_name for peak in known))
+    by_class = {name: ranked_peaks((p for p in known if p.class_name == name), images) for name in names}
+    shape = curation.patch_shape or (1.0, 1.0)
+    flagged = {name: Places(curation.roi_class(name).negatives, shape) for name in names}
+    return [
+        Peak(images[image], name, y, x, shape, score)
+        for name, own in own_peaks(curation, images, by_class).items()
+        for image, y, x, score in zip(*(each.tolist() for each in (own.image, own.y, own.x, own.score)), strict=True)
+        if flagged[name].near(Patch.at(images[image], y, x)) is None
+    ]
+
+
 def marked_patches(curation: Curation) -> list[Patch]:
     """List all patches about which somebody has said what they are, or that they are not background."""
-    marked = [patch for each in curation.classes for patch in (*each.prototypes, *each.positives, *each.negatives)]
+    marked = [p for each in curation.classes for p in (*singled_out(each), *each.positives, *each.negatives)]
     return [*marked, *curation.not_background]
 
 
@@ -113,7 +212,7 @@ def beside_objects(curation: Curation, seed: int) -> list[Patch]:
     """
     if curation.patch_shape is None:
         return []
-    objects = [patch for each in curation.classes for patch in (*each.prototypes, *each.positives)]
+    objects = [patch for each in curation.classes for patch in (*singled_out(each), *each.positives)]
     known = Places((*objects, *curation.not_background), curation.patch_shape)
     rng, (height, width) = random.Random(seed), curation.patch_shape
     chosen = []

@@ -24,14 +24,19 @@ from simsearch.curation.marks import (
     AcceptBackground,
     AcceptClass,
     AddPrototypes,
+    ConfirmPatches,
+    FlagAndReopen,
     FlagNegatives,
     FlagNotBackground,
     MovePrototype,
+    ReleasePositives,
     RemovePrototype,
+    UnflagAndReopen,
     UnflagNegatives,
     UnflagNotBackground,
+    WithdrawConfirmed,
 )
-from simsearch.curation.state import Curation, Patch, Places
+from simsearch.curation.state import Curation, Patch, Places, clean_objects
 from simsearch.errors import CurationError, SimSearchError
 
 if TYPE_CHECKING:
@@ -94,13 +99,57 @@ def test_what_was_accepted_is_reopened_by_a_change(drawn: Curation) -> None:
         MovePrototype("RBC", FIRST.id, 60, 60),
         RemovePrototype("RBC", FIRST.id),
         SetSimilarityThreshold("RBC", 0.5),
-        FlagNegatives("RBC", (THIRD,)),
+        FlagAndReopen("RBC", (THIRD,)),
     ]
     for action in changes:
         reopened = apply(accepted, action).roi_class("RBC")
         assert not reopened.is_accepted
         assert reopened.positives == (SECOND,)
-    assert apply(accepted, FlagNegatives("WBC", (THIRD,))).roi_class("RBC").is_accepted
+    assert apply(accepted, FlagAndReopen("WBC", (THIRD,))).roi_class("RBC").is_accepted
+    flagged = apply(drawn, FlagNegatives("RBC", (THIRD,)))
+    unflagged = after(flagged, AcceptClass("RBC", (SECOND,)), UnflagAndReopen("RBC", (THIRD.id,))).roi_class("RBC")
+    assert not unflagged.is_accepted
+    assert unflagged.positives == (SECOND,)
+
+
+def test_one_click_does_not_take_back_what_was_accepted_for_a_class(drawn: Curation) -> None:
+    accepted = apply(drawn, AcceptClass("RBC", (SECOND, THIRD)))
+    flagged = apply(accepted, FlagNegatives("RBC", (THIRD,)))
+    assert flagged.roi_class("RBC").is_accepted
+    assert flagged.roi_class("RBC").positives == (SECOND,)
+    assert apply(flagged, UnflagNegatives("RBC", (THIRD.id,))).roi_class("RBC").is_accepted
+
+
+def test_what_is_confirmed_is_of_one_class(drawn: Curation) -> None:
+    accepted = after(drawn, AcceptClass("RBC", (SECOND, THIRD)), AcceptBackground((Patch.at("a", 150, 150),)))
+    beside, elsewhere = Patch.at("a", SECOND.y + 6, SECOND.x - 6), Patch.at("a", 149, 149)
+    confirmed = apply(accepted, ConfirmPatches("WBC", (beside, elsewhere)))
+
+    assert confirmed.roi_class("WBC").confirmed == (beside, elsewhere)
+    assert confirmed.roi_class("RBC").positives == (THIRD,)
+    assert confirmed.roi_class("RBC").is_accepted
+    assert confirmed.background == ()
+    assert clean_objects(confirmed.roi_class("WBC"), SHAPE) == [beside, elsewhere]
+    assert set(confirmed.patches()) >= {beside, elsewhere}
+    for action, message in (
+        (ConfirmPatches("WBC", (beside,)), "marked so already"),
+        (ConfirmPatches("RBC", (SECOND,)), "one of class WBC"),
+        (FlagNegatives("WBC", (SECOND,)), "one that was confirmed"),
+        (AcceptBackground((SECOND,)), "an object of a class"),
+        (WithdrawConfirmed("WBC", (THIRD.id,)), "expected one of the 2 confirmed regions"),
+    ):
+        with pytest.raises(CurationError, match=message):
+            apply(confirmed, action)
+    withdrawn = apply(confirmed, WithdrawConfirmed("WBC", (beside.id,)))
+    assert withdrawn.roi_class("WBC").confirmed == (elsewhere,)
+    apply(withdrawn, ConfirmPatches("RBC", (SECOND,)))
+
+
+def test_positives_are_released_to_another_class(drawn: Curation) -> None:
+    accepted = apply(drawn, AcceptClass("RBC", (SECOND, THIRD)))
+    released = apply(accepted, ReleasePositives("RBC", (SECOND.id,))).roi_class("RBC")
+    assert released.positives == (THIRD,)
+    assert released.is_accepted
 
 
 def test_later_marks_take_the_place_of_what_was_accepted_in_bulk(drawn: Curation) -> None:

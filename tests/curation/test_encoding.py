@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import fields
+from dataclasses import asdict, fields
 from typing import Any
 
 import pytest
@@ -18,7 +18,7 @@ from simsearch.curation.encoding import (
     entry_to_line,
 )
 from simsearch.curation.history import Entry, Undo
-from simsearch.curation.marks import AddPrototypes, FlagNegatives
+from simsearch.curation.marks import AddPrototypes, FlagAndReopen, FlagNegatives, UnflagAndReopen
 from simsearch.curation.state import Patch
 from simsearch.errors import CurationError
 
@@ -46,6 +46,15 @@ def test_every_action_survives_a_line(kind: type[Any]) -> None:
     assert str(action)
 
 
+def test_actions_of_older_journals_keep_their_meaning() -> None:
+    flag = {"name": "flag_negatives", "version": 1, "class_name": "RBC", "patches": [asdict(PATCH)]}
+    unflag = {"name": "unflag_negatives", "version": 1, "class_name": "RBC", "patch_ids": ["1f"]}
+
+    assert action_from_json(flag) == FlagAndReopen("RBC", (PATCH,))
+    assert action_from_json(unflag) == UnflagAndReopen("RBC", ("1f",))
+    assert [action_to_json(action_from_json(each)) for each in (flag, unflag)] == [flag, unflag]
+
+
 def test_every_type_has_a_decoder() -> None:
     assert {each.type for kind in KINDS.values() for each in fields(kind)} == set(DECODERS)
 
@@ -62,14 +71,17 @@ def test_names_and_versions_are_frozen() -> None:
         "add_prototypes": [1, "class_name", "patches", "patch_shape"],
         "move_prototype": [1, "class_name", "patch_id", "y", "x"],
         "remove_prototype": [1, "class_name", "patch_id"],
-        "flag_negatives": [1, "class_name", "patches"],
-        "unflag_negatives": [1, "class_name", "patch_ids"],
+        "flag_negatives": [2, "class_name", "patches"],
+        "unflag_negatives": [2, "class_name", "patch_ids"],
         "accept_class": [1, "class_name", "positives"],
         "flag_not_background": [1, "patches"],
         "unflag_not_background": [1, "patch_ids"],
         "accept_background": [1, "patches"],
         "choose_images": [1, "images"],
         "choose_channels": [1, "channels"],
+        "confirm_patches": [1, "class_name", "patches"],
+        "withdraw_confirmed": [1, "class_name", "patch_ids"],
+        "release_positives": [1, "class_name", "patch_ids"],
         "batch": [1, "label", "actions"],
         "undo": [1, "seq"],
         "redo": [1, "seq"],

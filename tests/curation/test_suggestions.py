@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simsearch.core.peaks import Peak
+from simsearch.core.peaks import NEAREST, Peak
+from simsearch.core.ranked_peaks import RankedPeaks
 from simsearch.curation.actions import AddClass, SetSimilarityThreshold, apply
-from simsearch.curation.marks import AcceptClass, AddPrototypes, FlagNegatives, FlagNotBackground
+from simsearch.curation.marks import AcceptClass, AddPrototypes, ConfirmPatches, FlagNegatives, FlagNotBackground
 from simsearch.curation.state import Curation, Patch
-from simsearch.curation.suggestions import background_patches, marked_patches, suggested_patches
+from simsearch.curation.suggestions import (
+    acceptance,
+    background_patches,
+    marked_patches,
+    own_candidates,
+    own_peaks,
+    suggested_patches,
+)
 from simsearch.errors import CurationError
 
 if TYPE_CHECKING:
@@ -174,3 +184,67 @@ def test_background_is_chosen_in_each_image_whether_it_is_displayed_or_not(curat
 def test_without_a_prototype_there_is_no_background_to_look_for(empty: Curation) -> None:
     with pytest.raises(CurationError, match="expected a prototype, got none: draw one before"):
         background_patches(empty, [], [], [], 5)
+
+
+# A place belongs to one class
+
+
+def ranked(*rows: tuple[int, float, float, float]) -> RankedPeaks:
+    image, y, x, score = zip(*rows, strict=True)
+    return RankedPeaks(np.array(image, np.int32), np.array(y), np.array(x), np.array(score, np.float32))
+
+
+def own_places(curation: Curation, by_class: dict[str, RankedPeaks]) -> dict[str, list[tuple[int, float]]]:
+    own = own_peaks(curation, ("a", "P/A/01/0"), by_class)
+    return {name: list(zip(peaks.image.tolist(), peaks.y.tolist(), strict=True)) for name, peaks in own.items()}
+
+
+def test_a_place_belongs_to_the_class_that_it_is_most_like(curation: Curation) -> None:
+    found = {
+        "RBC": ranked((0, 10, 10, 0.9), (0, 60, 10, 0.5), (1, 10, 10, 0.4)),
+        "WBC": ranked((0, 62, 12, 0.6), (0, 12, 12, 0.3), (1, 60, 10, 0.2)),
+    }
+    assert own_places(curation, found) == {"RBC": [(0, 10), (1, 10)], "WBC": [(0, 62), (1, 60)]}
+    # An image below another is no neighbour of its last row.
+    assert own_places(curation, {"RBC": ranked((0, 199, 10, 0.9)), "WBC": ranked((1, 0, 10, 0.2))}) == {
+        "RBC": [(0, 199)],
+        "WBC": [(1, 0)],
+    }
+
+
+def test_what_was_said_of_a_place_weighs_more_than_similarity(curation: Curation) -> None:
+    found = {"RBC": ranked((0, 80, 10, 0.9), (0, 120, 10, 0.8)), "WBC": ranked((0, 82, 12, 0.3), (0, 121, 12, 0.2))}
+    confirmed = apply(curation, ConfirmPatches("WBC", (Patch.at("a", 81, 11),)))
+    assert own_places(confirmed, found) == {"RBC": [(0, 120)], "WBC": [(0, 82)]}
+    flagged = apply(curation, FlagNegatives("RBC", (Patch.at("a", 81, 11),)))
+    assert own_places(flagged, found) == {"RBC": [(0, 80), (0, 120)], "WBC": [(0, 82)]}
+    peaks = [peak(80, 10, 0.9), peak(82, 12, 0.3, class_name="WBC")]
+    assert [(p.class_name, p.y) for p in own_candidates(flagged, peaks)] == [("WBC", 82)]
+
+
+def test_acceptance_moves_a_place_from_one_class_to_another(curation: Curation) -> None:
+    kept, moved = Patch.at("a", 120, 120), Patch.at("a", 80, 10)
+    accepted = apply(curation, AcceptClass("RBC", (kept, moved)))
+    after = apply(accepted, acceptance(accepted, "WBC", [Patch.at("a", 82, 12)]))
+    assert after.roi_class("RBC").positives == (kept,)
+    assert places(after.roi_class("WBC").positives) == [("a", 82, 12)]
+    assert acceptance(curation, "RBC", [kept]) == AcceptClass("RBC", (kept,))
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["RBC", "WBC"]), st.integers(0, 90), st.integers(0, 90), st.integers(1, 9)),
+        min_size=1,
+        max_size=12,
+    )
+)
+def test_no_place_is_in_two_classes(rows: list[tuple[str, int, int, int]]) -> None:
+    empty = Curation({"a": (100, 100)}, ("DNA",), ("a",), ("DNA",))
+    for name in ("RBC", "WBC"):
+        empty = apply(empty, AddClass(name, "#000000"))
+    drawn = apply(empty, AddPrototypes("RBC", (Patch.at("a", 50, 50),), SHAPE))
+    own = own_candidates(drawn, [peak(y, x, score / 10, class_name=name) for name, y, x, score in rows])
+    for one in own:
+        for other in own:
+            is_apart = math.hypot(one.y - other.y, one.x - other.x) >= NEAREST * min(SHAPE)
+            assert one.class_name == other.class_name or is_apart

@@ -15,6 +15,7 @@ from simsearch.app.components.scene import Scene, prediction_scene
 from simsearch.core.peaks import NEAREST
 from simsearch.curation.actions import Batch, SetConfidenceThreshold
 from simsearch.curation.confidence import THRESHOLDS
+from simsearch.curation.state import singled_out
 from simsearch.errors import SimSearchError
 
 if TYPE_CHECKING:
@@ -209,5 +210,5 @@ def progress_part(snapshot: Snapshot, found: Predictions | None) -> dict[str, An
 
 def _judged(curation: Curation) -> tuple[object, ...]:
     """Return what estimates depend on; thresholds are not."""
-    marks = tuple((each.name, each.prototypes, each.positives, each.negatives) for each in curation.classes)
+    marks = tuple((each.name, singled_out(each), each.positives, each.negatives) for each in curation.classes)
     return (marks, curation.background, curation.patch_shape)

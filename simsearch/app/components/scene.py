@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _MARK_LOOKS = {  # of each kind of mark: line, its width, darkness of the inside
     "prototype": ("solid", 3.5, 0.0),
     "positive": ("solid", 1.5, 0.0),
+    "confirmed": ("solid", 2.5, 0.0),
     "negative": ("4 4", 1.5, 0.5),
     "background": ("1 3", 1.5, 0.0),
 }
@@ -196,6 +197,8 @@ def _marks(curation: Curation, by_class: Mapping[str, RankedPeaks]) -> Iterator[
     for each in curation.classes:
         # Positives are peaks, which layers show as soon as they are computed.
         positives = () if each.name in by_class else each.positives
-        for kind, patches in (("positive", positives), ("negative", each.negatives), ("prototype", each.prototypes)):
-            yield from (Mark(kind, each.name, each.color, patch) for patch in patches)
+        said = {
+            "positive": positives, "negative": each.negatives, "confirmed": each.confirmed, "prototype": each.prototypes
+        }  # fmt: skip
+        yield from (Mark(kind, each.name, each.color, p) for kind, patches in said.items() for p in patches)
     yield from (Mark("background", "", _OF_NO_CLASS, patch) for patch in curation.background)

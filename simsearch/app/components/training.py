@@ -9,6 +9,7 @@ from simsearch.app.components.class_list import crop_part, patch_parts
 from simsearch.app.components.frame import job_actions, job_part
 from simsearch.app.components.island import Island, Part, Wire
 from simsearch.app.server.downloads import download_key
+from simsearch.curation.state import singled_out
 from simsearch.errors import CurationError
 from simsearch.workflows.learn.train import TrainOptions, trained_classes
 
@@ -86,7 +87,7 @@ class Training(Island):
 def roles(curation: Curation) -> Iterator[tuple[str, str, str, Sequence[Patch]]]:
     """List what is learned from: role, class, colour and patches."""
     for each in curation.classes:
-        yield "clean", each.name, each.color, _distinct((*each.prototypes, *each.positives))
+        yield "clean", each.name, each.color, _distinct((*singled_out(each), *each.positives))
     for each in curation.classes:
         yield "negative", each.name, each.color, each.negatives
     yield "background", "", _BACKGROUND_COLOR, curation.background

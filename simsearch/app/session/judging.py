@@ -11,9 +11,16 @@ from typing import TYPE_CHECKING
 
 from simsearch.core.peaks import Peak
 from simsearch.curation.actions import AddClass, Batch, SetSimilarityThreshold
-from simsearch.curation.marks import AcceptClass, AddPrototypes, FlagNegatives, UnflagNegatives
-from simsearch.curation.state import Patch, Places
-from simsearch.curation.suggestions import suggested_patches
+from simsearch.curation.checks import count
+from simsearch.curation.marks import (
+    AddPrototypes,
+    ConfirmPatches,
+    FlagNegatives,
+    UnflagNegatives,
+    WithdrawConfirmed,
+)
+from simsearch.curation.state import Patch, Places, singled_out
+from simsearch.curation.suggestions import acceptance, release, suggested_patches
 from simsearch.errors import CurationError
 from simsearch.io.pictures.overlay import CLASS_COLORS
 
@@ -90,12 +97,16 @@ def draw_prototype(live: LiveStudy, user: str, class_name: str | None, box: Draw
     if class_name is None or all(each.name != class_name for each in curation.classes):
         actions.append(added := new_class(curation))
         class_name = added.class_name
-    actions.append(AddPrototypes(class_name, (Patch.at(box.image, y, x),), shape))
-    live.act(user, actions[0] if len(actions) == 1 else Batch(f"draw the first box of {class_name}", tuple(actions)))
+    drawn = Patch.at(box.image, y, x)
+    actions += release(curation, class_name, [drawn])
+    actions.append(AddPrototypes(class_name, (drawn,), shape))
+    live.act(user, actions[0] if len(actions) == 1 else Batch(f"draw a box of {class_name}", tuple(actions)))
 
 
 def toggle_negative(live: LiveStudy, user: str, class_name: str, at: Patch) -> None:
     """Flag what is suggested at a place as not of the class; or, if it is flagged, take that back.
+
+    What is unflagged in a class that is accepted is of it: somebody has looked at it twice.
 
     Raises
     ------
@@ -105,13 +116,65 @@ def toggle_negative(live: LiveStudy, user: str, class_name: str, at: Patch) -> N
         If it cannot be saved.
     """
     curation = live.snapshot.curation
-    roi_class = curation.roi_class(class_name)
-    if curation.patch_shape is None:
-        raise CurationError("expected a suggestion, got none: draw a box around something first")
-    if Places(roi_class.prototypes, curation.patch_shape).near(at):
-        raise CurationError(f"expected a suggestion, got a prototype of {class_name}: remove it in the list of classes")
-    flagged = Places(roi_class.negatives, curation.patch_shape).near(at)
-    live.act(user, UnflagNegatives(class_name, (flagged.id,)) if flagged else FlagNegatives(class_name, (at,)))
+    roi_class, shape = curation.roi_class(class_name), _shape(curation)
+    flagged = Places(roi_class.negatives, shape).near(at)
+    if flagged is None:
+        actions = _refusal(curation, class_name, at)
+    else:
+        actions = [UnflagNegatives(class_name, (flagged.id,))]
+        actions += [ConfirmPatches(class_name, (at,))] if roi_class.is_accepted else []
+    _act(live, user, f"{'flag' if flagged is None else 'unflag'} a region of {class_name}", actions)
+
+
+def flag(live: LiveStudy, user: str, class_name: str, places: Sequence[Patch]) -> None:
+    """Flag what is suggested at several places as not of the class; what is flagged stays so.
+
+    Raises
+    ------
+    CurationError
+        If there is a prototype at a place, or no such class.
+    StoreError
+        If it cannot be saved.
+    """
+    curation = live.snapshot.curation
+    flagged = Places(curation.roi_class(class_name).negatives, _shape(curation))
+    actions = [a for at in places if flagged.near(at) is None for a in _refusal(curation, class_name, at)]
+    _act(live, user, f"flag {count(places, 'region')} of {class_name}", actions)
+
+
+def confirm(live: LiveStudy, user: str, class_name: str, places: Sequence[Patch]) -> None:
+    """Say of suggestions that were looked at one by one that they are of a class, whatever was said of them before.
+
+    Raises
+    ------
+    CurationError
+        If there is a prototype of another class at a place, or no such class.
+    StoreError
+        If it cannot be saved.
+    """
+    curation = live.snapshot.curation
+    actions = [action for at in places for action in _assent(curation, class_name, at)]
+    _act(live, user, f"confirm {count(places, 'region')} of {class_name}", actions)
+
+
+def move_to_class(live: LiveStudy, user: str, class_name: str, other_name: str, places: Sequence[Patch]) -> None:
+    """Say of suggestions for a class that they are of another.
+
+    Raises
+    ------
+    CurationError
+        If there is a prototype at a place, or no such class.
+    StoreError
+        If it cannot be saved.
+    """
+    curation = live.snapshot.curation
+    flagged = Places(curation.roi_class(class_name).negatives, _shape(curation))
+    actions: list[Action] = []
+    for at in places:
+        if flagged.near(at) is None:
+            actions += _refusal(curation, class_name, at)
+        actions += [a for a in _assent(curation, other_name, at) if a not in actions]
+    _act(live, user, f"move {count(places, 'region')} from {class_name} to {other_name}", actions)
 
 
 def accept_class(live: LiveStudy, user: str, class_name: str) -> None:
@@ -132,7 +195,7 @@ def accept_class(live: LiveStudy, user: str, class_name: str) -> None:
         actions.append(SetSimilarityThreshold(class_name, suggestions.suggested_thresholds[class_name]))
         curation = actions[0].apply(curation)
     peaks = peaks_above(curation, suggestions, class_name)
-    accept = AcceptClass(class_name, tuple(suggested_patches(curation, class_name, peaks)))
+    accept = acceptance(curation, class_name, suggested_patches(curation, class_name, peaks))
     live.act(user, Batch(str(accept), (*actions, accept)) if actions else accept)
 
 
@@ -154,3 +217,38 @@ def _inside(centre: float, side: float, length: int) -> float:
     if side > length:
         return centre
     return min(max(centre, (side - 1) / 2), length - (side + 1) / 2)
+
+
+def _shape(curation: Curation) -> tuple[float, float]:
+    if curation.patch_shape is None:
+        raise CurationError("expected a suggestion, got none: draw a box around something first")
+    return curation.patch_shape
+
+
+def _act(live: LiveStudy, user: str, label: str, actions: Sequence[Action]) -> None:
+    if actions:  # else all of it was said before
+        live.act(user, actions[0] if len(actions) == 1 else Batch(label, tuple(actions)))
+
+
+def _refusal(curation: Curation, class_name: str, at: Patch) -> list[Action]:
+    """Say that a place is not of a class, which nobody flagged there."""
+    roi_class, shape = curation.roi_class(class_name), _shape(curation)
+    if Places(roi_class.prototypes, shape).near(at):
+        raise CurationError(f"expected a suggestion, got a prototype of {class_name}: remove it in the list of classes")
+    confirmed = Places(roi_class.confirmed, shape).near(at)
+    before: list[Action] = [WithdrawConfirmed(class_name, (confirmed.id,))] if confirmed else []
+    return [*before, FlagNegatives(class_name, (at,))]
+
+
+def _assent(curation: Curation, class_name: str, at: Patch) -> list[Action]:
+    """Say that a place is of a class, and of no other."""
+    roi_class, shape = curation.roi_class(class_name), _shape(curation)
+    if Places(singled_out(roi_class), shape).near(at):
+        return []
+    actions: list[Action] = []
+    if flagged := Places(roi_class.negatives, shape).near(at):
+        actions.append(UnflagNegatives(class_name, (flagged.id,)))
+    for other in curation.classes:
+        if other is not roi_class and (confirmed := Places(other.confirmed, shape).near(at)):
+            actions.append(WithdrawConfirmed(other.name, (confirmed.id,)))
+    return [*actions, ConfirmPatches(class_name, (at,))]

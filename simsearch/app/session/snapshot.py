@@ -26,7 +26,7 @@ class Suggestions:
     images: tuple[str, ...] = ()
     """Names of the images that `by_class` refers to."""
     by_class: Mapping[str, RankedPeaks] = field(default_factory=dict)
-    """All peaks of similarity above 0, whatever the thresholds, and whatever was flagged."""
+    """The own peaks of each class of similarity above 0, whatever the thresholds, with what was flagged."""
     suggested_thresholds: Mapping[str, float] = field(default_factory=dict)
     """For each class what its similarity threshold could be."""
     difficult: tuple[Patch, ...] = ()

@@ -8,10 +8,12 @@ from dataclasses import dataclass, replace
 from threading import Condition, Thread
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from dask.utils import format_bytes
 
 from simsearch.app.session.jobs import new_job
 from simsearch.app.session.snapshot import Suggestions
+from simsearch.curation.suggestions import own_peaks
 from simsearch.errors import Cancelled, SimSearchError
 from simsearch.workflows.curate.live_search import LiveSearch, suggested_background, suggested_thresholds
 from simsearch.workflows.curate.suggest import prepare_suggestions, sight_group
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from simsearch.app.session.jobs import Jobs
+    from simsearch.core.ranked_peaks import RankedPeaks
     from simsearch.curation.state import Curation, Patch
     from simsearch.runtime import Client
     from simsearch.runtime.events import Event, Observer
@@ -69,6 +72,11 @@ def _note(room: Room) -> str:
         f"{format_bytes(room.bytes)} that may be taken): workers search them. A box takes seconds, and there is no "
         "similarity map. Display fewer images, or serve with more --memory."
     )
+
+
+def _are_same(own: RankedPeaks, shown: RankedPeaks | None) -> bool:
+    names = ("image", "y", "x", "score")
+    return shown is not None and all(np.array_equal(getattr(own, name), getattr(shown, name)) for name in names)
 
 
 class Suggester:
@@ -140,6 +148,7 @@ class Suggester:
                     wanted = None
                     self._follow(seen)
                     wanted = _Wanted.of(seen)
+                self._choose_own(seen)
                 self._choose_background(seen)
             except _OutdatedError:
                 continue
@@ -177,12 +186,21 @@ class Suggester:
             )
             return
         self._found = self._search.find(curation, observe=self._while(lambda now: _Wanted.of(now) == wanted))
+
+    def _choose_own(self, curation: Curation) -> None:
+        """Show of what was found what is each class's own, which depends on what was said of places."""
+        found = self._found
+        if found is None:
+            return
+        own = own_peaks(curation, found.images, found.by_class)
+        if self._shown.state == "ready" and all(_are_same(own[name], self._shown.by_class.get(name)) for name in own):
+            return
         self._show(
             state="ready",
             message="",
-            images=self._found.images,
-            by_class=self._found.by_class,
-            suggested_thresholds=suggested_thresholds(curation, self._found),
+            images=found.images,
+            by_class=own,
+            suggested_thresholds=suggested_thresholds(curation, replace(found, by_class=own)),
             note=_note(self._search.room),
             version=self._shown.version + 1,
         )

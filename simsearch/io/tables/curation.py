@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from simsearch.core.boxes import Box
 
-Role = Literal["prototype", "positive", "negative", "background"]
-ROLES: tuple[Role, ...] = ("prototype", "positive", "negative", "background")
+Role = Literal["prototype", "confirmed", "positive", "negative", "background"]
+ROLES: tuple[Role, ...] = ("prototype", "confirmed", "positive", "negative", "background")
 Item = TypeVar("Item")
 Value = TypeVar("Value")
 BACKGROUND = "background"

@@ -7,11 +7,16 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from simsearch.core.boxes import Box
-from simsearch.core.peaks import objects
 from simsearch.curation.actions import Action, Batch, SetSimilarityThreshold
 from simsearch.curation.marks import AcceptBackground, AcceptClass
-from simsearch.curation.state import BACKGROUND, Patch, Places
-from simsearch.curation.suggestions import background_patches, marked_patches, suggested_patches
+from simsearch.curation.state import BACKGROUND
+from simsearch.curation.suggestions import (
+    acceptance,
+    background_patches,
+    marked_patches,
+    own_candidates,
+    suggested_patches,
+)
 from simsearch.errors import ConfigError
 from simsearch.io.tables.curation import Annotation, write_annotations
 from simsearch.runtime.events import Observer, ignore
@@ -167,7 +172,9 @@ def curate(
 def _suggestions(actions: Sequence[Action], group: Group) -> Iterator[Annotation]:
     """List what actions would accept."""
     for action in actions:
-        if isinstance(action, AcceptClass):
+        if isinstance(action, Batch):
+            yield from _suggestions(action.actions, group)
+        elif isinstance(action, AcceptClass):
             for patch in action.positives:
                 yield Annotation(Box(patch.image, action.class_name, patch.y, patch.x, *group.patch_shape), "positive")
         elif isinstance(action, AcceptBackground):
@@ -179,22 +186,20 @@ def _acceptance_of_classes(
     curation: Curation, group: Group, found: Candidates
 ) -> tuple[list[ClassSuggestions], list[Action]]:
     """Count what is suggested for each class, and make the actions that accept it, each place for one class."""
+    own = own_candidates(curation, found.peaks)
     chosen = {name: curation.roi_class(name).similarity_threshold for name in group.classes}
     missing = {
-        name: suggested_threshold(found.peaks, [box for box in group.boxes if box.class_name == name])
+        name: suggested_threshold(own, [box for box in group.boxes if box.class_name == name])
         for name, least in chosen.items()
         if least is None
     }
     thresholds = {name: missing[name] if least is None else least for name, least in chosen.items()}
     actions: list[Action] = [SetSimilarityThreshold(name, least) for name, least in missing.items()]
     curation = Batch("", tuple(actions)).apply(curation)
-    flagged = {name: Places(curation.roi_class(name).negatives, group.patch_shape) for name in group.classes}
-    # What was flagged for one class may be of another, that is less similar there.
-    allowed = [p for p in found.peaks if flagged[p.class_name].near(Patch.at(p.image, p.y, p.x)) is None]
-    n_peaks, best = Counter(peak.class_name for peak in found.peaks), objects(allowed, thresholds)
+    n_peaks = Counter(peak.class_name for peak in found.peaks)
     counts = []
     for name, least in thresholds.items():
-        patches = suggested_patches(curation, name, best)
-        actions.append(AcceptClass(name, tuple(patches)))
+        patches = suggested_patches(curation, name, own)
+        actions.append(acceptance(curation, name, patches))
         counts.append(ClassSuggestions(name, n_peaks[name], least, chosen[name] is not None, len(patches)))
     return counts, actions

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from simsearch.curation.actions import Action, AddClass
 from simsearch.curation.checks import check_class_name, check_inside
-from simsearch.curation.marks import AcceptBackground, AcceptClass, AddPrototypes, FlagNegatives
+from simsearch.curation.marks import AcceptBackground, AcceptClass, AddPrototypes, ConfirmPatches, FlagNegatives
 from simsearch.curation.state import BACKGROUND, Curation, Patch, Places
 from simsearch.errors import AnnotationError, CurationError
 from simsearch.io.pictures.overlay import CLASS_COLORS
@@ -100,6 +100,8 @@ class ImportPlan:
                 yield AddPrototypes(name, tuple(patches), self._shape)
             if patches := self.new["negative", name]:
                 yield FlagNegatives(name, tuple(patches))
+            if patches := self.new["confirmed", name]:
+                yield ConfirmPatches(name, tuple(patches))
             if patches := self.new["positive", name]:
                 yield AcceptClass(name, (*said.get(("positive", name), ()), *patches))
         if patches := self.new["background", BACKGROUND]:
@@ -147,10 +149,13 @@ def _opposites(key: Key, classes: Sequence[str]) -> list[Key]:
     """Tell what must not be said of the same place."""
     role, name = key
     if role == "negative":
-        return [("prototype", name), ("positive", name)]
+        return [("prototype", name), ("confirmed", name), ("positive", name)]
     if role == "background":
-        return [(each, other) for each in ("prototype", "positive") for other in classes]
-    return [("negative", name), ("background", BACKGROUND)]
+        return [(each, other) for each in ("prototype", "confirmed", "positive") for other in classes]
+    opposites: list[Key] = [("negative", name), ("background", BACKGROUND)]
+    if role == "confirmed":  # of one class only
+        opposites += [(each, other) for each in ("prototype", "confirmed") for other in classes if other != name]
+    return opposites
 
 
 def _shape(box: Box) -> tuple[float, float]:
@@ -222,6 +227,7 @@ def said_patches(curation: Curation) -> dict[Key, tuple[Patch, ...]]:
     said: dict[Key, tuple[Patch, ...]] = {}
     for each in curation.classes:
         said["prototype", each.name] = each.prototypes
+        said["confirmed", each.name] = each.confirmed
         said["positive", each.name] = each.positives
         said["negative", each.name] = each.negatives
     said["background", BACKGROUND] = curation.background

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from simsearch.core.boxes import Box
-from simsearch.core.peaks import Peak, objects
-from simsearch.curation.state import BACKGROUND, Patch, Places
-from simsearch.curation.suggestions import background_patches, marked_patches
+from simsearch.core.peaks import Peak
+from simsearch.curation.state import BACKGROUND, Patch
+from simsearch.curation.suggestions import background_patches, marked_patches, own_candidates
 from simsearch.errors import CurationError, SimSearchError
 from simsearch.io.ome_zarr.writing import store_errors
 from simsearch.io.places import replacing
@@ -118,12 +118,7 @@ def find_noisy(
     sight = _look(client, study, curation, observe)
     images = ImageSet(study_images(study, others))
     found = find_group_candidates(client, images, sight.group, sight.setting, sight.query, observe)
-    negatives = {each.name: Places(each.negatives, sight.group.patch_shape) for each in curation.classes}
-    similar = [
-        peak
-        for peak in objects(found.peaks, thresholds)
-        if negatives[peak.class_name].near(Patch.at(peak.image, peak.y, peak.x)) is None
-    ]
+    similar = [p for p in own_candidates(curation, found.peaks) if p.score >= thresholds[p.class_name]]
     # Something may have been said about images that are not displayed any more.
     marked = [*marked_patches(curation), *(Patch.at(peak.image, peak.y, peak.x) for peak in similar)]
     difficult, easy = background_patches(curation, found.highest, found.lowest, marked, n_background)

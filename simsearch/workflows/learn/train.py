@@ -12,7 +12,7 @@ import numpy as np
 
 from simsearch.core.checks.options import check_among
 from simsearch.core.feature_grid import from_level0
-from simsearch.curation.state import BACKGROUND, Curation, Patch, RoiClass, clean_objects
+from simsearch.curation.state import BACKGROUND, Curation, Patch, RoiClass, clean_objects, singled_out
 from simsearch.curation.suggestions import beside_objects
 from simsearch.errors import CurationError
 from simsearch.io.ome_zarr.scaled import scaled
@@ -181,7 +181,7 @@ def trained_classes(curation: Curation) -> list[RoiClass]:
     CurationError
         If there is none, or nothing to tell it from.
     """
-    classes = [each for each in curation.classes if each.prototypes or each.positives]
+    classes = [each for each in curation.classes if singled_out(each) or each.positives]
     if not classes:
         raise CurationError("expected a class with a prototype, got none: draw one, or import boxes")
     if not curation.background and len(classes) < 2:
@@ -199,7 +199,13 @@ def _identity(curation: Curation, images: Iterable[ImageMeta], setting: Setting,
         return [(patch.image, patch.y, patch.x) for patch in patches]
 
     said = [
-        (c.name, places(c.prototypes), places(c.positives), places(c.negatives), c.similarity_threshold)
+        (
+            c.name,
+            places(c.prototypes),
+            places((*c.positives, *c.confirmed)),
+            places(c.negatives),
+            c.similarity_threshold,
+        )
         for c in curation.classes
     ]
     content = {

@@ -16,7 +16,10 @@ from simsearch.app.session.judging import (
     PALETTE,
     DrawnBox,
     accept_class,
+    confirm,
     draw_prototype,
+    flag,
+    move_to_class,
     new_class,
     peaks_above,
     toggle_negative,
@@ -125,6 +128,50 @@ def test_a_prototype_is_not_flagged(live: LiveStudy) -> None:
     live.act("ada", BOX)
     with pytest.raises(CurationError, match="got a prototype of cell: remove it"):
         toggle_negative(live, "ada", "cell", Patch.at("a", 61, 62))
+
+
+def test_a_second_look_in_an_accepted_class_confirms(live: LiveStudy) -> None:
+    live.act("ada", CELL)
+    live.act("ada", BOX)
+    accept_class(Stopped(live), "ada", "cell")  # type: ignore[arg-type]  # all that it uses
+    for n_positives, n_confirmed in ((1, 0), (1, 1)):
+        toggle_negative(live, "ada", "cell", Patch.at("b", 100.5, 90.25))
+        cell = live.snapshot.curation.roi_class("cell")
+        assert (cell.is_accepted, len(cell.positives), len(cell.confirmed)) == (True, n_positives, n_confirmed)
+
+
+def test_this_is_another_class_is_one_deed(live: LiveStudy) -> None:
+    live.act("ada", CELL)
+    live.act("ada", BOX)
+    live.act("ada", AddClass("other", "#56b4e9"))
+    places = [Patch.at("b", 100, 90), Patch.at("b", 30, 30)]
+    confirm(live, "ada", "cell", places[:1])
+    move_to_class(live, "ada", "cell", "other", places)
+    move_to_class(live, "ada", "cell", "other", places[:1])  # said already
+    cell, other = (live.snapshot.curation.roi_class(name) for name in ("cell", "other"))
+    assert (cell.confirmed, cell.negatives, other.confirmed) == ((), tuple(places), tuple(places))
+    move_to_class(live, "ada", "other", "cell", places[:1])
+    cell, other = (live.snapshot.curation.roi_class(name) for name in ("cell", "other"))
+    assert (cell.confirmed, cell.negatives) == ((places[0],), (places[1],))
+    assert (other.confirmed, other.negatives) == ((places[1],), (places[0],))
+    live.undo("ada")
+    live.undo("ada")
+    assert live.snapshot.curation.roi_class("cell").confirmed == (places[0],)
+    with pytest.raises(CurationError, match="got a prototype of cell"):
+        move_to_class(live, "ada", "cell", "other", [Patch.at("a", 61, 61)])
+
+
+def test_several_are_flagged_at_once_and_none_twice(live: LiveStudy) -> None:
+    live.act("ada", CELL)
+    live.act("ada", BOX)
+    places = [Patch.at("b", 100, 90), Patch.at("b", 30, 30)]
+    confirm(live, "ada", "cell", places[:1])
+    flag(live, "ada", "cell", places)
+    flag(live, "ada", "cell", places)
+    cell = live.snapshot.curation.roi_class("cell")
+    assert (cell.negatives, cell.confirmed) == (tuple(places), ())
+    live.undo("ada")
+    assert live.snapshot.curation.roi_class("cell").confirmed == (places[0],)
 
 
 def test_accepting_takes_what_reaches_the_threshold_and_is_not_flagged(live: LiveStudy) -> None:
