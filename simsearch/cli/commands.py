@@ -335,14 +335,14 @@ def serve(
     from simsearch.app.server.auth import read_token
     from simsearch.app.server.serve import serve as run
     from simsearch.app.site import SITE
-    from simsearch.cli.console import show_address
+    from simsearch.cli.console import show_address, show_progress
     from simsearch.runtime import open_cluster
     from simsearch.workflows.curate.study import open_study
 
     if token_file is not None:
         token = read_token(token_file)
     opened, chosen = open_study(folder), ServeOptions(token=token, **options)
-    with open_cluster(cluster) as client:
+    with show_progress() as observe, open_cluster(cluster, observe=observe) as client:
         run(client, opened, chosen, SITE, tell=show_address, open_browser=browser)
 
 

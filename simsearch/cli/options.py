@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 FAILED = 2  # exit code where something could not be done
 _STOPPED = 130  # exit code where somebody has stopped it
-_INSECURE = "simsearch.insecure"  # key of what an option tells another
+_OF_CLUSTER = "simsearch.cluster"  # key of what options tell another
 _GOES_ON = "what is done is kept, and the same command goes on from there"
 _HOW_TO_GO_ON = dict.fromkeys(("convert", "search", "detect", "segment", "train", "pretrain"), _GOES_ON)
 
@@ -199,26 +199,36 @@ def _cluster(ctx: click.Context, param: click.Parameter, value: str | None) -> C
     """Understand what cluster is wanted, before anything else is done."""
     from simsearch.runtime import resolve_cluster
 
-    is_insecure = ctx.meta.get(_INSECURE, False)
-    if value is None and not is_insecure:
-        return None
-    spec = resolve_cluster(value)
-    return replace(spec, insecure=True) if is_insecure else spec
+    said = ctx.meta.get(_OF_CLUSTER, {})
+    return replace(resolve_cluster(value), **said) if said or value is not None else None
 
 
-def _insecure(ctx: click.Context, param: click.Parameter, value: bool) -> None:
-    ctx.meta[_INSECURE] = value
+def _of_cluster(ctx: click.Context, param: click.Parameter, value: Any) -> None:  # noqa: ANN401  of any type
+    if value:
+        ctx.meta.setdefault(_OF_CLUSTER, {})[param.name] = value
 
 
 def cluster_option(command: Callable[..., None]) -> Callable[..., None]:
     """Let a command take a cluster to work on."""
+    told: dict[str, Any] = {"is_eager": True, "expose_value": False, "callback": _of_cluster}
     insecure = click.option(
         "--insecure",
         is_flag=True,
-        is_eager=True,
-        expose_value=False,
-        callback=_insecure,
         help="Reach a scheduler on another machine without encryption: who reaches it too can run code as you.",
+        **told,
+    )
+    dashboard = click.option(
+        "--dashboard",
+        is_flag=True,
+        help="Show Dask's dashboard of the cluster that is started, to this machine only; its address is printed.",
+        **told,
+    )
+    report = click.option(
+        "--report",
+        type=LocalPath(dir_okay=False),
+        metavar="FILE.html",
+        help="Write Dask's performance report of the run when it is complete.",
+        **told,
     )
     cluster = click.option(
         "--cluster",
@@ -228,7 +238,7 @@ def cluster_option(command: Callable[..., None]) -> Callable[..., None]:
         help="Where to compute: local, threads, cuda, slurm, kubernetes, each with :N for so many workers; "
         "a running Dask scheduler, tls://HOST:PORT or tcp://HOST:PORT; or a file of settings.",
     )
-    return cluster(insecure(command))
+    return cluster(insecure(dashboard(report(command))))
 
 
 series_option = click.option(

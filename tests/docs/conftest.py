@@ -44,6 +44,7 @@ GOES_ON_FROM = {
     "docs/how-to/trunk.md": "README.md",
     "docs/how-to/evaluate.md": "README.md",
     "docs/how-to/doctor.md": "README.md",
+    "docs/how-to/watch.md": "README.md",
 }
 """Pages whose reader has done what another page says."""
 

@@ -37,15 +37,15 @@ def opened(spec: ClusterSpec, observe: Observer) -> Iterator[Client]:
             f"expected a GPU for --cluster cuda, got none (asked: nvidia-smi -L or {VARIABLE}, and torch): mend "
             "driver or torch, or leave --cluster out to compute on the cores of this machine"
         )
-    with open_gpus(devices, spec.workers) as client:
+    with open_gpus(devices, spec) as client:
         yield client
 
 
 @contextmanager
-def open_gpus(devices: Sequence[str], n_workers: int | None) -> Iterator[Client]:
+def open_gpus(devices: Sequence[str], spec: ClusterSpec) -> Iterator[Client]:
     """Start processes that see one GPU each: one a GPU, or as many as wanted, spread over them."""
-    n_workers = n_workers or len(devices)
+    n_workers = spec.workers or len(devices)
     threads = thread_environment(max(1, core_count() // n_workers))
     environments = [{**threads, VARIABLE: devices[number % len(devices)]} for number in range(n_workers)]
-    with open_processes(environments, _TASKS, memory_limit() // n_workers) as client:
+    with open_processes(environments, _TASKS, memory_limit() // n_workers, spec.dashboard) as client:
         yield client

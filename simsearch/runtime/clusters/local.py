@@ -25,10 +25,10 @@ def opened(spec: ClusterSpec, observe: Observer) -> Iterator[Client]:
     """Start processes, those of ``cuda`` where there are GPUs."""
     devices = find_devices()
     if devices:
-        with open_gpus(devices, spec.workers) as client:
+        with open_gpus(devices, spec) as client:
             yield client
         return
     n_workers, n_threads = worker_shape(core_count(), memory_limit(), spec.workers)
     environments = [thread_environment(n_threads)] * n_workers
-    with open_processes(environments, TASKS, memory_limit() // n_workers) as client:
+    with open_processes(environments, TASKS, memory_limit() // n_workers, spec.dashboard) as client:
         yield client

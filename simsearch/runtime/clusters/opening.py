@@ -10,7 +10,8 @@ from simsearch.errors import ClusterError
 from simsearch.runtime.clusters.losing import address_of
 from simsearch.runtime.clusters.spec import ClusterSpec, resolve_cluster
 from simsearch.runtime.clusters.versions import check_versions
-from simsearch.runtime.events import ignore
+from simsearch.runtime.clusters.watching import dashboard_link, reported
+from simsearch.runtime.events import Noted, ignore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,7 +42,7 @@ def open_cluster(wanted: str | Path | ClusterSpec | None = None, *, observe: Obs
         ``tcp://host:port`` or ``tls://host:port``: a running scheduler.
         A YAML file: any of these, with settings. By default what ``SIMSEARCH_CLUSTER`` says, or else ``local``.
     observe : callable
-        Hears how many workers have come, where that takes time.
+        Hears how many workers have come, where that takes time, and where the dashboard is, if there is one.
 
     Yields
     ------
@@ -54,6 +55,8 @@ def open_cluster(wanted: str | Path | ClusterSpec | None = None, *, observe: Obs
         If the cluster is none of these, or what it needs is not installed.
     ClusterError
         If no scheduler answers there, it no longer does, or no workers come.
+    StoreError
+        If a report is wanted that cannot be written.
 
     Examples
     --------
@@ -68,7 +71,8 @@ def open_cluster(wanted: str | Path | ClusterSpec | None = None, *, observe: Obs
         if not client.nthreads():
             address = address_of(client)
             raise ClusterError(f"expected workers at {address}, got none: start some with `dask worker {address}`")
-        yield client
+        with reported(client, spec.report):
+            yield client
 
 
 @contextmanager
@@ -87,4 +91,6 @@ def reach_cluster(spec: ClusterSpec, *, observe: Observer = ignore) -> Iterator[
     """
     backend = importlib.import_module(f"simsearch.runtime.clusters.{spec.kind}")
     with backend.opened(spec, observe) as client:
+        if spec.dashboard:
+            observe(Noted(f"Dask's dashboard is at {dashboard_link(client)}, for who is on this machine"))
         yield client

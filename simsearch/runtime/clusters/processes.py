@@ -11,7 +11,8 @@ import dask
 from distributed import Nanny, Scheduler, Security, SpecCluster
 
 from simsearch.runtime.clusters.starting import started
-from simsearch.runtime.clusters.workers import ALLOCATOR, ANY_PORT, LOOPBACK, NO_PROFILER, SCHEDULER
+from simsearch.runtime.clusters.watching import pages
+from simsearch.runtime.clusters.workers import ALLOCATOR, ANY_PORT, LOOPBACK, NO_PROFILER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -22,7 +23,9 @@ PROTOCOL = "tls://"
 
 
 @contextmanager
-def open_processes(environments: Sequence[Mapping[str, str]], n_tasks: int, memory_bytes: int) -> Iterator[Client]:
+def open_processes(
+    environments: Sequence[Mapping[str, str]], n_tasks: int, memory_bytes: int, is_watched: bool = False
+) -> Iterator[Client]:
     """Start processes that know each other by certificates, which are made for the run and never written.
 
     Parameters
@@ -33,6 +36,8 @@ def open_processes(environments: Sequence[Mapping[str, str]], n_tasks: int, memo
         Tasks at a time in a process.
     memory_bytes : int
         What each may use.
+    is_watched : bool
+        Whether Dask's dashboard is shown, on loopback.
     """
     # Before a process starts: glibc reads it once.
     early = {f"distributed.nanny.pre-spawn-environ.{name}": value for name, value in ALLOCATOR.items()}
@@ -46,13 +51,14 @@ def open_processes(environments: Sequence[Mapping[str, str]], n_tasks: int, memo
         "silence_logs": logging.WARNING,
     }
     workers = [{"cls": Nanny, "options": {**options, "env": dict(environment)}} for environment in environments]
-    make = partial(
-        SpecCluster,  # LocalCluster gives all its workers one environment
-        workers=dict(enumerate(workers)),
-        worker=workers[-1],  # what a notebook that scales it up gets more of
-        scheduler={"cls": Scheduler, "options": {**listening, "port": 0, **SCHEDULER}},
-        security=security,
-        silence_logs=logging.WARNING,
-    )
-    with dask.config.set(early | NO_PROFILER), started(make) as client:
-        yield client
+    with dask.config.set(early | NO_PROFILER), pages(is_watched) as shown:
+        make = partial(
+            SpecCluster,  # LocalCluster gives all its workers one environment
+            workers=dict(enumerate(workers)),
+            worker=workers[-1],  # what a notebook that scales it up gets more of
+            scheduler={"cls": Scheduler, "options": {**listening, "port": 0, **shown}},
+            security=security,
+            silence_logs=logging.WARNING,
+        )
+        with started(make) as client:
+            yield client

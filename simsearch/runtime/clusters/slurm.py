@@ -18,11 +18,11 @@ from distributed import Security
 
 from simsearch.errors import ClusterError, ConfigError
 from simsearch.runtime.clusters.starting import Patience, started
+from simsearch.runtime.clusters.watching import pages
 from simsearch.runtime.clusters.workers import (
     ALLOCATOR,
     ANY_PORT,
     NO_PROFILER,
-    SCHEDULER,
     TASKS,
     thread_environment,
 )
@@ -52,9 +52,11 @@ def opened(spec: ClusterSpec, observe: Observer) -> Iterator[Client]:
     if spec.workers is None:
         raise ConfigError("expected --cluster slurm to say how many jobs, got no number: --cluster slurm:8 submits 8")
     options, refusals = _options(spec), list[str]()
-    with dask.config.set(NO_PROFILER | _LOST), _run_folder(spec.folder or Path.cwd()) as folder:
-        keys = {"security": _write_keys(folder / "keys"), "log_directory": str(folder / "logs")}
-        with started(partial(_submitted, spec.workers, options | keys, refusals)) as client:
+    settings = dask.config.set(NO_PROFILER | _LOST)
+    with settings, pages(spec.dashboard) as shown, _run_folder(spec.folder or Path.cwd()) as folder:
+        options |= {"security": _write_keys(folder / "keys"), "log_directory": str(folder / "logs")}
+        options["scheduler_options"] = shown
+        with started(partial(_submitted, spec.workers, options, refusals)) as client:
             n_jobs = _accepted(spec.workers, refusals, observe)
             Patience(_STEP, n_jobs, spec.wait, _POLL_S, observe).for_workers(
                 client, lambda: _none_came(client.cluster, spec.wait)
@@ -157,7 +159,6 @@ def _options(spec: ClusterSpec) -> dict[str, Any]:
         "memory": str(spec.memory or _MEMORY),
         "interface": spec.interface,
         "protocol": "tls://",
-        "scheduler_options": SCHEDULER,
         "local_directory": shlex.quote(spec.scratch) if spec.scratch else '"${TMPDIR:-/tmp}"',
         "job_extra_directives": [*([f"--gres={spec.gres}"] if spec.gres else []), *spec.directives],
         "job_script_prologue": [*(f"export {name}={value}" for name, value in environment.items()), *spec.prologue],

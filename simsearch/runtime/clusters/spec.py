@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 import yaml
 from dask.utils import parse_bytes, parse_timedelta
 
+from simsearch.core.checks.places import local_path
 from simsearch.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -24,15 +25,17 @@ DEFAULT = "local"
 _CHOICES = (
     "local, local:N, threads, cuda, slurm, slurm:N, kubernetes, tcp://HOST:PORT, tls://HOST:PORT or a file FILE.yaml"
 )
-_JOBS = frozenset({"workers", "memory", "cores", "wait"})
+_HERE = frozenset({"workers", "dashboard", "report"})
+_JOBS = frozenset({"workers", "memory", "cores", "wait", "report"})
 _SETTINGS: dict[Kind, frozenset[str]] = {
-    "local": frozenset({"workers"}),
-    "threads": frozenset({"workers"}),
-    "cuda": frozenset({"workers"}),
+    "local": _HERE,
+    "threads": _HERE,
+    "cuda": _HERE,
     "slurm": _JOBS
+    | _HERE
     | {"partition", "account", "gres", "walltime", "interface", "directives", "prologue", "folder", "scratch"},
     "kubernetes": _JOBS | {"namespace", "image", "manifest"},
-    "address": frozenset({"insecure"}),
+    "address": frozenset({"insecure", "report"}),
 }
 
 
@@ -80,6 +83,18 @@ class ClusterSpec:
     """Container image of the pods."""
     manifest: Path | None = None
     """DaskCluster to start instead of the one that comes with simsearch."""
+    dashboard: bool = False
+    """Whether Dask's dashboard is shown, to this machine only, where the scheduler is started on it."""
+    report: Path | None = None
+    """HTML file for Dask's performance report of what the cluster did."""
+
+    def __post_init__(self) -> None:
+        if self.dashboard and "dashboard" not in _SETTINGS[self.kind]:
+            kinds = ", ".join(kind for kind, known in _SETTINGS.items() if "dashboard" in known)
+            raise ConfigError(
+                f"expected a scheduler on this machine for its dashboard ({kinds}), got {self.address or self.kind}: "
+                "look at it where it runs, or have a performance report written (--report)"
+            )
 
 
 def resolve_cluster(
@@ -202,7 +217,10 @@ def _seconds(text: str) -> float:
     return seconds
 
 
-_PARSERS: dict[str, tuple[Callable[[str], object], str]] = {"memory": (parse_bytes, "a size such as 4GiB")}
+_PARSERS: dict[str, tuple[Callable[[str], object], str]] = {
+    "memory": (parse_bytes, "a size such as 4GiB"),
+    "report": (local_path, "a path on this machine"),
+}
 _BY_TYPE: dict[str, tuple[Callable[[str], object], str]] = {
     "int": (_count, "a whole number above 0"),
     "float": (_seconds, "a time such as 10m"),

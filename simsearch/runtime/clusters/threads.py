@@ -10,7 +10,8 @@ import dask
 from distributed import LocalCluster
 
 from simsearch.runtime.clusters.starting import started
-from simsearch.runtime.clusters.workers import ANY_PORT, NO_PROFILER, SCHEDULER
+from simsearch.runtime.clusters.watching import pages
+from simsearch.runtime.clusters.workers import ANY_PORT, NO_PROFILER
 from simsearch.runtime.memory import core_count
 
 if TYPE_CHECKING:
@@ -25,13 +26,14 @@ if TYPE_CHECKING:
 @contextmanager
 def opened(spec: ClusterSpec, observe: Observer) -> Iterator[Client]:
     """Start threads, which listen nowhere."""
-    make = partial(
-        LocalCluster,
-        n_workers=1,
-        threads_per_worker=spec.workers or core_count(),
-        processes=False,
-        scheduler_kwargs=SCHEDULER,
-        worker_dashboard_address=ANY_PORT,
-    )
-    with dask.config.set(NO_PROFILER), started(make) as client:
-        yield client
+    with dask.config.set(NO_PROFILER), pages(spec.dashboard) as options:
+        make = partial(
+            LocalCluster,
+            n_workers=1,
+            threads_per_worker=spec.workers or core_count(),
+            processes=False,
+            scheduler_kwargs=options,
+            worker_dashboard_address=ANY_PORT,
+        )
+        with started(make) as client:
+            yield client

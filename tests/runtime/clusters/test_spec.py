@@ -53,7 +53,7 @@ def test_a_file_has_settings_which_the_environment_and_the_command_line_come_bef
     ("content", "message"),
     [
         ("kind: slurm\npartion: gpu\n", r"expected settings of slurm \(account, .*\), got 'partion'"),
-        ("kind: local\nmemory: 1GiB\n", r"expected settings of local \(workers\), got 'memory'"),
+        ("kind: local\nmemory: 1GiB\n", r"expected settings of local \(dashboard, report, workers\), got 'memory'"),
         ("workers: 4\n", r"expected kind to be local, .*, got None"),
         ("kind: cloud\n", r"expected kind to be local, .*, got 'cloud'"),
         ("kind: [slurm]\nworkers: [1, 2]\n", r"expected a whole number above 0 as workers, got '1, 2'"),
