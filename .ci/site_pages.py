@@ -25,6 +25,8 @@ _ROOT = Path(__file__).parents[1]
 _FROM_ELSEWHERE = {
     "README.md": "index.md",
     "deploy/README.md": "how-to/clusters.md",
+    "deploy/machines/README.md": "how-to/machines.md",
+    "deploy/docker/README.md": "how-to/containers.md",
     "deploy/kubernetes/README.md": "how-to/kubernetes.md",
     "deploy/slurm/README.md": "how-to/slurm.md",
     "benchmarks/RESULTS.md": "benchmarks.md",

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import pytest
 from simsearch.errors import ClusterError
 from simsearch.runtime import ClusterSpec, open_cluster
 from simsearch.runtime.events import Awaited, Noted
+from tests.deploy.recipes import recipe
 from tests.runtime.clusters.daemons import ROOT, Slurm, running_slurm, wait_until
 from tests.runtime.clusters.detection import Work, done_here, found_in, prepare_detection, workers_of
 
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.slurm, pytest.mark.cluster]
 
+PAGE = "deploy/slurm/README.md"
 SCRIPT = ROOT / "deploy" / "slurm" / "search.sbatch"
 SIMSEARCH = Path(sys.executable).with_name("simsearch")
 
@@ -46,11 +49,18 @@ def work(save_image: SaveImage, trunk_file: Path, tmp_path_factory: pytest.TempP
     return done_here(words, folder / "local")
 
 
-def submit(slurm: Slurm, folder: Path, words: tuple[str, ...]) -> str:
-    """Submit the batch script from a folder with one worker on each of two nodes."""
+def submit(slurm: Slurm, folder: Path, command: tuple[str, ...]) -> str:
+    """Submit the batch script from a folder as the page says, with one worker on each of two nodes."""
+    changes = {
+        "--nodes=4": "--nodes=2",
+        "--cpus-per-task=16": "--cpus-per-task=1",
+        "deploy/slurm/search.sbatch": SCRIPT,
+        "search /shared/slides/*.ome.zarr --prototypes boxes.csv --out /shared/results": shlex.join(command),
+        "\\\n": "",
+    }
+    sbatch, *words = shlex.split(recipe(PAGE, "sbatch", changes))
     variables = f"ALL,SIMSEARCH_VENV={Path(sys.executable).parents[1]},SIMSEARCH_INTERFACE=lo"
-    options = ("--parsable", "--nodes=2", "--cpus-per-task=1", "--mem-per-cpu=4000", f"--export={variables}")
-    return slurm.call("sbatch", *options, f"--chdir={folder}", str(SCRIPT), *words)
+    return slurm.call(sbatch, "--parsable", "--mem-per-cpu=4000", f"--export={variables}", f"--chdir={folder}", *words)
 
 
 def test_a_batch_job_completes_with_the_results_of_one_machine_and_leaves_no_key(
@@ -91,9 +101,12 @@ def test_a_detection_whose_job_is_cancelled_gets_another_and_leaves_nothing_behi
     slurm: Slurm, detection: Work, tmp_path: Path
 ) -> None:
     results = tmp_path / "results"
+    _, model, image, *more = detection.words
+    changes = {"MODEL": model, "/shared/plate.ome.zarr": image, "/shared/results": results, "slurm:8": "slurm:2"}
+    words = shlex.split(recipe(PAGE, "simsearch detect", changes))
     settings = {"SIMSEARCH_CLUSTER_INTERFACE": "lo", "SIMSEARCH_CLUSTER_WALLTIME": "10"}
     with subprocess.Popen(
-        [SIMSEARCH, *detection.into(results), "--cluster", "slurm:2"],
+        [SIMSEARCH, *words[1:], *more],
         cwd=tmp_path,
         env=slurm.environment | settings,
         stdout=subprocess.PIPE,
@@ -111,7 +124,7 @@ def test_a_detection_whose_job_is_cancelled_gets_another_and_leaves_nothing_behi
         slurm.call("scancel", lost)
         wait_until(lambda: set(slurm.jobs("RUNNING")) - {lost}, "another job")
         slurm.call("scontrol", "resume", held)
-        output = run.communicate(timeout=120)[0]
+        output = run.communicate(timeout=200)[0]
     assert run.returncode == 0, output
     assert found_in(results) == detection.expected
     assert {path.name for path in tmp_path.iterdir()} == {"results"}
