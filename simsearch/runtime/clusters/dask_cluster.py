@@ -100,8 +100,8 @@ def fill_template(template: Object, name: str, spec: ClusterSpec) -> Object:
         container["image"] = spec.image or container["image"]
         if container["image"] == _PLACEHOLDER:
             raise ConfigError(
-                "expected the image of simsearch for the pods, got none: build one as deploy/docker/README.md says, and "
-                "name it with SIMSEARCH_CLUSTER_IMAGE, or as image in a FILE.yaml for --cluster"
+                "expected the image of simsearch for the pods, got none: build one as deploy/docker/README.md says, "
+                "and name it with SIMSEARCH_CLUSTER_IMAGE, or as image in a FILE.yaml for --cluster"
             )
     container = worker["spec"]["containers"][0]
     container["resources"] = _resources(container.get("resources", {}), spec)

@@ -41,6 +41,7 @@ _MEMORY = 3 * 2**30
 _TASKS_WITH_GPU = 4  # one computes, three read
 _POLL_S = 0.2
 _LOOK_S = "2s"
+_STARTING_S = 15  # of a worker, whose time begins then
 _LOST = {"distributed.deploy.lost-worker-timeout": "5s"}
 _STEP = "workers"
 
@@ -92,7 +93,7 @@ def lifetime_s(walltime: str) -> tuple[int, int]:
         raise ConfigError(
             f"expected a walltime of a minute or more, got {walltime!r}: say hours, minutes and seconds as in 02:00:00"
         )
-    margin = min(300, seconds // 10)
+    margin = min(300, max(_STARTING_S, seconds // 10))
     return seconds - 2 * margin, margin
 
 
