@@ -80,6 +80,11 @@ class Extractor:
         return h, w
 
     @property
+    def pixels_at_once(self) -> int:
+        """How many pixels of patches pass through the trunk at a time; none where it sees whole regions."""
+        return _BATCH * self.patch_shape[0] * self.patch_shape[1] if self.method == "patchwise" else 0
+
+    @property
     def reach(self) -> int:
         """How far from its position a vector sees, in pixels; a block sees its vectors' reach farther."""
         if self.method == "patchwise":
@@ -260,15 +265,16 @@ def _patch_vectors(
         for j in range(window.x0, window.x1)
     ]
     weights = gaussian(_layer3_shape(extractor.patch_shape)).to(pixels)
-    found: list[torch.Tensor] = []
+    # Not in pieces, between which the memory of each batch would not be given back.
+    found = pixels.new_empty((len(corners), extractor.dim))
     begin, size = 0, _BATCH
     while begin < len(corners):
         patches = [pixels[:, y : y + h, x : x + w] for y, x in corners[begin : begin + size]]
         try:
-            found.append(patch_features(trunk, torch.stack(patches), weights))
+            found[begin : begin + size] = patch_features(trunk, torch.stack(patches), weights)
             begin += size
         except torch.OutOfMemoryError:
             if size == 1:
                 raise
             size //= 2
-    return torch.cat(found).T.reshape(extractor.dim, *window.shape)
+    return found.T.reshape(extractor.dim, *window.shape)

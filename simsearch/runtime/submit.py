@@ -6,10 +6,11 @@ import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from simsearch.runtime.events import Observer, StepEnded, StepStarted, TaskDone, TaskFailed, ignore
+from simsearch.runtime.events import Noted, Observer, StepEnded, StepStarted, TaskDone, TaskFailed, ignore
 from simsearch.runtime.flight import Flight, n_pixels
 from simsearch.runtime.outcomes import Done, Failed, outcome_of, run_task
 from simsearch.runtime.roll_call import RollCall
+from simsearch.runtime.tasks.fitting import note_of_misfits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
@@ -42,7 +43,8 @@ def run_tasks(
         An error of simsearch is final; anything else is retried.
     tasks : sequence
         Small values; ``str(task)`` names a task. Only a window of them is in flight. Those that have ``is_pure``, and
-        so write nothing, may be done by two workers where one is slow.
+        so write nothing, may be done by two workers where one is slow. Where they have a ``need``, it is compared with
+        the memory of workers, and told if it does not fit.
     step : str
         Name of the step, for events.
     observe : callable
@@ -58,6 +60,8 @@ def run_tasks(
     ClusterError
         If the scheduler is lost, or there are no workers for long.
     """
+    if note := note_of_misfits(client, tasks, step):
+        observe(Noted(note))
     observe(StepStarted(step, len(tasks), sum(n_pixels(task) for task in tasks)))
     begin = time.perf_counter()
 

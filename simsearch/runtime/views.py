@@ -17,6 +17,7 @@ from simsearch.io.ome_zarr.scaled import ScaledImage, read_scaled
 from simsearch.nn.device import fast_inference, pick_device
 from simsearch.nn.extractor import Extractor, needed_region, vectors
 from simsearch.runtime.compute import computing
+from simsearch.runtime.tasks.needs import need_to_compare, need_to_see
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from simsearch.nn.trunk import Trunk
+    from simsearch.runtime.tasks.needs import Need
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,17 @@ class View:
         """How many positions of the feature grid lie in the image along y and x."""
         height, width = self.image.shape
         return self.extractor.grid.size(height), self.extractor.grid.size(width)
+
+
+def window_need(view: View, window: Region, smaller: str = "") -> Need:
+    """Tell what a worker needs for a window of the feature grid, given the option that makes windows smaller."""
+    around = window.grown(view.peak_radius + view.margin)
+    if view.features is not None:
+        return need_to_compare(view.extractor.dim * around.shape[0] * around.shape[1], smaller)
+    height, width = needed_region(view.extractor, around, view.image.shape).shape
+    n_pixels = max(height * width, view.extractor.pixels_at_once)
+    itemsize = np.dtype(view.image.meta.dtype).itemsize * 4**view.image.halvings
+    return need_to_see(n_pixels, len(view.channels), itemsize, smaller)
 
 
 def window_region(view: View, window: Region) -> Region:

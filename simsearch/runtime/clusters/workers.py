@@ -9,7 +9,7 @@ from distributed import Worker, WorkerPlugin
 TASKS = 2
 """Tasks at a time in a process: one computes, one reads."""
 WORKER_BYTES = 2 * 2**30
-"""What a worker with a trunk and its largest tile needs."""
+"""What is planned for a worker: a little more than it needs for its largest tile (`simsearch.runtime.tasks.needs`)."""
 LOOPBACK = "127.0.0.1"
 ANY_PORT = f"{LOOPBACK}:0"
 """For Dask's pages, which have no login; on a port of their own, else two runs at once quarrel about one."""

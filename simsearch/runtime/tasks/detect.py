@@ -9,7 +9,7 @@ from scipy.special import expit, logit
 
 from simsearch.nn.device import fast_inference
 from simsearch.runtime.models import model_on_worker
-from simsearch.runtime.views import View, framed_maps, peak_table, window_name, window_pixels
+from simsearch.runtime.views import View, framed_maps, peak_table, window_name, window_need, window_pixels
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from simsearch.core.tiles import Region
+    from simsearch.runtime.tasks.needs import Need
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,11 @@ class DetectTask:
     def n_pixels(self) -> int:
         """How many level-0 pixels the window stands for."""
         return window_pixels(self.view, self.window)
+
+    @property
+    def need(self) -> Need:
+        """What a worker needs for it."""
+        return window_need(self.view, self.window, "--tile")
 
     def __str__(self) -> str:
         return window_name(self.view, self.window)

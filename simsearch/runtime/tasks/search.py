@@ -16,7 +16,16 @@ from simsearch.nn.extractor import N_ROTATIONS, prototype_block, prototype_regio
 from simsearch.nn.similarity import mean_similarity, prototype_maps, similarity_maps
 from simsearch.runtime.compute import computing
 from simsearch.runtime.models import query_on_worker, trunk_on_worker
-from simsearch.runtime.views import View, framed_maps, peak_table, read_pixels, window_maps, window_name, window_pixels
+from simsearch.runtime.views import (
+    View,
+    framed_maps,
+    peak_table,
+    read_pixels,
+    window_maps,
+    window_name,
+    window_need,
+    window_pixels,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -24,6 +33,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from simsearch.nn.trunk import Trunk
+    from simsearch.runtime.tasks.needs import Need
 
     Spread = Callable[[Callable[[int], NDArray[np.float32]], Iterable[int]], Iterable[NDArray[np.float32]]]
 
@@ -79,6 +89,11 @@ class FeatureTask:
     path: str
     """The feature map."""
 
+    @property
+    def need(self) -> Need:
+        """What a worker needs for it."""
+        return window_need(self.view, self.window)
+
     def __str__(self) -> str:
         return window_name(self.view, self.window)
 
@@ -105,6 +120,11 @@ class SearchTask:
     def n_pixels(self) -> int:
         """How many level-0 pixels the window stands for."""
         return window_pixels(self.view, self.window)
+
+    @property
+    def need(self) -> Need:
+        """What a worker needs for it."""
+        return window_need(self.view, self.window, "--tile")
 
     def __str__(self) -> str:
         return window_name(self.view, self.window)

@@ -20,7 +20,7 @@ from simsearch.io.tables.areas import outline
 from simsearch.io.tables.geojson import write_areas
 from simsearch.nn.device import fast_inference
 from simsearch.runtime.models import model_on_worker
-from simsearch.runtime.views import View, window_maps
+from simsearch.runtime.views import View, window_maps, window_need
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
+    from simsearch.runtime.tasks.needs import Need
 
 _OVERVIEW = 2048  # pixels of the longer side of overlays, and of what is outlined
 _TOLERANCE = 1.0  # of outlines, in pixels of the overview
@@ -64,6 +65,21 @@ class SegmentTask:
     def n_pixels(self) -> int:
         """How many level-0 pixels the region has."""
         return self.region.shape[0] * self.region.shape[1]
+
+    @property
+    def need(self) -> Need:
+        """What a worker needs for it."""
+        return window_need(self.view, self.window)
+
+    @property
+    def window(self) -> Region:
+        """The positions of the feature grid between which its pixels lie."""
+        return grid_window(self.region, self.step, self.view.grid_shape)
+
+    @property
+    def step(self) -> tuple[int, float]:
+        """Downsampling, and stride of the feature grid."""
+        return self.view.image.downsampling, self.view.extractor.grid.stride
 
     def __str__(self) -> str:
         return f"{self.view.image.meta.name} y {self.region.y0}:{self.region.y1} x {self.region.x0}:{self.region.x1}"
@@ -112,15 +128,14 @@ def find_tissue(task: TissueTask) -> NDArray[np.bool_]:
 def segment_tile(task: SegmentTask) -> NDArray[np.int64]:
     """Write the labels of a region, and return how many pixels each class has, background first."""
     model, view = model_on_worker(task.view.trunk), task.view
-    step = (view.image.downsampling, view.extractor.grid.stride)
-    window = grid_window(task.region, step, view.grid_shape)
+    window = task.window
 
     def compute(found: torch.Tensor) -> torch.Tensor:
         with fast_inference(found.device):
             return model.probability_maps(found)
 
     probabilities = window_maps(model.trunk, view, window, compute, view.margin)
-    labels = label_pixels(probabilities, window, task.region, step, task.thresholds)
+    labels = label_pixels(probabilities, window, task.region, task.step, task.thresholds)
     if task.tissue is not None:
         labels[~_enlarged(task.tissue, task.region, task.tissue_downsampling)] = 0
     write_region(task.path, 0, task.region, labels[None])

@@ -19,11 +19,14 @@ from simsearch.io.ome_zarr.writing import (
 )
 from simsearch.io.sources.formats import open_source, suffix_note
 from simsearch.io.sources.protocol import AnySpec, SourceMeta, SourceSpec
+from simsearch.runtime.tasks.needs import need_to_code
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from numpy.typing import NDArray
+
+    from simsearch.runtime.tasks.needs import Need
 
 _WHOLE_BYTES = 32 * 2**20  # images up to this size are one task
 _BAND_BYTES = 128 * 2**20  # of a strip-wise source, that many bytes of neighbouring shards are read at once
@@ -51,6 +54,13 @@ class PixelTask:
     template: ImageTemplate
     level: int = 0
     region: Region | None = None
+
+    @property
+    def need(self) -> Need:
+        """What a worker needs for it; what a format's own reader takes beside its pixels is not known."""
+        height, width = self.template.shape if self.region is None else self.region.shape
+        n_bytes = self.template.n_channels * height * width * np.dtype(self.template.dtype).itemsize
+        return need_to_code(n_bytes, "" if self.region is None else "--shard")
 
     def __str__(self) -> str:
         if self.region is None:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from simsearch.runtime.clusters.versions import differences
-from simsearch.runtime.clusters.workers import ALLOCATOR, TASKS, WORKER_BYTES
+from simsearch.runtime.clusters.workers import ALLOCATOR, TASKS
+from simsearch.runtime.tasks.needs import USUAL, fits
 from simsearch.workflows.doctor.cluster_facts import grouped
 from simsearch.workflows.doctor.findings import Finding, counted, gib, or_fine
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
+    from simsearch.runtime.tasks.needs import Need
     from simsearch.workflows.doctor.cluster_facts import ClusterFacts, WorkerFacts
 
 NETWORK_FILE_SYSTEMS = (
@@ -111,13 +113,14 @@ def _shared_gpus(host: str, first_gpus: Mapping[tuple[int, str], WorkerFacts]) -
             yield Finding("devices", "problem", found, remedy, tuple(sharing))
 
 
-def check_memory(cluster: ClusterFacts, needed_bytes: int = WORKER_BYTES) -> list[Finding]:
+def check_memory(cluster: ClusterFacts, need: Need = USUAL) -> list[Finding]:
     """Check that each worker may have what a tile needs, and that all together have no more than there is."""
     findings: list[Finding] = []
     for worker in cluster.workers:
         alike = [w for w in cluster.workers if _memory_group(w) == _memory_group(worker)]
         share = worker.memory_bytes or worker.process.limit_bytes // len(alike)
-        if share < needed_bytes:
+        needed_bytes = need.of(worker.n_tasks)
+        if not fits(needed_bytes, share):
             found = f"{gib(share)} for a worker, and its largest tile needs {gib(needed_bytes)}"
             remedy = "start fewer on this machine, each with more"
             findings.append(Finding("memory", "problem", found, remedy, (worker.place,)))

@@ -31,6 +31,7 @@ from simsearch.io.ome_zarr.scaled import ScaledImage, read_scaled, scaled
 from simsearch.io.tables.records.replacing import replacing_text
 from simsearch.runtime.events import Observer, ignore
 from simsearch.runtime.submit import run_tasks
+from simsearch.runtime.tasks.needs import need_to_count
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from simsearch.runtime import Client
+    from simsearch.runtime.tasks.needs import Need
     from simsearch.workflows.image_set import ImageSet
 
     _Sparse = tuple[NDArray[np.int64], NDArray[np.int64]]  # bins and their counts
@@ -77,6 +79,12 @@ class _Tile:
     image: ScaledImage
     region: Region
     uppers: tuple[tuple[int, ...], ...] = ()  # for each channel, bins to look into; none in the first pass
+
+    @property
+    def need(self) -> Need:
+        """What a worker needs for it."""
+        height, width = self.region.shape
+        return need_to_count(self.image.meta.n_channels * height * width)
 
     def __str__(self) -> str:
         return f"{self.image.meta.name} y {self.region.y0}:{self.region.y1} x {self.region.x0}:{self.region.x1}"
