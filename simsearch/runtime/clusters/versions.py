@@ -56,7 +56,7 @@ def differences(here: Mapping[str, str], there: Mapping[str, Mapping[str, str] |
 def gather_versions(
     client: Client, workers: Sequence[str] | None = None, timeout_s: float = 60.0
 ) -> dict[str, Mapping[str, str] | None]:
-    """Ask scheduler and workers for their versions, by place; who does not answer in time is left out.
+    """Ask scheduler and workers for their versions, by place; who has gone or does not answer in time is left out.
 
     Without addresses of workers, all are asked.
     A process of another Python, or without simsearch, cannot take our question: Dask's own answers tell that.
@@ -71,10 +71,11 @@ def gather_versions(
         told = ask_dask_versions(client, timeout_s=timeout_s)
         known = {"scheduler": told.get("scheduler", {})}
         known |= {f"worker {name}": versions for name, versions in told.get("workers", {}).items()}
+    there = {"scheduler", *(f"worker {name}" for name in client.nthreads())}
     return {
         place: answer.value if isinstance(answer, Answered) else _merged(known.get(place, {}))
         for place, answer in answers.items()
-        if isinstance(answer, Answered) or not answer.is_late
+        if isinstance(answer, Answered) or (place in there and not answer.is_late)
     }
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from distributed import get_worker
 
 from simsearch.errors import ClusterError
 from simsearch.runtime import ClusterSpec, open_cluster
@@ -94,7 +95,7 @@ def test_a_batch_job_ends_with_the_exit_code_of_its_command(slurm: Slurm, tmp_pa
 @pytest.fixture(scope="module")
 def detection(save_image: SaveImage, tmp_path_factory: pytest.TempPathFactory) -> Work:
     folder = tmp_path_factory.mktemp("detection")
-    return done_here(prepare_detection(folder, save_image, 560), folder / "local")
+    return done_here(prepare_detection(folder, save_image, 448), folder / "local")
 
 
 def test_a_detection_whose_job_is_cancelled_gets_another_and_leaves_nothing_behind(
@@ -164,17 +165,25 @@ def test_a_run_begins_with_the_jobs_that_slurm_takes(
     assert not any(here.iterdir())
 
 
-def test_a_worker_whose_time_is_up_completes_and_another_takes_its_place(
+def test_a_worker_whose_time_is_up_completes_and_another_comes_and_a_run_that_fails_keeps_logs_but_no_key(
     slurm: Slurm, here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("simsearch.runtime.clusters.slurm.lifetime_s", lambda walltime: (3, 0))
-    with open_cluster(ClusterSpec("slurm", workers=1, interface="lo", gres="gpu:1")) as client:
-        assert list(client.nthreads().values()) == [4]
-        assert list(client.run(os.getenv, "CUDA_VISIBLE_DEVICES").values()) == ["0"]
-        wait_until(lambda: "COMPLETED" in slurm.states(here).values(), "the end of a worker")
-        wait_until(lambda: "RUNNING" in slurm.states(here).values(), "another job")
-        assert client.submit(sum, [1, 2]).result() == 3
+    monkeypatch.setattr("simsearch.runtime.clusters.slurm.lifetime_s", lambda walltime: (6, 0))
+    spec = ClusterSpec("slurm", workers=1, interface="lo", gres="gpu:1")
+
+    def compute() -> None:
+        with open_cluster(spec) as client:
+            wait_until(lambda: "COMPLETED" in slurm.states(here).values(), "the end of a worker")
+            wait_until(lambda: "RUNNING" in slurm.states(here).values(), "another job")
+            assert client.submit(os.getenv, "CUDA_VISIBLE_DEVICES").result() == "0"
+            assert client.submit(lambda: get_worker().state.nthreads).result() == 4
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        compute()
     assert len(slurm.states(here)) > 1
+    assert {path.suffix for path in here.rglob("*") if path.is_file()} == {".err", ".out"}
+    assert "Registered to" in "".join(path.read_text() for path in here.rglob("simsearch-slurm-*/logs/*.err"))
 
 
 @pytest.mark.parametrize(

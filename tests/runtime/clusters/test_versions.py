@@ -21,6 +21,11 @@ def test_client_scheduler_and_workers_tell_the_same(client: Client) -> None:
     assert list(differences(installed_versions(), found)) == []
 
 
+def test_a_worker_that_has_gone_meanwhile_is_of_no_other_version(client: Client) -> None:
+    (here,) = client.nthreads()
+    assert set(gather_versions(client, [here, "inproc://127.0.0.1/1/1"])) == {"scheduler", f"worker {here}"}
+
+
 def test_a_place_without_simsearch_is_named() -> None:
     ours = installed_versions()
     known = {"host": {"python": ours["python"] + ".4.final.0"}, "packages": {"dask": ours["dask"]}}
