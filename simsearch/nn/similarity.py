@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import safetensors.torch
@@ -14,13 +14,27 @@ from simsearch.errors import ConfigError, ShapeError
 from simsearch.nn.features import gaussian
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 SOFTNESS = {"soft": 0.2, "max": 0.0, "mean": math.inf}
 """Ways to combine the similarities to the prototypes of a class, as temperatures of `soft_maximum`. The paper's is max;
 soft was best on average over classes that look alike and classes that do not (benchmarks/RESULTS.md)."""
 
 _EPSILON = 1e-12
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Refinement:
+    """What answers change of the similarity to a class."""
+
+    block: torch.Tensor
+    """(1, D, kh, kw) template of unit weighted length."""
+    scale: float
+    """The cosine with the template times this,"""
+    shift: float
+    """and this added, has the meaning of a similarity."""
+    weight: float
+    """How far that counts, from 0 to 1; the rest is the similarity to the prototypes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +49,8 @@ class Query:
     """For each class, (B,) which of its prototypes the blocks are rotations of, in the order of `blocks`."""
     softness: float
     """Temperature of the soft maximum over the prototypes of a class."""
+    refinements: Mapping[int, Refinement] = field(default_factory=dict)
+    """By the index of a class what answers add to it."""
 
     @property
     def margin(self) -> int:
@@ -101,15 +117,37 @@ def prototype_maps(vectors: torch.Tensor, query: Query) -> tuple[torch.Tensor, .
     ShapeError
         If the vectors have not the length of the prototypes', or there are none but the margin.
     """
+    margin = query.margin
+    centred, energy = _centred(vectors, query)
+    return tuple(
+        torch.cat([_cosines(centred, energy, group, margin) for group in class_blocks]) for class_blocks in query.blocks
+    )
+
+
+def _centred(vectors: torch.Tensor, query: Query) -> tuple[torch.Tensor, torch.Tensor]:
     d, h, w = vectors.shape
     margin = query.margin
     if d != len(query.centre) or min(h, w) <= 2 * margin:
         raise ShapeError(f"expected vectors of length {len(query.centre)} with a margin of {margin}, got {(d, h, w)}")
     centred = (vectors - query.centre[:, None, None])[None]
-    energy = centred.square().sum(dim=1, keepdim=True)
-    return tuple(
-        torch.cat([_cosines(centred, energy, group, margin) for group in class_blocks]) for class_blocks in query.blocks
-    )
+    return centred, centred.square().sum(dim=1, keepdim=True)
+
+
+def class_maps(vectors: torch.Tensor, maps: Sequence[torch.Tensor], query: Query) -> torch.Tensor:
+    """Combine `prototype_maps` and what answers add to them into the (classes, H, W) similarity to each class."""
+    similarity = similarity_maps(maps, query)
+    if query.refinements:
+        centred, energy = _centred(vectors, query)
+        for index, refinement in query.refinements.items():
+            cosine = _cosines(centred, energy, refinement.block, query.margin)[0]
+            similarity[index] = refined(similarity[index], cosine, refinement)
+    return similarity
+
+
+def refined(similarity: torch.Tensor, cosine: torch.Tensor, refinement: Refinement) -> torch.Tensor:
+    """Mix the similarity to prototypes with the cosine with a template, both (H, W)."""
+    template = refinement.scale * cosine + refinement.shift
+    return torch.lerp(similarity, template, refinement.weight).clamp(-1, 1)
 
 
 def similarity_maps(maps: Sequence[torch.Tensor], query: Query) -> torch.Tensor:
@@ -174,6 +212,9 @@ def mean_vector(sums: Iterable[tuple[torch.Tensor, int]]) -> torch.Tensor:
 def query_to_bytes(query: Query) -> bytes:
     """Serialise a query as safetensors."""
     tensors = {"centre": query.centre.contiguous(), "softness": torch.tensor(query.softness, dtype=torch.float64)}
+    for c, each in query.refinements.items():
+        tensors[f"{c:03d}/template"] = each.block.contiguous()
+        tensors[f"{c:03d}/refined"] = torch.tensor([each.scale, each.shift, each.weight], dtype=torch.float64)
     for c, (class_blocks, owners) in enumerate(zip(query.blocks, query.owners, strict=True)):
         tensors |= {f"{c:03d}/{g:03d}": group.contiguous() for g, group in enumerate(class_blocks)}
         tensors[f"{c:03d}/owners"] = owners
@@ -185,9 +226,14 @@ def query_from_bytes(blob: bytes) -> Query:
     tensors = safetensors.torch.load(blob)
     centre, softness = tensors.pop("centre"), tensors.pop("softness").item()
     n_classes = 1 + max(int(key.split("/")[0]) for key in tensors)
+    refinements = {
+        int(key[:3]): Refinement(tensors.pop(key), *tensors.pop(f"{key[:3]}/refined").tolist())
+        for key in sorted(tensors)
+        if key.endswith("/template")
+    }
     owners = tuple(tensors.pop(f"{c:03d}/owners") for c in range(n_classes))
     blocks = (tuple(tensors[key] for key in sorted(tensors) if int(key.split("/")[0]) == c) for c in range(n_classes))
-    return Query(centre, tuple(blocks), owners, softness)
+    return Query(centre, tuple(blocks), owners, softness, refinements)
 
 
 def _unit(blocks: torch.Tensor) -> torch.Tensor:

@@ -58,4 +58,5 @@ def query_on_worker(digest: str) -> Query:
     """Return the broadcast query of a digest on this worker's device."""
     query, device = query_from_bytes(fetch(digest)), pick_device()
     blocks = tuple(tuple(group.to(device) for group in class_blocks) for class_blocks in query.blocks)
-    return replace(query, centre=query.centre.to(device), blocks=blocks)
+    refinements = {c: replace(each, block=each.block.to(device)) for c, each in query.refinements.items()}
+    return replace(query, centre=query.centre.to(device), blocks=blocks, refinements=refinements)

@@ -15,7 +15,8 @@ from simsearch.app.session.jobs import new_job
 from simsearch.app.session.snapshot import Suggestions
 from simsearch.curation.suggestions import own_peaks
 from simsearch.errors import Cancelled, SimSearchError
-from simsearch.workflows.curate.live_search import LiveSearch, suggested_background, suggested_thresholds
+from simsearch.workflows.curate.live_search import LiveSearch
+from simsearch.workflows.curate.offers import suggested_background, suggested_thresholds
 from simsearch.workflows.curate.suggest import prepare_suggestions, sight_group
 
 if TYPE_CHECKING:
@@ -51,13 +52,16 @@ class _Wanted:
     sight: _Sight
     patch_shape: tuple[float, float] | None
     prototypes: tuple[tuple[str, tuple[Patch, ...]], ...]
+    answers: tuple[tuple[frozenset[Patch], frozenset[Patch]], ...]
+    """Of each class what was confirmed and what was flagged, in whatever order."""
 
     @classmethod
     def of(cls, curation: Curation) -> _Wanted:
         """Take it out of a curation."""
         prototypes = tuple((each.name, each.prototypes) for each in curation.classes if each.prototypes)
         sight = _Sight(curation.displayed, curation.channels, sight_group(curation).downsampling)
-        return cls(sight, curation.patch_shape, prototypes)
+        answers = tuple((frozenset(each.confirmed), frozenset(each.negatives)) for each in curation.classes)
+        return cls(sight, curation.patch_shape, prototypes, answers)
 
 
 class _OutdatedError(Cancelled):

@@ -13,7 +13,7 @@ from simsearch.io.ome_zarr.feature_store import read_blocks, write_blocks, write
 from simsearch.io.ome_zarr.writing import write_region
 from simsearch.nn.device import fast_inference
 from simsearch.nn.extractor import N_ROTATIONS, prototype_block, prototype_region
-from simsearch.nn.similarity import mean_similarity, prototype_maps, similarity_maps
+from simsearch.nn.similarity import class_maps, mean_similarity, prototype_maps
 from simsearch.runtime.compute import computing
 from simsearch.runtime.models import query_on_worker, trunk_on_worker
 from simsearch.runtime.views import (
@@ -77,6 +77,24 @@ class SampleTask:
 
     def __str__(self) -> str:
         return self.view.image.meta.name
+
+
+@dataclass(frozen=True, slots=True)
+class BlocksTask:
+    """Cut blocks out of a feature map, as a patch at each of some positions has."""
+
+    view: View
+    positions: tuple[tuple[int, int], ...]
+    """Rows and columns of the feature grid, all near each other."""
+
+    @property
+    def window(self) -> Region:
+        """The smallest that has all positions."""
+        rows, columns = zip(*self.positions, strict=True)
+        return Region(min(rows), max(rows) + 1, min(columns), max(columns) + 1)
+
+    def __str__(self) -> str:
+        return window_name(self.view, self.window)
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +187,14 @@ def sample_vectors(task: SampleTask) -> NDArray[np.float32]:
     return sampled
 
 
+def cut_blocks(task: BlocksTask) -> NDArray[np.float32]:
+    """Return the (n, D, kh, kw) blocks at positions of an image."""
+    (height, width), margin, window = task.view.extractor.block_shape, task.view.margin, task.window
+    found = window_maps(_trunk(task.view), task.view, window.grown(margin)).astype(np.float32)
+    top, left = window.y0 - margin + height // 2, window.x0 - margin + width // 2
+    return np.stack([found[:, y - top : y - top + height, x - left : x - left + width] for y, x in task.positions])
+
+
 def store_features(task: FeatureTask) -> None:
     """Write a tile of a feature map."""
     region = task.window.shifted(task.view.kept_margin)
@@ -192,7 +218,7 @@ def search_tile(task: SearchTask) -> NDArray[np.float64]:
     query = query_on_worker(task.query)
 
     def similarity(found: torch.Tensor) -> torch.Tensor:
-        return similarity_maps(prototype_maps(found, query), query)
+        return class_maps(found, prototype_maps(found, query), query)
 
     maps = framed_maps(_trunk(task.view), task.view, task.window, similarity)
     if task.map_path is not None:
@@ -215,7 +241,7 @@ def find_candidates(task: SearchTask) -> tuple[NDArray[np.float64], NDArray[np.f
 
     def similarity_and_mean(found: torch.Tensor) -> torch.Tensor:
         maps = prototype_maps(found, query)
-        return torch.cat([similarity_maps(maps, query), mean_similarity(maps)[None]])
+        return torch.cat([class_maps(found, maps, query), mean_similarity(maps)[None]])
 
     *maps, mean = framed_maps(_trunk(task.view), task.view, task.window, similarity_and_mean)
     highest = peak_table(mean[None], task.view, task.window, -np.inf)

@@ -17,30 +17,27 @@ import torch
 from dask.system import CPU_COUNT
 
 from simsearch.core.feature_grid import to_level0
-from simsearch.core.peaks import Peak, find_peaks
+from simsearch.core.peaks import find_peaks
 from simsearch.core.ranked_peaks import RankedPeaks, ranked_peaks
 from simsearch.core.tiles import Region
-from simsearch.curation.state import BACKGROUND
-from simsearch.curation.suggestions import background_patches, marked_patches
 from simsearch.io.ome_zarr.feature_store import read_features
 from simsearch.nn.device import pick_device
-from simsearch.nn.similarity import make_query, soft_maximum
+from simsearch.nn.similarity import make_query, refined, soft_maximum
 from simsearch.nn.spectra import Spectra, make_kernels
 from simsearch.runtime.events import Observer, StepEnded, StepStarted, TaskDone, ignore
 from simsearch.runtime.memory import free_bytes
-from simsearch.runtime.tasks.search import compute_blocks
 from simsearch.runtime.worker import hold
+from simsearch.workflows.curate.live_blocks import Key, LiveBlocks, patch_key
+from simsearch.workflows.curate.refine import refinement, said_of
 from simsearch.workflows.curate.study import study_images
 from simsearch.workflows.curate.suggest import (
-    N_BACKGROUND,
     find_suggestions,
     settle_measurement,
     sight_group,
     study_group,
     study_sight,
 )
-from simsearch.workflows.find.peaks import split_similarities
-from simsearch.workflows.find.query import extractor_of, find_centre, prototype_task, view_of
+from simsearch.workflows.find.query import extractor_of, find_centre, view_of
 from simsearch.workflows.find.trunks import read_chosen_trunk
 from simsearch.workflows.image_set import ImageSet
 
@@ -49,10 +46,12 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from simsearch.core.boxes import Box
-    from simsearch.curation.state import Curation, Patch
+    from simsearch.curation.state import Curation
+    from simsearch.io.ome_zarr.image import ImageMeta
+    from simsearch.nn.similarity import Refinement
     from simsearch.runtime import Client
     from simsearch.runtime.views import View
+    from simsearch.workflows.curate.refine import Said
     from simsearch.workflows.curate.study import Study
     from simsearch.workflows.find.peaks import Candidates
     from simsearch.workflows.find.query import Group, Setting
@@ -62,7 +61,7 @@ _N_KEPT = 64  # prototypes whose maps are kept, if there is room: what is undone
 _KEPT_BY_ALLOCATOR = 1.25  # of what is taken, with what was given back and is not reused: 1.07 to 1.23 were measured
 _N_EXPECTED = 16  # prototypes that there is room for where images are held
 
-_Key = tuple[tuple[str, float, float], tuple[float, float]]  # image, row and column of a prototype, and its shape
+_ClassKey = tuple[tuple[Key, ...], tuple[Key, ...], tuple[Key, ...]]  # of prototypes, confirmed and flagged patches
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -124,6 +123,11 @@ class _Sight:
     centre: torch.Tensor
     spectra: tuple[Spectra, ...]
 
+    @property
+    def images(self) -> list[ImageMeta]:
+        """What they are."""
+        return [view.image.meta for view in self.views]
+
 
 @dataclass(frozen=True, slots=True)
 class Room:
@@ -162,8 +166,9 @@ class LiveSearch:
         self._threads = ThreadPoolExecutor(CPU_COUNT, "compare", lambda: torch.set_num_threads(1))
         self._key: object = None  # of what was looked at, whether it could be held or not
         self._sight: _Sight | None = None
-        self._kept: dict[_Key, _Maps] = {}
-        self._classes: dict[tuple[_Key, ...], _Class] = {}
+        self._kept: dict[Key, _Maps] = {}
+        self._classes: dict[_ClassKey, _Class] = {}
+        self._blocks = LiveBlocks(client, study, self._threads.map)
 
     def look(self, curation: Curation, *, observe: Observer = ignore) -> bool:
         """Make the displayed images ready, whose features must be there; of no effect where they are.
@@ -185,6 +190,7 @@ class LiveSearch:
                 settle_measurement(self._client, self._study, curation, observe=observe)
             return self._sight is not None
         self._key, self._sight, self._kept, self._classes = None, None, {}, {}
+        self._blocks.forget()
         group, setting = study_sight(self._client, self._study, curation, observe=observe)
         images = study_images(self._study, curation.displayed)
         views = tuple(view_of(image, group, setting) for image in images)
@@ -215,17 +221,20 @@ class LiveSearch:
             by_name = {name: [peak for peak in found.peaks if peak.class_name == name] for name in group.classes}
             by_class = {name: ranked_peaks(peaks, curation.displayed) for name, peaks in by_name.items()}
             return Findings(curation.displayed, by_class, candidates=found)
-        sight, shape, extractor = self._sight, group.patch_shape, extractor_of(group, self._sight.setting)
+        sight, extractor = self._sight, extractor_of(group, self._sight.setting)
         views = tuple(replace(view, extractor=extractor) for view in sight.views)
-        wanted: dict[str, list[_Key]] = {name: [] for name in group.classes}
-        for box in group.boxes:
-            wanted[box.class_name].append((_place(box), shape))
-        self._compare(sight, group, [box for box in group.boxes if (_place(box), shape) not in self._kept], observe)
-        self._forget({key for keys in wanted.values() for key in keys}, views)
-        softness = sight.setting.softness
-        self._classes = {tuple(keys): self._class_of(tuple(keys), views, softness) for keys in wanted.values()}
-        classes = {name: self._classes[tuple(keys)] for name, keys in wanted.items()}
-        everything = [self._kept[key] for keys in wanted.values() for key in keys]
+        said = said_of(curation, group)
+        self._compare(sight, group, observe)
+        self._forget({patch_key(box) for box in group.boxes}, views)
+        keys = {name: _class_key(group, name, said.get(name)) for name in group.classes}
+        known = {key: self._classes[key] for key in keys.values() if key in self._classes}
+        self._classes = known | {
+            key: self._class_of(sight, group.only(name), said.get(name), views, observe)
+            for name, key in keys.items()
+            if key not in known
+        }
+        classes = {name: self._classes[key] for name, key in keys.items()}
+        everything = [self._kept[patch_key(box)] for name in group.classes for box in group.only(name).boxes]
         n = sum(each.n_rotations for each in everything)
         mean = tuple(np.sum([each.total[i] for each in everything], axis=0) / np.float32(n) for i in range(len(views)))
         maps = {name: each.maps for name, each in classes.items()}
@@ -256,19 +265,13 @@ class LiveSearch:
             observe(TaskDone("index", view.image.meta.name))
         observe(StepEnded("index", time.perf_counter() - begin))
 
-    def _compare(self, sight: _Sight, group: Group, boxes: Sequence[Box], observe: Observer) -> None:
+    def _compare(self, sight: _Sight, group: Group, observe: Observer) -> None:
         """Compare all images with prototypes that are new."""
-        if not boxes:
-            return
-        known = {view.image.meta.name: view.image.meta for view in sight.views}
-        others = sorted({box.image for box in boxes} - set(known))  # somebody drew there when they were displayed
-        known |= dict(zip(others, study_images(self._study, others) if others else [], strict=True))
-        for index, box in enumerate(boxes):
-            task = prototype_task(view_of(known[box.image], group, sight.setting), index, box, sight.setting)
-            blocks = compute_blocks(task, spread=self._threads.map)
-            maps = self._maps_of([torch.from_numpy(block).to(sight.centre) for block in blocks], sight)
-            self._kept[_place(box), group.patch_shape] = maps
-            observe(TaskDone("suggestions", str(task)))
+        for box in group.boxes:
+            if patch_key(box) not in self._kept:
+                blocks = self._blocks.of(sight.images, [box], group, sight.setting)[box]
+                self._kept[patch_key(box)] = self._maps_of([block.to(sight.centre) for block in blocks], sight)
+                observe(TaskDone("suggestions", f"{box.image} y {box.y:g} x {box.x:g}"))
 
     def _maps_of(self, blocks: Sequence[torch.Tensor], sight: _Sight) -> _Maps:
         """Compare all images with the rotations of a prototype."""
@@ -284,18 +287,31 @@ class LiveSearch:
         found = list(self._threads.map(compare, sight.spectra))
         return _Maps([best for best, _ in found], [total for _, total in found], len(blocks))
 
-    def _class_of(self, keys: tuple[_Key, ...], views: Sequence[View], softness: float) -> _Class:
-        """Merge the maps of prototypes of a class and find its peaks, or take what was found for the same before."""
-        if keys in self._classes:
-            return self._classes[keys]
+    def _class_of(
+        self, sight: _Sight, group: Group, said: Said | None, views: Sequence[View], observe: Observer
+    ) -> _Class:
+        """Merge the maps of the prototypes of a class with what answers add, and find its peaks."""
+        kept, softness = [self._kept[patch_key(box)] for box in group.boxes], sight.setting.softness
+        learned = self._refinement(sight, group, said, observe) if said else None
+        kernels = make_kernels(learned.block, sight.views[0].kept_margin) if learned else None
 
         def merge(index: int) -> tuple[SimilarityMap, NDArray[np.float64]]:
-            of_each = torch.from_numpy(np.stack([self._kept[key].best[index] for key in keys]))
-            values = soft_maximum(of_each, softness).numpy()
-            return _map(values, views[index]), _level0_peaks(values, views[index], 0.0)
+            values = soft_maximum(torch.from_numpy(np.stack([each.best[index] for each in kept])), softness)
+            if learned and kernels:
+                with torch.inference_mode():
+                    values = refined(values, sight.spectra[index].compare(kernels)[0].cpu(), learned)
+            return _map(values.numpy(), views[index]), level0_peaks(values.numpy(), views[index], 0.0)
 
         merged = list(self._threads.map(merge, range(len(views))))
         return _Class(tuple(each for each, _ in merged), _ranked([table for _, table in merged]))
+
+    def _refinement(self, sight: _Sight, group: Group, said: Said, observe: Observer) -> Refinement | None:
+        """Refit the comparison of a class to what was said of suggestions."""
+        found = self._blocks.of(sight.images, (*group.boxes, *said.boxes), group, sight.setting)
+        blocks = {box: [block.to(sight.centre) for block in turned] for box, turned in found.items()}
+        query = make_query([[blocks[box] for box in group.boxes]], sight.centre, sight.setting.softness)
+        background = self._blocks.background(sight.images, group, sight.setting, observe).to(sight.centre)
+        return refinement(query, group, group.classes[0], said, blocks, background)
 
     def _check_room(self, views: Sequence[View], n_prototypes: int) -> None:
         """Let go of the images where the maps of so many prototypes are too much beside them."""
@@ -303,8 +319,9 @@ class LiveSearch:
         self._room = Room(needed, self._room.bytes)
         if not self._room.is_enough:
             self._sight, self._kept, self._classes = None, {}, {}
+            self._blocks.forget()
 
-    def _forget(self, wanted: set[_Key], views: Sequence[View]) -> None:
+    def _forget(self, wanted: set[Key], views: Sequence[View]) -> None:
         n_kept = min(_N_KEPT, max(0, self._room.bytes - _peak_bytes(views)) // _maps_bytes(views))
         others = [key for key in self._kept if key not in wanted]
         for key in others[: max(0, len(self._kept) - n_kept)]:
@@ -323,8 +340,11 @@ def _maps_bytes(views: Sequence[View]) -> int:
     return 2 * 4 * sum(view.grid_shape[0] * view.grid_shape[1] for view in views)
 
 
-def _place(box: Box) -> tuple[str, float, float]:
-    return box.image, box.y, box.x
+def _class_key(group: Group, name: str, said: Said | None) -> _ClassKey:
+    """Tell what the similarity to a class depends on, whatever its name."""
+    boxes = (group.only(name).boxes, said.confirmed if said else (), said.flagged if said else ())
+    drawn, confirmed, flagged = (tuple(map(patch_key, each)) for each in boxes)
+    return drawn, confirmed, flagged
 
 
 def _map(values: NDArray[np.float32], view: View) -> SimilarityMap:
@@ -339,7 +359,7 @@ def _ranked(tables: Sequence[NDArray[np.float64]]) -> RankedPeaks:
     return RankedPeaks(image[order], y[order], x[order], score[order].astype(np.float32))
 
 
-def _level0_peaks(values: NDArray[np.float32], view: View, floor: float) -> NDArray[np.float64]:
+def level0_peaks(values: NDArray[np.float32], view: View, floor: float) -> NDArray[np.float64]:
     """Find the peaks of a map of a whole image, as (N, 3) rows of y and x in level-0 pixels, and height."""
     framed = np.pad(values, view.peak_radius, constant_values=-np.inf)
     table = find_peaks(framed, view.peak_radius, floor)
@@ -350,36 +370,3 @@ def _level0_peaks(values: NDArray[np.float32], view: View, floor: float) -> NDAr
 def _step(view: View) -> float:
     """Return the level-0 pixels between positions."""
     return view.extractor.grid.stride * view.image.downsampling
-
-
-def suggested_thresholds(curation: Curation, found: Findings) -> dict[str, float]:
-    """Suggest a similarity threshold for each class that was looked for, as `suggested_threshold` does."""
-    suggested = {}
-    for name, peaks in found.by_class.items():
-        is_other = np.ones(len(peaks), bool)
-        for patch in curation.roi_class(name).prototypes:
-            if patch.image in found.images and curation.patch_shape is not None:
-                near = np.hypot(peaks.y - patch.y, peaks.x - patch.x) < min(curation.patch_shape) / 2
-                is_other &= ~(near & (peaks.image == found.images.index(patch.image)))
-        suggested[name] = split_similarities(peaks.score[is_other].astype(np.float64))
-    return suggested
-
-
-def suggested_background(curation: Curation, found: Findings) -> tuple[list[Patch], list[Patch]]:
-    """Choose what may be background, difficult and easy, where nobody has marked anything (paper algorithm 1)."""
-    highest, lowest = _extremes(curation, found)
-    return background_patches(curation, highest, lowest, marked_patches(curation), N_BACKGROUND)
-
-
-def _extremes(curation: Curation, found: Findings) -> tuple[Sequence[Peak], Sequence[Peak]]:
-    """Return the local maxima and minima of the mean similarity to all prototypes."""
-    if found.candidates is not None:
-        return found.candidates.highest, found.candidates.lowest
-    shape, sides = curation.patch_shape or (0.0, 0.0), []
-    for sign in (1, -1):
-        tables = [_level0_peaks(sign * mean, view, -np.inf) for mean, view in zip(found.mean, found.views, strict=True)]
-        rows = zip(found.images, tables, strict=True)
-        sides.append(
-            [Peak(name, BACKGROUND, y, x, shape, sign * score) for name, t in rows for y, x, score in t.tolist()]
-        )
-    return sides[0], sides[1]

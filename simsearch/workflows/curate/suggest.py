@@ -16,11 +16,12 @@ from simsearch.io.places import replacing
 from simsearch.nn.trunk_file import trunk_label
 from simsearch.runtime.events import Observer, ignore
 from simsearch.runtime.worker import broadcast
+from simsearch.workflows.curate.refine import refined_query, said_of, sample_background
 from simsearch.workflows.curate.study import CACHE_NAME, MEASURE_NAME, study_images
 from simsearch.workflows.find.features import keep_features
 from simsearch.workflows.find.measure import measure, read_ranges, write_measurement
 from simsearch.workflows.find.peaks import Candidates, find_group_candidates
-from simsearch.workflows.find.query import Group, Setting, find_query
+from simsearch.workflows.find.query import Group, Setting, blocks_of_boxes, find_query
 from simsearch.workflows.find.trunks import read_chosen_trunk
 from simsearch.workflows.image_set import ImageSet
 
@@ -286,8 +287,15 @@ def _look(client: Client, study: Study, curation: Curation, observe: Observer) -
     group, setting = study_group(curation), study_setting(client, study, curation, observe)
     displayed = ImageSet(study_images(study, curation.displayed))
     keep_features(client, displayed, group, setting, observe)
-    drawn_on = ImageSet(study_images(study, _in_order(curation, {box.image for box in group.boxes})))
-    return _Sight(group, setting, find_query(client, drawn_on, displayed, group, setting, observe))
+    said = said_of(curation, group)
+    answered = [box for each in said.values() for box in each.boxes]
+    drawn_on = ImageSet(study_images(study, _in_order(curation, {box.image for box in (*group.boxes, *answered)})))
+    query = find_query(client, drawn_on, displayed, group, setting, observe)
+    if said:
+        blocks = blocks_of_boxes(client, drawn_on, answered, group, setting, observe)
+        background = sample_background(client, displayed, group, setting, observe)
+        query = refined_query(query, group, said, blocks, background)
+    return _Sight(group, setting, query)
 
 
 def _similarity_threshold(name: str, curation: Curation) -> float:

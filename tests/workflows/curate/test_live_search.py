@@ -11,12 +11,13 @@ import pytest
 from simsearch.core.ranked_peaks import RankedPeaks, ranked_peaks
 from simsearch.core.synthetic import CYTOPLASM, NUCLEUS
 from simsearch.curation.actions import AddClass, Batch, ChooseImages, apply
-from simsearch.curation.marks import AddPrototypes
+from simsearch.curation.marks import AddPrototypes, ConfirmPatches, FlagNegatives
 from simsearch.curation.state import Curation, Patch
 from simsearch.curation.suggestions import background_patches, marked_patches
 from simsearch.runtime.events import Event, TaskDone
 from simsearch.workflows.curate import live_search
-from simsearch.workflows.curate.live_search import LiveSearch, suggested_background, suggested_thresholds
+from simsearch.workflows.curate.live_search import LiveSearch
+from simsearch.workflows.curate.offers import suggested_background, suggested_thresholds
 from simsearch.workflows.curate.study import Study, StudyOptions, create_study
 from simsearch.workflows.curate.suggest import N_BACKGROUND, find_suggestions, prepare_suggestions, study_group
 from simsearch.workflows.find.peaks import Candidates, suggested_threshold
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from distributed import Client
 
+    from simsearch.workflows.curate.live_search import Findings
     from tests.workflows.conftest import Cells
 
 PATCH = (40.0, 40.0)
@@ -87,6 +89,43 @@ def test_prototype_after_prototype_gives_what_the_headless_command_gives(
     check_same_as_headless(client, study, two, search)
     # Undone: what is left is known already.
     check_same_as_headless(client, study, one, search)
+
+
+def test_answers_count_at_once_and_as_for_the_headless_command(
+    client: Client, study: Study, cells: Cells, classes: Curation
+) -> None:
+    prepare_suggestions(client, study, classes)
+    search = LiveSearch(client, study)
+    drawn = draw(draw(classes, cells, CYTOPLASM, slice(0, 2)), cells, NUCLEUS, slice(0, 2))
+    before = search.find(drawn)
+    alone = cells.alone("abc")
+    wrong, right = (
+        [Patch.at(o.image, o.y, o.x) for o in alone if o.class_name == name][2:5] for name in (NUCLEUS, CYTOPLASM)
+    )
+    answered = apply(apply(drawn, FlagNegatives(CYTOPLASM, tuple(wrong))), ConfirmPatches(CYTOPLASM, (right[0],)))
+    check_same_as_headless(client, study, answered, search)
+    after = search.find(answered)
+
+    def similarity(found: Findings, at: Patch) -> float:
+        here, index = found.maps[CYTOPLASM][found.images.index(at.image)], (at.y, at.x)
+        y, x = (round((v - o) / here.step) for v, o in zip(index, here.origin, strict=True))
+        return float(here.values[y - 1 : y + 2, x - 1 : x + 2].max())
+
+    def gap(found: Findings) -> float:
+        return float(np.mean([similarity(found, at) for at in right[1:]]) - similarity(found, wrong[0]))
+
+    assert gap(after) > gap(before)
+    check_same(after.by_class[NUCLEUS], before.by_class[NUCLEUS])
+    # Undone is as if it had never been said, and the order of answers is no matter.
+    for name in (CYTOPLASM, NUCLEUS):
+        again, first = search.find(drawn).by_class[name], before.by_class[name]
+        assert all(np.array_equal(getattr(again, c), getattr(first, c)) for c in ("image", "y", "x", "score"))
+    turned = apply(apply(drawn, ConfirmPatches(CYTOPLASM, (right[0],))), FlagNegatives(CYTOPLASM, tuple(wrong[::-1])))
+    found = search.find(turned).by_class[CYTOPLASM]
+    assert np.array_equal(found.score, after.by_class[CYTOPLASM].score)
+    events: list[Event] = []
+    search.find(turned, observe=events.append)
+    assert events == []
 
 
 def test_only_a_new_prototype_is_computed(client: Client, study: Study, cells: Cells, classes: Curation) -> None:

@@ -1,0 +1,78 @@
+"""What was computed of patches while a person draws and answers: each is computed once, whatever is said of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from simsearch.runtime.tasks.search import compute_blocks
+from simsearch.workflows.curate.refine import Background, sample_background
+from simsearch.workflows.curate.study import study_images
+from simsearch.workflows.find.query import prototype_task, view_of
+from simsearch.workflows.image_set import ImageSet
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from simsearch.core.boxes import Box
+    from simsearch.io.ome_zarr.image import ImageMeta
+    from simsearch.runtime import Client
+    from simsearch.runtime.events import Observer
+    from simsearch.workflows.curate.study import Study
+    from simsearch.workflows.find.query import Group, Setting
+
+Key = tuple[tuple[str, float, float], tuple[float, float]]
+"""Image, row and column of a patch, and its shape."""
+
+
+def patch_key(box: Box) -> Key:
+    """Name a patch by what its blocks depend on, whatever its class."""
+    return (box.image, box.y, box.x), (box.height, box.width)
+
+
+class LiveBlocks:
+    """Keeps the blocks of patches, and of random places.
+
+    Parameters
+    ----------
+    client : distributed.Client
+        The cluster.
+    study : Study
+        The study.
+    spread : callable
+        Applies a function to rotations, as `map` does.
+    """
+
+    def __init__(self, client: Client, study: Study, spread: Callable[..., Iterable[NDArray[np.float32]]]) -> None:
+        self._client, self._study, self._spread = client, study, spread
+        self._blocks: dict[Key, list[torch.Tensor]] = {}
+        self._background: dict[tuple[float, float], Background] = {}
+
+    def forget(self) -> None:
+        """Let go of all: images are looked at in another way."""
+        self._blocks, self._background = {}, {}
+
+    def of(
+        self, images: Sequence[ImageMeta], boxes: Sequence[Box], group: Group, setting: Setting
+    ) -> Mapping[Box, list[torch.Tensor]]:
+        """Compute the blocks of patches in four rotations, most of which lie on some images."""
+        missing = [box for box in boxes if patch_key(box) not in self._blocks]
+        known = {image.name: image for image in images}
+        others = sorted({box.image for box in missing} - set(known))  # somebody drew there when they were displayed
+        known |= dict(zip(others, study_images(self._study, others) if others else [], strict=True))
+        for index, box in enumerate(missing):
+            task = prototype_task(view_of(known[box.image], group, setting), index, box, setting)
+            found = compute_blocks(task, spread=self._spread)
+            self._blocks[patch_key(box)] = [torch.from_numpy(block) for block in found]
+        return {box: self._blocks[patch_key(box)] for box in boxes}
+
+    def background(self, images: Sequence[ImageMeta], group: Group, setting: Setting, observe: Observer) -> Background:
+        """Cut random blocks out of images, which are the same until they are forgotten."""
+        if group.patch_shape not in self._background:
+            found = sample_background(self._client, ImageSet(images), group, setting, observe)
+            self._background[group.patch_shape] = found
+        return self._background[group.patch_shape]
