@@ -140,7 +140,10 @@ def _steps(client: Client, study: Study) -> Iterator[tuple[str, float]]:
     yield "compare with one prototype whose block is kept", timed(lambda: search.find(curation)) / n
     found = search.find(curation)
     yield "nothing new: merge maps, find peaks", timed(lambda: search.find(curation))
-    yield "suggest a threshold", timed(lambda: suggested_thresholds(curation, found))
+    yield (
+        "suggest a threshold",
+        timed(lambda: suggested_thresholds(curation, found.images, found.by_class, found.left_out)),
+    )
     yield "choose background", timed(lambda: suggested_background(curation, found))
     yield "the headless command, features kept", timed(lambda: find_suggestions(client, study, curation))
     search.close()

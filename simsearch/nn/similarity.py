@@ -167,6 +167,27 @@ def similarity_maps(maps: Sequence[torch.Tensor], query: Query) -> torch.Tensor:
     )
 
 
+def left_out_similarities(query: Query, index: int) -> tuple[float, ...]:
+    """Return how similar each prototype of a class, turned as in most of its blocks, is to the others.
+
+    That tells what objects of the class are like which nobody drew; one prototype alone does not.
+    """
+    groups, owners = query.blocks[index], query.owners[index]
+    n = int(owners.max()) + 1
+    starts = [0, *torch.tensor([len(group) for group in groups]).cumsum(0).tolist()]
+    largest = max(range(len(groups)), key=lambda g: len(groups[g]))
+    group, own = groups[largest], owners[starts[largest] : starts[largest + 1]]
+    if n < 2:
+        return ()
+    rows = (group * gaussian((group.shape[2], group.shape[3])).to(group).sqrt()).flatten(1)
+    products, found = rows @ rows.T, []
+    for prototype in range(n):
+        first = int((own == prototype).nonzero()[0])
+        others = [products[first][own == other].amax() for other in range(n) if other != prototype]
+        found.append(float(soft_maximum(torch.stack(others), query.softness)))
+    return tuple(found)
+
+
 def soft_maximum(values: torch.Tensor, softness: float) -> torch.Tensor:
     """Return a value between the mean and the maximum: the logarithm of the mean exponential.
 

@@ -204,7 +204,7 @@ class Suggester:
             message="",
             images=found.images,
             by_class=own,
-            suggested_thresholds=suggested_thresholds(curation, replace(found, by_class=own)),
+            suggested_thresholds=suggested_thresholds(curation, found.images, own, found.left_out),
             note=_note(self._search.room),
             version=self._shown.version + 1,
         )

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from simsearch.core.boxes import Box
+from simsearch.core.ranked_peaks import ranked_peaks
 from simsearch.curation.actions import Action, Batch, SetSimilarityThreshold
 from simsearch.curation.marks import AcceptBackground, AcceptClass
 from simsearch.curation.state import BACKGROUND
@@ -15,15 +16,16 @@ from simsearch.curation.suggestions import (
     background_patches,
     marked_patches,
     own_candidates,
+    own_peaks,
     suggested_patches,
 )
 from simsearch.errors import ConfigError
 from simsearch.io.tables.curation import Annotation, write_annotations
 from simsearch.runtime.events import Observer, ignore
+from simsearch.workflows.curate.offers import suggested_thresholds
 from simsearch.workflows.curate.study import open_curation
 from simsearch.workflows.curate.suggest import N_BACKGROUND, find_suggestions, study_group
 from simsearch.workflows.find.diverse import DiverseOptions, choose_diverse
-from simsearch.workflows.find.peaks import Candidates, suggested_threshold
 from simsearch.workflows.image_set import find_image_set
 
 if TYPE_CHECKING:
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from simsearch.curation.state import Curation
     from simsearch.runtime import Client
     from simsearch.workflows.curate.study import Study, StudyOptions
+    from simsearch.workflows.find.peaks import Candidates
     from simsearch.workflows.find.query import Group
 
 
@@ -188,11 +191,7 @@ def _acceptance_of_classes(
     """Count what is suggested for each class, and make the actions that accept it, each place for one class."""
     own = own_candidates(curation, found.peaks)
     chosen = {name: curation.roi_class(name).similarity_threshold for name in group.classes}
-    missing = {
-        name: suggested_threshold(own, [box for box in group.boxes if box.class_name == name])
-        for name, least in chosen.items()
-        if least is None
-    }
+    missing = {name: least for name, least in _suggested(curation, found).items() if chosen[name] is None}
     thresholds = {name: missing[name] if least is None else least for name, least in chosen.items()}
     actions: list[Action] = [SetSimilarityThreshold(name, least) for name, least in missing.items()]
     curation = Batch("", tuple(actions)).apply(curation)
@@ -203,3 +202,10 @@ def _acceptance_of_classes(
         actions.append(acceptance(curation, name, patches))
         counts.append(ClassSuggestions(name, n_peaks[name], least, chosen[name] is not None, len(patches)))
     return counts, actions
+
+
+def _suggested(curation: Curation, found: Candidates) -> dict[str, float]:
+    """Suggest the thresholds that the browser suggests."""
+    images = curation.displayed
+    by_class = {name: ranked_peaks((p for p in found.peaks if p.class_name == name), images) for name in found.left_out}
+    return suggested_thresholds(curation, images, own_peaks(curation, images, by_class), found.left_out)

@@ -22,7 +22,7 @@ from simsearch.core.ranked_peaks import RankedPeaks, ranked_peaks
 from simsearch.core.tiles import Region
 from simsearch.io.ome_zarr.feature_store import read_features
 from simsearch.nn.device import pick_device
-from simsearch.nn.similarity import make_query, refined, soft_maximum
+from simsearch.nn.similarity import left_out_similarities, make_query, refined, soft_maximum
 from simsearch.nn.spectra import Spectra, make_kernels
 from simsearch.runtime.events import Observer, StepEnded, StepStarted, TaskDone, ignore
 from simsearch.runtime.memory import free_bytes
@@ -48,7 +48,6 @@ if TYPE_CHECKING:
 
     from simsearch.curation.state import Curation
     from simsearch.io.ome_zarr.image import ImageMeta
-    from simsearch.nn.similarity import Refinement
     from simsearch.runtime import Client
     from simsearch.runtime.views import View
     from simsearch.workflows.curate.refine import Said
@@ -84,6 +83,8 @@ class Findings:
     """Their names, which columns refer to."""
     by_class: Mapping[str, RankedPeaks]
     """Peaks of similarity above 0 of each class with prototypes."""
+    left_out: Mapping[str, tuple[float, ...]]
+    """Of each of these classes how similar each prototype is to the others."""
     maps: Mapping[str, tuple[SimilarityMap, ...]] = field(default_factory=dict)
     """For each of these classes, the map of each image; empty where images are too large to be held."""
     mean: tuple[NDArray[np.float32], ...] = ()
@@ -111,6 +112,7 @@ class _Class:
 
     maps: tuple[SimilarityMap, ...]
     peaks: RankedPeaks
+    left_out: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -220,7 +222,7 @@ class LiveSearch:
             found = find_suggestions(self._client, self._study, curation, observe=observe)
             by_name = {name: [peak for peak in found.peaks if peak.class_name == name] for name in group.classes}
             by_class = {name: ranked_peaks(peaks, curation.displayed) for name, peaks in by_name.items()}
-            return Findings(curation.displayed, by_class, candidates=found)
+            return Findings(curation.displayed, by_class, found.left_out, candidates=found)
         sight, extractor = self._sight, extractor_of(group, self._sight.setting)
         views = tuple(replace(view, extractor=extractor) for view in sight.views)
         said = said_of(curation, group)
@@ -238,7 +240,8 @@ class LiveSearch:
         n = sum(each.n_rotations for each in everything)
         mean = tuple(np.sum([each.total[i] for each in everything], axis=0) / np.float32(n) for i in range(len(views)))
         maps = {name: each.maps for name, each in classes.items()}
-        return Findings(curation.displayed, {name: each.peaks for name, each in classes.items()}, maps, mean, views)
+        by_class, left_out = ({n: getattr(c, part) for n, c in classes.items()} for part in ("peaks", "left_out"))
+        return Findings(curation.displayed, by_class, left_out, maps, mean, views)
 
     @property
     def room(self) -> Room:
@@ -292,7 +295,13 @@ class LiveSearch:
     ) -> _Class:
         """Merge the maps of the prototypes of a class with what answers add, and find its peaks."""
         kept, softness = [self._kept[patch_key(box)] for box in group.boxes], sight.setting.softness
-        learned = self._refinement(sight, group, said, observe) if said else None
+        found = self._blocks.of(sight.images, (*group.boxes, *(said.boxes if said else ())), group, sight.setting)
+        blocks = {box: [block.to(sight.centre) for block in turned] for box, turned in found.items()}
+        query = make_query([[blocks[box] for box in group.boxes]], sight.centre, softness)
+        learned = None
+        if said:
+            background = self._blocks.background(sight.images, group, sight.setting, observe).to(sight.centre)
+            learned = refinement(query, group, group.classes[0], said, blocks, background)
         kernels = make_kernels(learned.block, sight.views[0].kept_margin) if learned else None
 
         def merge(index: int) -> tuple[SimilarityMap, NDArray[np.float64]]:
@@ -303,15 +312,8 @@ class LiveSearch:
             return _map(values.numpy(), views[index]), level0_peaks(values.numpy(), views[index], 0.0)
 
         merged = list(self._threads.map(merge, range(len(views))))
-        return _Class(tuple(each for each, _ in merged), _ranked([table for _, table in merged]))
-
-    def _refinement(self, sight: _Sight, group: Group, said: Said, observe: Observer) -> Refinement | None:
-        """Refit the comparison of a class to what was said of suggestions."""
-        found = self._blocks.of(sight.images, (*group.boxes, *said.boxes), group, sight.setting)
-        blocks = {box: [block.to(sight.centre) for block in turned] for box, turned in found.items()}
-        query = make_query([[blocks[box] for box in group.boxes]], sight.centre, sight.setting.softness)
-        background = self._blocks.background(sight.images, group, sight.setting, observe).to(sight.centre)
-        return refinement(query, group, group.classes[0], said, blocks, background)
+        maps, peaks = tuple(each for each, _ in merged), _ranked([table for _, table in merged])
+        return _Class(maps, peaks, left_out_similarities(query, 0))
 
     def _check_room(self, views: Sequence[View], n_prototypes: int) -> None:
         """Let go of the images where the maps of so many prototypes are too much beside them."""

@@ -7,30 +7,92 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from simsearch.core.peaks import Peak
-from simsearch.curation.state import BACKGROUND
+from simsearch.curation.state import BACKGROUND, NEAR
 from simsearch.curation.suggestions import background_patches, marked_patches
 from simsearch.workflows.curate.live_search import level0_peaks
 from simsearch.workflows.curate.suggest import N_BACKGROUND
 from simsearch.workflows.find.peaks import split_similarities
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
+    from numpy.typing import NDArray
+
+    from simsearch.core.ranked_peaks import RankedPeaks
     from simsearch.curation.state import Curation, Patch
     from simsearch.workflows.curate.live_search import Findings
 
+_SPREADS_BELOW, _LEAST_SPREAD = 0.5, 0.03  # chosen on validation images (benchmarks/RESULTS.md)
+_PROMISED = 0.9  # of what is suggested
+_TELLING = 5  # answers that are right, from which on they alone tell
 
-def suggested_thresholds(curation: Curation, found: Findings) -> dict[str, float]:
-    """Suggest a similarity threshold for each class that was looked for, as `suggested_threshold` does."""
-    suggested = {}
-    for name, peaks in found.by_class.items():
-        is_other = np.ones(len(peaks), bool)
-        for patch in curation.roi_class(name).prototypes:
-            if patch.image in found.images and curation.patch_shape is not None:
-                near = np.hypot(peaks.y - patch.y, peaks.x - patch.x) < min(curation.patch_shape) / 2
-                is_other &= ~(near & (peaks.image == found.images.index(patch.image)))
-        suggested[name] = split_similarities(peaks.score[is_other].astype(np.float64))
+
+def suggested_thresholds(
+    curation: Curation,
+    images: Sequence[str],
+    own: Mapping[str, RankedPeaks],
+    left_out: Mapping[str, Sequence[float]],
+) -> dict[str, float]:
+    """Suggest a similarity threshold for each class, above which most are of it.
+
+    It lies where peaks fall into two groups, but not far below what prototypes are to each other: of a rare class most
+    peaks are something else, whatever group they fall into. Answers count more than either.
+
+    Parameters
+    ----------
+    curation : Curation
+        What was said.
+    images : sequence of str
+        Names that peaks refer to.
+    own : mapping of str to RankedPeaks
+        The peaks of each class that are its own (`own_peaks`).
+    left_out : mapping of str to sequence of float
+        Of each class how similar each prototype is to the others.
+    """
+    suggested, side = {}, min(curation.patch_shape or (1.0, 1.0))
+    for name, peaks in own.items():
+        roi_class = curation.roi_class(name)
+        is_drawn = _is_near(peaks, roi_class.prototypes, images, side / 2)
+        is_right, is_wrong = (
+            _is_near(peaks, patches, images, NEAR * side) for patches in (roi_class.confirmed, roi_class.negatives)
+        )
+        scores = peaks.score.astype(np.float64)
+        least = least_similarity(scores[~is_drawn], left_out[name])
+        suggested[name] = least_of_answers(scores[is_right], scores[is_wrong], least)
     return suggested
+
+
+def least_similarity(similarities: NDArray[np.floating], left_out: Sequence[float]) -> float:
+    """Split the similarities of peaks that are no prototypes, not far below what prototypes are to each other."""
+    split = split_similarities(similarities)
+    if len(left_out) < 2:
+        return split
+    spread = max(_LEAST_SPREAD, float(np.std(left_out, ddof=1)))
+    return round(max(split, float(np.mean(left_out)) - _SPREADS_BELOW * spread), 3)
+
+
+def least_of_answers(right: NDArray[np.floating], wrong: NDArray[np.floating], least: float) -> float:
+    """Move a threshold so that nine in ten of what was answered above it are right.
+
+    Few answers only raise it, and only where one above it is wrong.
+    """
+    if len(right) < _TELLING:
+        right, wrong = right[right >= least], wrong[wrong >= least]
+        if not len(wrong):
+            return least
+    answered = np.sort(np.concatenate([right, wrong]))
+    shares = np.array([(right >= at).sum() / (answered >= at).sum() for at in answered])
+    good = answered[shares >= _PROMISED]
+    return float(good[0]) if len(good) else float(np.nextafter(wrong.max(), 2.0, dtype=np.float32))
+
+
+def _is_near(peaks: RankedPeaks, patches: Sequence[Patch], images: Sequence[str], radius: float) -> NDArray[np.bool_]:
+    found = np.zeros(len(peaks), bool)
+    for patch in patches:
+        if patch.image in images:
+            is_here = peaks.image == images.index(patch.image)
+            found |= is_here & (np.hypot(peaks.y - patch.y, peaks.x - patch.x) < radius)
+    return found
 
 
 def suggested_background(curation: Curation, found: Findings) -> tuple[list[Patch], list[Patch]]:

@@ -18,14 +18,14 @@ from simsearch.errors import StoreError
 from simsearch.io.ome_zarr.image import describe_image, open_image
 from simsearch.io.ome_zarr.writing import ImageTemplate, Window, create_image, finish_image
 from simsearch.io.pictures.overlay import CLASS_COLORS
-from simsearch.nn.similarity import query_to_bytes
+from simsearch.nn.similarity import left_out_similarities, query_to_bytes
 from simsearch.runtime.submit import run_tasks
 from simsearch.runtime.tasks.search import SearchTask, find_candidates, search_tile
 from simsearch.runtime.worker import lent
 from simsearch.workflows.find.query import Group, Setting, find_query, image_name, view_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     import xarray as xr
@@ -54,6 +54,8 @@ class Candidates:
     """Local maxima of the mean similarity to all prototypes; difficult background, where nobody marked anything."""
     lowest: tuple[Peak, ...]
     """Its local minima: easy background."""
+    left_out: Mapping[str, tuple[float, ...]]
+    """Of each class how similar each prototype is to the others (`left_out_similarities`)."""
 
 
 def find_group_peaks(
@@ -108,7 +110,9 @@ def find_group_candidates(
             peaks += peaks_of(tables[0], task.view, group.classes, group.patch_shape)
             highest += peaks_of(tables[1], task.view, (BACKGROUND,), group.patch_shape)
             lowest += peaks_of(tables[2], task.view, (BACKGROUND,), group.patch_shape)
-    return Candidates(*(_of_images(found, images) for found in (peaks, highest, lowest)))
+    left_out = {name: left_out_similarities(query, index) for index, name in enumerate(group.classes)}
+    found = [_of_images(each, images) for each in (peaks, highest, lowest)]
+    return Candidates(found[0], found[1], found[2], left_out)
 
 
 def peaks_of(

@@ -214,13 +214,14 @@ def test_a_job_that_fails_says_why(client: Client, fresh_study: Study) -> None:
         assert job(live, job_id).message == "expected a class with a prototype, got none: draw one, or import boxes"
 
 
-def test_flags_and_thresholds_compute_nothing(live: LiveStudy, cell_fields: dict[str, CellField]) -> None:
+def test_thresholds_compute_nothing_and_an_answer_counts_at_once(
+    live: LiveStudy, cell_fields: dict[str, CellField]
+) -> None:
     draw(live, cell_fields)
     wait(lambda: suggested(live))
     before = live.snapshot.suggestions
     peaks = before.by_class[CYTOPLASM]
     patch = Patch.at(before.images[peaks.image[-1]], float(peaks.y[-1]), float(peaks.x[-1]))
-    live.act("ada", FlagNegatives(CYTOPLASM, (patch,)))
     live.act("ada", SetSimilarityThreshold(CYTOPLASM, 0.5))
     live.act("ada", AddClass("third", "#009e73"))
     wait(lambda: live.snapshot.suggestions.state == "ready")
@@ -228,6 +229,10 @@ def test_flags_and_thresholds_compute_nothing(live: LiveStudy, cell_fields: dict
     assert after.version == before.version
     assert after.by_class[CYTOPLASM] is peaks
     assert np.all(np.diff(peaks.score) <= 0)
+    live.act("ada", FlagNegatives(CYTOPLASM, (patch,)))
+    wait(lambda: live.snapshot.suggestions.version > before.version)
+    assert live.snapshot.suggestions.state == "ready"
+    assert live.snapshot.suggestions.by_class[NUCLEUS].score.max() == before.by_class[NUCLEUS].score.max()
 
 
 def test_what_is_asked_for_is_not_done_in_the_thread_that_asks(

@@ -20,7 +20,6 @@ from simsearch.workflows.curate.live_search import LiveSearch
 from simsearch.workflows.curate.offers import suggested_background, suggested_thresholds
 from simsearch.workflows.curate.study import Study, StudyOptions, create_study
 from simsearch.workflows.curate.suggest import N_BACKGROUND, find_suggestions, prepare_suggestions, study_group
-from simsearch.workflows.find.peaks import Candidates, suggested_threshold
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from distributed import Client
 
     from simsearch.workflows.curate.live_search import Findings
+    from simsearch.workflows.find.peaks import Candidates
     from tests.workflows.conftest import Cells
 
 PATCH = (40.0, 40.0)
@@ -68,8 +68,13 @@ def check_same_as_headless(client: Client, study: Study, curation: Curation, sea
     for name in group.classes:
         peaks = [peak for peak in expected.peaks if peak.class_name == name]
         check_same(found.by_class[name], ranked_peaks(peaks, curation.displayed))
-        boxes = [box for box in group.boxes if box.class_name == name]
-        assert suggested_thresholds(curation, found)[name] == pytest.approx(suggested_threshold(peaks, boxes), abs=5e-3)
+    by_class = {
+        name: ranked_peaks([peak for peak in expected.peaks if peak.class_name == name], curation.displayed)
+        for name in group.classes
+    }
+    assert suggested_thresholds(curation, found.images, found.by_class, found.left_out) == pytest.approx(
+        suggested_thresholds(curation, found.images, by_class, expected.left_out), abs=5e-3
+    )
     own = suggested_background(curation, found)
     other = background_patches(curation, expected.highest, expected.lowest, marked_patches(curation), N_BACKGROUND)
     for mine, theirs in zip(own, other, strict=True):
