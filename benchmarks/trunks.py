@@ -135,23 +135,25 @@ def _measure(
                 maps = [space(m) for m in seen.maps]
                 precisions = []
                 for draw in range(n_draws):
-                    picks = _picks(judge, draw)
+                    picks = picks_of(judge, draw)
                     blocks = [space(block) for block in seen.blocks(picks)]
                     found = [similarity_map(m, blocks, variant).numpy() for m in maps]
-                    precisions.append(_average_precision(judge, seen, found, picks))
+                    precisions.append(average_precision(judge, seen, found, picks))
                 yield variant, precisions
 
 
-class _Seen:
+class Seen:
     """A judge's images as a trunk sees them at one downsampling."""
 
-    def __init__(self, trunk: Trunk, judge: Judge, downsampling: int) -> None:
+    def __init__(self, trunk: Trunk, judge: Judge, downsampling: int | None = None) -> None:
+        downsampling = downsampling or working_downsampling((judge.side, judge.side))
         side = judge.side // downsampling
         self.extractor: Extractor = make_extractor("template-deep", (side, side))
         self.downsampling = downsampling
         self._trunk, self._judge = trunk, judge
         self._ranges = _ranges(judge.judged)
         self._blocks: dict[tuple[int, int], list[torch.Tensor]] = {}
+        self._others: dict[str, torch.Tensor] = {}
         views = [_view(scene, self._ranges, downsampling) for scene in judge.judged]
         self.maps = [feature_map(trunk, view, self.extractor) for view in views]
 
@@ -162,21 +164,28 @@ class _Seen:
                 self._blocks[scene, index] = self._prototype(self._judge.drawn[scene], index)
         return [block for pick in picks for block in self._blocks[pick]]
 
+    def map_of(self, scene: Scene) -> torch.Tensor:
+        """Compute the features of another image, or return them as computed before."""
+        if scene.name not in self._others:
+            view = _view(scene, self._ranges, self.downsampling)
+            self._others[scene.name] = feature_map(self._trunk, view, self.extractor)
+        return self._others[scene.name]
+
     def _prototype(self, scene: Scene, index: int) -> list[torch.Tensor]:
         image = _view(scene, self._ranges, self.downsampling)
         y, x = (from_level0(value, self.downsampling) for value in scene.centres[index])
         return blocks_at(self._trunk, image, self.extractor, y, x)
 
 
-def _see(trunk: Trunk, judge: Judge, finer: int) -> _Seen | None:
+def _see(trunk: Trunk, judge: Judge, finer: int) -> Seen | None:
     downsampling = working_downsampling((judge.side, judge.side))
     downsampling = downsampling // 2 if finer == 1 else downsampling * 2 if finer == -1 else downsampling
     if downsampling < 1 or judge.side // downsampling < 16:
         return None
-    return _Seen(trunk, judge, downsampling)
+    return Seen(trunk, judge, downsampling)
 
 
-def _picks(judge: Judge, draw: int) -> list[tuple[int, int]]:
+def picks_of(judge: Judge, draw: int) -> list[tuple[int, int]]:
     """Draw prototypes among those that lie wholly inside their images."""
     half = judge.side / 2
     whole = [
@@ -202,8 +211,8 @@ def _view(scene: Scene, ranges: Sequence[Range], downsampling: int) -> NDArray[n
     return rescale(pixels, ranges)
 
 
-def _average_precision(
-    judge: Judge, seen: _Seen, found: Sequence[NDArray[np.float32]], picks: Sequence[tuple[int, int]]
+def average_precision(
+    judge: Judge, seen: Seen, found: Sequence[NDArray[np.float32]], picks: Sequence[tuple[int, int]]
 ) -> float:
     if judge.task == "retrieval":
         return _retrieval(judge, seen, found, picks)
@@ -218,7 +227,7 @@ def _average_precision(
 
 
 def _retrieval(
-    judge: Judge, seen: _Seen, found: Sequence[NDArray[np.float32]], picks: Sequence[tuple[int, int]]
+    judge: Judge, seen: Seen, found: Sequence[NDArray[np.float32]], picks: Sequence[tuple[int, int]]
 ) -> float:
     """Sort labelled objects by their similarity; prototypes themselves do not count."""
     stride, hits, scores = seen.extractor.grid.stride, [], []
