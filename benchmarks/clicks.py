@@ -142,10 +142,8 @@ class Session:
         return average_precision(self.judge, self.seen, found, self.picks)
 
     def _is_near(self, suggestion: Suggestion, said: Sequence[Suggestion]) -> bool:
-        near = self.judge.side / 4
-        return any(
-            s.scene == suggestion.scene and np.hypot(s.y - suggestion.y, s.x - suggestion.x) < near for s in said
-        )
+        here = [s for s in said if s.scene == suggestion.scene]
+        return any(np.hypot(s.y - suggestion.y, s.x - suggestion.x) < self.judge.side / 4 for s in here)
 
     def _level0(self, steps: float) -> float:
         return float(to_level0(self.seen.extractor.grid.stride * steps, self.seen.downsampling))
@@ -215,9 +213,8 @@ def _unlabelled(judge: Judge, data: Path) -> dict[str, list[Box]]:
     kind, _, name = judge.name.partition(": ")
     if kind != "blood":
         return {}
-    return {
-        smear.name: [b for b in smear.boxes if b.class_name != name] for smear in read_split(data / "bccd", "train")
-    }
+    smears = read_split(data / "bccd", "train")
+    return {smear.name: [box for box in smear.boxes if box.class_name != name] for smear in smears}
 
 
 def _shorter(judge: Judge) -> Judge:

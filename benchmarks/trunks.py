@@ -214,6 +214,7 @@ def _view(scene: Scene, ranges: Sequence[Range], downsampling: int) -> NDArray[n
 def average_precision(
     judge: Judge, seen: Seen, found: Sequence[NDArray[np.float32]], picks: Sequence[tuple[int, int]]
 ) -> float:
+    """Judge the similarity that was found in the judged images."""
     if judge.task == "retrieval":
         return _retrieval(judge, seen, found, picks)
     stride, hits, scores = seen.extractor.grid.stride, [], []

@@ -85,8 +85,8 @@ def test_what_has_a_line_is_not_measured_again_and_a_torn_line_is(
 
 
 def test_prototypes_are_the_same_for_all_trunks_and_no_result_of_a_retrieval(judges: list[Judge]) -> None:
-    assert trunks._picks(judges[0], 0) == trunks._picks(judges[1], 0) != trunks._picks(judges[0], 1)
-    picks = trunks._picks(judges[1], 0)
+    assert trunks.picks_of(judges[0], 0) == trunks.picks_of(judges[1], 0) != trunks.picks_of(judges[0], 1)
+    picks = trunks.picks_of(judges[1], 0)
     assert len(set(picks)) == trunks.N_PROTOTYPES
     for scene, index in picks:
         y, x = judges[1].drawn[scene].centres[index]
