@@ -11,7 +11,7 @@ import warnings
 from contextlib import contextmanager
 from dataclasses import MISSING, Field, dataclass, fields
 from itertools import pairwise
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from simsearch.core.checks.places import FOR_STUDIES, local_path
@@ -127,7 +127,7 @@ def paths_of(paths: Paths) -> list[str | Path]:
     >>> paths_of("slide.ome.zarr"), paths_of(("a.ome.zarr", "b.ome.zarr"))
     (['slide.ome.zarr'], ['a.ome.zarr', 'b.ome.zarr'])
     """
-    return [paths] if isinstance(paths, str | Path) else list(paths)
+    return [paths] if isinstance(paths, str | PurePath) else list(paths)  # that of a store is no Path
 
 
 def study_of(folder: AnyPath | Study) -> Study:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -15,9 +16,14 @@ import simsearch
 from simsearch.cli import main
 from simsearch.io.places import ObjectPath
 from simsearch.io.tables.records import store_lock
+from simsearch.runtime.events import TaskDone
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from distributed import Client
+
+    from simsearch.runtime.events import Event
 
 PATTERN = r"(?P<well>[A-Z]\d\d)_c(?P<channel>\d)"
 RECORDS = ("run.json", "events.jsonl", "tiles.jsonl", ".lock", ".run.json.before")
@@ -203,6 +209,35 @@ def test_a_detection_that_was_killed_goes_on(
     report = simsearch.detect(words[1], words[2], words[-1], tile=8, cluster="threads:1")
     assert (report.n_done_before, report.n_tiles) == (3, 8)
     assert (bucket / "killed/detections.parquet").read_bytes() == (home / "detected/detections.parquet").read_bytes()
+
+
+@pytest.mark.cluster
+def test_a_search_that_was_killed_goes_on_by_processes_to_the_same_maps(
+    plate: tuple[Path, ObjectPath], boxes: ObjectPath, bucket: ObjectPath, home: Path, processes: Client
+) -> None:
+    options = ("--floor", -1, "--tile", 8, "--measure", home / "m.json")
+    done("search", plate[0], "--prototypes", home / "boxes.csv", "--out", home / "whole", *options)
+    words = [*map(str, ("search", plate[1], "--prototypes", boxes, "--out", bucket / "mapped", *options))]
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED, *words, "--cluster", "threads:1"], capture_output=True, check=False
+    )
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    before = [name for name in contents(bucket / "mapped") if name.startswith("similarity/") and "/c/" in name]
+    again: list[TaskDone] = []
+
+    def watch(event: Event) -> None:
+        if isinstance(event, TaskDone) and event.step == "search":
+            again.append(event)
+
+    # They may have been started before there was a store; others have these from whom starts them.
+    processes.run(os.environ.update, {name: text for name, text in os.environ.items() if name.startswith("AWS_")})
+    chosen = {"floor": -1.0, "tile": 8, "measurement": home / "m.json"}
+    simsearch.search(plate[1], boxes, bucket / "mapped", **chosen, cluster=processes, observe=watch)  # type: ignore[arg-type]  # keywords
+    assert len(again) == 8 - 3
+    assert len({event.worker for event in again}) > 1
+    check_same(home / "whole", bucket / "mapped", 8)
+    after = [name for name in contents(bucket / "mapped") if name.startswith("similarity/") and "/c/" in name]
+    assert 0 < len(before) < len(after)
 
 
 def test_one_command_writes_at_a_time(bucket: ObjectPath, monkeypatch: pytest.MonkeyPatch) -> None:
