@@ -215,7 +215,8 @@ def test_a_detection_that_was_killed_goes_on(
 def test_a_search_that_was_killed_goes_on_by_processes_to_the_same_maps(
     plate: tuple[Path, ObjectPath], boxes: ObjectPath, bucket: ObjectPath, home: Path, processes: Client
 ) -> None:
-    options = ("--floor", -1, "--tile", 8, "--measure", home / "m.json")
+    done("measure", plate[0], "--out", home / "ranges.json")
+    options = ("--floor", -1, "--tile", 8, "--measure", home / "ranges.json")
     done("search", plate[0], "--prototypes", home / "boxes.csv", "--out", home / "whole", *options)
     words = [*map(str, ("search", plate[1], "--prototypes", boxes, "--out", bucket / "mapped", *options))]
     killed = subprocess.run(
@@ -231,7 +232,7 @@ def test_a_search_that_was_killed_goes_on_by_processes_to_the_same_maps(
 
     # They may have been started before there was a store; others have these from whom starts them.
     processes.run(os.environ.update, {name: text for name, text in os.environ.items() if name.startswith("AWS_")})
-    chosen = {"floor": -1.0, "tile": 8, "measurement": home / "m.json"}
+    chosen = {"floor": -1.0, "tile": 8, "measurement": home / "ranges.json"}
     simsearch.search(plate[1], boxes, bucket / "mapped", **chosen, cluster=processes, observe=watch)  # type: ignore[arg-type]  # keywords
     assert len(again) == 8 - 3
     assert len({event.worker for event in again}) > 1
