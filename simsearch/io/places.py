@@ -270,6 +270,8 @@ def _os_error(error: Exception) -> OSError:
     kind, text = type(error).__name__, " ".join(str(error).split())[:300]
     if any(word in kind for word in ("Credential", "Token", "Auth", "Profile")):
         return PermissionError(text)
+    if "ContainerNotFound" in str(error):  # of Azure, whose buckets are called so
+        return FileNotFoundError(text)
     if "Connect" in kind or "Timeout" in kind:
         return ConnectionError(text)
     return OSError(f"{kind}: {text}")

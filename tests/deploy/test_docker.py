@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import os
 import re
 import shutil
 import subprocess
@@ -76,6 +77,24 @@ def test_the_list_of_requirements_is_made_of_the_project(steps: list[tuple[str, 
     assert installed is not None
     wanted = [*project["dependencies"], *(each for name in installed[1].split(",") for each in extras[name])]
     assert done.stdout.splitlines() == wanted
+
+
+@pytest.mark.parametrize("index", ["", "https://index.example/cpu"])
+def test_torch_comes_from_the_index_that_was_asked_for_and_nothing_else_does(
+    steps: list[tuple[str, str]], tmp_path: Path, index: str
+) -> None:
+    (script,) = (rest for name, rest in steps if name == "RUN" and "TORCH_INDEX" in rest)
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    (tmp_path / "pip").write_text(f'#!/bin/sh\necho "$PIP_INDEX_URL|$*" >> {tmp_path}/calls\n')
+    (tmp_path / "pip").chmod(0o755)
+    environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "TORCH_INDEX": index}
+    script = script.replace("/tmp/requirements.txt", str(tmp_path / "requirements.txt"))
+    subprocess.run(["sh", "-ec", script], cwd=tmp_path, env=environment, check=True)
+    calls = [line.split("|") for line in (tmp_path / "calls").read_text().splitlines()]
+    asked = [index] * bool(index)
+    assert [where for where, _ in calls] == ["", *asked, ""]
+    assert all(words.endswith("--no-deps torch torchvision") for where, words in calls if where)
+    assert calls[-1][1].endswith("requirements.txt")
 
 
 def test_the_check_says_so_where_there_is_nothing_to_build_with(tmp_path: Path) -> None:

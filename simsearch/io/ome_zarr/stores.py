@@ -11,10 +11,14 @@ import zarr
 from zarr.abc.store import RangeByteRequest
 from zarr.core.buffer import default_buffer_prototype
 from zarr.core.sync import sync
+from zarr.storage import FsspecStore
 
+from simsearch.core.checks.places import scheme_of
 from simsearch.errors import SimSearchError, SourceError
 from simsearch.io.ome_zarr.archives import SUFFIXES as ARCHIVES
 from simsearch.io.ome_zarr.archives import open_archive, split_archive
+from simsearch.io.ome_zarr.azure import SCHEMES as AZURE
+from simsearch.io.ome_zarr.azure import AzureStore
 from simsearch.io.ome_zarr.chunks import strict
 from simsearch.io.places import FRESH, in_store
 
@@ -182,6 +186,8 @@ def zarr_store(path: str) -> dict[str, Any]:
     if is_remote(path):
         if path.lower().endswith(ARCHIVES):
             raise SourceError(f"{path}: expected an OME-Zarr that is not zipped on a server, got one: download it")
+        if scheme_of(path) in AZURE:
+            return {"store": AzureStore(FsspecStore.from_url(path, storage_options=FRESH))}
         return {"store": path, "storage_options": FRESH}
     archived = split_archive(path)
     if archived is None:
