@@ -234,12 +234,12 @@ def _flag_negatives(ada: Person, class_name: str, n: int) -> None:
         page.locator(".gallery-grid .tile:not(.below):not(.flagged):not(.own)").last.click()
         wait_until(lambda number=number: flagged() == before + number + 1, "a negative")
     wait_until(lambda: ada.numbers("#threshold-count")[0] == shown - n, "as many suggestions less")
+    page.locator("#gallery-jump button", has_text="Flagged").click()
+    wait_until(lambda: page.locator(".gallery-grid .tile").count() == before + n, "the flagged ones alone")
     page.locator(".gallery-grid .tile.flagged").last.click()
     wait_until(lambda: flagged() == before + n - 1, "a flag taken back")
     page.keyboard.press("z")
     wait_until(lambda: flagged() == before + n, "the flag, since that was undone")
-    page.locator("#gallery-jump button", has_text="Flagged").click()
-    wait_until(lambda: page.locator(".gallery-grid .tile").count() == before + n, "the flagged ones alone")
     page.locator("#gallery-jump button", has_text="Flagged").click()
 
 

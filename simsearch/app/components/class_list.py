@@ -123,6 +123,7 @@ def class_part(roi_class: RoiClass) -> dict[str, Any]:
         "color": roi_class.color,
         "n_prototypes": len(roi_class.prototypes),
         "n_positives": len(roi_class.positives),
+        "n_confirmed": len(roi_class.confirmed),
         "n_negatives": len(roi_class.negatives),
         "is_accepted": roi_class.is_accepted,
     }

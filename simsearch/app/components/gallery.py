@@ -12,12 +12,12 @@ from bokeh.models import ColumnDataSource
 
 from simsearch.app.components.class_list import crop_part, patch_parts
 from simsearch.app.components.island import Island, Part, Wire
-from simsearch.app.session.judging import accept_class, toggle_negative
+from simsearch.app.session.judging import accept_class, confirm, flag, move_to_class, toggle_negative
 from simsearch.curation.actions import SetSimilarityThreshold
-from simsearch.curation.state import NEAR, Patch
+from simsearch.curation.state import NEAR, Patch, singled_out
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from simsearch.app.components.island import Message
     from simsearch.app.context import PageContext
@@ -33,6 +33,7 @@ class GalleryWire(Wire):
     """What the gallery draws, apart from the peaks."""
 
     about = Part()
+    classes = Part()
     marks = Part()
     progress = Part()
 
@@ -56,7 +57,14 @@ class Gallery(Island):
         self.peaks = ColumnDataSource(peak_columns(None, ()))
         super().__init__(
             GalleryWire(),
-            {"flag": self._flag, "threshold": self._threshold, "accept": self._accept, "visit": self._visit},
+            {
+                "flag": self._flag,
+                "refuse": self._refuse,
+                "assign": self._assign,
+                "threshold": self._threshold,
+                "accept": self._accept,
+                "visit": self._visit,
+            },
         )
 
     def update(self, snapshot: Snapshot, class_name: str | None) -> None:
@@ -71,7 +79,8 @@ class Gallery(Island):
             self.peaks.data = peak_columns(found, places)
         self.send(
             about=None if roi_class is None else self._about(snapshot, roi_class),
-            marks=self._marks(roi_class),
+            classes=[{"name": each.name, "color": each.color} for each in curation.classes],
+            marks=self._marks(roi_class, [each for each in curation.classes if each is not roi_class]),
             progress={"state": suggestions.state, "message": suggestions.message, "note": suggestions.note},
         )
 
@@ -96,15 +105,37 @@ class Gallery(Island):
             "crop": crop_part(curation, urls, _CROP_PX),
         }
 
-    def _marks(self, roi_class: RoiClass | None) -> dict[str, Any]:
+    def _marks(self, roi_class: RoiClass | None, others: Sequence[RoiClass]) -> dict[str, Any]:
+        if roi_class is None:
+            return {"negatives": [], "prototypes": [], "confirmed": [], "others": []}
         indices = self._context.urls.indices
         return {
-            "negatives": patch_parts(roi_class.negatives, indices) if roi_class else [],
-            "prototypes": patch_parts(roi_class.prototypes, indices) if roi_class else [],
+            "negatives": patch_parts(roi_class.negatives, indices),
+            "prototypes": patch_parts(roi_class.prototypes, indices),
+            "confirmed": patch_parts(roi_class.confirmed, indices),
+            "others": [
+                {"name": each.name, "color": each.color, "patches": patch_parts(singled_out(each), indices)}
+                for each in others
+            ],
         }
 
     def _flag(self, message: Message) -> None:
         self.flag(str(message["name"]), self._names[int(message["image"])], float(message["y"]), float(message["x"]))
+
+    def _refuse(self, message: Message) -> None:
+        self._context.do(flag, str(message["name"]), self._places(message))
+
+    def _assign(self, message: Message) -> None:
+        name, to, places = str(message["name"]), str(message["to"]), self._places(message)
+        if name == to:
+            self._context.do(confirm, name, places)
+        else:
+            self._context.do(move_to_class, name, to, places)
+
+    def _places(self, message: Message) -> list[Patch]:
+        return [
+            Patch.at(self._names[int(each["image"])], float(each["y"]), float(each["x"])) for each in message["places"]
+        ]
 
     def _threshold(self, message: Message) -> None:
         self._context.act(SetSimilarityThreshold(str(message["name"]), float(message["value"])))

@@ -23,7 +23,7 @@ _MARK_LOOKS = {  # of each kind of mark: line, its width, darkness of the inside
     "prototype": ("solid", 3.5, 0.0),
     "positive": ("solid", 1.5, 0.0),
     "confirmed": ("solid", 2.5, 0.0),
-    "negative": ("4 4", 1.5, 0.5),
+    "negative": ("4 4", 1.5, 0.25),
     "background": ("1 3", 1.5, 0.0),
 }
 _OF_NO_CLASS = "#9aa0a6"

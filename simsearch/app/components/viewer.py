@@ -151,7 +151,8 @@ class Viewer:
 
     def _send_view(self, at: dict[str, float] | None = None) -> None:
         height, width = self._shapes[self._image]
-        self._bar.send(view={"image": self._image, "height": height, "width": width, "at": at})
+        index = self._context.urls.indices[self._image]
+        self._bar.send(view={"image": self._image, "index": index, "height": height, "width": width, "at": at})
 
     def _draw_layers(self) -> None:
         for name in set(self._layers) - {layer.name for layer in self._scene.layers}:

@@ -119,7 +119,7 @@ def toggle_negative(live: LiveStudy, user: str, class_name: str, at: Patch) -> N
     roi_class, shape = curation.roi_class(class_name), _shape(curation)
     flagged = Places(roi_class.negatives, shape).near(at)
     if flagged is None:
-        actions = _refusal(curation, class_name, at)
+        actions = _refusals(curation, class_name, [at])
     else:
         actions = [UnflagNegatives(class_name, (flagged.id,))]
         actions += [ConfirmPatches(class_name, (at,))] if roi_class.is_accepted else []
@@ -136,9 +136,7 @@ def flag(live: LiveStudy, user: str, class_name: str, places: Sequence[Patch]) -
     StoreError
         If it cannot be saved.
     """
-    curation = live.snapshot.curation
-    flagged = Places(curation.roi_class(class_name).negatives, _shape(curation))
-    actions = [a for at in places if flagged.near(at) is None for a in _refusal(curation, class_name, at)]
+    actions = _refusals(live.snapshot.curation, class_name, places)
     _act(live, user, f"flag {count(places, 'region')} of {class_name}", actions)
 
 
@@ -152,8 +150,7 @@ def confirm(live: LiveStudy, user: str, class_name: str, places: Sequence[Patch]
     StoreError
         If it cannot be saved.
     """
-    curation = live.snapshot.curation
-    actions = [action for at in places for action in _assent(curation, class_name, at)]
+    actions = _assents(live.snapshot.curation, class_name, places)
     _act(live, user, f"confirm {count(places, 'region')} of {class_name}", actions)
 
 
@@ -168,12 +165,8 @@ def move_to_class(live: LiveStudy, user: str, class_name: str, other_name: str, 
         If it cannot be saved.
     """
     curation = live.snapshot.curation
-    flagged = Places(curation.roi_class(class_name).negatives, _shape(curation))
-    actions: list[Action] = []
-    for at in places:
-        if flagged.near(at) is None:
-            actions += _refusal(curation, class_name, at)
-        actions += [a for a in _assent(curation, other_name, at) if a not in actions]
+    actions = _refusals(curation, class_name, places)
+    actions += _assents(curation, other_name, places, refused=class_name)
     _act(live, user, f"move {count(places, 'region')} from {class_name} to {other_name}", actions)
 
 
@@ -230,25 +223,32 @@ def _act(live: LiveStudy, user: str, label: str, actions: Sequence[Action]) -> N
         live.act(user, actions[0] if len(actions) == 1 else Batch(label, tuple(actions)))
 
 
-def _refusal(curation: Curation, class_name: str, at: Patch) -> list[Action]:
-    """Say that a place is not of a class, which nobody flagged there."""
+def _refusals(curation: Curation, class_name: str, places: Sequence[Patch]) -> list[Action]:
+    """Say that places are not of a class, as far as nobody flagged them."""
     roi_class, shape = curation.roi_class(class_name), _shape(curation)
-    if Places(roi_class.prototypes, shape).near(at):
+    drawn, flagged = Places(roi_class.prototypes, shape), Places(roi_class.negatives, shape)
+    if any(drawn.near(at) for at in places):
         raise CurationError(f"expected a suggestion, got a prototype of {class_name}: remove it in the list of classes")
-    confirmed = Places(roi_class.confirmed, shape).near(at)
-    before: list[Action] = [WithdrawConfirmed(class_name, (confirmed.id,))] if confirmed else []
-    return [*before, FlagNegatives(class_name, (at,))]
+    new = tuple(at for at in places if flagged.near(at) is None)
+    confirmed = _ids_near(roi_class.confirmed, shape, new)
+    before: list[Action] = [WithdrawConfirmed(class_name, confirmed)] if confirmed else []
+    return [*before, FlagNegatives(class_name, new)] if new else []
 
 
-def _assent(curation: Curation, class_name: str, at: Patch) -> list[Action]:
-    """Say that a place is of a class, and of no other."""
+def _assents(curation: Curation, class_name: str, places: Sequence[Patch], refused: str = "") -> list[Action]:
+    """Say that places are of a class, and of no other; of one more class that has been said."""
     roi_class, shape = curation.roi_class(class_name), _shape(curation)
-    if Places(singled_out(roi_class), shape).near(at):
-        return []
+    said = Places(singled_out(roi_class), shape)
+    new = tuple(at for at in places if said.near(at) is None)
     actions: list[Action] = []
-    if flagged := Places(roi_class.negatives, shape).near(at):
-        actions.append(UnflagNegatives(class_name, (flagged.id,)))
+    if flagged := _ids_near(roi_class.negatives, shape, new):
+        actions.append(UnflagNegatives(class_name, flagged))
     for other in curation.classes:
-        if other is not roi_class and (confirmed := Places(other.confirmed, shape).near(at)):
-            actions.append(WithdrawConfirmed(other.name, (confirmed.id,)))
-    return [*actions, ConfirmPatches(class_name, (at,))]
+        if other.name not in (class_name, refused) and (confirmed := _ids_near(other.confirmed, shape, new)):
+            actions.append(WithdrawConfirmed(other.name, confirmed))
+    return [*actions, ConfirmPatches(class_name, new)] if new else []
+
+
+def _ids_near(patches: Sequence[Patch], shape: tuple[float, float], places: Sequence[Patch]) -> tuple[str, ...]:
+    known = Places(patches, shape)
+    return tuple(dict.fromkeys(found.id for at in places if (found := known.near(at))))

@@ -25,6 +25,7 @@
       draw();
     }
     app.viewer.activeClass = () => active;
+    app.viewer.classes = () => classes.map((each) => each.name);
 
     function rename(name, input) {
       if (editing === null) return;
@@ -59,7 +60,8 @@
     function counts(each) {
       if (!each.n_prototypes) return "draw a box around one";
       const words = [plural(each.n_prototypes, "box", "boxes")];
-      if (each.n_negatives) words.push(plural(each.n_negatives, "negative"));
+      if (each.n_confirmed) words.push(`${each.n_confirmed.toLocaleString("en")} yes`);
+      if (each.n_negatives) words.push(`${each.n_negatives.toLocaleString("en")} no`);
       return words.join(" · ");
     }
 
@@ -78,7 +80,7 @@
         h("div", { class: "class-head", onclick: (event) => { if (!event.target.closest("button, input")) activate(each.name); } },
           h("button", { class: "class-color", type: "button", "aria-label": `Colour of ${each.name}`, title: "Another colour", onclick: () => { recoloring = recoloring === each.name ? null : each.name; draw(); } }),
           h("button", { class: "class-choose", type: "button", "aria-pressed": isActive, onclick: () => activate(each.name) },
-            editing === each.name ? "" : nameOf(each), h("span", { class: "small quiet" }, counts(each))),
+            editing === each.name ? "" : nameOf(each), h("span", { class: "small quiet", title: `${plural(each.n_prototypes, "box", "boxes")}, ${plural(each.n_confirmed, "region")} confirmed one by one, ${plural(each.n_negatives, "negative")}` }, counts(each))),
           editing === each.name ? nameOf(each) : null,
           each.is_accepted ? h("span", { class: "chip good", title: `${plural(each.n_positives, "region")} accepted` }, icon("check"), each.n_positives.toLocaleString("en")) : null,
           h("kbd", {}, index < 9 ? index + 1 : "")),
@@ -112,7 +114,9 @@
     }
 
     app.key("c", "add a class", add);
-    app.key([..."123456789"], "choose a class", (event) => { const each = classes[Number(event.key) - 1]; if (each) activate(each.name); });
+    const choose = (event) => { const each = classes[Number(event.code.slice(-1)) - 1]; if (each) activate(each.name); };
+    app.key([..."123456789"], "choose a class", choose);
+    app.key([..."123456789"].map((digit) => `shift+${digit}`), "choose a class, also over a region", choose);
     app.key("s", "similarity map", () => byId("viewer-heat").click());
     app.key("0", "show all of the image", () => app.viewer.fit());
 

@@ -22,9 +22,11 @@
   // Keys
 
   const keys = [];
-  /** Have a key do something; `?` lists it. With a name that begins with "ctrl+" also where something is typed. */
+  /** Have a key do something; `?` lists it. What was told last goes first; where `act` gives false, the one before it. With a name that begins with "ctrl+" also where something is typed. */
   app.key = (names, hint, act) => keys.push({ names: [names].flat(), hint, act });
   const nameOf = (event) => {
+    const digit = event.shiftKey && event.code?.match(/^(?:Digit|Numpad)([1-9])$/); // with Shift, the key is another
+    if (digit) return `shift+${digit[1]}`;
     const key = event.key === " " ? "space" : event.key.length === 1 ? event.key.toLowerCase() : event.key;
     const shift = event.shiftKey && (event.key.length > 1 || /[a-z]/i.test(event.key)) ? "shift+" : "";
     return `${event.ctrlKey || event.metaKey ? "ctrl+" : ""}${shift}${key}`;
@@ -36,13 +38,11 @@
     const moves = /^(Arrow|Home|End|Page)/.test(event.key); // a slider that is focused takes these
     if (moves && target.matches?.("input, [role=tab]")) return;
     const name = nameOf(event);
-    const found = keys.find((key) => key.names.includes(name));
-    if (!found) return;
     const isButton = target.matches?.("button, a, summary");
     if (isButton && (name === "space" || name === "Enter")) return;
-    if (found.act(event) !== false) event.preventDefault();
+    if (keys.filter((key) => key.names.includes(name)).reverse().some((key) => key.act(event) !== false)) event.preventDefault();
   });
-  const LABELS = { space: "Space", "ctrl+z": "Ctrl Z", "ctrl+shift+z": "Ctrl Shift Z", "shift+z": "Shift Z", ArrowLeft: "←", ArrowRight: "→" };
+  const LABELS = { "shift+1": "Shift 1", "shift+9": "Shift 9", Escape: "Esc", space: "Space", "ctrl+z": "Ctrl Z", "ctrl+shift+z": "Ctrl Shift Z", "shift+z": "Shift Z", ArrowLeft: "←", ArrowRight: "→" };
   const label = (name) => LABELS[name] ?? (name.length === 1 ? name.toUpperCase() : name);
   function showKeys() {
     const rows = keys.filter((key) => key.hint).map((key) =>

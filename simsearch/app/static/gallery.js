@@ -3,78 +3,134 @@
   const app = window.simsearch;
   const { h, icon, plural } = app;
   const byId = (id) => document.getElementById(id);
-  const BARS = 50;
   const WAIT_MS = 250; // before a threshold that is moved by keys is told
+  const PATIENCE_MS = 3000; // what was clicked, and is not told by the server by then, was not done
+  const NO_MARKS = { negatives: [], prototypes: [], confirmed: [], others: [] };
 
   app.island("gallery", (send) => {
     let about = null;
-    let marks = { negatives: [], prototypes: [] };
+    let marks = NO_MARKS;
     let progress = { state: "empty", message: "" };
-    let peaks = { image: [], y: [], x: [], score: [] };
-    let role = []; // of each peak: "", "flagged" or "prototype"
-    let shown = []; // rows that the grid shows
+    let columns = null; // of the peaks that are shown; newer ones may wait
+    let items = []; // these peaks: image, y, x, score, what was said of them, and what was clicked and is on its way
+    let index = null;
+    let shown = []; // items that the grid shows
     let least = 1;
     let view = "all";
     let told = null; // a threshold that is on its way
     let timer = null;
-    const clicked = new Map(); // flags that are on their way, by row
 
     const slider = byId("threshold");
     const source = () => app.model("gallery_peaks");
     const area = byId("gallery-area");
     const gridElement = h("div", { class: "gallery-grid" });
+    const said = (item) => item.clicked?.said ?? item.said;
+    const keyOf = ({ image, y, x }) => `${image}:${y}:${x}`;
+    const crop = ({ image, y, x }) => about.crop.replace("{I}", image).replace("{Y}", y.toFixed(2)).replace("{X}", x.toFixed(2));
     const grid = app.pictureGrid(gridElement, {
       size: () => { const [height, width] = about?.shape ?? [1, 1]; return [76, Math.min(152, Math.max(38, (76 * height) / width))]; },
       gap: 5,
       label: "Suggestions, the most similar first",
       make: (at) => {
-        const row = shown[at];
-        return h("button", { type: "button" },
-          h("img", { src: about.crop.replace("{I}", peaks.image[row]).replace("{Y}", peaks.y[row].toFixed(2)).replace("{X}", peaks.x[row].toFixed(2)), alt: "", decoding: "async", draggable: "false" }),
-          h("span", { class: "label" }, peaks.score[row].toFixed(2)), h("span", { class: "badge" }, icon("close")));
+        const tile = h("button", { type: "button" },
+          h("img", { alt: "", decoding: "async", draggable: "false" }), h("span", { class: "label" }),
+          h("span", { class: "badge no" }, icon("close")), h("span", { class: "badge yes" }, icon("check")));
+        tile.dataset.key = keyOf(shown[at]);
+        return tile;
       },
       draw: (tile, at) => {
-        const row = shown[at];
-        const is = roleOf(row);
+        const item = shown[at];
+        const is = said(item);
+        const isPicked = picking.picked.has(item);
+        const picture = tile.firstChild;
+        if (picture.getAttribute("src") !== crop(item)) picture.src = crop(item);
+        tile.children[1].textContent = item.score.toFixed(2);
         tile.setAttribute("aria-pressed", String(is === "flagged"));
-        tile.setAttribute("aria-label", `Suggestion of similarity ${peaks.score[row].toFixed(2)}${is ? `, ${is}` : ""}`);
+        tile.setAttribute("aria-label", `Suggestion of similarity ${item.score.toFixed(2)}${is ? `, ${is}` : ""}${item.moved && is === "flagged" ? ` and of ${item.moved.name}` : ""}${isPicked ? ", picked" : ""}`);
         tile.classList.toggle("flagged", is === "flagged");
+        tile.classList.toggle("confirmed", is === "confirmed");
         tile.classList.toggle("own", is === "prototype");
-        tile.classList.toggle("below", peaks.score[row] < least);
+        tile.classList.toggle("picked", isPicked);
+        tile.classList.toggle("below", item.score < least);
         tile.style.setProperty("--own-color", about.color);
+        tile.style.setProperty("--moved-color", item.moved?.color ?? "");
+        tile.classList.toggle("moved", Boolean(item.moved));
       },
       act: (at, event) => {
-        const row = shown[at];
-        const place = { image: peaks.image[row], y: peaks.y[row], x: peaks.x[row] };
-        if (event.shiftKey) return void send("visit", place);
-        if (role[row] === "prototype") return void app.toast("This is one of your boxes. Remove it in the list of classes instead.");
-        clicked.set(row, roleOf(row) !== "flagged");
-        send("flag", { ...place, name: about.name });
-        count();
+        const item = shown[at];
+        if (event.altKey) visit(item);
+        else if (!picking.click(item, event)) toggle(item);
       },
     });
 
-    const roleOf = (row) => (clicked.has(row) ? (clicked.get(row) ? "flagged" : "") : role[row]);
+    // What is done about places
 
-    /** Mark the peaks at which somebody has said something. */
-    function findRoles() {
-      role = new Array(peaks.score.length).fill("");
+    const place = ({ image, y, x }) => ({ image, y, x });
+    function click(list, what) {
+      for (const item of list) item.clicked = { said: what, at: Date.now() };
+      picking.clear();
+      drawMarks();
+    }
+    function isFree(item) {
+      if (said(item) !== "prototype") return true;
+      app.toast("This is one of your boxes. Remove it in the list of classes instead.");
+      return false;
+    }
+    function toggle(item) {
+      if (!isFree(item)) return;
+      send("flag", { ...place(item), name: about.name });
+      click([item], said(item) === "flagged" ? "" : "flagged");
+    }
+    function refuse(list) {
+      const free = list.filter(isFree);
+      if (!free.length) return;
+      send("refuse", { name: about.name, places: free.map(place) });
+      click(free, "flagged");
+    }
+    function assign(list, to) {
+      const free = list.filter(isFree);
+      if (!free.length) return;
+      send("assign", { name: about.name, to, places: free.map(place) });
+      click(free, to === about.name ? "confirmed" : "flagged");
+    }
+    const visit = (item) => send("visit", place(item));
+    const fromHere = (item) => picking.set(shown.slice(shown.indexOf(item)).filter((each) => view === "flagged" || each.score >= least));
+
+    const picking = app.picking(gridElement, {
+      items: () => shown,
+      canPick: (item) => said(item) !== "prototype",
+      changed: () => { grid.redraw(); judging.draw(); still.soon(); },
+    });
+    const judging = app.judging(gridElement, {
+      about: () => about, picking, refuse, assign, visit, fromHere,
+      itemOf: (tile) => shown[tile.dataset.index],
+      closed: () => still.soon(),
+    });
+    const still = app.whenStill(area, arrange, () => picking.picked.size > 0 || picking.isDragging || judging.isOpen);
+
+    /** Judge a place in an image; for the viewer. */
+    app.gallery = { send };
+
+    // What was said
+
+    function findSaid() {
+      for (const item of items) { item.said = ""; item.moved = null; }
       if (!about?.radius) return;
-      const near = (patch, name) => {
-        for (let row = 0; row < role.length; row += 1) {
-          if (peaks.image[row] === patch.image && Math.hypot(peaks.y[row] - patch.y, peaks.x[row] - patch.x) < about.radius) role[row] = name;
-        }
-      };
-      marks.negatives.forEach((patch) => near(patch, "flagged"));
-      marks.prototypes.forEach((patch) => near(patch, "prototype"));
+      if (index?.radius !== about.radius || index.items !== items) index = { ...app.placeIndex(items, about.radius), items, radius: about.radius };
+      const mark = (patches, what) => patches.forEach((patch) => index.near(patch, (item) => { item.said = what; }));
+      mark(marks.negatives, "flagged");
+      mark(marks.confirmed, "confirmed");
+      mark(marks.prototypes, "prototype");
+      for (const other of marks.others) other.patches.forEach((patch) => index.near(patch, (item) => { item.moved = other; }));
+      for (const item of items) if (item.clicked && (item.clicked.said === item.said || Date.now() - item.clicked.at > PATIENCE_MS)) item.clicked = null;
     }
 
-    /** Number of peaks that reach the threshold; they come first. */
-    function above() {
-      let [first, end] = [0, peaks.score.length];
+    /** Number of items that reach the threshold; they come first. */
+    function above(list = items) {
+      let [first, end] = [0, list.length];
       while (first < end) {
         const middle = (first + end) >> 1;
-        if (peaks.score[middle] >= least) first = middle + 1; else end = middle;
+        if (list[middle].score >= least) first = middle + 1; else end = middle;
       }
       return first;
     }
@@ -82,9 +138,9 @@
     function count() {
       const n = above();
       let flagged = 0;
-      for (let row = 0; row < n; row += 1) flagged += roleOf(row) === "flagged" ? 1 : 0;
+      for (let row = 0; row < n; row += 1) flagged += said(items[row]) === "flagged" ? 1 : 0;
       byId("threshold-value").textContent = least.toFixed(3).replace(/0$/, "");
-      byId("threshold-count").textContent = `${(n - flagged).toLocaleString("en")} of ${peaks.score.length.toLocaleString("en")}`;
+      byId("threshold-count").textContent = `${(n - flagged).toLocaleString("en")} of ${items.length.toLocaleString("en")}`;
       byId("threshold-bars").style.setProperty("--least", `${least * 100}%`);
       slider.style.setProperty("--fill", `${least * 100}%`);
       drawAccept(n - flagged);
@@ -99,52 +155,61 @@
       accept.classList.toggle("is-done", about.is_accepted);
     }
 
-    function drawBars() {
-      const bins = new Array(BARS).fill(0);
-      for (const score of peaks.score) bins[Math.min(BARS - 1, Math.max(0, Math.floor(score * BARS)))] += 1;
-      const most = Math.sqrt(Math.max(1, ...bins));
-      const bars = bins.map((n, i) => {
-        const bar = document.createElementNS("http://www.w3.org/2000/svg", "rect");
-        const height = n ? Math.max(1.5, (Math.sqrt(n) / most) * 29) : 0;
-        Object.entries({ x: (i * 100) / BARS + 0.15, width: 100 / BARS - 0.3, y: 30 - height, height }).forEach(([k, v]) => bar.setAttribute(k, v));
-        return bar;
-      });
-      byId("threshold-bars").replaceChildren(...bars);
-      drawBarsAbove();
-    }
-    function drawBarsAbove() {
-      [...byId("threshold-bars").children].forEach((bar, i) => bar.classList.toggle("in", (i + 1) / BARS > least));
-    }
-
     // Made once: a click on a button that is replaced while it is pressed would be lost.
     const jump = (title, tip, act) => h("button", { type: "button", title: tip, onclick: act }, title);
-    const go = (row, where) => () => { if (view !== "all") show("all"); grid.reveal(Math.max(0, row()), where); };
+    const go = (at, where) => () => { if (view !== "all") show("all"); grid.reveal(Math.max(0, at()), where); };
     const toFlagged = jump("Flagged", "What you flagged as not belonging", () => show(view === "flagged" ? "all" : "flagged"));
     byId("gallery-jump").replaceChildren(
       jump("Most", "The most similar", go(() => 0, "top")),
-      jump("Threshold", "Around the threshold: look here for what does not belong", go(() => above() - 1)),
-      jump("Least", "The least similar", go(() => peaks.score.length - 1)),
+      jump("Threshold", "Around the threshold: look here for what does not belong", go(() => above(shown) - 1)),
+      jump("Least", "The least similar", go(() => shown.length - 1)),
       toFlagged);
+    const isFlagged = (item) => said(item) === "flagged";
     function drawJump() {
-      const words = `Flagged ${Math.max(marks.negatives.length, rowsFlagged().length)}`;
+      const words = `Flagged ${Math.max(marks.negatives.length, items.filter(isFlagged).length)}`;
       if (toFlagged.textContent !== words) toFlagged.textContent = words;
       toFlagged.setAttribute("aria-pressed", String(view === "flagged"));
     }
 
-    const rowsFlagged = () => role.reduce((rows, _, row) => { if (roleOf(row) === "flagged") rows.push(row); return rows; }, []);
-
     function show(next) {
       view = next;
-      shown = view === "flagged" ? rowsFlagged() : Array.from(peaks.score, (_, row) => row);
-      grid.reset(shown.length);
+      gridElement.classList.toggle("of-flagged", view === "flagged");
+      picking.clear();
+      still.now();
+      gridElement.scrollTop = 0;
       drawJump();
     }
 
-    function takePeaks() {
-      peaks = source()?.data ?? peaks;
-      clicked.clear();
-      findRoles();
+    /** Take the newest peaks, and let what is flagged sink out of their order. What stays in sight keeps its place. */
+    function arrange() {
+      const isNew = takeNewest();
+      const next = about ? items.filter((item) => isFlagged(item) === (view === "flagged")) : [];
+      if (!isNew && next.length === shown.length && next.every((item, at) => item === shown[at])) return;
+      const places = new Map(next.map((item, at) => [keyOf(item), at]));
+      const first = shown.findIndex((item, at) => grid.top(at) >= gridElement.scrollTop && places.has(keyOf(item)));
+      const stays = !isNew && first >= 0 && gridElement.scrollTop > 0 ? [grid.top(first), shown[first]] : null;
+      shown = next;
+      grid.reset(shown.length, (tile) => places.get(tile.dataset.key));
+      if (stays) gridElement.scrollTop += grid.top(places.get(keyOf(stays[1]))) - stays[0];
+    }
+
+    function takeNewest() {
+      const newest = source()?.data ?? null;
+      if (newest === columns) return false;
+      columns = newest;
+      const before = new Map(items.filter((item) => item.clicked).map((item) => [keyOf(item), item.clicked]));
+      items = Array.from(columns?.score ?? [], (score, row) => ({ image: columns.image[row], y: columns.y[row], x: columns.x[row], score }));
+      if (before.size) for (const item of items) item.clicked = before.get(keyOf(item)) ?? null;
+      findSaid();
       drawAll();
+      return true;
+    }
+
+    function drawMarks() {
+      if (!about || !items.length) return;
+      grid.redraw();
+      count();
+      still.soon();
     }
 
     function drawState() {
@@ -167,9 +232,11 @@
     }
 
     function drawAll() {
-      const has = Boolean(about && peaks.score.length);
+      const has = Boolean(about && items.length);
       byId("gallery-title").textContent = about ? `Like “${about.name}”` : "Suggestions";
-      for (const id of ["threshold-box", "gallery-jump", "gallery-foot"]) byId(id).hidden = !has;
+      for (const id of ["threshold-box", "gallery-jump"]) byId(id).hidden = !has;
+      byId("gallery-foot").dataset.has = has ? "yes" : "";
+      judging.draw();
       drawState();
       if (!has) {
         shown = [];
@@ -179,8 +246,8 @@
       if (gridElement.parentElement !== area) area.replaceChildren(gridElement);
       slider.value = least;
       byId("threshold-box").style.setProperty("--color", about.color);
-      drawBars();
-      show(view);
+      app.drawBars(byId("threshold-bars"), items, least);
+      grid.redraw();
       count();
       return undefined;
     }
@@ -197,7 +264,7 @@
       told = least;
       app.viewer.threshold(about.name, least);
       grid.redraw();
-      drawBarsAbove();
+      app.drawBarsAbove(byId("threshold-bars"), least);
       count();
     });
     slider.addEventListener("change", () => { told = least; clearTimeout(timer); timer = setTimeout(tell, WAIT_MS); });
@@ -205,11 +272,11 @@
 
     const accept = () => { if (!byId("accept").disabled) send("accept", { name: about.name }); };
     byId("accept").addEventListener("click", accept);
-    app.key("a", "accept the class", accept);
+    app.key("a", "accept the class", () => { picking.clear(); still.now(); accept(); });
 
     app.ready(() => {
-      source()?.properties.data.change.connect(takePeaks);
-      takePeaks();
+      source()?.properties.data.change.connect(() => still.soon());
+      still.now();
     });
 
     return {
@@ -218,19 +285,13 @@
         about = value;
         const wanted = about?.threshold ?? about?.suggested ?? 1;
         if (isOther || told === null || told === wanted) { told = null; least = wanted; }
-        if (isOther) { view = "all"; clicked.clear(); gridElement.scrollTop = 0; }
-        findRoles();
+        if (isOther) for (const item of items) item.clicked = null;
+        findSaid();
         drawAll();
+        if (isOther) show("all"); else still.soon();
       },
-      marks(value) {
-        marks = value;
-        clicked.clear();
-        findRoles();
-        if (!about || !peaks.score.length) return;
-        if (view === "flagged") show("flagged");
-        grid.redraw();
-        count();
-      },
+      classes(value) { judging.classes(value); },
+      marks(value) { marks = value; findSaid(); drawMarks(); },
       progress(value) { progress = value; drawAll(); },
     };
   });

@@ -90,18 +90,29 @@
     new ResizeObserver(() => { measure(); show(); }).observe(element);
 
     return {
-      /** Show another number of pictures, all made anew. */
-      reset(n) {
-        for (const tile of tiles.values()) tile.remove();
+      /** Show another number of pictures: those made anew for which `indexOf(tile)` does not tell where they are now. */
+      reset(n, indexOf = () => undefined) {
+        const active = space.contains(document.activeElement) ? document.activeElement : null;
+        const before = [...tiles.values()];
         tiles.clear();
+        for (const tile of before) {
+          const index = indexOf(tile);
+          if (index === undefined) { tile.remove(); continue; }
+          if (tile === active) focused = index;
+          tile.dataset.index = index;
+          tiles.set(index, tile);
+        }
         count = n;
         focused = Math.min(focused, Math.max(0, n - 1));
         measure();
         show();
+        if (active && !active.isConnected) tiles.get(focused)?.focus({ preventScroll: true });
       },
       /** Draw what changed of those in sight. */
       redraw: show,
       reveal,
+      /** Where a tile begins, from the top. */
+      top: (index) => Math.floor(index / layout.columns) * (layout.height + gap),
     };
   };
 })();

@@ -52,6 +52,8 @@
     warning: "M12 4 2.5 20h19zM12 10v4M12 17h.01",
     left: "m14 6-6 6 6 6",
     right: "m10 6 6 6-6 6",
+    down: "M12 4v15M6 13l6 6 6-6",
+    target: "M12 3v4M12 17v4M3 12h4M17 12h4M12 8a4 4 0 1 0 0 8 4 4 0 0 0 0-8",
     download: "M12 4v11M7 11l5 5 5-5M5 20h14",
     play: "M8 5v14l11-7z",
   };

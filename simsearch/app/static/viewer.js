@@ -48,6 +48,17 @@
     setRanges([left + dx, right + dx, bottom + dy, top + dy]);
   }
 
+  /** Where in the figure a pointer is; null beside it. */
+  function at({ clientX, clientY }) {
+    const room = frame();
+    const corner = viewOf()?.canvas_view?.el.getBoundingClientRect();
+    if (!room || !corner) return null;
+    const [across, down] = [(clientX - corner.left - room.left) / room.width, (clientY - corner.top - room.top) / room.height];
+    if (across < 0 || across > 1 || down < 0 || down > 1) return null;
+    const [left, right, bottom, top] = ranges();
+    return { x: left + across * (right - left), y: top - down * (top - bottom) };
+  }
+
   // Gestures that Bokeh has not: moving with the right or middle button, with Shift or with Space held down
 
   let isSpaceDown = false;
@@ -118,6 +129,8 @@
   app.viewer = {
     threshold, fit, zoom, move, centre,
     get image() { return view?.image ?? ""; },
+    get imageIndex() { return view?.index; },
+    at,
     images: () => names,
     /** Call when the server has drawn other boxes. */
     onSources: (listener) => listeners.push(listener),

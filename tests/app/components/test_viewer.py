@@ -147,6 +147,7 @@ def test_another_image_is_shown_and_stepped_through(curated: PageContext) -> Non
     viewer.go_to("b", 10, 20)
     assert json.loads(viewer.bar.view) == {
         "image": "b",
+        "index": 1,
         "height": 176,
         "width": 176,
         "at": {"y": 10, "x": 20, "side": 24},

@@ -225,6 +225,7 @@ def test_classes_are_listed_with_their_prototypes(context: PageContext) -> None:
             "color": "#e69f00",
             "n_prototypes": 1,
             "n_positives": 0,
+            "n_confirmed": 0,
             "n_negatives": 0,
             "is_accepted": False,
         }
@@ -302,6 +303,28 @@ def test_flags_and_thresholds_do_not_send_the_peaks_again(context: PageContext) 
     assert [(each["image"], each["y"]) for each in drawn(gallery.root, "marks")["negatives"]] == [(1, 100.5)]
     gallery.update(replace(_with_peaks(context.live), suggestions=Suggestions(version=2)), "cell")
     assert (len(sent), len(gallery.peaks.data["score"])) == (2, 0)
+
+
+def test_regions_are_said_to_be_of_classes_or_not_several_at_once(context: PageContext) -> None:
+    for action in (CELL, BOX, AddClass("other", "#56b4e9")):
+        context.act(action)
+    gallery = Gallery(context, lambda *place: None)
+    places = [{"image": 1, "y": 100.5, "x": 90.25}, {"image": 0, "y": 120, "x": 30}]
+    say(gallery.root, "assign", name="cell", to="cell", places=places)
+    gallery.update(_with_peaks(context.live), "cell")
+    marks = drawn(gallery.root, "marks")
+    assert [(each["image"], each["y"]) for each in marks["confirmed"]] == [(1, 100.5), (0, 120)]
+    say(gallery.root, "refuse", name="cell", places=places[:1])
+    say(gallery.root, "assign", name="cell", to="other", places=places[1:])
+    gallery.update(_with_peaks(context.live), "cell")
+    marks = drawn(gallery.root, "marks")
+    assert ([each["image"] for each in marks["negatives"]], marks["confirmed"]) == ([1, 0], [])
+    ((other, color, patches),) = [each.values() for each in marks["others"]]
+    assert (other, color, [each["image"] for each in patches]) == ("other", "#56b4e9", [0])
+    assert drawn(gallery.root, "classes")[1] == {"name": "other", "color": "#56b4e9"}
+    context.live.undo("ada")
+    context.live.undo("ada")
+    assert len(context.live.snapshot.curation.roi_class("cell").confirmed) == 2  # a deed each
 
 
 def test_a_suggestion_can_be_visited(context: PageContext) -> None:

@@ -1,0 +1,60 @@
+// Keys that say of the region under the pointer, in the image, what it is.
+(() => {
+  const app = window.simsearch;
+  const SAID_MS = 2500;
+
+  app.ready((doc) => {
+    const host = document.querySelector(".slot-viewer");
+    const figure = doc.get_model_by_name("viewer");
+    if (!host || !figure) return;
+    const note = document.createElement("div");
+    note.className = "viewer-said";
+    note.setAttribute("role", "status");
+    host.parentElement.append(note);
+    let pointer = null;
+    let timer = null;
+    host.addEventListener("pointermove", (event) => { pointer = event; }, { passive: true, capture: true });
+    host.addEventListener("pointerleave", () => { pointer = null; });
+
+    function say(words) {
+      note.textContent = words;
+      clearTimeout(timer);
+      timer = setTimeout(() => { note.textContent = ""; }, SAID_MS);
+    }
+
+    /** The region whose centre is nearest, of those whose boxes hold the pointer; at one place rather one of the active class, and none that is flagged. */
+    function under() {
+      const at = pointer && app.viewer.at(pointer);
+      if (!at) return null;
+      const active = app.viewer.activeClass?.() ?? null;
+      let best = null;
+      for (const { glyph, data_source: source } of figure.renderers) {
+        const name = source?.name?.startsWith("peaks:") ? source.name.slice("peaks:".length) : null;
+        if (name === null) continue;
+        const [width, height, least] = [glyph.width.value, glyph.height.value, app.model(`limit:${name}`).data.threshold[0]];
+        const { x, y, score, is_flagged: isFlagged } = source.data;
+        for (let row = 0; row < score.length && score[row] >= least; row += 1) {
+          const [dx, dy] = [Math.abs(x[row] - at.x), Math.abs(y[row] - at.y)];
+          if (dx > width / 2 || dy > height / 2) continue;
+          const rank = Math.hypot(dx, dy) + Math.min(width, height) * ((isFlagged[row] ? 0.25 : 0) + (name === active ? 0 : 0.125));
+          if (!best || rank < best.rank) best = { rank, name, y: -y[row] - 0.5, x: x[row] - 0.5 };
+        }
+      }
+      return best;
+    }
+
+    function judge(kind, to, words) {
+      const found = under();
+      if (!found) return false;
+      const places = [{ image: app.viewer.imageIndex, y: found.y, x: found.x }];
+      app.gallery.send(kind, { name: found.name, to, places });
+      say(words(found.name));
+      return true;
+    }
+    app.key([..."123456789"], "", (event) => {
+      const name = app.viewer.classes()[Number(event.key) - 1];
+      return name === undefined ? false : judge("assign", name, () => `This is “${name}”. Z takes it back.`);
+    });
+    app.key("x", "", () => judge("refuse", "", (name) => `This is no “${name}”. Z takes it back.`));
+  });
+})();
