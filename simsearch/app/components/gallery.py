@@ -14,6 +14,7 @@ from simsearch.app.components.class_list import crop_part, patch_parts
 from simsearch.app.components.island import Island, Part, Wire
 from simsearch.app.session.judging import accept_class, confirm, flag, move_to_class, toggle_negative
 from simsearch.curation.actions import SetSimilarityThreshold
+from simsearch.curation.questions import open_questions
 from simsearch.curation.state import NEAR, Patch, singled_out
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ class GalleryWire(Wire):
     about = Part()
     classes = Part()
     marks = Part()
+    questions = Part()
     progress = Part()
 
 
@@ -81,6 +83,7 @@ class Gallery(Island):
             about=None if roi_class is None else self._about(snapshot, roi_class),
             classes=[{"name": each.name, "color": each.color} for each in curation.classes],
             marks=self._marks(roi_class, [each for each in curation.classes if each is not roi_class]),
+            questions=self._questions(snapshot, class_name),
             progress={"state": suggestions.state, "message": suggestions.message, "note": suggestions.note},
         )
 
@@ -118,6 +121,26 @@ class Gallery(Island):
                 for each in others
             ],
         }
+
+    def _questions(self, snapshot: Snapshot, class_name: str | None) -> list[dict[str, Any]]:
+        curation, suggestions = snapshot.curation, snapshot.suggestions
+        found = suggestions.by_class.get(class_name) if class_name else None
+        if class_name is None or found is None:
+            return []
+        least = curation.roi_class(class_name).similarity_threshold
+        if least is None:
+            least = suggestions.suggested_thresholds.get(class_name, 1.0)
+        rows = open_questions(curation, class_name, suggestions.images, found, least)
+        indices = self._context.urls.indices
+        return [
+            {
+                "image": indices[suggestions.images[found.image[row]]],
+                "y": float(found.y[row]),
+                "x": float(found.x[row]),
+                "score": float(found.score[row]),
+            }
+            for row in rows
+        ]
 
     def _flag(self, message: Message) -> None:
         self.flag(str(message["name"]), self._names[int(message["image"])], float(message["y"]), float(message["x"]))

@@ -4,16 +4,15 @@
   const { h, icon, plural } = app;
   const byId = (id) => document.getElementById(id);
   const WAIT_MS = 250; // before a threshold that is moved by keys is told
-  const PATIENCE_MS = 3000; // what was clicked, and is not told by the server by then, was not done
   const NO_MARKS = { negatives: [], prototypes: [], confirmed: [], others: [] };
 
   app.island("gallery", (send) => {
     let about = null;
+    let classes = [];
     let marks = NO_MARKS;
     let progress = { state: "empty", message: "" };
     let columns = null; // of the peaks that are shown; newer ones may wait
-    let items = []; // these peaks: image, y, x, score, what was said of them, and what was clicked and is on its way
-    let index = null;
+    let questions = []; // places to ask of next
     let shown = []; // items that the grid shows
     let least = 1;
     let view = "all";
@@ -24,8 +23,8 @@
     const source = () => app.model("gallery_peaks");
     const area = byId("gallery-area");
     const gridElement = h("div", { class: "gallery-grid" });
-    const said = (item) => item.clicked?.said ?? item.said;
-    const keyOf = ({ image, y, x }) => `${image}:${y}:${x}`;
+    const { said, keyOf } = app;
+    const peaks = app.suggestions();
     const crop = ({ image, y, x }) => about.crop.replace("{I}", image).replace("{Y}", y.toFixed(2)).replace("{X}", x.toFixed(2));
     const grid = app.pictureGrid(gridElement, {
       size: () => { const [height, width] = about?.shape ?? [1, 1]; return [76, Math.min(152, Math.max(38, (76 * height) / width))]; },
@@ -66,8 +65,9 @@
     // What is done about places
 
     const place = ({ image, y, x }) => ({ image, y, x });
-    function click(list, what) {
-      for (const item of list) item.clicked = { said: what, at: Date.now() };
+    function click(list, what, to = null) {
+      if (view === "ask") asking.note(list);
+      for (const item of list) item.clicked = { said: what, to, at: Date.now() };
       picking.clear();
       drawMarks();
     }
@@ -91,21 +91,22 @@
       const free = list.filter(isFree);
       if (!free.length) return;
       send("assign", { name: about.name, to, places: free.map(place) });
-      click(free, to === about.name ? "confirmed" : "flagged");
+      if (to === about.name) click(free, "confirmed"); else click(free, "flagged", to);
     }
     const visit = (item) => send("visit", place(item));
-    const fromHere = (item) => picking.set(shown.slice(shown.indexOf(item)).filter((each) => view === "flagged" || each.score >= least));
+    const fromHere = (item) => shown.includes(item) && picking.set(shown.slice(shown.indexOf(item)).filter((each) => view === "flagged" || each.score >= least));
 
     const picking = app.picking(gridElement, {
       items: () => shown,
       canPick: (item) => said(item) !== "prototype",
       changed: () => { grid.redraw(); judging.draw(); still.soon(); },
     });
-    const judging = app.judging(gridElement, {
+    const judging = app.judging(area, {
       about: () => about, picking, refuse, assign, visit, fromHere,
-      itemOf: (tile) => shown[tile.dataset.index],
+      itemOf: (element) => element.item ?? shown[element.dataset.index],
       closed: () => still.soon(),
     });
+    const asking = app.asking({ about: () => about, classes: () => classes, crop, refuse, assign, visit, above: () => counted() });
     const still = app.whenStill(area, arrange, () => picking.picked.size > 0 || picking.isDragging || judging.isOpen);
 
     /** Judge a place in an image; for the viewer. */
@@ -113,37 +114,22 @@
 
     // What was said
 
-    function findSaid() {
-      for (const item of items) { item.said = ""; item.moved = null; }
-      if (!about?.radius) return;
-      if (index?.radius !== about.radius || index.items !== items) index = { ...app.placeIndex(items, about.radius), items, radius: about.radius };
-      const mark = (patches, what) => patches.forEach((patch) => index.near(patch, (item) => { item.said = what; }));
-      mark(marks.negatives, "flagged");
-      mark(marks.confirmed, "confirmed");
-      mark(marks.prototypes, "prototype");
-      for (const other of marks.others) other.patches.forEach((patch) => index.near(patch, (item) => { item.moved = other; }));
-      for (const item of items) if (item.clicked && (item.clicked.said === item.said || Date.now() - item.clicked.at > PATIENCE_MS)) item.clicked = null;
-    }
-
-    /** Number of items that reach the threshold; they come first. */
-    function above(list = items) {
-      let [first, end] = [0, list.length];
-      while (first < end) {
-        const middle = (first + end) >> 1;
-        if (list[middle].score >= least) first = middle + 1; else end = middle;
-      }
-      return first;
+    const findSaid = () => peaks.mark(marks, about?.radius);
+    const above = (list) => peaks.above(least, list);
+    /** Number of those that reach the threshold and are not flagged. */
+    function counted() {
+      let n = above();
+      for (let row = above() - 1; row >= 0; row -= 1) if (isFlagged(peaks.items[row])) n -= 1;
+      return n;
     }
 
     function count() {
-      const n = above();
-      let flagged = 0;
-      for (let row = 0; row < n; row += 1) flagged += said(items[row]) === "flagged" ? 1 : 0;
+      const n = counted();
       byId("threshold-value").textContent = least.toFixed(3).replace(/0$/, "");
-      byId("threshold-count").textContent = `${(n - flagged).toLocaleString("en")} of ${items.length.toLocaleString("en")}`;
+      byId("threshold-count").textContent = `${n.toLocaleString("en")} of ${peaks.items.length.toLocaleString("en")}`;
       byId("threshold-bars").style.setProperty("--least", `${least * 100}%`);
       slider.style.setProperty("--fill", `${least * 100}%`);
-      drawAccept(n - flagged);
+      drawAccept(n);
       drawJump();
     }
 
@@ -159,22 +145,26 @@
     const jump = (title, tip, act) => h("button", { type: "button", title: tip, onclick: act }, title);
     const go = (at, where) => () => { if (view !== "all") show("all"); grid.reveal(Math.max(0, at()), where); };
     const toFlagged = jump("Flagged", "What you flagged as not belonging", () => show(view === "flagged" ? "all" : "flagged"));
+    const toAsk = jump("Ask", "A few whose answer would change most", () => show(view === "ask" ? "all" : "ask"));
     byId("gallery-jump").replaceChildren(
       jump("Most", "The most similar", go(() => 0, "top")),
       jump("Threshold", "Around the threshold: look here for what does not belong", go(() => above(shown) - 1)),
       jump("Least", "The least similar", go(() => shown.length - 1)),
-      toFlagged);
+      toFlagged, toAsk);
     const isFlagged = (item) => said(item) === "flagged";
     function drawJump() {
-      const words = `Flagged ${Math.max(marks.negatives.length, items.filter(isFlagged).length)}`;
+      const words = `Flagged ${Math.max(marks.negatives.length, peaks.items.filter(isFlagged).length)}`;
       if (toFlagged.textContent !== words) toFlagged.textContent = words;
       toFlagged.setAttribute("aria-pressed", String(view === "flagged"));
+      toAsk.setAttribute("aria-pressed", String(view === "ask"));
     }
 
     function show(next) {
       view = next;
       gridElement.classList.toggle("of-flagged", view === "flagged");
+      byId("gallery-hint").hidden = view === "ask";
       picking.clear();
+      if (about && peaks.items.length) putView();
       still.now();
       gridElement.scrollTop = 0;
       drawJump();
@@ -183,7 +173,13 @@
     /** Take the newest peaks, and let what is flagged sink out of their order. What stays in sight keeps its place. */
     function arrange() {
       const isNew = takeNewest();
-      const next = about ? items.filter((item) => isFlagged(item) === (view === "flagged")) : [];
+      if (view === "ask" && about) {
+        asking.reset(questions.map(peaks.at));
+        findSaid();
+        asking.draw(least);
+        return;
+      }
+      const next = about ? peaks.items.filter((item) => isFlagged(item) === (view === "flagged")) : [];
       if (!isNew && next.length === shown.length && next.every((item, at) => item === shown[at])) return;
       const places = new Map(next.map((item, at) => [keyOf(item), at]));
       const first = shown.findIndex((item, at) => grid.top(at) >= gridElement.scrollTop && places.has(keyOf(item)));
@@ -197,17 +193,18 @@
       const newest = source()?.data ?? null;
       if (newest === columns) return false;
       columns = newest;
-      const before = new Map(items.filter((item) => item.clicked).map((item) => [keyOf(item), item.clicked]));
-      items = Array.from(columns?.score ?? [], (score, row) => ({ image: columns.image[row], y: columns.y[row], x: columns.x[row], score }));
-      if (before.size) for (const item of items) item.clicked = before.get(keyOf(item)) ?? null;
+      const kept = asking.items();
+      asking.replace(kept, peaks.take(columns, kept));
       findSaid();
       drawAll();
       return true;
     }
 
+    const putView = () => { const now = view === "ask" ? asking.element : gridElement; if (now.parentElement !== area) area.replaceChildren(now); };
+    const redraw = () => (view === "ask" ? asking.draw(least) : grid.redraw());
     function drawMarks() {
-      if (!about || !items.length) return;
-      grid.redraw();
+      if (!about || !peaks.items.length) return;
+      redraw();
       count();
       still.soon();
     }
@@ -232,7 +229,7 @@
     }
 
     function drawAll() {
-      const has = Boolean(about && items.length);
+      const has = Boolean(about && peaks.items.length);
       byId("gallery-title").textContent = about ? `Like “${about.name}”` : "Suggestions";
       for (const id of ["threshold-box", "gallery-jump"]) byId(id).hidden = !has;
       byId("gallery-foot").dataset.has = has ? "yes" : "";
@@ -243,11 +240,11 @@
         grid.reset(0); // it draws once more when it is taken out, and there is nothing to draw
         return void area.replaceChildren(h("div", { class: "empty" }, empty()));
       }
-      if (gridElement.parentElement !== area) area.replaceChildren(gridElement);
+      putView();
       slider.value = least;
       byId("threshold-box").style.setProperty("--color", about.color);
-      app.drawBars(byId("threshold-bars"), items, least);
-      grid.redraw();
+      app.drawBars(byId("threshold-bars"), peaks.items, least);
+      redraw();
       count();
       return undefined;
     }
@@ -263,7 +260,7 @@
       least = Number(slider.value);
       told = least;
       app.viewer.threshold(about.name, least);
-      grid.redraw();
+      redraw();
       app.drawBarsAbove(byId("threshold-bars"), least);
       count();
     });
@@ -285,12 +282,13 @@
         about = value;
         const wanted = about?.threshold ?? about?.suggested ?? 1;
         if (isOther || told === null || told === wanted) { told = null; least = wanted; }
-        if (isOther) for (const item of items) item.clicked = null;
+        if (isOther) peaks.forget();
         findSaid();
         drawAll();
-        if (isOther) show("all"); else still.soon();
+        if (isOther) show(view === "ask" ? "ask" : "all"); else still.soon();
       },
-      classes(value) { judging.classes(value); },
+      classes(value) { classes = value; judging.classes(value); still.soon(); },
+      questions(value) { questions = value; still.soon(); },
       marks(value) { marks = value; findSaid(); drawMarks(); },
       progress(value) { progress = value; drawAll(); },
     };

@@ -6,8 +6,8 @@
   const DIGITS = [..."123456789"];
 
   /**
-   * element: the grid. Options: about(), the active class; picking; refuse(items), assign(items, class), visit(item) and
-   * fromHere(item), which do it; itemOf(tile); closed(), after the menu.
+   * element: where they are. Options: about(), the active class; picking; refuse(items), assign(items, class), visit(item) and
+   * fromHere(item), which do it; itemOf(element), of a tile or card; closed(), after the menu.
    */
   app.judging = (element, { about, picking, refuse, assign, visit, fromHere, itemOf, closed }) => {
     let classes = [];
@@ -19,7 +19,7 @@
     let isByKeys = false;
     document.addEventListener("keydown", (event) => { if (/^(Tab|Arrow|Home|End|Page)/.test(event.key)) isByKeys = true; }, true);
     document.addEventListener("pointermove", () => { isByKeys = false; }, { capture: true, passive: true });
-    const under = () => element.querySelector(isByKeys ? ".tile:focus" : ".tile:hover");
+    const under = () => element.querySelector(isByKeys ? ".tile:focus, .ask-card:focus-within" : ".tile:hover, .ask-card:hover");
     const itemUnder = () => { const tile = under(); return tile ? itemOf(tile) : null; };
     /** What is meant: those picked, or the one of the menu, or the one under the pointer. */
     const meant = () => {
@@ -29,7 +29,7 @@
     };
     const close = () => { if (menu.matches(":popover-open")) menu.hidePopover(); };
     /** Do something about what is meant; false if nothing is. */
-    function about_(act) {
+    function judgeMeant(act) {
       const items = meant();
       close();
       if (!items.length) return false;
@@ -38,7 +38,7 @@
     }
 
     const classButton = (role) => (each, at) => h("button", { type: "button", role, class: "class-pick", style: { "--color": each.color },
-      onclick: () => about_((items) => assign(items, each.name)) },
+      onclick: () => judgeMeant((items) => assign(items, each.name)) },
     h("span", { class: "swatch" }), h("span", { class: "class-pick-name" }, each.name), at < DIGITS.length ? h("kbd", {}, at + 1) : null);
     const button = (role, name, glyph, key, act) => h("button", { type: "button", role, onclick: act }, icon(glyph), h("span", {}, name), h("kbd", {}, key));
 
@@ -48,9 +48,9 @@
       drawn = wanted;
       byId("picked-classes").replaceChildren(...classes.map(classButton(undefined)));
       menu.replaceChildren(
-        h("p", { class: "small quiet" }, "This is"), ...classes.map(classButton("menuitem")),
+        h("p", { class: "small quiet", role: "presentation" }, "This is"), ...classes.map(classButton("menuitem")),
         h("hr"),
-        button("menuitem", "Does not belong", "close", "X", () => about_(refuse)),
+        button("menuitem", "Does not belong", "close", "X", () => judgeMeant(refuse)),
         button("menuitem", "Pick all from here", "down", "E", () => { const item = opened; close(); fromHere(item); }),
         button("menuitem", "Show in its image", "target", "V", () => { const item = opened; close(); visit(item); }));
     }
@@ -68,7 +68,7 @@
       }
     }
 
-    byId("picked-no").addEventListener("click", () => about_(refuse));
+    byId("picked-no").addEventListener("click", () => judgeMeant(refuse));
     byId("picked-all").addEventListener("click", () => fromHere([...picking.picked].sort((a, b) => b.score - a.score)[0]));
     byId("picked-cancel").addEventListener("click", () => picking.clear());
 
@@ -99,9 +99,10 @@
 
     app.key(DIGITS, "with the pointer over a region, or with some picked: it is of that class", (event) => {
       const each = classes[Number(event.key) - 1];
-      return each ? about_((items) => assign(items, each.name)) : false;
+      return each ? judgeMeant((items) => assign(items, each.name)) : false;
     });
-    app.key("x", "it does not belong to the class", () => about_(refuse));
+    app.key("y", "it is of the class that is chosen", () => judgeMeant((items) => assign(items, about().name)));
+    app.key("x", "it does not belong to the class", () => judgeMeant(refuse));
     app.key("e", "pick all from it to the threshold", () => { const item = opened ?? itemUnder(); close(); if (item) fromHere(item); return Boolean(item); });
     app.key("v", "show it in its image", () => { const item = opened ?? itemUnder(); close(); if (item) visit(item); return Boolean(item); });
     app.key("Escape", "pick none", () => { const had = picking.picked.size > 0; picking.clear(); return had; });

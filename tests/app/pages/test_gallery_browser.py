@@ -16,6 +16,7 @@ from simsearch.app.session.snapshot import Suggestions
 from simsearch.core.ranked_peaks import RankedPeaks
 from simsearch.curation.actions import AddClass
 from simsearch.curation.marks import AddPrototypes
+from simsearch.curation.questions import N_QUESTIONS
 from simsearch.curation.state import Patch
 from tests.app.browser import wait_until
 from tests.app.conftest import SIDE
@@ -233,3 +234,37 @@ def test_nothing_moves_under_a_moving_pointer(trial: Trial, tab: Tab) -> None:
     tiles.first.click()  # takes it back; it stays where it is until the pointer has left
     wait_until(lambda: not trial.said().negatives, "no negative")
     assert tab.evaluate(ORDER) == [flagged]
+
+
+def pictures(tab: Tab) -> list[str]:
+    """List which pictures are asked of."""
+    found: list[str] = tab.locator(".ask-picture img").evaluate_all("(all) => all.map((one) => one.src)")
+    return found
+
+
+def test_a_few_are_asked_of_and_it_is_told_what_was_gained(trial: Trial, tab: Tab) -> None:
+    tab.get_by_role("button", name="Ask", exact=True).click()
+    cards = tab.locator(".ask-card")
+    wait_until(lambda: cards.count() == N_QUESTIONS, "questions")
+    assert sorted("above" in text for text in cards.all_inner_texts()) == [False] * 6 + [True] * 6
+    n = int(tab.locator("#threshold-count").inner_text().split()[0])
+    above = tab.locator(".ask-card", has_text="above")
+    above.nth(0).get_by_role("button", name="Yes").click()
+    above.nth(1).get_by_role("button", name="No").click()
+    above.nth(2).get_by_role("button", name="It is “cytoplasmic”").click()
+    above.nth(3).hover()
+    tab.keyboard.press("x")
+    gain = "4 answered: 1 yes, 2 no, 1 of another class; 3 fewer above the threshold"
+    tab.get_by_text(gain).wait_for()
+    wait_until(lambda: len(trial.said().negatives) == 3, "three that do not belong")
+    assert (len(trial.said().confirmed), len(trial.said(NAMES[1]).confirmed)) == (1, 1)
+    answered = tab.locator(".ask-card.answered img").evaluate_all("(all) => all.map((one) => one.src)")
+    assert len(answered) == 4
+    assert tab.locator("#threshold-count").inner_text().startswith(str(n - 3))
+    leave(tab)
+    wait_until(lambda: tab.locator(".ask-card.answered").count() == 0, "others to ask of")
+    after = pictures(tab)
+    assert (len(after), {*after} & {*answered}) == (N_QUESTIONS, set())
+    trial.find_others(2)
+    wait_until(lambda: set(pictures(tab)) != set(after), "questions of another search")
+    assert tab.locator(".ask-gain").inner_text().startswith("4 answered: 1 yes, 2 no, 1 of another class; ")

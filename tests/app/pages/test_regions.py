@@ -284,6 +284,8 @@ def test_the_gallery_shows_the_peaks_of_the_active_class(context: PageContext) -
     }  # fmt: skip
     about = drawn(gallery.root, "about")
     assert (about["threshold"], about["suggested"], about["shape"], about["radius"]) == (None, 0.5, [48.0, 40.0], 10.0)
+    asked = [(each["image"], each["y"]) for each in drawn(gallery.root, "questions")]
+    assert asked == [(1, 100.5), (0, 120.0)]  # not the box itself; the nearest to the threshold first
     assert drawn(gallery.root, "progress") == {"state": "ready", "message": "", "note": ""}
     gallery.update(_with_peaks(context.live), None)
     assert (len(gallery.peaks.data["score"]), drawn(gallery.root, "about")) == (0, None)
