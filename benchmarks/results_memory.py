@@ -106,7 +106,7 @@ def _prepare(folder: Path, n_detections: int) -> None:
     model.write_bytes(_random_model())
     header = read_model(model).header
     digest = hashlib.sha256(model.read_bytes()).hexdigest()
-    run = run_of(find_image_set([slide]), digest, DetectOptions())
+    run = run_of(find_image_set([slide]), digest, DetectOptions(exact=True), "float32")
     view = model_view(describe_image(slide), header, digest)
     windows = list(tile_cores(view.grid_shape, _TILE))
     rng = np.random.default_rng(0)

@@ -15,6 +15,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).parents[1]))  # a script of the repository, not of the installed package
 
 from benchmarks import (
+    arithmetic,
     conversion,
     detect_speed,
     gpu,
@@ -71,6 +72,27 @@ def detection(scratch: Path, options: argparse.Namespace) -> None:
     for place, seconds in places.items():
         dense, patchwise = seconds["dense"], seconds["patchwise"]
         print(f"| {place} | {dense:.2f} | {patchwise:.2f} | {patchwise / dense:.0f} |")
+
+
+def limit(scratch: Path, options: argparse.Namespace) -> None:
+    """Print what bfloat16 saves on cores, what of it is arithmetic, and how far peaks move."""
+    title = f"Detection with 48 px patches, {options.tissue:,} px of tissue a side, one thread, CPU-s / megapixel"
+    print(f"\n{title}\n| what | float32 | bfloat16 | ratio |\n| --- | --- | --- | --- |")
+    parts = arithmetic.in_process(scratch, options.trunk[0], options.tissue)
+    parts["detect on one worker"], differences = arithmetic.on_a_worker(scratch, options.trunk[0], options.tissue)
+    for name, costs in parts.items():
+        exact, short = (costs[each] for each in arithmetic.ARITHMETICS)
+        print(f"| {name} | {exact:.3f} | {short:.3f} | {exact / short:.2f} |")
+    peaks = arithmetic.matrix_peaks()
+    for each in arithmetic.ARITHMETICS:
+        reached = arithmetic.TRUNK_OPERATIONS / parts["trunk without halo"][each]
+        print(f"{each}: the trunk does {reached / peaks[each]:.0%} of the operations of a product of large matrices")
+    print(
+        f"of {differences.n_peaks:,} peaks of confidence >= {arithmetic.CONFIDENT} in float32, and those of bfloat16, "
+        f"{differences.n_alone} are in one only; the others are within {differences.place:.2f} px, "
+        f"and their confidences within {differences.confidence:.4f}",
+        flush=True,
+    )
 
 
 def workers(scratch: Path, options: argparse.Namespace) -> None:
@@ -174,6 +196,7 @@ _BENCHMARKS = {
     "accuracy": accuracy,
     "speed": speed,
     "detection": detection,
+    "limit": limit,
     "workers": workers,
     "convert": convert,
     "results": results,
@@ -202,7 +225,7 @@ def main() -> None:
     parser.add_argument("--part", action="append", help=f"for scale: {', '.join(scale_tables.PARTS)}; several")
     parser.add_argument("--budget", type=float, default=240, help="for scale: seconds in which tiles are computed")
     parser.add_argument("--side", type=int, default=100_000, help="for scale: of the slide, in px")
-    parser.add_argument("--tissue", type=int, default=8192, help="for gpu: side of the slide in px")
+    parser.add_argument("--tissue", type=int, default=8192, help="for gpu and limit: side of the slide in px")
     parser.add_argument("--wells", type=int, default=384, help="for scale: of the plate")
     parser.add_argument("--tiles", type=int, default=5000, help="for scale --part overhead: at most")
     parser.add_argument("--quick", action="store_true", help="for trunks: few images and draws")

@@ -46,6 +46,7 @@ class SearchKeywords(ImageKeywords, total=False):
     floor: float
     tile: int | None
     save_maps: bool
+    exact: bool
     overwrite: bool
 
 
@@ -136,6 +137,7 @@ class DetectKeywords(ImageKeywords, total=False):
     floor: float
     tile: int | None
     tissue_mask: bool
+    exact: bool
     overwrite: bool
 
 
@@ -145,4 +147,5 @@ class SegmentKeywords(ImageKeywords, total=False):
     tissue_mask: bool
     beside_image: bool
     name: str
+    exact: bool
     overwrite: bool

@@ -20,6 +20,7 @@ from simsearch.cli.options import (
     cluster_option,
     confidence_option,
     end,
+    exact_option,
     measurement_option,
     n_bytes,
     overwrite_option,
@@ -168,6 +169,7 @@ def measure(**options: Any) -> None:  # noqa: ANN401  as many types as there are
 @tile_option
 @click.option("--maps/--no-maps", "save_maps", default=True, show_default=True, help="Write similarity maps.")
 @takes_images
+@exact_option
 @overwrite_option
 @cluster_option
 def search(**options: Any) -> None:  # noqa: ANN401  as many types as there are options
@@ -233,6 +235,7 @@ def train(**options: Any) -> None:  # noqa: ANN401  as many types as there are o
 @tile_option
 @tissue_option
 @takes_images
+@exact_option
 @overwrite_option
 @cluster_option
 def detect(**options: Any) -> None:  # noqa: ANN401  as many types as there are options
@@ -255,6 +258,7 @@ def detect(**options: Any) -> None:  # noqa: ANN401  as many types as there are 
 )
 @click.option("--name", default="simsearch", show_default=True, help="Of the labels in an image.")
 @takes_images
+@exact_option
 @overwrite_option
 @cluster_option
 def segment(**options: Any) -> None:  # noqa: ANN401  as many types as there are options

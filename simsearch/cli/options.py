@@ -258,6 +258,9 @@ skip_errors_option = click.option(
 tissue_option = click.option(
     "--tissue-mask/--no-tissue-mask", default=True, show_default=True, help="Leave glass out (RGB only)."
 )
+exact_option = click.option(
+    "--exact", is_flag=True, help="Compute in float32 also where GPUs or CPUs have bfloat16, which is twice as fast."
+)
 overwrite_option = click.option("--overwrite", is_flag=True, help="Replace what is there.")
 trunk_option = click.option(
     "--trunk", default="bundled", show_default=True, help="bundled, imagenet (downloaded once), a file or its URL."

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 import torch
 
-from simsearch.nn.device import pick_device
+from simsearch.nn.device import Arithmetic, pick_device, with_weights_for
 from simsearch.nn.model_file import model_from_bytes
 from simsearch.nn.similarity import Query, query_from_bytes
 from simsearch.nn.trunk import Trunk, fused
@@ -39,17 +39,19 @@ def _once(make: Callable[Arguments, Made]) -> Callable[Arguments, Made]:
 
 
 @_once
-def trunk_on_worker(digest: str, n_channels: int) -> Trunk:
-    """Return the broadcast trunk of a digest on this worker's device."""
+def trunk_on_worker(digest: str, n_channels: int, arithmetic: Arithmetic) -> Trunk:
+    """Return the broadcast trunk of a digest on this worker's device, ready for inference in an arithmetic."""
     trunk = fused(trunk_from_bytes(fetch(digest), n_channels)).to(pick_device())
+    with_weights_for(arithmetic, trunk)
     return trunk.to(memory_format=torch.channels_last)  # twice as fast on CPUs, and what GPUs want in bfloat16
 
 
 @_once
-def model_on_worker(digest: str) -> PatchClassifier:
-    """Return the broadcast model of a digest on this worker's device, ready for inference."""
+def model_on_worker(digest: str, arithmetic: Arithmetic) -> PatchClassifier:
+    """Return the broadcast model of a digest on this worker's device, ready for inference in an arithmetic."""
     model, _ = model_from_bytes(fetch(digest))
     model.trunk = fused(model.trunk)
+    with_weights_for(arithmetic, model.trunk)
     return model.to(pick_device()).to(memory_format=torch.channels_last)
 
 

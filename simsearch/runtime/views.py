@@ -14,7 +14,7 @@ from simsearch.core.tiles import Region, halves_of, pad_to
 from simsearch.errors import TaskError
 from simsearch.io.ome_zarr.feature_store import read_features
 from simsearch.io.ome_zarr.scaled import ScaledImage, read_scaled
-from simsearch.nn.device import fast_inference, pick_device
+from simsearch.nn.device import Arithmetic, fast_inference, pick_device
 from simsearch.nn.extractor import Extractor, needed_region, vectors
 from simsearch.runtime.compute import computing
 from simsearch.runtime.tasks.needs import need_to_compare, need_to_see
@@ -46,6 +46,8 @@ class View:
     """Where its feature map is, with a margin of `kept_margin`; None if it must be computed."""
     spacing: float = 1 / 2
     """How far around a peak there is no other, as a part of the shorter side of a patch."""
+    arithmetic: Arithmetic = "float32"
+    """What the trunk computes with, on whatever worker."""
 
     @property
     def margin(self) -> int:
@@ -185,7 +187,7 @@ def _vectors(trunk: Trunk, view: View, window: Region, sight: tuple[int, torch.T
         return values[:, *window.shifted_by(-region.y0, -region.x0).slices]
     own = needed_region(view.extractor, window, view.image.shape)
     pixels = values[:, *own.shifted_by(-region.y0, -region.x0).slices].contiguous()
-    with fast_inference(pixels.device):
+    with fast_inference(pixels.device, view.arithmetic):
         # As a feature map on disk holds them, so that it makes no difference whether there is one.
         return vectors(trunk, pixels, view.extractor, window, own).half().float()
 

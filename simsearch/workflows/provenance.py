@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from simsearch.io.ome_zarr.image import ImageMeta
+    from simsearch.nn.device import Arithmetic
     from simsearch.runtime.events import Event, Observer
 
 _PACKAGES = ("simsearch", "dask", "distributed", "numpy", "ome-zarr", "torch", "torchvision", "zarr")
@@ -56,6 +57,11 @@ class Timings:
 def fingerprint(content: Mapping[str, object]) -> str:
     """Hash all that something depends on, as JSON can hold it."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def arithmetic_key(arithmetic: Arithmetic) -> dict[str, str]:
+    """Tell what results depend on with an arithmetic; float32 is what was computed with before there was another."""
+    return {} if arithmetic == "float32" else {"arithmetic": arithmetic}
 
 
 def image_key(image: ImageMeta) -> list[object]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from simsearch.nn.device import fast_inference, pick_device
+from simsearch.nn.device import fast_inference, pick_device, with_weights_for
 from simsearch.nn.features import dense_features
 from simsearch.nn.trunk import Trunk
 
@@ -18,6 +18,22 @@ def test_inference_on_the_cpu_is_in_full_precision() -> None:
     assert product.is_inference()
 
 
+def test_features_in_bfloat16_are_near_those_in_float32_and_are_the_same_with_rounded_weights() -> None:
+    torch.manual_seed(0)
+    trunk, images, cpu = Trunk().eval(), torch.rand(1, 3, 64, 64), torch.device("cpu")
+    with fast_inference(cpu):
+        exact = dense_features(trunk, images)
+    with fast_inference(cpu, "bfloat16"):
+        short = dense_features(trunk, images)
+    with_weights_for("bfloat16", trunk)
+    with fast_inference(cpu, "bfloat16"):
+        rounded = dense_features(trunk, images)
+
+    assert (short.float() - exact).abs().max() > 0
+    assert torch.nn.functional.cosine_similarity(short.float(), exact, dim=1).min() > 0.999
+    assert torch.equal(rounded, short)
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_features_on_the_gpu_agree_with_those_on_the_cpu() -> None:
@@ -26,7 +42,7 @@ def test_features_on_the_gpu_agree_with_those_on_the_cpu() -> None:
     with fast_inference(torch.device("cpu")):
         expected = dense_features(trunk, images)
     device = pick_device()
-    with fast_inference(device):
+    with fast_inference(device, "bfloat16"):
         found = dense_features(trunk.to(device, memory_format=torch.channels_last), images.to(device)).float().cpu()
 
     assert device.type == "cuda"

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from scipy.special import expit, logit
 
-from simsearch.nn.device import fast_inference
 from simsearch.runtime.models import model_on_worker
 from simsearch.runtime.views import View, framed_maps, peak_table, window_name, window_need, window_pixels
 
@@ -57,11 +56,10 @@ def detect_tile(task: DetectTask) -> NDArray[np.float64]:
     (N, 4) array
         Index of the class, background not counted, y and x in grid steps from the image's first pixel, confidence.
     """
-    model = model_on_worker(task.view.trunk)
+    model = model_on_worker(task.view.trunk, task.view.arithmetic)
 
     def log_odds(found: torch.Tensor) -> torch.Tensor:
-        with fast_inference(found.device):
-            return model.log_odds_maps(found)[1:]
+        return model.log_odds_maps(found)[1:]
 
     maps = framed_maps(model.trunk, task.view, task.window, log_odds)
     table = peak_table(maps, task.view, task.window, float(logit(task.floor)))

@@ -125,7 +125,7 @@ class _Judge:
             seeing = (
                 fused(trunk_from_bytes(blob, len(images[0].pixels))).to(device).to(memory_format=torch.channels_last)
             )
-            with fast_inference(device):
+            with fast_inference(device, "bfloat16" if device.type == "cuda" else "float32"):
                 found[each.class_name] = _average_precision(seeing, each, images)
         return found
 

@@ -164,7 +164,7 @@ def compute_blocks(task: PrototypeTask, spread: Spread = map) -> list[NDArray[np
     pixels, trunk = read_pixels(task.view, region), _trunk(task.view)
 
     def compute(turns: int) -> NDArray[np.float32]:
-        with fast_inference(pixels.device):  # of a thread, not of a process
+        with fast_inference(pixels.device, task.view.arithmetic):  # of a thread, not of a process
             block: NDArray[np.float32] = (
                 prototype_block(trunk, pixels, task.view.extractor, turns).float().cpu().numpy()
             )
@@ -251,7 +251,7 @@ def find_candidates(task: SearchTask) -> tuple[NDArray[np.float64], NDArray[np.f
 
 
 def _trunk(view: View) -> Trunk:
-    return trunk_on_worker(view.trunk, len(view.channels))
+    return trunk_on_worker(view.trunk, len(view.channels), view.arithmetic)
 
 
 def _evenly(length: int, n: int) -> NDArray[np.intp]:

@@ -18,14 +18,12 @@ from simsearch.io.pictures.drawing import try_to_draw
 from simsearch.io.pictures.overlay import CLASS_COLORS, draw_areas
 from simsearch.io.tables.areas import outline
 from simsearch.io.tables.geojson import write_areas
-from simsearch.nn.device import fast_inference
 from simsearch.runtime.models import model_on_worker
 from simsearch.runtime.views import View, window_maps, window_need
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import torch
     from numpy.typing import NDArray
 
     from simsearch.runtime.tasks.needs import Need
@@ -127,14 +125,10 @@ def find_tissue(task: TissueTask) -> NDArray[np.bool_]:
 
 def segment_tile(task: SegmentTask) -> NDArray[np.int64]:
     """Write the labels of a region, and return how many pixels each class has, background first."""
-    model, view = model_on_worker(task.view.trunk), task.view
+    view = task.view
+    model = model_on_worker(view.trunk, view.arithmetic)
     window = task.window
-
-    def compute(found: torch.Tensor) -> torch.Tensor:
-        with fast_inference(found.device):
-            return model.probability_maps(found)
-
-    probabilities = window_maps(model.trunk, view, window, compute, view.margin)
+    probabilities = window_maps(model.trunk, view, window, model.probability_maps, view.margin)
     labels = label_pixels(probabilities, window, task.region, task.step, task.thresholds)
     if task.tissue is not None:
         labels[~_enlarged(task.tissue, task.region, task.tissue_downsampling)] = 0

@@ -19,7 +19,7 @@ from simsearch.nn.similarity import SOFTNESS, Query, make_query, mean_vector
 from simsearch.runtime.submit import run_tasks
 from simsearch.runtime.tasks.search import PrototypeTask, VectorTask, compute_blocks, sum_vectors
 from simsearch.runtime.views import View
-from simsearch.workflows.provenance import fingerprint, image_key
+from simsearch.workflows.provenance import arithmetic_key, fingerprint, image_key
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from simsearch.core.intensity import Range
     from simsearch.io.ome_zarr.image import ImageMeta
+    from simsearch.nn.device import Arithmetic
     from simsearch.runtime import Client
     from simsearch.runtime.events import Observer
     from simsearch.workflows.image_set import ImageSet
@@ -87,6 +88,8 @@ class Setting:
     """Folder with feature maps and prototypes' blocks of earlier runs."""
     frame: int = 0
     """Of the extractor: how far around images features are computed at least."""
+    arithmetic: Arithmetic = "float32"
+    """What the trunk computes with."""
 
     @property
     def tile_size(self) -> int:
@@ -123,7 +126,14 @@ def image_name(task: OfImage) -> str:
 def view_of(image: ImageMeta, group: Group, setting: Setting) -> View:
     """Tell how an image is seen, and where its features are if they were computed before."""
     extractor = extractor_of(group, setting)
-    view = View(scaled(image, group.downsampling), setting.channels, setting.ranges, extractor, setting.trunk)
+    view = View(
+        scaled(image, group.downsampling),
+        setting.channels,
+        setting.ranges,
+        extractor,
+        setting.trunk,
+        arithmetic=setting.arithmetic,
+    )
     path = feature_path(view, setting.cache) if setting.cache else None
     return replace(view, features=path if path and has_features(path) else None)
 
@@ -142,6 +152,7 @@ def feature_key(view: View) -> dict[str, Any]:
         "ranges": [list(limits) for limits in view.ranges],
         "trunk": view.trunk,
         "extractor": _features_of(view.extractor),
+        **arithmetic_key(view.arithmetic),
     }
 
 

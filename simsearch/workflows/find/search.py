@@ -21,6 +21,7 @@ from simsearch.io.tables.records.results_folder import RUN_NAME, only_writer, wi
 from simsearch.nn.extractor import METHODS, make_extractor
 from simsearch.nn.similarity import SOFTNESS, softness_of
 from simsearch.nn.trunk_file import trunk_label
+from simsearch.runtime.arithmetic import choose_arithmetic
 from simsearch.runtime.events import Noted, Observer, ignore
 from simsearch.runtime.submit import run_tasks
 from simsearch.runtime.tasks.overlay import OverlayTask, draw
@@ -32,7 +33,7 @@ from simsearch.workflows.find.query import Group, Setting, group_boxes
 from simsearch.workflows.find.tiles import check_free, open_log
 from simsearch.workflows.find.trunks import read_chosen_trunk
 from simsearch.workflows.image_set import ImageSet, channel_indices
-from simsearch.workflows.provenance import Timings, fingerprint, write_run
+from simsearch.workflows.provenance import Timings, arithmetic_key, fingerprint, write_run
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 
     from simsearch.core.boxes import Box
     from simsearch.core.intensity import Range
+    from simsearch.nn.device import Arithmetic
     from simsearch.runtime import Client
 
 
@@ -69,6 +71,8 @@ class SearchOptions:
     """Grid positions along a side of a tile; by default what takes a CPU a few seconds."""
     save_maps: bool = True
     """Whether similarity maps are written."""
+    exact: bool = False
+    """Whether the trunk computes in float32 also where bfloat16 is twice as fast."""
     overwrite: bool = False
     """Replace the results of an earlier search."""
 
@@ -161,7 +165,8 @@ def search(
         make_extractor(options.method, group.working_shape)  # refuses what cannot be searched before anything is done
     softness, trunk = softness_of(options.combine), read_chosen_trunk(options.trunk)
     check_free(folder, _RESULTS, overwrite=options.overwrite)
-    run = _run_of(images, drawn, trunk, options)
+    arithmetic = choose_arithmetic(client, is_exact=options.exact)
+    run = _run_of(images, drawn, trunk, options, arithmetic)
     with only_writer(folder), open_log(folder, run, images, overwrite=options.overwrite) as log:
         withdraw_run(folder)
         with store_errors(str(folder)):
@@ -175,6 +180,7 @@ def search(
             softness=softness,
             tile=options.tile,
             maps=folder / "similarity" if options.save_maps else None,
+            arithmetic=arithmetic,
         )
         found = [peak for group in groups for peak in find_group_peaks(client, images, group, setting, log, timings)]
         peaks = [peak for peak in found if peak.image in images]
@@ -200,13 +206,17 @@ def search(
     return report
 
 
-def _run_of(images: ImageSet, drawn: Sequence[Box], trunk: bytes, options: SearchOptions) -> str:
+def _run_of(
+    images: ImageSet, drawn: Sequence[Box], trunk: bytes, options: SearchOptions, arithmetic: Arithmetic
+) -> str:
     """Fingerprint all that peaks and maps depend on but the pixels."""
     chosen = asdict(replace(options, overwrite=False, measurement=None))
+    del chosen["exact"]  # counts where it matters: in the arithmetic
     ranges = None if options.measurement is None else options.measurement.read_text(encoding="utf-8")
     return fingerprint(
         {
             **chosen,
+            **arithmetic_key(arithmetic),
             "measurement": ranges,
             "trunk": hashlib.sha256(trunk).hexdigest(),
             "boxes": [asdict(box) for box in drawn],
@@ -273,6 +283,7 @@ def _write_run(
 ) -> None:
     content = {
         "options": options,
+        "arithmetic": setting.arithmetic,
         "trunk": trunk_label(options.trunk, setting.trunk),
         "setting": setting,
         "groups": groups,

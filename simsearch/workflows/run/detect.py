@@ -16,6 +16,7 @@ from simsearch.io.ome_zarr.writing import store_errors
 from simsearch.io.tables.peaks import write_detections
 from simsearch.io.tables.records.results_folder import only_writer, withdraw_run
 from simsearch.nn.trunk_file import label_of_digest
+from simsearch.runtime.arithmetic import choose_arithmetic
 from simsearch.runtime.events import Observer, ignore
 from simsearch.runtime.tasks.detect import DetectTask, detect_tile
 from simsearch.runtime.views import window_region
@@ -23,7 +24,7 @@ from simsearch.runtime.worker import lent
 from simsearch.workflows.event_log import logged
 from simsearch.workflows.find.peaks import peaks_of
 from simsearch.workflows.find.tiles import check_free, open_log, run_tiles
-from simsearch.workflows.provenance import Timings, fingerprint, write_run
+from simsearch.workflows.provenance import Timings, arithmetic_key, fingerprint, write_run
 from simsearch.workflows.run.models import DETECTION_SPACING, check_images, model_view, read_model
 from simsearch.workflows.run.objects import RESULT_NAMES, DetectionTables, chosen_thresholds, write_objects
 from simsearch.workflows.run.tissue import find_tissues
@@ -33,10 +34,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from simsearch.core.peaks import PeakColumns
-    from simsearch.io.ome_zarr.image import ImageMeta
     from simsearch.io.tables.records.tile_log import TileLog
+    from simsearch.nn.device import Arithmetic
     from simsearch.nn.model_file import ModelHeader
     from simsearch.runtime import Client
+    from simsearch.runtime.views import View
     from simsearch.workflows.image_set import ImageSet
     from simsearch.workflows.run.models import ModelFile
     from simsearch.workflows.run.tissue import Tissue
@@ -54,6 +56,8 @@ class DetectOptions:
     """Grid positions along a side of a tile; by default what takes a CPU a few seconds."""
     tissue_mask: bool = True
     """Whether glass is left out of RGB images: tiles without tissue, and detections whose centre is not on tissue."""
+    exact: bool = False
+    """Whether the trunk computes in float32 also where bfloat16 is twice as fast."""
     overwrite: bool = False
     """Replace the results of another run."""
 
@@ -139,11 +143,13 @@ def _detect(
     client: Client, images: ImageSet, model: ModelFile, folder: Path, options: DetectOptions, timings: Timings
 ) -> DetectReport:
     header, digest = model.header, model.digest
-    run = run_of(images, digest, options)
+    arithmetic = choose_arithmetic(client, is_exact=options.exact)
+    run = run_of(images, digest, options, arithmetic)
     with open_log(folder, run, images, overwrite=options.overwrite) as log:
         chosen = {} if options.overwrite else chosen_thresholds(folder, run)
         tissues = find_tissues(client, images, header.downsampling, timings) if options.tissue_mask else {}
-        tasks = [task for image in images for task in _tasks(image, header, digest, options, tissues.get(image.name))]
+        views = [model_view(image, header, digest, arithmetic) for image in images]
+        tasks = [task for view in views for task in _tasks(view, header, options, tissues.get(view.image.meta.name))]
         missing = [task for task in tasks if str(task) not in log.done]
         with lent(client, model.blob) if missing else nullcontext():
             failures = run_tiles(client, detect_tile, missing, "detect", log, images, timings)
@@ -170,6 +176,7 @@ def _detect(
         content = {
             "run": run,
             "options": options,
+            "arithmetic": arithmetic,
             "model": f"{model.path}@{digest}",
             "header": header,
             "plates": plates,
@@ -180,10 +187,12 @@ def _detect(
     return report
 
 
-def run_of(images: ImageSet, model: str, options: DetectOptions) -> str:
+def run_of(images: ImageSet, model: str, options: DetectOptions, arithmetic: Arithmetic) -> str:
     """Fingerprint all that detections depend on but the pixels; `model` is the digest of its file."""
     chosen = {"floor": options.floor, "tile": options.tile, "tissue_mask": options.tissue_mask}
-    return fingerprint({**chosen, "spacing": DETECTION_SPACING, "model": model, "images": images.sources})
+    return fingerprint(
+        {**chosen, **arithmetic_key(arithmetic), "spacing": DETECTION_SPACING, "model": model, "images": images.sources}
+    )
 
 
 def _found(
@@ -218,11 +227,8 @@ def _plates(images: ImageSet) -> list[str]:
     return [path for path in sorted(outer) if is_plate(path)]
 
 
-def _tasks(
-    image: ImageMeta, header: ModelHeader, digest: str, options: DetectOptions, tissue: Tissue | None
-) -> Iterator[DetectTask]:
-    view = model_view(image, header, digest)
+def _tasks(view: View, header: ModelHeader, options: DetectOptions, tissue: Tissue | None) -> Iterator[DetectTask]:
     for window in tile_cores(view.grid_shape, options.tile or _TILE[header.kind]):
         # Detections lie up to half a step off the grid: with a step around it, no tile is left out that has one.
-        if tissue is None or tissue.within(window_region(view, window.grown(1)).clipped(image.shape)).any():
+        if tissue is None or tissue.within(window_region(view, window.grown(1)).clipped(view.image.meta.shape)).any():
             yield DetectTask(view, window, options.floor)

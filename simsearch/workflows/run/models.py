@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from simsearch.io.ome_zarr.image import ImageMeta
+    from simsearch.nn.device import Arithmetic
     from simsearch.workflows.image_set import ImageSet
 
 DETECTION_SPACING = 1 / 6
@@ -67,7 +68,7 @@ def check_images(images: ImageSet, header: ModelHeader) -> None:
             images.leave_out(image.name, error)
 
 
-def model_view(image: ImageMeta, header: ModelHeader, model: str) -> View:
+def model_view(image: ImageMeta, header: ModelHeader, model: str, arithmetic: Arithmetic = "float32") -> View:
     """Tell how a model, of which the digest is given, sees an image."""
     return View(
         image=scaled(image, header.downsampling),
@@ -76,4 +77,5 @@ def model_view(image: ImageMeta, header: ModelHeader, model: str) -> View:
         extractor=classifier_extractor(header.kind, header.working_shape),
         trunk=model,
         spacing=DETECTION_SPACING,
+        arithmetic=arithmetic,
     )

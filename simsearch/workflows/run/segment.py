@@ -23,6 +23,7 @@ from simsearch.io.tables.frames import csv_frame
 from simsearch.io.tables.records.replacing import replacing_text
 from simsearch.io.tables.records.results_folder import only_writer, withdraw_run
 from simsearch.nn.trunk_file import label_of_digest
+from simsearch.runtime.arithmetic import choose_arithmetic
 from simsearch.runtime.events import Observer, ignore
 from simsearch.runtime.tasks.segment import (
     DrawTask,
@@ -35,7 +36,7 @@ from simsearch.runtime.tasks.segment import (
 from simsearch.runtime.worker import lent
 from simsearch.workflows.event_log import logged
 from simsearch.workflows.find.tiles import finish_tasks, open_log, run_tiles
-from simsearch.workflows.provenance import Timings, fingerprint, image_fingerprint, write_run
+from simsearch.workflows.provenance import Timings, arithmetic_key, fingerprint, image_fingerprint, write_run
 from simsearch.workflows.run.models import check_images, model_view, read_model
 from simsearch.workflows.run.tissue import Tissue, find_tissues
 
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from simsearch.io.ome_zarr.image import ImageMeta
+    from simsearch.nn.device import Arithmetic
     from simsearch.nn.model_file import ModelHeader
     from simsearch.runtime import Client
     from simsearch.workflows.image_set import ImageSet
@@ -72,6 +74,8 @@ class SegmentOptions:
     """Whether labels are written into the images, where that can be; otherwise into the results."""
     name: str = "simsearch"
     """Of the labels in an image."""
+    exact: bool = False
+    """Whether the trunk computes in float32 also where bfloat16 is twice as fast."""
     overwrite: bool = False
     """Replace labels of that name, and the results of another run."""
 
@@ -190,7 +194,8 @@ def _segment(
     client: Client, images: ImageSet, model: ModelFile, folder: Path, options: SegmentOptions, timings: Timings
 ) -> SegmentReport:
     header, digest = model.header, model.digest
-    run = _run_of(images, digest, options)
+    arithmetic = choose_arithmetic(client, is_exact=options.exact)
+    run = _run_of(images, digest, options, arithmetic)
     with open_log(folder, run, images, overwrite=options.overwrite) as log:
         withdraw_run(folder)
         remove_torn(folder / "labels")
@@ -198,7 +203,7 @@ def _segment(
         tissues = find_tissues(client, images, header.downsampling, timings) if options.tissue_mask else {}
         kept_targets = (target for target in targets if target.image.name in images)
         targets = [replace(target, tissue=tissues.get(target.image.name)) for target in kept_targets]
-        tasks = [task for target in targets for task in _tasks(target, header, digest)]
+        tasks = [task for target in targets for task in _tasks(target, header, digest, arithmetic)]
         kept = {str(target.path) for target in targets if target.is_kept}
         missing = [task for task in tasks if str(task) not in log.done or task.path not in kept]
         with lent(client, model.blob) if missing else nullcontext():
@@ -225,6 +230,7 @@ def _segment(
         )
         content = {
             "options": options,
+            "arithmetic": arithmetic,
             "model": f"{model.path}@{digest}",
             "trunk": label_of_digest(header.trunk),
             "header": header,
@@ -255,8 +261,8 @@ def _target(image: ImageMeta, header: ModelHeader, folder: Path, options: Segmen
     return _Target(image, path, template, is_kept)
 
 
-def _tasks(target: _Target, header: ModelHeader, model: str) -> Iterator[SegmentTask]:
-    view = model_view(target.image, header, model)
+def _tasks(target: _Target, header: ModelHeader, model: str, arithmetic: Arithmetic) -> Iterator[SegmentTask]:
+    view = model_view(target.image, header, model, arithmetic)
     for region in target.template.regions(0):
         tissue = target.tissue.within(region) if target.tissue else None
         if tissue is None or tissue.any():
@@ -346,10 +352,11 @@ def _notes(model: Path, header: ModelHeader) -> tuple[str, ...]:
     return ()
 
 
-def _run_of(images: ImageSet, model: str, options: SegmentOptions) -> str:
+def _run_of(images: ImageSet, model: str, options: SegmentOptions, arithmetic: Arithmetic) -> str:
     """Name a run by all that its labels depend on but the pixels, and where they are."""
     place = [options.beside_image, options.name]
-    return fingerprint({"model": model, "tissue_mask": options.tissue_mask, "place": place, "images": images.sources})
+    chosen = {"tissue_mask": options.tissue_mask, "place": place, **arithmetic_key(arithmetic)}
+    return fingerprint({"model": model, "images": images.sources, **chosen})
 
 
 def _run_on(run: str, image: ImageMeta) -> str:

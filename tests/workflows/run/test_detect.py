@@ -21,6 +21,7 @@ from simsearch.errors import ModelFileError, StoreError
 from simsearch.io.ome_zarr.image import describe_image, open_image
 from simsearch.io.tables.peaks import read_peaks
 from simsearch.nn.classifier import PatchClassifier, classifier_extractor
+from simsearch.nn.device import native_arithmetic
 from simsearch.nn.model_file import ModelHeader, model_from_bytes, model_to_bytes
 from simsearch.nn.trunk_file import BUNDLED_SHA256, read_trunk, trunk_from_bytes
 from simsearch.runtime.events import Event, TaskDone
@@ -120,7 +121,8 @@ def test_tables_hold_all_that_is_not_below_the_floor(report: DetectReport, train
 def test_what_was_run_is_written_down(report: DetectReport, trained: TrainReport) -> None:
     run = json.loads((report.folder / "run.json").read_text())
     assert {"workflow", "finished", "python", "versions", "run", "options", "model", "header", "plates"} <= set(run)
-    assert run["options"] == {"floor": 0.05, "tile": None, "tissue_mask": True, "overwrite": False}
+    assert run["options"] == {"floor": 0.05, "tile": None, "tissue_mask": True, "exact": False, "overwrite": False}
+    assert run["arithmetic"] == native_arithmetic()
     assert run["header"]["classes"] == ["background", *CLASSES]
     assert run["confidence_thresholds"] == dict.fromkeys(CLASSES, 0.5)
     assert len(run["images"]) == 3

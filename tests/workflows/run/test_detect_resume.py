@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import resource
 import shutil
@@ -24,6 +25,8 @@ from simsearch.cli import main
 from simsearch.errors import StoreError
 from simsearch.io.ome_zarr.plate import write_plate
 from simsearch.io.ome_zarr.wells import Well
+from simsearch.io.tables.peaks import read_peaks
+from simsearch.nn import device as device_module
 from simsearch.nn.classifier import PatchClassifier, classifier_extractor
 from simsearch.nn.model_file import ModelHeader, model_to_bytes
 from simsearch.nn.trunk_file import read_trunk, trunk_from_bytes
@@ -411,3 +414,33 @@ def test_an_image_that_was_written_anew_is_refused_and_results_stay(
     with pytest.raises(StoreError, match="expected slide as it was when this run began"):
         run_detect(client, moved, tmp_path / "out")
     assert content_of(tmp_path / "out") == before
+
+
+def test_a_run_in_another_arithmetic_is_refused_and_peaks_are_near_those_of_an_exact_one(
+    client: Client, sample: Sample, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(device_module, "native_arithmetic", lambda: "bfloat16")
+    slide, tables = find_image_set([sample.slide]), {}
+    for is_exact in (False, True):
+        options = DetectOptions(tile=TILE, exact=is_exact)
+        folder = tmp_path / str(is_exact)
+        detect(client, slide, sample.model, folder, options)
+        recorded = json.loads((folder / "run.json").read_text())["arithmetic"]
+        assert recorded == ("float32" if is_exact else "bfloat16")
+        tables[is_exact] = read_peaks(folder / "detections.parquet")
+        with pytest.raises(StoreError, match="arithmetic"):
+            detect(client, slide, sample.model, folder, replace(options, exact=not is_exact))
+    clear = [peak for peak in tables[True] if peak.score >= 0.4]
+    assert len(clear) > 5
+    apart = [
+        min(
+            (math.hypot(p.y - one.y, p.x - one.x), abs(p.score - one.score))
+            for p in tables[False]
+            if p.class_name == one.class_name
+        )
+        for one in clear
+    ]
+    moves, changes = np.array(apart).T
+    is_same = moves < 8
+    assert is_same.mean() > 0.9  # of what has learned nothing and looks at noise: plateaus, where maxima come and go
+    assert 0 < changes[is_same].max() < 0.03

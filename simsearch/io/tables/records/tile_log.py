@@ -143,8 +143,8 @@ class TileLog:
             check_format(first, _FORMAT, str(self._path))
             if not is_same:
                 raise StoreError(
-                    f"{self._path.parent}: expected results of the same run (model or boxes, images, options), got "
-                    "others: add --overwrite or name another folder"
+                    f"{self._path.parent}: expected results of the same run (model or boxes, images, options, "
+                    "arithmetic), got others: add --overwrite or name another folder"
                 )
         except StoreError:
             self._log.close()
