@@ -42,6 +42,10 @@ class StoreError(SimSearchError, OSError):
     """A destination cannot be written, or what is stored is not what it should be."""
 
 
+class OtherRunError(StoreError):
+    """A folder holds results of another run."""
+
+
 class AnnotationError(SimSearchError, ValueError):
     """Boxes, plate maps or another table of the user are wrong."""
 

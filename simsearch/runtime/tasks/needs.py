@@ -14,7 +14,7 @@ _VECTOR = 12, 6  # bytes for a number of a kept vector, where it is compared and
 _COUNTED = 23  # bytes for a value whose percentiles and moments are measured
 _CODED = 3.2  # bytes for each byte that is read, halved or written
 _ENDED_AT = 0.95  # of its limit: where Dask ends a worker (distributed.worker.memory.terminate)
-_RGB_TILE = 1472  # pixels along a side of what the largest default tile reads
+_RGB_TILE = 1536  # pixels along a side of what the largest default tile reads
 
 
 @dataclass(frozen=True, slots=True)

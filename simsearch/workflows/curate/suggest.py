@@ -14,6 +14,7 @@ from simsearch.errors import CurationError, SimSearchError
 from simsearch.io.ome_zarr.writing import store_errors
 from simsearch.io.places import replacing
 from simsearch.nn.trunk_file import trunk_label
+from simsearch.runtime.arithmetic import choose_arithmetic
 from simsearch.runtime.events import Observer, ignore
 from simsearch.runtime.worker import broadcast
 from simsearch.workflows.curate.refine import refined_query, said_of, sample_background
@@ -280,6 +281,7 @@ def _setting(client: Client, study: Study, curation: Curation, measured: Path) -
         floor=0.0,
         cache=(study.folder / CACHE_NAME).absolute(),
         frame=_FRAME,
+        arithmetic=choose_arithmetic(client),
     )
 
 

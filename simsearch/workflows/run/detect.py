@@ -43,7 +43,9 @@ if TYPE_CHECKING:
     from simsearch.workflows.run.models import ModelFile
     from simsearch.workflows.run.tissue import Tissue
 
-_TILE = {"dense": 128, "patchwise": 96}  # grid positions along a side: seconds of work for a CPU
+# Grid positions along a side: seconds of work for a CPU, as large as what is planned for a worker holds. A field of
+# 1,152 px is one tile.
+_TILE = {"dense": 144, "patchwise": 96}
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from simsearch.core.ranked_peaks import RankedPeaks, ranked_peaks
 from simsearch.curation.confidence import Estimate, estimate_confidence
-from simsearch.errors import AnnotationError
+from simsearch.errors import AnnotationError, OtherRunError
 from simsearch.io.tables.peaks import read_peaks
 from simsearch.runtime.events import Observer, ignore
 from simsearch.workflows.curate.study import CACHE_NAME, study_images
@@ -68,7 +68,10 @@ def predict_displayed(
     folder = predictions_folder(study, curation, model)
     if not (folder / TABLE_NAME).exists():
         images = ImageSet(study_images(study, curation.displayed))
-        detect(client, images, model.path, folder, DetectOptions(), observe=observe)
+        try:
+            detect(client, images, model.path, folder, DetectOptions(), observe=observe)
+        except OtherRunError:  # stopped in another arithmetic, on other workers: nobody waits for that one any more
+            detect(client, images, model.path, folder, DetectOptions(overwrite=True), observe=observe)
     return folder
 
 

@@ -19,6 +19,7 @@ from simsearch.curation.marks import AcceptClass, AddPrototypes, FlagNegatives
 from simsearch.curation.state import BACKGROUND, Curation, Patch
 from simsearch.curation.suggestions import suggested_patches
 from simsearch.errors import CurationError, SourceError, StoreError
+from simsearch.nn import device as device_module
 from simsearch.runtime.events import Event, StepEnded, StepStarted
 from simsearch.workflows.curate.exchange import import_annotations
 from simsearch.workflows.curate.headless import CurateOptions, curate
@@ -202,6 +203,21 @@ def test_peaks_are_the_same_with_and_without_kept_features(
     check_nearly_same(without.peaks, found.peaks)
     check_nearly_same(without.highest, found.highest)
     check_nearly_same(without.lowest, found.lowest)
+
+
+def test_features_in_another_arithmetic_are_computed_beside_those_that_are_kept(
+    client: Client, drawn: Study, copied: Copied, found: Candidates, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = copied(drawn)
+    before = set((study.folder / "cache").iterdir())
+    other = "float32" if study_setting(client, study, state(study)).arithmetic == "bfloat16" else "bfloat16"
+    monkeypatch.setattr(device_module, "native_arithmetic", lambda: other)
+    again = find_suggestions(client, study, state(study))
+    new = set((study.folder / "cache").iterdir()) - before
+    assert sum(path.suffix == ".zarr" for path in new) == len(state(study).displayed)
+    best = [max(peak.score for peak in each.peaks) for each in (found, again)]
+    assert best[0] != best[1]
+    assert best == pytest.approx(2 * [best[0]], abs=0.01)
 
 
 def test_an_image_that_was_written_anew_is_computed_anew(

@@ -10,7 +10,7 @@ import numpy as np
 
 from simsearch.core.checks.formats import FORMAT_KEY, check_format
 from simsearch.core.checks.json_text import parse_json
-from simsearch.errors import StoreError
+from simsearch.errors import OtherRunError, StoreError
 from simsearch.io.ome_zarr.writing import store_errors
 from simsearch.io.places import in_store
 from simsearch.io.tables.records.appended import open_appended
@@ -142,7 +142,7 @@ class TileLog:
         try:
             check_format(first, _FORMAT, str(self._path))
             if not is_same:
-                raise StoreError(
+                raise OtherRunError(
                     f"{self._path.parent}: expected results of the same run (model or boxes, images, options, "
                     "arithmetic), got others: add --overwrite or name another folder"
                 )
