@@ -144,7 +144,8 @@ def _steps(client: Client, study: Study) -> Iterator[tuple[str, float]]:
         "suggest a threshold",
         timed(lambda: suggested_thresholds(curation, found.images, found.by_class, found.left_out)),
     )
-    yield "choose background", timed(lambda: suggested_background(curation, found))
+    least = suggested_thresholds(curation, found.images, found.by_class, found.left_out)
+    yield "choose background", timed(lambda: suggested_background(curation, found, found.by_class, least))
     yield "the headless command, features kept", timed(lambda: find_suggestions(client, study, curation))
     search.close()
 

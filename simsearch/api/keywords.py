@@ -79,7 +79,7 @@ class SuggestKeywords(TypedDict, total=False):
     similarity_thresholds: Mapping[str, float]
     accept: bool
     difficult: bool
-    n_background: int
+    n_background: int | None
     table: AnyPath | None
 
 

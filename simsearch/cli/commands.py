@@ -209,7 +209,9 @@ def search(**options: Any) -> None:  # noqa: ANN401  as many types as there are 
 @click.option("--paper", is_flag=True, help="Train as long as the paper, without averaging of weights.")
 @click.option("--averaging/--no-averaging", default=True, show_default=True, help="Average weights over steps.")
 @click.option("--noisy", "n_noisy", default=1000, show_default=True, help="At most so many noisy patches; 0 for all.")
-@click.option("--background", "n_background", default=5, show_default=True, help="Noisy background, of each kind.")
+@click.option(
+    "--background", "n_background", default=5, show_default=True, help="Noisy background in an image, of each kind."
+)
 @seed_option
 @cluster_option
 def train(**options: Any) -> None:  # noqa: ANN401  as many types as there are options

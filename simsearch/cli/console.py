@@ -138,6 +138,12 @@ def show_suggestions(report: CurateReport, folder: Path) -> None:
         )
     _out.print(table)
     _out.print(f"Background: {report.n_difficult} difficult and {report.n_easy} easy patches")
+    if report.n_asked:
+        _out.print(
+            f"Left out: {report.n_asked} places that look like a class just below its threshold; say what they are on "
+            "the page Background of `simsearch serve`, or choose another threshold",
+            soft_wrap=True,
+        )
     if report.is_accepted:
         _out.print(f"Accepted. Next: simsearch train {folder}", soft_wrap=True)
     else:

@@ -96,7 +96,12 @@ def show(folder: Path) -> None:
 @click.option("--accept", is_flag=True, help="Accept what is suggested: all classes with prototypes, easy background.")
 @click.option("--difficult", is_flag=True, help="Suggest difficult background too, in which there may be objects.")
 @click.option("--out", "table", type=OUTPUT, help="CSV for suggestions: edit it and import it.")
-@click.option("--background", "n_background", default=5, show_default=True, help="So many of each kind in an image.")
+@click.option(
+    "--background",
+    "n_background",
+    type=int,
+    help="So many most similar patches in an image, and so many others; by default as many as the classes need.",
+)
 @user_option
 @cluster_option
 def suggest(folder: Path, **options: Any) -> None:  # noqa: ANN401  as many types as there are options

@@ -31,7 +31,7 @@ class RankedPeaks:
     def __len__(self) -> int:
         return len(self.score)
 
-    def take(self, rows: NDArray[np.bool_]) -> RankedPeaks:
+    def take(self, rows: NDArray[np.bool_] | NDArray[np.intp]) -> RankedPeaks:
         """Return some of the peaks."""
         return RankedPeaks(self.image[rows], self.y[rows], self.x[rows], self.score[rows])
 
@@ -54,3 +54,17 @@ def ranked_peaks(peaks: Iterable[Peak], images: Sequence[str]) -> RankedPeaks:
         np.array([peak.x for peak in ordered], np.float64),
         np.array([peak.score for peak in ordered], np.float32),
     )
+
+
+def ranked_tables(tables: Sequence[NDArray[np.float64]]) -> RankedPeaks:
+    """Turn peaks of one class into columns.
+
+    Parameters
+    ----------
+    tables : sequence of (N, 3) array
+        y, x and score of the peaks of each image.
+    """
+    image = np.repeat(np.arange(len(tables), dtype=np.int32), [len(table) for table in tables])
+    y, x, score = np.concatenate([np.empty((0, 3)), *tables]).T
+    order = np.lexsort((x, y, image, -score))
+    return RankedPeaks(image[order], y[order], x[order], score[order].astype(np.float32))

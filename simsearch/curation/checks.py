@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING
 
 from simsearch.core.boxes import Box, check_box
-from simsearch.curation.state import BACKGROUND, Places
+from simsearch.curation.state import BACKGROUND, Places, singled_out
 from simsearch.errors import AnnotationError, CurationError
 
 if TYPE_CHECKING:
@@ -163,6 +163,13 @@ def check_apart(curation: Curation, patches: Sequence[Patch], others: Iterable[P
     for patch in patches:
         if places.near(patch):
             raise CurationError(f"{patch}: expected a place of which the opposite was not said, got {what}")
+
+
+def check_background(curation: Curation, patches: Sequence[Patch]) -> None:
+    """Refuse background in the places of objects, and where somebody said that there is none."""
+    objects = [patch for each in curation.classes for patch in (*singled_out(each), *each.positives)]
+    check_apart(curation, patches, objects, "an object of a class: leave it out")
+    check_apart(curation, patches, curation.not_background, "flagged as not background: leave it out")
 
 
 def without(curation: Curation, patches: tuple[Patch, ...], others: Iterable[Patch]) -> tuple[Patch, ...]:

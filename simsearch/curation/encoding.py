@@ -24,6 +24,7 @@ from simsearch.curation.history import Entry, Redo, Undo
 from simsearch.curation.marks import (
     AcceptBackground,
     AcceptClass,
+    AddBackground,
     AddPrototypes,
     ConfirmPatches,
     FlagAndReopen,
@@ -47,7 +48,7 @@ _CHANGES: tuple[type[Action], ...] = (
     AddClass, RenameClass, RecolorClass, RemoveClass, SetSimilarityThreshold, SetConfidenceThreshold,
     AddPrototypes, MovePrototype, RemovePrototype, FlagNegatives, UnflagNegatives, AcceptClass, FlagNotBackground,
     UnflagNotBackground, AcceptBackground, ChooseImages, ChooseChannels, ConfirmPatches, WithdrawConfirmed,
-    ReleasePositives, Batch,
+    ReleasePositives, AddBackground, Batch,
 )  # fmt: skip
 
 # Any: a type checker cannot know the fields of each.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 from simsearch.curation.actions import Action
 from simsearch.curation.checks import (
     check_apart,
+    check_background,
     check_inside,
     check_patches,
     check_shape,
@@ -305,7 +306,23 @@ class AcceptBackground(Action):
         """Accept it."""
         check_some(self.patches)
         check_patches(curation, self.patches)
-        objects = [patch for each in curation.classes for patch in (*singled_out(each), *each.positives)]
-        check_apart(curation, self.patches, objects, "an object of a class: leave it out")
-        check_apart(curation, self.patches, curation.not_background, "flagged as not background: leave it out")
+        check_background(curation, self.patches)
         return replace(curation, background=self.patches, is_background_accepted=True)
+
+
+@dataclass(frozen=True, slots=True)
+class AddBackground(Action):
+    """Say of places, looked at one by one, that they are background; the rest is still to be accepted."""
+
+    kind: ClassVar[str] = "add_background"
+    patches: tuple[Patch, ...]
+
+    def __str__(self) -> str:
+        return f"add {count(self.patches, 'patch', 'es')} to the background"
+
+    def apply(self, curation: Curation) -> Curation:
+        """Add them."""
+        check_some(self.patches)
+        check_patches(curation, self.patches, curation.background)
+        check_background(curation, self.patches)
+        return replace(curation, background=curation.background + self.patches)

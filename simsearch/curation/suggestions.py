@@ -138,20 +138,26 @@ def release(curation: Curation, class_name: str, patches: Sequence[Patch]) -> li
     return [ReleasePositives(name, ids) for name, ids in others.items() if ids and name != class_name]
 
 
-def own_candidates(curation: Curation, peaks: Iterable[Peak]) -> list[Peak]:
-    """List the peaks of any classes that are of their class, as far as `own_peaks` tells, and not flagged for it."""
-    known = list(peaks)
-    images = list(dict.fromkeys(peak.image for peak in known))
-    names = list(dict.fromkeys(peak.class_name for peak in known))
-    by_class = {name: ranked_peaks((p for p in known if p.class_name == name), images) for name in names}
+def own_candidates(curation: Curation, images: Sequence[str], own: Mapping[str, RankedPeaks]) -> list[Peak]:
+    """List the peaks of any classes that are of their class (`own_peaks`), and not flagged for it."""
     shape = curation.patch_shape or (1.0, 1.0)
-    flagged = {name: Places(curation.roi_class(name).negatives, shape) for name in names}
+    flagged = {name: Places(curation.roi_class(name).negatives, shape) for name in own}
     return [
         Peak(images[image], name, y, x, shape, score)
-        for name, own in own_peaks(curation, images, by_class).items()
-        for image, y, x, score in zip(*(each.tolist() for each in (own.image, own.y, own.x, own.score)), strict=True)
+        for name, peaks in own.items()
+        for image, y, x, score in zip(
+            *(each.tolist() for each in (peaks.image, peaks.y, peaks.x, peaks.score)), strict=True
+        )
         if flagged[name].near(Patch.at(images[image], y, x)) is None
     ]
+
+
+def own_of(curation: Curation, images: Sequence[str], peaks: Iterable[Peak]) -> dict[str, RankedPeaks]:
+    """Sort peaks of any classes into those that are each class's own (`own_peaks`)."""
+    by_class: dict[str, list[Peak]] = defaultdict(list)
+    for peak in peaks:
+        by_class[peak.class_name].append(peak)
+    return own_peaks(curation, images, {name: ranked_peaks(here, images) for name, here in by_class.items()})
 
 
 def marked_patches(curation: Curation) -> list[Patch]:

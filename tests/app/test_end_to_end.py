@@ -20,11 +20,13 @@ from simsearch.workflows.curate.study import StudyOptions, create_study, open_st
 from tests.app.browser import ENVIRONMENT, LONG_PATIENCE_S, SIMSEARCH, Person, Server, wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from distributed import Client
     from playwright.sync_api import Browser, Page
+
+    from simsearch.curation.state import Curation
 
 pytestmark = pytest.mark.browser
 
@@ -282,16 +284,40 @@ def _work_beside(ada: Person, bob: Person) -> None:
     bob.page.locator(".class-row[style*='#e69f00']").wait_for()
 
 
+_LOOK_THROUGH = """async () => {
+    for (const grid of document.querySelectorAll(".judged-grid"))
+        for (let top = 0; top < grid.scrollHeight; top += grid.clientHeight / 2) {
+            grid.scrollTo(0, top);
+            await new Promise((done) => setTimeout(done, 100));
+        }
+}"""
+
+
 def _check_background(ada: Person, album: Album) -> None:
     page = ada.page
     ada.step("Background")
     ada.first(".judged .tile").click()
     wait_until(lambda: len(ada.server.curation().not_background) == 1, "a patch that is not background")
     wait_until(lambda: page.locator("#background-accept").is_enabled(), "background that can be accepted")
+    _answer(ada, "Yes", lambda state: sum(len(each.confirmed) for each in state.classes))
+    _answer(ada, "No", lambda state: len(state.background))
+    accept, before = page.locator("#background-accept"), ada.numbers("#background-accept")
+    assert before[0] > before[1] > 0  # of all that would be accepted, so many were not looked at
+    page.locator("#background-more").click()
+    wait_until(lambda: ada.numbers("#background-accept")[0] > before[0], "more to choose from")
+    page.evaluate(_LOOK_THROUGH)
+    wait_until(lambda: "not looked at" not in accept.inner_text(), "a person who has looked at all")
     album.shoot(page, "4-background")
     page.locator("#background-accept").click()
     wait_until(lambda: ada.server.curation().is_background_accepted, "accepted background")
     assert ada.server.curation().background
+
+
+def _answer(ada: Person, words: str, count: Callable[[Curation], int]) -> None:
+    """Say what a place is that looks like a class."""
+    button, before = ada.first(f".asked-card:not(.answered) button:text('{words}')"), count(ada.server.curation())
+    button.click()
+    wait_until(lambda: count(ada.server.curation()) == before + 1, f"what {words} means")
 
 
 def _train(ada: Person, album: Album) -> int:

@@ -82,6 +82,7 @@ def test_names_and_versions_are_frozen() -> None:
         "confirm_patches": [1, "class_name", "patches"],
         "withdraw_confirmed": [1, "class_name", "patch_ids"],
         "release_positives": [1, "class_name", "patch_ids"],
+        "add_background": [1, "patches"],
         "batch": [1, "label", "actions"],
         "undo": [1, "seq"],
         "redo": [1, "seq"],

@@ -31,6 +31,7 @@ from simsearch.curation.journal import Journal, create_journal, read_journal
 from simsearch.curation.marks import (
     AcceptBackground,
     AcceptClass,
+    AddBackground,
     AddPrototypes,
     ConfirmPatches,
     FlagAndReopen,
@@ -79,6 +80,7 @@ simple: st.SearchStrategy[Action] = st.one_of(
     st.builds(FlagNotBackground, several),
     st.builds(UnflagNotBackground, ids.map(lambda each: (each,))),
     st.builds(AcceptBackground, several),
+    st.builds(AddBackground, several),
     st.builds(ChooseImages, st.sampled_from([("a",), ("b", "a")])),
 )
 actions = simple | st.builds(Batch, st.just("both"), st.tuples(simple, simple))

@@ -21,6 +21,7 @@ from simsearch.curation.suggestions import (
     background_patches,
     marked_patches,
     own_candidates,
+    own_of,
     own_peaks,
     suggested_patches,
 )
@@ -218,8 +219,8 @@ def test_what_was_said_of_a_place_weighs_more_than_similarity(curation: Curation
     assert own_places(confirmed, found) == {"RBC": [(0, 120)], "WBC": [(0, 82)]}
     flagged = apply(curation, FlagNegatives("RBC", (Patch.at("a", 81, 11),)))
     assert own_places(flagged, found) == {"RBC": [(0, 80), (0, 120)], "WBC": [(0, 82)]}
-    peaks = [peak(80, 10, 0.9), peak(82, 12, 0.3, class_name="WBC")]
-    assert [(p.class_name, p.y) for p in own_candidates(flagged, peaks)] == [("WBC", 82)]
+    own = own_of(flagged, ["a"], [peak(80, 10, 0.9), peak(82, 12, 0.3, class_name="WBC")])
+    assert [(p.class_name, p.y) for p in own_candidates(flagged, ["a"], own)] == [("WBC", 82)]
 
 
 def test_acceptance_moves_a_place_from_one_class_to_another(curation: Curation) -> None:
@@ -243,7 +244,8 @@ def test_no_place_is_in_two_classes(rows: list[tuple[str, int, int, int]]) -> No
     for name in ("RBC", "WBC"):
         empty = apply(empty, AddClass(name, "#000000"))
     drawn = apply(empty, AddPrototypes("RBC", (Patch.at("a", 50, 50),), SHAPE))
-    own = own_candidates(drawn, [peak(y, x, score / 10, class_name=name) for name, y, x, score in rows])
+    peaks = [peak(y, x, score / 10, class_name=name) for name, y, x, score in rows]
+    own = own_candidates(drawn, ["a"], own_of(drawn, ["a"], peaks))
     for one in own:
         for other in own:
             is_apart = math.hypot(one.y - other.y, one.x - other.x) >= NEAREST * min(SHAPE)

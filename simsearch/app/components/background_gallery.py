@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from simsearch.app.components.class_list import crop_part, patch_parts
 from simsearch.app.components.island import Island, Part, Wire
-from simsearch.app.session.judging_background import accept_background, free_background, toggle_background
+from simsearch.app.session.judging_background import (
+    accept_background,
+    answer,
+    free_background,
+    more_background,
+    toggle_background,
+)
 
 if TYPE_CHECKING:
     from simsearch.app.components.island import Message
@@ -36,7 +42,12 @@ class BackgroundGallery(Island):
         self._context = context
         super().__init__(
             BackgroundWire(),
-            {"toggle": self._toggle, "accept": lambda _: context.do(accept_background)},
+            {
+                "toggle": self._toggle,
+                "answer": self._answer,
+                "accept": lambda _: context.do(accept_background),
+                "more": lambda _: context.do(more_background),
+            },
         )
 
     def update(self, snapshot: Snapshot) -> None:
@@ -48,11 +59,27 @@ class BackgroundGallery(Island):
         return {
             "crop": crop_part(curation, urls, _CROP_PX),
             "shape": curation.patch_shape,
-            "difficult": patch_parts(suggestions.difficult, urls.indices),
-            "easy": patch_parts(suggestions.easy, urls.indices),
+            **{
+                kind: patch_parts(getattr(suggestions, kind), urls.indices)
+                for kind in ("difficult", "beside", "easy", "kept")
+            },
             "flagged": patch_parts(curation.not_background, urls.indices),
+            "asked": self._asked(snapshot),
             "images": list(urls.indices),
         }
+
+    def _asked(self, snapshot: Snapshot) -> list[dict[str, Any]]:
+        asked = snapshot.suggestions.asked
+        colors = {each.name: each.color for each in snapshot.curation.classes}
+        parts = patch_parts([each.patch for each in asked], self._context.urls.indices)
+        return [
+            {**part, "class": each.class_name, "color": colors[each.class_name]}
+            for each, part in zip(asked, parts, strict=True)
+            if each.class_name in colors  # else it was removed just now
+        ]
+
+    def _answer(self, message: Message) -> None:
+        self._context.do(answer, str(message["id"]), is_one=bool(message["is_one"]))
 
     def _toggle(self, message: Message) -> None:
         self._context.do(toggle_background, str(message["id"]))
@@ -70,4 +97,5 @@ def background_part(snapshot: Snapshot) -> dict[str, Any]:
         "is_accepted": curation.is_background_accepted,
         "state": suggestions.state,
         "message": suggestions.message,
+        "rounds": suggestions.background_rounds,
     }

@@ -13,6 +13,7 @@ from simsearch.core.peaks import Peak
 from simsearch.curation.actions import AddClass, Batch, SetSimilarityThreshold
 from simsearch.curation.checks import count
 from simsearch.curation.marks import (
+    AddBackground,
     AddPrototypes,
     ConfirmPatches,
     FlagNegatives,
@@ -152,6 +153,24 @@ def confirm(live: LiveStudy, user: str, class_name: str, places: Sequence[Patch]
     """
     actions = _assents(live.snapshot.curation, class_name, places)
     _act(live, user, f"confirm {count(places, 'region')} of {class_name}", actions)
+
+
+def refuse(live: LiveStudy, user: str, class_name: str, places: Sequence[Patch]) -> None:
+    """Say of places that look like a class that they are not of it, nor of any other: they are background.
+
+    Raises
+    ------
+    CurationError
+        If there is an object of a class at a place, or no such class.
+    StoreError
+        If it cannot be saved.
+    """
+    curation = live.snapshot.curation
+    known = Places(curation.background, _shape(curation))
+    actions = [action for at in places for action in _refusal(curation, class_name, at)]
+    if new := tuple(at for at in places if known.near(at) is None):
+        actions.append(AddBackground(new))
+    _act(live, user, f"take {count(places, 'region')} for background, not {class_name}", actions)
 
 
 def move_to_class(live: LiveStudy, user: str, class_name: str, other_name: str, places: Sequence[Patch]) -> None:

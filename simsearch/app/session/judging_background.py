@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from simsearch.app.session.judging import confirm, refuse
 from simsearch.curation.marks import AcceptBackground, FlagNotBackground, UnflagNotBackground
 from simsearch.curation.state import Places
 from simsearch.errors import CurationError
@@ -28,15 +29,33 @@ def toggle_background(live: LiveStudy, user: str, patch_id: str) -> None:
     if any(patch.id == patch_id for patch in snapshot.curation.not_background):
         live.act(user, UnflagNotBackground((patch_id,)))
         return
-    for patch in (*snapshot.suggestions.difficult, *snapshot.suggestions.easy):
+    for patch in snapshot.suggestions.background:
         if patch.id == patch_id:
             live.act(user, FlagNotBackground((patch,)))
             return
     raise CurationError("expected a patch that is suggested as background, got one that is no more: look at it again")
 
 
+def answer(live: LiveStudy, user: str, patch_id: str, *, is_one: bool) -> None:
+    """Say of a place that looks like a class, just below its threshold, that it is one; or that it is background.
+
+    Raises
+    ------
+    CurationError
+        If it is asked about no more.
+    StoreError
+        If it cannot be saved.
+    """
+    for each in live.snapshot.suggestions.asked:
+        if each.patch.id == patch_id:
+            say = confirm if is_one else refuse
+            say(live, user, each.class_name, [each.patch])
+            return
+    raise CurationError("expected a place that is asked about, got one that is no more: look at it again")
+
+
 def accept_background(live: LiveStudy, user: str) -> None:
-    """Accept what is suggested as background and not flagged.
+    """Accept what is suggested as background and not flagged, beside what is background already.
 
     Raises
     ------
@@ -50,10 +69,15 @@ def accept_background(live: LiveStudy, user: str) -> None:
     live.act(user, AcceptBackground(tuple(free_background(live.snapshot))))
 
 
+def more_background(live: LiveStudy, _user: str) -> None:
+    """Suggest more background, and ask about more places."""
+    live.more_background()
+
+
 def free_background(snapshot: Snapshot) -> list[Patch]:
-    """List the patches that are suggested as background and not flagged."""
+    """List the patches that are or may be background, and are not flagged."""
     curation, suggestions = snapshot.curation, snapshot.suggestions
     if curation.patch_shape is None:
         return []
     flagged = Places(curation.not_background, curation.patch_shape)
-    return [patch for patch in (*suggestions.difficult, *suggestions.easy) if flagged.near(patch) is None]
+    return [patch for patch in suggestions.background if flagged.near(patch) is None]

@@ -207,6 +207,10 @@ class LiveStudy(SharedStudy):
         """Return how similar a displayed image is to a class; None where there is no prototype, or no room for it."""
         return self._suggester.similarity_map(class_name, image)
 
+    def more_background(self) -> None:
+        """Suggest more background; until the server stops."""
+        self._suggester.more_background()
+
     def results(self) -> tuple[ResultView, ...]:
         """Return the finished detections and segmentations, the oldest first."""
         return self._shelf.results()

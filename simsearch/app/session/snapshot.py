@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from simsearch.core.ranked_peaks import RankedPeaks
+    from simsearch.curation.background import Question
     from simsearch.curation.history import History
     from simsearch.curation.state import Curation, Patch
     from simsearch.workflows.curate.study import Study
@@ -31,8 +32,16 @@ class Suggestions:
     """For each class what its similarity threshold could be."""
     difficult: tuple[Patch, ...] = ()
     """May be background, and looks like prototypes (paper algorithm 1)."""
+    beside: tuple[Patch, ...] = ()
+    """May be background, and lies beside an object."""
     easy: tuple[Patch, ...] = ()
     """May be background, and looks like no prototype."""
+    kept: tuple[Patch, ...] = ()
+    """Is background already, and is not suggested again."""
+    asked: tuple[Question, ...] = ()
+    """Looks like a class just below its threshold."""
+    background_rounds: int = 1
+    """1, and one more for each time that more background was asked for."""
     state: Literal["empty", "computing", "ready", "failed"] = "empty"
     """What was there stays while it is computed anew."""
     message: str = ""
@@ -41,6 +50,11 @@ class Suggestions:
     """In words: that the images are too large to be held in memory, and what that means; empty if they are held."""
     version: int = 0
     """Grows when the peaks change; not with thresholds and flags."""
+
+    @property
+    def background(self) -> tuple[Patch, ...]:
+        """All that may be background."""
+        return (*self.difficult, *self.beside, *self.easy, *self.kept)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from simsearch.workflows.curate.offers import suggested_background, suggested_th
 from simsearch.workflows.curate.suggest import prepare_suggestions, sight_group
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from simsearch.app.session.jobs import Jobs
     from simsearch.core.ranked_peaks import RankedPeaks
@@ -112,12 +112,21 @@ class Suggester:
         self._search = LiveSearch(client, study, memory_bytes)
         self._changed = Condition()
         self._newest: Curation | None = None
+        self._rounds = 1
         self._is_closing = False
         self._shown = Suggestions()
         self._found: Findings | None = None
         self._prepared: _Sight | None = None
         self._thread = Thread(target=self._run, name="suggestions", daemon=True)
         self._thread.start()
+
+    def more_background(self) -> None:
+        """Suggest as much background once more; returns at once."""
+        with self._changed:
+            self._rounds += 1
+            if self._newest is not None:
+                self._newest = replace(self._newest)  # another value, so that it is chosen anew
+            self._changed.notify()
 
     def follow(self, curation: Curation) -> None:
         """Take what people say now; returns at once."""
@@ -232,15 +241,28 @@ class Suggester:
 
     def _choose_background(self, curation: Curation) -> None:
         if self._found is None or curation.patch_shape is None:
-            if self._shown.difficult or self._shown.easy:
-                self._show(difficult=(), easy=())
+            if self._shown.background or self._shown.asked:
+                self._show(difficult=(), beside=(), easy=(), kept=(), asked=())
             return
-        difficult, easy = suggested_background(curation, self._found)
-        known = {(each.image, each.y, each.x): each for each in (*self._shown.difficult, *self._shown.easy)}
-        # The same place keeps its name, so that galleries keep what they show.
-        chosen = [tuple(known.get((each.image, each.y, each.x), each) for each in found) for found in (difficult, easy)]
-        if chosen != [self._shown.difficult, self._shown.easy]:
-            self._show(difficult=chosen[0], easy=chosen[1])
+        own, suggested = self._shown.by_class, self._shown.suggested_thresholds
+        offer = suggested_background(curation, self._found, own, suggested, self._rounds)
+        shown = [*self._shown.background, *(each.patch for each in self._shown.asked)]
+        known = {(each.image, each.y, each.x): each for each in shown}
+
+        def named(patches: Sequence[Patch]) -> tuple[Patch, ...]:
+            """Leave a place the name that it has, so that galleries keep what they show."""
+            return tuple(known.get((each.image, each.y, each.x), each) for each in patches)
+
+        chosen = {
+            "difficult": named(offer.difficult),
+            "beside": named(offer.beside),
+            "easy": named(offer.easy),
+            "kept": offer.kept,
+            "background_rounds": self._rounds,
+            "asked": tuple(replace(each, patch=named([each.patch])[0]) for each in offer.asked),
+        }
+        if any(value != getattr(self._shown, name) for name, value in chosen.items()):
+            self._show(**chosen)
 
     def _while(self, is_wanted: Callable[[Curation], bool]) -> Observer:
         """Make an observer that stops what is not wanted any more."""

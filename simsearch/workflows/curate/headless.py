@@ -7,24 +7,23 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from simsearch.core.boxes import Box
-from simsearch.core.ranked_peaks import ranked_peaks
 from simsearch.curation.actions import Action, Batch, SetSimilarityThreshold
+from simsearch.curation.background import (
+    BackgroundOffer,
+    amount_for,
+    amount_in_images,
+    known_similarities,
+    offer_background,
+)
 from simsearch.curation.marks import AcceptBackground, AcceptClass
 from simsearch.curation.state import BACKGROUND
-from simsearch.curation.suggestions import (
-    acceptance,
-    background_patches,
-    marked_patches,
-    own_candidates,
-    own_peaks,
-    suggested_patches,
-)
+from simsearch.curation.suggestions import acceptance, own_candidates, own_of, suggested_patches
 from simsearch.errors import ConfigError
 from simsearch.io.tables.curation import Annotation, write_annotations
 from simsearch.runtime.events import Observer, ignore
-from simsearch.workflows.curate.offers import suggested_thresholds
+from simsearch.workflows.curate.offers import suggested_thresholds, thresholds
 from simsearch.workflows.curate.study import open_curation
-from simsearch.workflows.curate.suggest import N_BACKGROUND, find_suggestions, study_group
+from simsearch.workflows.curate.suggest import find_suggestions, study_group
 from simsearch.workflows.find.diverse import DiverseOptions, choose_diverse
 from simsearch.workflows.image_set import find_image_set
 
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from simsearch.core.ranked_peaks import RankedPeaks
     from simsearch.curation.state import Curation
     from simsearch.runtime import Client
     from simsearch.workflows.curate.study import Study, StudyOptions
@@ -46,12 +46,14 @@ class CurateOptions:
     similarity_thresholds: Mapping[str, float] = field(default_factory=dict)
     """To set, by class; those of other classes stay as they are."""
     accept: bool = False
-    """Whether to accept all classes with prototypes and the background. A class without a threshold gets the suggested
-    one; a place that is suggested for several classes is accepted for the most similar."""
+    """Whether to accept all classes with prototypes and the background, beside what is background already. A class
+    without a threshold gets the suggested one; a place that is suggested for several classes is accepted for the most
+    similar."""
     difficult: bool = False
     """Whether to suggest difficult background too, in which there may be objects."""
-    n_background: int = N_BACKGROUND
-    """How many patches of most and of least similarity are suggested as background in an image."""
+    n_background: int | None = None
+    """How many patches of most similarity, and how many others, are suggested as background in an image; by default as
+    many as the classes need, and at least 5 and 5."""
     table: Path | None = None
     """CSV that gets the suggestions, to be looked at, edited and imported; thresholds that are suggested are kept."""
 
@@ -81,7 +83,10 @@ class CurateReport:
     n_difficult: int
     """Patches suggested as difficult background."""
     n_easy: int
-    """Patches suggested as easy background."""
+    """Patches suggested as easy background, those beside objects included."""
+    n_asked: int
+    """Places that look like a class just below its threshold: no background, and no object either, before somebody
+    has said so."""
     is_accepted: bool
     """Whether all of it was accepted."""
 
@@ -154,11 +159,11 @@ def curate(
             journal.append(user, SetSimilarityThreshold(name, value))
         group = study_group(journal.state)
         found = find_suggestions(client, study, journal.state, observe=observe)
-        classes, actions = _acceptance_of_classes(journal.state, group, found)
+        own = own_of(journal.state, journal.state.displayed, found.peaks)
+        classes, actions = _acceptance_of_classes(journal.state, group, found, own)
         accepted = Batch("accept what is suggested", tuple(actions)).apply(journal.state)
-        marked = marked_patches(accepted)
-        hard, easy = background_patches(accepted, found.highest, found.lowest, marked, options.n_background)
-        background = (*hard, *easy) if options.difficult else tuple(easy)
+        offer = _background(accepted, found, own, options)
+        background = (*(offer.difficult if options.difficult else ()), *offer.beside, *offer.easy, *offer.kept)
         if background:
             actions.append(AcceptBackground(background))
         if options.table:
@@ -169,7 +174,20 @@ def curate(
                 journal.append(user, Batch("keep the suggested similarity thresholds", suggested))
         if options.accept:
             journal.append(user, Batch("accept what is suggested", tuple(actions)))
-    return CurateReport(tuple(classes), len(hard), len(easy), options.accept)
+    n_easy = len(offer.beside) + len(offer.easy)
+    return CurateReport(tuple(classes), len(offer.difficult), n_easy, len(offer.asked), options.accept)
+
+
+def _background(
+    accepted: Curation, found: Candidates, own: Mapping[str, RankedPeaks], options: CurateOptions
+) -> BackgroundOffer:
+    """Choose what the browser would, or so many in an image."""
+    images = accepted.displayed
+    least = thresholds(accepted, dict.fromkeys(own, 0.0))
+    known = known_similarities(images, found.highest, found.lowest, own, least)
+    n = options.n_background
+    amount = amount_for(accepted, known) if n is None else amount_in_images(n, len(images))
+    return offer_background(accepted, known, amount)
 
 
 def _suggestions(actions: Sequence[Action], group: Group) -> Iterator[Annotation]:
@@ -186,26 +204,23 @@ def _suggestions(actions: Sequence[Action], group: Group) -> Iterator[Annotation
 
 
 def _acceptance_of_classes(
-    curation: Curation, group: Group, found: Candidates
+    curation: Curation, group: Group, found: Candidates, own: Mapping[str, RankedPeaks]
 ) -> tuple[list[ClassSuggestions], list[Action]]:
     """Count what is suggested for each class, and make the actions that accept it, each place for one class."""
-    own = own_candidates(curation, found.peaks)
+    similar = own_candidates(curation, curation.displayed, own)
     chosen = {name: curation.roi_class(name).similarity_threshold for name in group.classes}
-    missing = {name: least for name, least in _suggested(curation, found).items() if chosen[name] is None}
+    missing = {
+        name: least
+        for name, least in suggested_thresholds(curation, curation.displayed, own, found.left_out).items()
+        if chosen[name] is None
+    }
     thresholds = {name: missing[name] if least is None else least for name, least in chosen.items()}
     actions: list[Action] = [SetSimilarityThreshold(name, least) for name, least in missing.items()]
     curation = Batch("", tuple(actions)).apply(curation)
     n_peaks = Counter(peak.class_name for peak in found.peaks)
     counts = []
     for name, least in thresholds.items():
-        patches = suggested_patches(curation, name, own)
+        patches = suggested_patches(curation, name, similar)
         actions.append(acceptance(curation, name, patches))
         counts.append(ClassSuggestions(name, n_peaks[name], least, chosen[name] is not None, len(patches)))
     return counts, actions
-
-
-def _suggested(curation: Curation, found: Candidates) -> dict[str, float]:
-    """Suggest the thresholds that the browser suggests."""
-    images = curation.displayed
-    by_class = {name: ranked_peaks((p for p in found.peaks if p.class_name == name), images) for name in found.left_out}
-    return suggested_thresholds(curation, images, own_peaks(curation, images, by_class), found.left_out)

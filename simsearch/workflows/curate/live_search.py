@@ -18,7 +18,7 @@ from dask.system import CPU_COUNT
 
 from simsearch.core.feature_grid import to_level0
 from simsearch.core.peaks import find_peaks
-from simsearch.core.ranked_peaks import RankedPeaks, ranked_peaks
+from simsearch.core.ranked_peaks import RankedPeaks, ranked_peaks, ranked_tables
 from simsearch.core.tiles import Region
 from simsearch.io.ome_zarr.feature_store import read_features
 from simsearch.nn.device import pick_device
@@ -312,7 +312,7 @@ class LiveSearch:
             return _map(values.numpy(), views[index]), level0_peaks(values.numpy(), views[index], 0.0)
 
         merged = list(self._threads.map(merge, range(len(views))))
-        maps, peaks = tuple(each for each, _ in merged), _ranked([table for _, table in merged])
+        maps, peaks = tuple(each for each, _ in merged), ranked_tables([table for _, table in merged])
         return _Class(maps, peaks, left_out_similarities(query, 0))
 
     def _check_room(self, views: Sequence[View], n_prototypes: int) -> None:
@@ -352,13 +352,6 @@ def _class_key(group: Group, name: str, said: Said | None) -> _ClassKey:
 def _map(values: NDArray[np.float32], view: View) -> SimilarityMap:
     first = to_level0(0.0, view.image.downsampling)
     return SimilarityMap(values, (first, first), _step(view))
-
-
-def _ranked(tables: Sequence[NDArray[np.float64]]) -> RankedPeaks:
-    image = np.repeat(np.arange(len(tables), dtype=np.int32), [len(table) for table in tables])
-    y, x, score = np.concatenate(tables).T
-    order = np.lexsort((x, y, image, -score))
-    return RankedPeaks(image[order], y[order], x[order], score[order].astype(np.float32))
 
 
 def level0_peaks(values: NDArray[np.float32], view: View, floor: float) -> NDArray[np.float64]:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from simsearch.core.peaks import Peak
-from simsearch.curation.state import BACKGROUND, NEAR
-from simsearch.curation.suggestions import background_patches, marked_patches
+from simsearch.core.ranked_peaks import RankedPeaks, ranked_peaks, ranked_tables
+from simsearch.curation.background import BackgroundOffer, Similarities, amount_for, offer_background
+from simsearch.curation.state import NEAR
 from simsearch.workflows.curate.live_search import level0_peaks
-from simsearch.workflows.curate.suggest import N_BACKGROUND
 from simsearch.workflows.find.peaks import split_similarities
 
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from simsearch.core.ranked_peaks import RankedPeaks
     from simsearch.curation.state import Curation, Patch
     from simsearch.workflows.curate.live_search import Findings
 
@@ -95,21 +94,40 @@ def _is_near(peaks: RankedPeaks, patches: Sequence[Patch], images: Sequence[str]
     return found
 
 
-def suggested_background(curation: Curation, found: Findings) -> tuple[list[Patch], list[Patch]]:
-    """Choose what may be background, difficult and easy, where nobody has marked anything (paper algorithm 1)."""
-    highest, lowest = _extremes(curation, found)
-    return background_patches(curation, highest, lowest, marked_patches(curation), N_BACKGROUND)
+def suggested_background(
+    curation: Curation, found: Findings, own: Mapping[str, RankedPeaks], suggested: Mapping[str, float], rounds: int = 1
+) -> BackgroundOffer:
+    """Choose what may be background, as much as the classes need, and what to ask about.
+
+    Parameters
+    ----------
+    curation : Curation
+        What was said.
+    found : Findings
+        What a live search has found.
+    own : mapping of str to RankedPeaks
+        The peaks of each class that are its own (`own_peaks`).
+    suggested : mapping of str to float
+        Similarity thresholds of the classes for which nobody has chosen one.
+    rounds : int
+        1, and one more for each time that more was asked for.
+    """
+    highest, lowest = _extremes(found)
+    known = Similarities(found.images, highest, lowest, own, thresholds(curation, suggested))
+    return offer_background(curation, known, amount_for(curation, known, rounds))
 
 
-def _extremes(curation: Curation, found: Findings) -> tuple[Sequence[Peak], Sequence[Peak]]:
+def thresholds(curation: Curation, suggested: Mapping[str, float]) -> dict[str, float]:
+    """Return the similarity thresholds of classes: those that somebody has chosen, and suggested ones."""
+    chosen = {each.name: each.similarity_threshold for each in curation.classes}
+    return {name: least if (own := chosen[name]) is None else own for name, least in suggested.items()}
+
+
+def _extremes(found: Findings) -> tuple[RankedPeaks, RankedPeaks]:
     """Return the local maxima and minima of the mean similarity to all prototypes."""
     if found.candidates is not None:
-        return found.candidates.highest, found.candidates.lowest
-    shape, sides = curation.patch_shape or (0.0, 0.0), []
-    for sign in (1, -1):
-        tables = [level0_peaks(sign * mean, view, -np.inf) for mean, view in zip(found.mean, found.views, strict=True)]
-        rows = zip(found.images, tables, strict=True)
-        sides.append(
-            [Peak(name, BACKGROUND, y, x, shape, sign * score) for name, t in rows for y, x, score in t.tolist()]
-        )
-    return sides[0], sides[1]
+        highest, lowest = (ranked_peaks(p, found.images) for p in (found.candidates.highest, found.candidates.lowest))
+        return highest, lowest
+    views = list(zip(found.mean, found.views, strict=True))
+    low = ranked_tables([level0_peaks(-mean, view, -np.inf) for mean, view in views])
+    return ranked_tables([level0_peaks(mean, view, -np.inf) for mean, view in views]), replace(low, score=-low.score)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from simsearch.core.boxes import Box
 from simsearch.curation.actions import AddClass, SetSimilarityThreshold
+from simsearch.curation.background import N_BACKGROUND
 from simsearch.curation.marks import AcceptBackground, AcceptClass, AddPrototypes, FlagNegatives, FlagNotBackground
 from simsearch.curation.state import Curation, Patch
 from simsearch.curation.suggestions import background_patches, marked_patches, suggested_patches
@@ -20,7 +21,7 @@ from simsearch.errors import ConfigError
 from simsearch.io.pictures.overlay import CLASS_COLORS
 from simsearch.runtime.events import Observer, ignore
 from simsearch.workflows.curate.study import open_curation
-from simsearch.workflows.curate.suggest import N_BACKGROUND, find_suggestions
+from simsearch.workflows.curate.suggest import find_suggestions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

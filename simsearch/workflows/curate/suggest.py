@@ -8,8 +8,14 @@ from typing import TYPE_CHECKING
 
 from simsearch.core.boxes import Box
 from simsearch.core.peaks import Peak
+from simsearch.curation.background import (
+    N_BACKGROUND,
+    amount_in_images,
+    known_similarities,
+    offer_background,
+)
 from simsearch.curation.state import BACKGROUND, Patch
-from simsearch.curation.suggestions import background_patches, marked_patches, own_candidates
+from simsearch.curation.suggestions import background_patches, marked_patches, own_candidates, own_of
 from simsearch.errors import CurationError, SimSearchError
 from simsearch.io.ome_zarr.writing import store_errors
 from simsearch.io.places import replacing
@@ -34,10 +40,6 @@ if TYPE_CHECKING:
     from simsearch.nn.similarity import Query
     from simsearch.runtime import Client
     from simsearch.workflows.curate.study import Study
-
-N_BACKGROUND = 5
-"""How many patches of most and of least similarity are suggested as background in an image (paper algorithm 1)."""
-
 
 _FIRST_PATCH = (48.0, 48.0)  # what features are computed for while nobody has drawn one
 _FRAME = 6  # grid steps: half of the largest block, so that features are there before anybody has drawn a patch
@@ -83,7 +85,13 @@ def find_suggestions(client: Client, study: Study, curation: Curation, *, observ
 
 
 def find_noisy(
-    client: Client, study: Study, curation: Curation, *, n_background: int = N_BACKGROUND, observe: Observer = ignore
+    client: Client,
+    study: Study,
+    curation: Curation,
+    *,
+    n_background: int = N_BACKGROUND,
+    paper: bool = False,
+    observe: Observer = ignore,
 ) -> list[Peak]:
     """Find training patches on the images that are not displayed, which nobody checks (paper section 2.3.3).
 
@@ -96,7 +104,9 @@ def find_noisy(
     curation : Curation
         What was said in it; each class with prototypes has a similarity threshold.
     n_background : int
-        How many patches of most and of least similarity are taken as background from an image.
+        How many patches of most similarity, and how many others, are taken as background from an image.
+    paper : bool
+        Whether these others are the least similar ones, and both may look like a class just below its threshold.
     observe : callable
         Gets the events.
 
@@ -120,12 +130,18 @@ def find_noisy(
     sight = _look(client, study, curation, observe)
     images = ImageSet(study_images(study, others))
     found = find_group_candidates(client, images, sight.group, sight.setting, sight.query, observe)
-    similar = [p for p in own_candidates(curation, found.peaks) if p.score >= thresholds[p.class_name]]
-    # Something may have been said about images that are not displayed any more.
-    marked = [*marked_patches(curation), *(Patch.at(peak.image, peak.y, peak.x) for peak in similar)]
-    difficult, easy = background_patches(curation, found.highest, found.lowest, marked, n_background)
+    own = own_of(curation, others, found.peaks)
+    similar = [p for p in own_candidates(curation, others, own) if p.score >= thresholds[p.class_name]]
+    if paper:
+        # Something may have been said about images that are not displayed any more.
+        marked = [*marked_patches(curation), *(Patch.at(peak.image, peak.y, peak.x) for peak in similar)]
+        difficult, easy = background_patches(curation, found.highest, found.lowest, marked, n_background)
+        background = [*difficult, *easy]
+    else:
+        known = known_similarities(others, found.highest, found.lowest, own, thresholds)
+        background = [*offer_background(curation, known, amount_in_images(n_background, len(others))).suggested]
     shape = sight.group.patch_shape
-    return similar + [Peak(p.image, BACKGROUND, p.y, p.x, shape, 0.0) for p in (*difficult, *easy)]
+    return similar + [Peak(p.image, BACKGROUND, p.y, p.x, shape, 0.0) for p in background]
 
 
 def study_group(curation: Curation) -> Group:

@@ -12,6 +12,7 @@ import numpy as np
 
 from simsearch.core.checks.options import check_among
 from simsearch.core.feature_grid import from_level0
+from simsearch.curation.background import N_BACKGROUND
 from simsearch.curation.state import BACKGROUND, Curation, Patch, RoiClass, clean_objects, singled_out
 from simsearch.curation.suggestions import beside_objects
 from simsearch.errors import CurationError
@@ -31,7 +32,7 @@ from simsearch.runtime.training_log import CHECKPOINT_NAME, PATCHES_NAME, losses
 from simsearch.runtime.views import View
 from simsearch.training.recipe import Schedule, TrainingConfig
 from simsearch.workflows.curate.study import MODEL_NAME, MODELS_NAME, study_images
-from simsearch.workflows.curate.suggest import N_BACKGROUND, find_noisy, study_group, study_setting
+from simsearch.workflows.curate.suggest import find_noisy, study_group, study_setting
 from simsearch.workflows.learn.claim import claim
 from simsearch.workflows.provenance import fingerprint, image_key, write_run
 
@@ -67,7 +68,7 @@ class TrainOptions:
     negatives: bool = True
     """Whether negatives are learned from (+Neg)."""
     paper: bool = False
-    """Whether to train as long as the paper, and without averaging of weights."""
+    """Whether to train as long as the paper, with its noisy background, and without averaging of weights."""
     averaging: bool = True
     """Whether the weights of the last steps are averaged, where the paper takes the last."""
     beside: bool = True
@@ -76,7 +77,7 @@ class TrainOptions:
     n_noisy: int = 1000
     """At most so many noisy patches, as many of each class as there are; 0 for all."""
     n_background: int = N_BACKGROUND
-    """Noisy background: so many of the most and of the least similar patches in each image."""
+    """Noisy background: so many of the most similar patches in each image, and so many others."""
     seed: int = 0
     """Source of all randomness."""
 
@@ -236,7 +237,9 @@ def _noisy(
     """Find noisy patches, or take those that an earlier run of the same training found."""
     kept = folder / NOISY_NAME / "peaks.parquet"
     if not kept.exists():  # of the files there, it comes last
-        found = find_noisy(client, study, curation, n_background=options.n_background, observe=observe)
+        found = find_noisy(
+            client, study, curation, n_background=options.n_background, paper=options.paper, observe=observe
+        )
         kept.parent.mkdir(exist_ok=True)
         write_peaks(_balanced(found, options.n_noisy, options.seed), images, kept.parent)
     return read_peaks(kept)

@@ -24,10 +24,11 @@ from simsearch.app.pages.confidence import confidence_page
 from simsearch.app.pages.results import results_page
 from simsearch.app.pages.train import train_page
 from simsearch.app.server.downloads import download_key
-from simsearch.app.session.judging_background import accept_background, free_background, toggle_background
+from simsearch.app.session.judging_background import accept_background, answer, free_background, toggle_background
 from simsearch.app.session.snapshot import JobView, Suggestions
 from simsearch.core.ranked_peaks import RankedPeaks
 from simsearch.curation.actions import AddClass, SetConfidenceThreshold, SetSimilarityThreshold
+from simsearch.curation.background import Question
 from simsearch.curation.confidence import estimate_confidence
 from simsearch.curation.marks import AcceptBackground, AcceptClass, AddPrototypes, FlagNegatives
 from simsearch.curation.state import Patch
@@ -93,7 +94,9 @@ def told(context: PageContext, **changes: object) -> tuple[PageContext, Told]:
     return replace(context, live=live), live
 
 
+BESIDE, KEPT, NEARLY = Patch.at("a", 60, 90), Patch.at("a", 150, 150), Patch.at("a", 120, 120)
 BACKGROUND = Suggestions(difficult=(DIFFICULT,), easy=(EASY,), state="ready", version=3)
+ASKED = replace(BACKGROUND, beside=(BESIDE,), kept=(KEPT,), asked=(Question("cell", NEARLY),), background_rounds=2)
 
 
 def test_what_is_suggested_as_background_is_shown_and_counted(marked: PageContext) -> None:
@@ -134,6 +137,49 @@ def test_accepting_takes_all_that_is_not_flagged(marked: PageContext) -> None:
     _, busy = told(marked, suggestions=replace(BACKGROUND, state="computing"))
     with pytest.raises(CurationError, match="wait until they are computed"):
         accept_background(busy, "ada")
+
+
+def test_what_looks_like_a_class_is_asked_about_and_yes_makes_it_one(marked: PageContext) -> None:
+    context, live = told(marked, suggestions=ASKED)
+    page = background_page(context)
+    wire = page.roots["background"]
+    page.update(live.snapshot)
+    patches = drawn(wire, "patches")
+    assert patches["asked"] == [
+        {"id": NEARLY.id, "image": 0, "y": 120.0, "x": 120.0, "class": "cell", "color": "#e69f00"}
+    ]
+    assert [[each["id"] for each in patches[kind]] for kind in ("beside", "kept")] == [[BESIDE.id], [KEPT.id]]
+    say(wire, "answer", id=NEARLY.id, is_one=True)
+    assert live.snapshot.curation.roi_class("cell").confirmed == (NEARLY,)
+    assert NEARLY not in live.snapshot.curation.background
+    with pytest.raises(CurationError, match="asked about, got one that is no more"):
+        answer(live, "ada", "unknown", is_one=True)
+
+
+def test_no_makes_it_background_at_once_and_is_taken_back_as_one(marked: PageContext) -> None:
+    context, live = told(marked, suggestions=ASKED)
+    before = live.snapshot.curation
+    wire = background_page(context).roots["background"]
+    say(wire, "answer", id=NEARLY.id, is_one=False)
+    after = live.snapshot.curation
+    assert NEARLY in after.roi_class("cell").negatives
+    assert after.background == (NEARLY,)
+    assert not after.is_background_accepted
+    marked.live.undo("ada")
+    assert live.snapshot.curation == before
+
+
+def test_what_is_background_already_stays_so_when_the_rest_is_accepted(marked: PageContext) -> None:
+    context, live = told(marked, suggestions=ASKED)
+    say(background_page(context).roots["background"], "accept")
+    assert set(live.snapshot.curation.background) == {DIFFICULT, BESIDE, EASY, KEPT}
+
+
+def test_more_can_be_asked_for(marked: PageContext) -> None:
+    context, live = told(marked, suggestions=ASKED)
+    say(background_page(context).roots["background"], "more")
+    assert live.asked == [("more_background",)]
+    assert background_part(live.snapshot)["rounds"] == 2
 
 
 def test_without_a_box_there_is_no_background_to_look_for(context: PageContext) -> None:

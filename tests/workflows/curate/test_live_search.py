@@ -11,15 +11,16 @@ import pytest
 from simsearch.core.ranked_peaks import RankedPeaks, ranked_peaks
 from simsearch.core.synthetic import CYTOPLASM, NUCLEUS
 from simsearch.curation.actions import AddClass, Batch, ChooseImages, apply
+from simsearch.curation.background import amount_for, known_similarities, offer_background
 from simsearch.curation.marks import AddPrototypes, ConfirmPatches, FlagNegatives
 from simsearch.curation.state import Curation, Patch
-from simsearch.curation.suggestions import background_patches, marked_patches
+from simsearch.curation.suggestions import own_of, own_peaks
 from simsearch.runtime.events import Event, TaskDone
 from simsearch.workflows.curate import live_search
 from simsearch.workflows.curate.live_search import LiveSearch
 from simsearch.workflows.curate.offers import suggested_background, suggested_thresholds
 from simsearch.workflows.curate.study import Study, StudyOptions, create_study
-from simsearch.workflows.curate.suggest import N_BACKGROUND, find_suggestions, prepare_suggestions, study_group
+from simsearch.workflows.curate.suggest import find_suggestions, prepare_suggestions, study_group
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -61,6 +62,21 @@ def check_same(found: RankedPeaks, expected: RankedPeaks) -> None:
     np.testing.assert_allclose(found.score[order], expected.score[other], atol=1e-5)
 
 
+def check_same_background(curation: Curation, found: Findings, expected: Candidates) -> None:
+    """Compare what is offered by the live search with what the headless command chooses of its own peaks."""
+    least = suggested_thresholds(curation, found.images, found.by_class, found.left_out)
+    mine = suggested_background(curation, found, own_peaks(curation, found.images, found.by_class), least)
+    own = own_of(curation, curation.displayed, expected.peaks)
+    known = known_similarities(curation.displayed, expected.highest, expected.lowest, own, least)
+    theirs = offer_background(curation, known, amount_for(curation, known))
+    assert mine.suggested
+    for kind in ("difficult", "beside", "easy"):
+        one, other = ({(p.image, round(p.y), round(p.x)) for p in getattr(each, kind)} for each in (mine, theirs))
+        assert one == other
+    asked = [[(q.class_name, q.patch.image, round(q.patch.y)) for q in each.asked] for each in (mine, theirs)]
+    assert asked[0] == asked[1]
+
+
 def check_same_as_headless(client: Client, study: Study, curation: Curation, search: LiveSearch) -> Candidates:
     found, expected = search.find(curation), find_suggestions(client, study, curation)
     group = study_group(curation)
@@ -75,10 +91,7 @@ def check_same_as_headless(client: Client, study: Study, curation: Curation, sea
     assert suggested_thresholds(curation, found.images, found.by_class, found.left_out) == pytest.approx(
         suggested_thresholds(curation, found.images, by_class, expected.left_out), abs=5e-3
     )
-    own = suggested_background(curation, found)
-    other = background_patches(curation, expected.highest, expected.lowest, marked_patches(curation), N_BACKGROUND)
-    for mine, theirs in zip(own, other, strict=True):
-        assert {(p.image, round(p.y), round(p.x)) for p in mine} == {(p.image, round(p.y), round(p.x)) for p in theirs}
+    check_same_background(curation, found, expected)
     return expected
 
 

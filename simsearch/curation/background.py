@@ -1,0 +1,279 @@
+"""What may be background: places that look like no class, of many kinds, and as many as the classes need.
+
+The paper takes a few of the most and of the least similar places of each image (`suggestions.background_patches`). Here
+none of them looks like a class just below its threshold, and the least similar ones are not all of empty ground.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+from scipy.spatial import cKDTree
+from skimage.filters import threshold_otsu
+
+from simsearch.core.ranked_peaks import ranked_peaks
+from simsearch.curation.state import NEAR, Patch, singled_out
+from simsearch.curation.suggestions import marked_patches
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from simsearch.core.peaks import Peak
+    from simsearch.core.ranked_peaks import RankedPeaks
+    from simsearch.curation.state import Curation
+
+    _Points = NDArray[np.float64]
+    _Rows = NDArray[np.intp]
+
+T = TypeVar("T")
+
+N_BACKGROUND = 5
+"""How many patches of most and of least similarity the paper suggests as background in an image (algorithm 1)."""
+MOST_LOOKED_AT = 60
+"""So many patches a person can look over at once."""
+
+_MARGIN = 0.05  # of similarity below a threshold, in which much is still of the class (benchmarks/RESULTS.md)
+_N_ASKED = 12  # questions at a time
+_HALF, _BESIDE = 0.5, 1.0  # patches from an object: outside of its box, and not farther than this
+_APART = 2.0  # patches between those of one kind in an image, where there is room
+_TRIED = 20  # for each that is wanted: a slide has a million places
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Similarities:
+    """What is known of how like the prototypes images are, the same whoever computed it."""
+
+    images: tuple[str, ...]
+    """Names that columns refer to."""
+    highest: RankedPeaks
+    """Local maxima of the mean similarity to all prototypes."""
+    lowest: RankedPeaks
+    """Its local minima."""
+    own: Mapping[str, RankedPeaks]
+    """The own peaks of each class with prototypes (`own_peaks`)."""
+    least: Mapping[str, float]
+    """The similarity thresholds of these classes, chosen or suggested."""
+
+
+@dataclass(frozen=True, slots=True)
+class Amount:
+    """How many patches to suggest."""
+
+    n: int
+    """Of background; half of them the most similar ones, where there are so many."""
+    most_in_image: int
+    """Of the most similar ones, and of others."""
+    n_asked: int = _N_ASKED
+    """Questions."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Whether a place that looks like a class, just below its threshold, is one."""
+
+    class_name: str
+    patch: Patch
+
+
+@dataclass(frozen=True, slots=True)
+class BackgroundOffer:
+    """What is suggested as background, and what is asked about instead."""
+
+    difficult: tuple[Patch, ...] = ()
+    """Most like what is looked for, of all that no class reaches."""
+    beside: tuple[Patch, ...] = ()
+    """Half a patch to a patch from an object."""
+    easy: tuple[Patch, ...] = ()
+    """Least like what is looked for: structure and plain ground in turns."""
+    kept: tuple[Patch, ...] = ()
+    """Background already, elsewhere, and no class reaches it."""
+    asked: tuple[Question, ...] = ()
+    """The most similar first, classes in turns."""
+
+    @property
+    def suggested(self) -> tuple[Patch, ...]:
+        """All that is suggested."""
+        return (*self.difficult, *self.beside, *self.easy)
+
+
+def known_similarities(
+    images: Sequence[str],
+    highest: Iterable[Peak],
+    lowest: Iterable[Peak],
+    own: Mapping[str, RankedPeaks],
+    least: Mapping[str, float],
+) -> Similarities:
+    """Gather what is known of images."""
+    return Similarities(tuple(images), ranked_peaks(highest, images), ranked_peaks(lowest, images), own, least)
+
+
+def amount_for(curation: Curation, found: Similarities, rounds: int = 1) -> Amount:
+    """Decide how many patches of background the classes need.
+
+    In training each class weighs the same, whatever its number: background of as many patches as the largest class is
+    repeated no more often than that. It is never less than the paper's; past that it is no more than a person looks
+    over.
+
+    Parameters
+    ----------
+    curation : Curation
+        What was said.
+    found : Similarities
+        What is known.
+    rounds : int
+        1, and one more for each time that more was asked for.
+    """
+    suggested = [int((peaks.score >= found.least[name]).sum()) for name, peaks in found.own.items()]
+    accepted = [len(each.positives) + len(singled_out(each)) for each in curation.classes]
+    wanted = min(MOST_LOOKED_AT, max((*suggested, *accepted), default=0))
+    n = max(wanted, 2 * N_BACKGROUND * len(found.images)) * rounds
+    return Amount(n, n, _N_ASKED * rounds)
+
+
+def amount_in_images(n_each: int, n_images: int) -> Amount:
+    """Tell how many patches there are with so many of each half in an image, as in the paper."""
+    return Amount(2 * n_each * n_images, n_each)
+
+
+def offer_background(curation: Curation, found: Similarities, amount: Amount) -> BackgroundOffer:
+    """Choose what may be background, and what to ask about.
+
+    Parameters
+    ----------
+    curation : Curation
+        What was said.
+    found : Similarities
+        What is known.
+    amount : Amount
+        How many patches.
+
+    Returns
+    -------
+    BackgroundOffer
+        Nothing while there is no prototype. Patches lie wholly inside their images where these are large enough.
+    """
+    if curation.patch_shape is None or not found.own:
+        return BackgroundOffer()
+    plane, half = _Plane(curation, found.images), amount.n // 2
+    own = {name: _unflagged(plane, peaks, curation.roi_class(name).negatives) for name, peaks in found.own.items()}
+    marked = plane.points_of(marked_patches(curation))
+    said = plane.points_of(p for each in curation.classes for p in (*singled_out(each), *each.positives))
+    reached, objects = (
+        [plane.points(peaks)[peaks.score >= found.least[name] - below] for name, peaks in own.items()]
+        for below in (_MARGIN, 0.0)
+    )
+    high = plane.free(found.highest, marked, *reached)
+    difficult = plane.choose(high, [np.ones(len(high), bool)], half, amount.most_in_image)
+    low = plane.free(_ascending(found.lowest), marked, *reached, plane.points(high)[difficult])
+    is_beside = plane.distances(plane.points(low), said, *objects) <= _BESIDE
+    is_structure = _is_structure(plane, low, found.highest, ~is_beside)
+    kinds = [is_beside, ~is_beside & is_structure, ~is_beside & ~is_structure]
+    unlike = plane.choose(low, kinds, amount.n - len(difficult), amount.most_in_image)
+    asked = {
+        name: plane.patches(peaks, _just_below(plane, peaks, found.least[name], marked, *objects)[: amount.n_asked])
+        for name, peaks in own.items()
+    }
+    questions = _in_turns([[Question(name, patch) for patch in patches] for name, patches in asked.items()])
+    chosen = plane.points(high)[difficult], plane.points(low)[unlike]
+    away = plane.distances(plane.points_of(curation.background), *reached, *chosen) >= _HALF
+    here = [patch for patch in curation.background if patch.image in found.images]
+    return BackgroundOffer(
+        kept=tuple(patch for patch, is_away in zip(here, away, strict=True) if is_away),
+        difficult=plane.patches(high, difficult),
+        beside=plane.patches(low, unlike[is_beside[unlike]]),
+        easy=plane.patches(low, unlike[~is_beside[unlike]]),
+        asked=tuple(questions[: amount.n_asked]),
+    )
+
+
+class _Plane:
+    """All images in one plane, too far apart to be near, whose unit is a patch."""
+
+    def __init__(self, curation: Curation, images: Sequence[str]) -> None:
+        self._shape = curation.patch_shape or (1.0, 1.0)
+        self._images, self._indices = images, {name: index for index, name in enumerate(images)}
+        self._sides = np.array([curation.shapes[name] for name in images], np.float64).reshape(-1, 2)
+        self._span = self._sides[:, 0].max(initial=0) + 10 * self._shape[0]
+
+    def points(self, peaks: RankedPeaks) -> _Points:
+        return np.stack([peaks.image * self._span + peaks.y, peaks.x], axis=1) / self._shape
+
+    def points_of(self, patches: Iterable[Patch]) -> _Points:
+        here = [(self._indices[p.image], p.y, p.x) for p in patches if p.image in self._indices]
+        image, y, x = np.array(here, np.float64).reshape(-1, 3).T
+        return np.stack([image * self._span + y, x], axis=1) / self._shape
+
+    def distances(self, points: _Points, *others: _Points) -> NDArray[np.float64]:
+        """Measure how far the nearest of others is, along the axis on which that is more."""
+        known = np.concatenate(others)
+        if not len(known):
+            return np.full(len(points), np.inf)
+        return np.asarray(cKDTree(known).query(points, p=np.inf)[0])
+
+    def free(self, peaks: RankedPeaks, *taken: _Points) -> RankedPeaks:
+        """Leave out what has its centre in a patch of others, or is not whole where there is room for it."""
+        fits = np.ones(len(peaks), bool)
+        for at, side, lengths in zip((peaks.y, peaks.x), self._shape, self._sides.T, strict=True):
+            length = lengths[peaks.image]
+            fits &= (side > length) | ((at >= (side - 1) / 2) & (at <= length - (side + 1) / 2))
+        return peaks.take(fits & (self.distances(self.points(peaks), *taken) >= _HALF))
+
+    def choose(self, peaks: RankedPeaks, kinds: Sequence[NDArray[np.bool_]], n: int, most_in_image: int) -> _Rows:
+        """Choose rows: images in turns, in each of them kinds in turns, the first ones that are not side by side."""
+        points, limit = self.points(peaks), min(n, most_in_image)
+        by_image = []
+        for image in range(len(self._images)):
+            rows = [np.flatnonzero(is_kind & (peaks.image == image)) for is_kind in kinds]
+            by_image.append(_in_turns([_apart(points, each, limit) for each in rows])[:limit])
+        return np.array(_in_turns(by_image)[:n], np.intp)
+
+    def patches(self, peaks: RankedPeaks, rows: _Rows) -> tuple[Patch, ...]:
+        columns = (column[rows].tolist() for column in (peaks.image, peaks.y, peaks.x))
+        return tuple(Patch.at(self._images[image], y, x) for image, y, x in zip(*columns, strict=True))
+
+
+def _unflagged(plane: _Plane, peaks: RankedPeaks, flagged: Sequence[Patch]) -> RankedPeaks:
+    return peaks.take(plane.distances(plane.points(peaks), plane.points_of(flagged)) >= NEAR)
+
+
+def _ascending(peaks: RankedPeaks) -> RankedPeaks:
+    return peaks.take(np.lexsort((peaks.x, peaks.y, peaks.image, peaks.score)))
+
+
+def _just_below(plane: _Plane, peaks: RankedPeaks, least: float, *taken: _Points) -> _Rows:
+    """List the rows of peaks that nearly reach a threshold where nothing is known, the most similar first."""
+    is_near = (peaks.score >= least - _MARGIN) & (peaks.score < least)
+    return np.flatnonzero(is_near & (plane.distances(plane.points(peaks), *taken) >= _HALF))
+
+
+def _is_structure(plane: _Plane, low: RankedPeaks, high: RankedPeaks, rows: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Tell which minima lie in structure, and which on plain ground, where the similarity hardly changes.
+
+    How far it rises to the nearest maximum needs nothing that is not at hand, and falls into two groups.
+    """
+    if not len(low) or not len(high):
+        return np.zeros(len(low), bool)
+    nearest = cKDTree(plane.points(high)).query(plane.points(low))[1]
+    rise = high.score[nearest] - low.score
+    return rise > threshold_otsu(rise[rows]) if len(np.unique(rise[rows])) > 1 else np.ones(len(low), bool)
+
+
+def _apart(points: _Points, rows: _Rows, limit: int) -> list[int]:
+    """Take the first rows that are apart from those taken, and others where these are too few."""
+    taken: list[int] = []
+    others: list[int] = []
+    for row in rows[: _TRIED * limit].tolist():
+        is_near = taken and np.abs(points[taken] - points[row]).max(axis=1).min() < _APART
+        (others if is_near else taken).append(row)
+        if len(taken) == limit:
+            break
+    return [*taken, *others][:limit]
+
+
+def _in_turns(groups: Sequence[Sequence[T]]) -> list[T]:
+    """Take the first of each group, then the second of each."""
+    return [group[turn] for turn in range(max(map(len, groups), default=0)) for group in groups if turn < len(group)]
