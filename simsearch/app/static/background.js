@@ -134,7 +134,7 @@
       const isBusy = about.state === "computing";
       const unseen = about.n_free ? suggested().filter((item) => !seen.has(item.id) && !pressed.has(item.id)).length : 0;
       accept.disabled = !about.n_free || isBusy;
-      accept.textContent = !about.n_free ? "Accept" : `Accept ${app.plural(about.n_free, "patch", "patches")}${unseen ? `, ${unseen} not looked at` : ""}`;
+      accept.textContent = !about.n_free ? "Accept" : unseen ? `Accept ${about.n_free}, ${unseen} not looked at` : `Accept ${app.plural(about.n_free, "patch", "patches")}`;
       accept.title = unseen ? `${app.plural(unseen, "patch was", "patches were")} not in view since this page was opened: scroll to see them` : "";
       accept.classList.toggle("primary", !about.is_accepted);
       document.getElementById("background-next").classList.toggle("primary", about.is_accepted);
