@@ -167,7 +167,7 @@ def refuse(live: LiveStudy, user: str, class_name: str, places: Sequence[Patch])
     """
     curation = live.snapshot.curation
     known = Places(curation.background, _shape(curation))
-    actions = [action for at in places for action in _refusal(curation, class_name, at)]
+    actions = _refusals(curation, class_name, places)
     if new := tuple(at for at in places if known.near(at) is None):
         actions.append(AddBackground(new))
     _act(live, user, f"take {count(places, 'region')} for background, not {class_name}", actions)
