@@ -53,7 +53,10 @@ def run(side: int, n_prototypes: int) -> Iterator[tuple[str, float]]:
         yield "first box to its suggestions", waited[0]
         yield "another prototype to new suggestions, median", statistics.median(waited[1:])
         yield "another prototype to new suggestions, most", max(waited[1:])
-        yield "a flag, on the disk and shown, median", statistics.median(flags)
+        yield "a flag, on the disk and shown, median", statistics.median(kept for kept, _ in flags)
+        yield "a first flag to new suggestions, with random blocks cut", flags[0][1]
+        yield "another flag to new suggestions, median", statistics.median(waited for _, waited in flags[1:])
+        yield "another flag to new suggestions, most", max(waited for _, waited in flags[1:])
         yield from _steps(client, study)
 
 
@@ -116,14 +119,19 @@ def _draw(live: LiveStudy, patch: Patch) -> float:
     return waited
 
 
-def _flag(live: LiveStudy) -> float:
+def _flag(live: LiveStudy) -> tuple[float, float]:
+    """Return how long it takes until a flag is on the disk, and until suggestions follow it."""
     suggestions = live.snapshot.suggestions
     peaks, flagged = suggestions.by_class[_CLASS], len(live.snapshot.curation.roi_class(_CLASS).negatives)
     at = -1 - flagged
     patch = Patch.at(suggestions.images[int(peaks.image[at])], float(peaks.y[at]), float(peaks.x[at]))
     begin = time.perf_counter()
     live.act("ada", FlagNegatives(_CLASS, (patch,)))
-    return time.perf_counter() - begin
+    kept = time.perf_counter() - begin
+    _wait(live, lambda: live.snapshot.suggestions.version > suggestions.version)
+    waited = time.perf_counter() - begin
+    time.sleep(0.5)  # a person looks; the background is chosen meanwhile
+    return kept, waited
 
 
 def _steps(client: Client, study: Study) -> Iterator[tuple[str, float]]:
