@@ -1,7 +1,7 @@
 """How good a search is after so many answers of a person: ``python -m benchmarks.clicks --split val``.
 
-Five boxes are drawn at random; then a person answers, one after the other, what lies nearest to the suggested
-threshold on at most six displayed images: the careful one by truth, the mixed one wrongly one time in ten. Who only
+Five boxes are drawn at random; then a person answers, one after the other, what is most open on at most six displayed
+images: the careful one by truth, the mixed one wrongly one time in ten. Who only
 accepts what is suggested, the hurried one, leaves the search as it is: for them the precision of what is suggested
 counts. A search is judged on other images. Blood smears lack many cells in their truth: a place counts as wrong only
 where it lies on a cell of another class, or nowhere near any; others are not asked about.
@@ -28,7 +28,7 @@ from simsearch.nn.refinement import Answers, refine
 from simsearch.nn.similarity import Query, class_maps, left_out_similarities, make_query, prototype_maps
 from simsearch.nn.trunk import LAYER_DIMS, fused
 from simsearch.nn.trunk_file import read_trunk, trunk_from_bytes
-from simsearch.workflows.curate.offers import least_of_answers, least_similarity
+from simsearch.workflows.curate.offers import least_of_answers, least_similarity, most_open_level
 from simsearch.workflows.find.peaks import split_similarities
 
 if TYPE_CHECKING:
@@ -69,6 +69,8 @@ class Session:
     confirmed: list[Suggestion] = field(default_factory=list)
     flagged: list[Suggestion] = field(default_factory=list)
     skipped: list[Suggestion] = field(default_factory=list)
+    open: float = 0.0
+    """Similarity at which answers change most."""
 
     def __post_init__(self) -> None:
         chance = random.Random(str(self.picks))
@@ -108,11 +110,12 @@ class Session:
         right, wrong = (
             np.array([s.similarity for s in found if self._is_near(s, said)]) for said in (self.confirmed, self.flagged)
         )
-        return found, least_of_answers(right, wrong, least), split_similarities(scores)
+        self.open = most_open_level(right, wrong, scores, self.left_out)
+        return found, least_of_answers(right, wrong, least, self.open), split_similarities(scores)
 
-    def next_question(self, found: Sequence[Suggestion], least: float) -> tuple[Suggestion, bool] | None:
-        """Choose what is nearest to the threshold and was not asked, with the true answer."""
-        for suggestion in sorted(found, key=lambda s: abs(s.similarity - least)):
+    def next_question(self, found: Sequence[Suggestion]) -> tuple[Suggestion, bool] | None:
+        """Choose what is most open and was not asked, with the true answer."""
+        for suggestion in sorted(found, key=lambda s: abs(s.similarity - self.open)):
             if not self._is_near(suggestion, [*self.confirmed, *self.flagged, *self.skipped]):
                 truth = self.truth(suggestion)
                 if truth is not None:
@@ -176,7 +179,7 @@ def run(judge: Judge, others: Mapping[str, Sequence[Box]], trunk: bytes, n_draws
                 if n in (0, 10, 40):
                     right[f"{n}"].append(_share_right(session, found, least))
                     right["before"] += [_share_right(session, found, before)] if n == 0 else []
-                question = session.next_question(found, least)
+                question = session.next_question(found)
                 if question is not None:
                     suggestion, truth = question
                     said = truth != (chance.random() < share)

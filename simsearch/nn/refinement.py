@@ -90,14 +90,14 @@ def _units(blocks: torch.Tensor, window: torch.Tensor) -> torch.Tensor:
 
 def _discriminant(groups: Sequence[torch.Tensor]) -> torch.Tensor:
     """Tell the first group from all others; each counts as one, however many rows it has."""
-    rows = torch.cat(list(groups)).double()
+    rows = torch.cat(list(groups))
     wanted = torch.cat([torch.full((len(g),), -1.0 if i else 1.0) for i, g in enumerate(groups)]).to(rows)
     weights = torch.cat([torch.full((len(g),), 1 / max(1, len(g))) for g in groups]).to(rows)
     shares = weights / weights.sum()
     centred = rows - shares @ rows
     gram = centred @ centred.T + _RIDGE * torch.diag(1 / (weights * len(rows)))
     template = centred.T @ torch.linalg.solve(gram, wanted - shares @ wanted)
-    unit: torch.Tensor = (template / template.norm()).float()
+    unit: torch.Tensor = template / template.norm()
     return unit
 
 

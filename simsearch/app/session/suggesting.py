@@ -163,6 +163,7 @@ class Suggester:
                     wanted = _Wanted.of(seen)
                 self._choose_own(seen)
                 self._choose_background(seen)
+                self._search.prepare_answers(seen)
             except _OutdatedError:
                 continue
             except Cancelled:

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from simsearch.runtime.tasks.search import compute_blocks
-from simsearch.workflows.curate.refine import Background, sample_background
+from simsearch.runtime.tasks.search import compute_blocks, cut_blocks
+from simsearch.workflows.curate.refine import Background, block_task, sample_background
 from simsearch.workflows.curate.study import study_images
 from simsearch.workflows.find.query import prototype_task, view_of
 from simsearch.workflows.image_set import ImageSet
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from simsearch.io.ome_zarr.image import ImageMeta
     from simsearch.runtime import Client
     from simsearch.runtime.events import Observer
+    from simsearch.runtime.views import View
     from simsearch.workflows.curate.study import Study
     from simsearch.workflows.find.query import Group, Setting
 
@@ -50,25 +51,40 @@ class LiveBlocks:
     def __init__(self, client: Client, study: Study, spread: Callable[..., Iterable[NDArray[np.float32]]]) -> None:
         self._client, self._study, self._spread = client, study, spread
         self._blocks: dict[Key, list[torch.Tensor]] = {}
+        self._answers: dict[Key, torch.Tensor] = {}
         self._background: dict[tuple[float, float], Background] = {}
 
     def forget(self) -> None:
         """Let go of all: images are looked at in another way."""
-        self._blocks, self._background = {}, {}
+        self._blocks, self._answers, self._background = {}, {}, {}
 
     def of(
         self, images: Sequence[ImageMeta], boxes: Sequence[Box], group: Group, setting: Setting
     ) -> Mapping[Box, list[torch.Tensor]]:
         """Compute the blocks of patches in four rotations, most of which lie on some images."""
         missing = [box for box in boxes if patch_key(box) not in self._blocks]
-        known = {image.name: image for image in images}
-        others = sorted({box.image for box in missing} - set(known))  # somebody drew there when they were displayed
-        known |= dict(zip(others, study_images(self._study, others) if others else [], strict=True))
-        for index, box in enumerate(missing):
-            task = prototype_task(view_of(known[box.image], group, setting), index, box, setting)
-            found = compute_blocks(task, spread=self._spread)
+        for index, (box, view) in enumerate(self._seen(images, missing, group, setting)):
+            found = compute_blocks(prototype_task(view, index, box, setting), spread=self._spread)
             self._blocks[patch_key(box)] = [torch.from_numpy(block) for block in found]
         return {box: self._blocks[patch_key(box)] for box in boxes}
+
+    def of_answers(
+        self, images: Sequence[ImageMeta], boxes: Sequence[Box], group: Group, setting: Setting
+    ) -> Mapping[Box, torch.Tensor]:
+        """Cut the blocks of answers out of features, most of which lie on some images."""
+        missing = [box for box in boxes if patch_key(box) not in self._answers]
+        for box, view in self._seen(images, missing, group, setting):
+            self._answers[patch_key(box)] = torch.from_numpy(cut_blocks(block_task(view, box))[0])
+        return {box: self._answers[patch_key(box)] for box in boxes}
+
+    def _seen(
+        self, images: Sequence[ImageMeta], boxes: Sequence[Box], group: Group, setting: Setting
+    ) -> Iterator[tuple[Box, View]]:
+        known = {image.name: image for image in images}
+        others = sorted({box.image for box in boxes} - set(known))  # somebody drew there when they were displayed
+        known |= dict(zip(others, study_images(self._study, others) if others else [], strict=True))
+        for box in boxes:
+            yield box, view_of(known[box.image], group, setting)
 
     def background(self, images: Sequence[ImageMeta], group: Group, setting: Setting, observe: Observer) -> Background:
         """Cut random blocks out of images, which are the same until they are forgotten."""

@@ -243,6 +243,17 @@ class LiveSearch:
         by_class, left_out = ({n: getattr(c, part) for n, c in classes.items()} for part in ("peaks", "left_out"))
         return Findings(curation.displayed, by_class, left_out, maps, mean, views)
 
+    def prepare_answers(self, curation: Curation, *, observe: Observer = ignore) -> None:
+        """Compute what a first answer needs, while nobody waits for it; of no effect without prototypes.
+
+        Raises
+        ------
+        SourceError
+            If an image cannot be read.
+        """
+        if self._sight is not None and any(each.prototypes for each in curation.classes):
+            self._blocks.background(self._sight.images, study_group(curation), self._sight.setting, observe)
+
     @property
     def room(self) -> Room:
         """Whether there was room to hold the images looked at last."""
@@ -295,13 +306,14 @@ class LiveSearch:
     ) -> _Class:
         """Merge the maps of the prototypes of a class with what answers add, and find its peaks."""
         kept, softness = [self._kept[patch_key(box)] for box in group.boxes], sight.setting.softness
-        found = self._blocks.of(sight.images, (*group.boxes, *(said.boxes if said else ())), group, sight.setting)
-        blocks = {box: [block.to(sight.centre) for block in turned] for box, turned in found.items()}
-        query = make_query([[blocks[box] for box in group.boxes]], sight.centre, softness)
-        learned = None
+        drawn = self._blocks.of(sight.images, group.boxes, group, sight.setting)
+        blocks = [[block.to(sight.centre) for block in drawn[box]] for box in group.boxes]
+        query, learned = make_query([blocks], sight.centre, softness), None
         if said:
+            answers = self._blocks.of_answers(sight.images, said.boxes, group, sight.setting)
             background = self._blocks.background(sight.images, group, sight.setting, observe).to(sight.centre)
-            learned = refinement(query, group, group.classes[0], said, blocks, background)
+            here = {box: block.to(sight.centre) for box, block in answers.items()}
+            learned = refinement(query, group, group.classes[0], said, here, background)
         kernels = make_kernels(learned.block, sight.views[0].kept_margin) if learned else None
 
         def merge(index: int) -> tuple[SimilarityMap, NDArray[np.float64]]:

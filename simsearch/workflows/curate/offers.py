@@ -56,8 +56,9 @@ def suggested_thresholds(
             _is_near(peaks, patches, images, NEAR * side) for patches in (roi_class.confirmed, roi_class.negatives)
         )
         scores = peaks.score.astype(np.float64)
-        least = least_similarity(scores[~is_drawn], left_out[name])
-        suggested[name] = least_of_answers(scores[is_right], scores[is_wrong], least)
+        right, wrong, others = scores[is_right], scores[is_wrong], scores[~is_drawn]
+        level = most_open_level(right, wrong, others, left_out[name])
+        suggested[name] = least_of_answers(right, wrong, least_similarity(others, left_out[name]), level)
     return suggested
 
 
@@ -70,10 +71,11 @@ def least_similarity(similarities: NDArray[np.floating], left_out: Sequence[floa
     return round(max(split, float(np.mean(left_out)) - _SPREADS_BELOW * spread), 3)
 
 
-def least_of_answers(right: NDArray[np.floating], wrong: NDArray[np.floating], least: float) -> float:
+def least_of_answers(right: NDArray[np.floating], wrong: NDArray[np.floating], least: float, most_open: float) -> float:
     """Move a threshold so that nine in ten of what was answered above it are right.
 
-    Few answers only raise it, and only where one above it is wrong.
+    Few answers only raise it, and only where one above it is wrong. Many lower it too, but not below where it is most
+    open whether something is of the class: what lies there was not all asked about.
     """
     if len(right) < _TELLING:
         right, wrong = right[right >= least], wrong[wrong >= least]
@@ -82,7 +84,24 @@ def least_of_answers(right: NDArray[np.floating], wrong: NDArray[np.floating], l
     answered = np.sort(np.concatenate([right, wrong]))
     shares = np.array([(right >= at).sum() / (answered >= at).sum() for at in answered])
     good = answered[shares >= _PROMISED]
-    return float(good[0]) if len(good) else float(np.nextafter(wrong.max(), 2.0, dtype=np.float32))
+    told = float(good[0]) if len(good) else float(np.nextafter(wrong.max(), 2.0, dtype=np.float32))
+    return max(told, most_open) if len(right) >= _TELLING else told
+
+
+def most_open_level(
+    right: NDArray[np.floating],
+    wrong: NDArray[np.floating],
+    similarities: NDArray[np.floating],
+    left_out: Sequence[float],
+) -> float:
+    """Tell at which similarity it is most open whether something is of a class: there an answer changes most.
+
+    That is half way between the mean of what is right, prototypes among it, and that of what is wrong, to which the
+    usual peak belongs.
+    """
+    of_class = np.append(right, np.mean(left_out) if len(left_out) else np.max(similarities, initial=0.0))
+    of_none = np.append(wrong, np.median(similarities) if len(similarities) else 0.0)
+    return float(np.mean(of_class) + np.mean(of_none)) / 2
 
 
 def _is_near(peaks: RankedPeaks, patches: Sequence[Patch], images: Sequence[str], radius: float) -> NDArray[np.bool_]:

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 
 from simsearch.core.boxes import Box
-from simsearch.core.feature_grid import to_level0
+from simsearch.core.feature_grid import from_level0, to_level0
+from simsearch.nn.extractor import N_ROTATIONS
 from simsearch.nn.refinement import Answers, refine
 from simsearch.runtime.submit import run_tasks
 from simsearch.runtime.tasks.search import BlocksTask, cut_blocks
@@ -87,12 +88,13 @@ def refinement(
     group: Group,
     name: str,
     said: Said,
-    blocks: Mapping[Box, Sequence[torch.Tensor]],
+    blocks: Mapping[Box, torch.Tensor],
     background: Background,
 ) -> Refinement | None:
     """Refit the comparison of a class; answers whose blocks cannot be had do not count."""
     confirmed, flagged = ([blocks[box] for box in boxes if box in blocks] for boxes in (said.confirmed, said.flagged))
-    answers = Answers(confirmed, [turned[0] for turned in flagged])
+    turned = [[torch.rot90(block, turns, (1, 2)) for turns in range(N_ROTATIONS)] for block in confirmed]
+    answers = Answers(turned, flagged)
     away = background.away_from([*group.only(name).boxes, *said.confirmed])
     return refine(query, group.classes.index(name), answers, away)
 
@@ -101,7 +103,7 @@ def refined_query(
     query: Query,
     group: Group,
     said: Mapping[str, Said],
-    blocks: Mapping[Box, Sequence[torch.Tensor]],
+    blocks: Mapping[Box, torch.Tensor],
     background: Background,
 ) -> Query:
     """Add to a query what was said of suggestions; without answers it stays as it is."""
@@ -111,6 +113,26 @@ def refined_query(
         if (each := refinement(query, group, name, here, blocks, background)) is not None
     }
     return replace(query, refinements=found) if found else query
+
+
+def answer_blocks(
+    client: Client, images: ImageSet, boxes: Sequence[Box], group: Group, setting: Setting, observe: Observer
+) -> dict[Box, torch.Tensor]:
+    """Cut the blocks of answers out of images; those in images that fail, or are not among these, are left out."""
+    tasks = {box: block_task(view_of(images[box.image], group, setting), box) for box in boxes if box.image in images}
+    outcomes = run_tasks(client, cut_blocks, list(dict.fromkeys(tasks.values())), step="answers", observe=observe)
+    found = {task: torch.from_numpy(blocks[0]) for task, blocks in images.results(outcomes, image_name)}
+    return {box: found[task] for box, task in tasks.items() if task in found}
+
+
+def block_task(view: View, box: Box) -> BlocksTask:
+    """Ask for the block at the position of the feature grid that is nearest to the centre of a box."""
+    step = view.extractor.grid.stride
+    y, x = (
+        min(max(0, round(from_level0(centre, view.image.downsampling) / step)), n - 1)
+        for centre, n in zip((box.y, box.x), view.grid_shape, strict=True)
+    )
+    return BlocksTask(view, ((y, x),))
 
 
 def sample_background(

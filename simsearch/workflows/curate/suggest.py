@@ -23,12 +23,12 @@ from simsearch.nn.trunk_file import trunk_label
 from simsearch.runtime.arithmetic import choose_arithmetic
 from simsearch.runtime.events import Observer, ignore
 from simsearch.runtime.worker import broadcast
-from simsearch.workflows.curate.refine import refined_query, said_of, sample_background
+from simsearch.workflows.curate.refine import answer_blocks, refined_query, said_of, sample_background
 from simsearch.workflows.curate.study import CACHE_NAME, MEASURE_NAME, study_images
 from simsearch.workflows.find.features import keep_features
 from simsearch.workflows.find.measure import measure, read_ranges, write_measurement
 from simsearch.workflows.find.peaks import Candidates, find_group_candidates
-from simsearch.workflows.find.query import Group, Setting, blocks_of_boxes, find_query
+from simsearch.workflows.find.query import Group, Setting, find_query
 from simsearch.workflows.find.trunks import read_chosen_trunk
 from simsearch.workflows.image_set import ImageSet
 
@@ -310,7 +310,7 @@ def _look(client: Client, study: Study, curation: Curation, observe: Observer) -
     drawn_on = ImageSet(study_images(study, _in_order(curation, {box.image for box in (*group.boxes, *answered)})))
     query = find_query(client, drawn_on, displayed, group, setting, observe)
     if said:
-        blocks = blocks_of_boxes(client, drawn_on, answered, group, setting, observe)
+        blocks = answer_blocks(client, drawn_on, answered, group, setting, observe)
         background = sample_background(client, displayed, group, setting, observe)
         query = refined_query(query, group, said, blocks, background)
     return _Sight(group, setting, query)

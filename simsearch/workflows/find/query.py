@@ -204,31 +204,22 @@ def _prototype_blocks(
     client: Client, images: ImageSet, group: Group, setting: Setting, observe: Observer
 ) -> list[list[list[torch.Tensor]]]:
     """Return for each class and each of its prototypes the blocks, in the order of their boxes."""
-    found = blocks_of_boxes(client, images, group.boxes, group, setting, observe)
+    tasks = [
+        prototype_task(view_of(images[box.image], group, setting), index, box, setting)
+        for index, box in enumerate(group.boxes)
+        if box.image in images
+    ]
+    found: dict[int, list[torch.Tensor]] = {}
+    outcomes = run_tasks(client, compute_blocks, tasks, step="prototypes", observe=observe)
+    for task, turned in images.results(outcomes, image_name):
+        found[task.index] = [torch.from_numpy(block) for block in turned]
     blocks: dict[str, list[list[torch.Tensor]]] = {name: [] for name in group.classes}
-    for box in group.boxes:
-        if box in found:
-            blocks[box.class_name].append(found[box])
+    for index in sorted(found):
+        blocks[group.boxes[index].class_name].append(found[index])
     for name, class_blocks in blocks.items():
         if not class_blocks:
             raise AnnotationError(f"class {name}: expected a prototype in an image that can be read, got none")
     return list(blocks.values())
-
-
-def blocks_of_boxes(
-    client: Client, images: ImageSet, boxes: Sequence[Box], group: Group, setting: Setting, observe: Observer
-) -> dict[Box, list[torch.Tensor]]:
-    """Compute the blocks of boxes in four rotations; those in images that fail, or are not there, are left out."""
-    tasks = [
-        prototype_task(view_of(images[box.image], group, setting), index, box, setting)
-        for index, box in enumerate(boxes)
-        if box.image in images
-    ]
-    outcomes = run_tasks(client, compute_blocks, tasks, step="prototypes", observe=observe)
-    return {
-        boxes[task.index]: [torch.from_numpy(block) for block in turned]
-        for task, turned in images.results(outcomes, image_name)
-    }
 
 
 def prototype_task(view: View, index: int, box: Box, setting: Setting) -> PrototypeTask:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from simsearch.workflows.curate.offers import least_of_answers, least_similarity
+from simsearch.workflows.curate.offers import least_of_answers, least_similarity, most_open_level
 from simsearch.workflows.find.peaks import split_similarities
 
 
@@ -45,7 +45,21 @@ def test_one_prototype_tells_nothing_about_others() -> None:
     ],
 )
 def test_answers_move_a_threshold(right: list[float], wrong: list[float], least: float, expected: float) -> None:
-    found = least_of_answers(np.array(right), np.array(wrong), least)
+    found = least_of_answers(np.array(right), np.array(wrong), least, 0.3)
     assert found == pytest.approx(expected, abs=1e-6)
     if wrong and not right:
         assert found > max(wrong)
+
+
+def test_many_answers_lower_it_only_to_where_it_is_open() -> None:
+    right = np.array([0.9, 0.8, 0.7, 0.4, 0.35])
+    assert least_of_answers(right, np.array([]), 0.5, 0.45) == 0.45
+
+
+def test_it_is_most_open_between_what_is_right_and_what_is_wrong() -> None:
+    peaks = np.array([0.1, 0.2, 0.3])
+    nothing = np.array([])
+    assert most_open_level(nothing, nothing, peaks, [0.7, 0.9]) == pytest.approx(0.5)
+    assert most_open_level(np.array([0.6]), nothing, peaks, [0.7, 0.9]) < 0.5
+    assert most_open_level(nothing, np.array([0.5]), peaks, [0.7, 0.9]) > 0.5
+    assert most_open_level(nothing, nothing, nothing, []) == 0.0
