@@ -1,7 +1,7 @@
 """How good a search is after so many answers of a person: ``python -m benchmarks.clicks --split val``.
 
-Five boxes are drawn at random; then a person answers, one after the other, what is most open on at most six displayed
-images: the careful one by truth, the mixed one wrongly one time in ten. Who only
+Five boxes are drawn at random; then a person answers, one after the other, what lies nearest to where peaks fall into
+two groups on at most six displayed images: the careful one by truth, the mixed one wrongly one time in ten. Who only
 accepts what is suggested, the hurried one, leaves the search as it is: for them the precision of what is suggested
 counts. A search is judged on other images. Blood smears lack many cells in their truth: a place counts as wrong only
 where it lies on a cell of another class, or nowhere near any; others are not asked about.
@@ -69,8 +69,8 @@ class Session:
     confirmed: list[Suggestion] = field(default_factory=list)
     flagged: list[Suggestion] = field(default_factory=list)
     skipped: list[Suggestion] = field(default_factory=list)
-    open: float = 0.0
-    """Similarity at which answers change most."""
+    split: float = 0.0
+    """Similarity at which peaks fall into two groups."""
 
     def __post_init__(self) -> None:
         chance = random.Random(str(self.picks))
@@ -85,6 +85,10 @@ class Session:
         centre = torch.stack([m.mean(dim=(1, 2)) for m in self.displayed]).mean(dim=0)
         self.query = make_query([[turned[i * n : (i + 1) * n] for i in range(len(self.picks))]], centre)
         self.left_out = left_out_similarities(self.query, 0)
+        # What prototypes alone say is computed once.
+        self.like, self.like_displayed = (
+            [prototype_maps(m, self.query) for m in ms] for ms in (self.maps, self.displayed)
+        )
         places = [(m, chance.randrange(m.shape[1]), chance.randrange(m.shape[2])) for m in self._any(chance)]
         self.background = torch.stack([self._block(m, y, x) for m, y, x in places])
 
@@ -98,7 +102,7 @@ class Session:
     def suggestions(self, query: Query) -> tuple[list[Suggestion], float, float]:
         """Return peaks that are no prototypes, the suggested threshold, and that of before."""
         found: list[Suggestion] = []
-        for scene, values in zip(self.shown, self.similarities(self.displayed, query), strict=True):
+        for scene, values in zip(self.shown, _similarities(self.displayed, self.like_displayed, query), strict=True):
             radius = max(1, round(self.seen.extractor.patch_shape[0] / 2 / self.seen.extractor.grid.stride))
             for row, column, score in find_peaks(np.pad(values, radius, constant_values=-np.inf), radius, 0.0):
                 y, x = (self._level0(v) for v in (row, column))
@@ -110,12 +114,13 @@ class Session:
         right, wrong = (
             np.array([s.similarity for s in found if self._is_near(s, said)]) for said in (self.confirmed, self.flagged)
         )
-        self.open = most_open_level(right, wrong, scores, self.left_out)
-        return found, least_of_answers(right, wrong, least, self.open), split_similarities(scores)
+        self.split = split_similarities(scores)
+        level = most_open_level(right, wrong, scores, self.left_out)
+        return found, least_of_answers(right, wrong, least, level), self.split
 
     def next_question(self, found: Sequence[Suggestion]) -> tuple[Suggestion, bool] | None:
-        """Choose what is most open and was not asked, with the true answer."""
-        for suggestion in sorted(found, key=lambda s: abs(s.similarity - self.open)):
+        """Choose what lies nearest to where peaks fall into two groups and was not asked, with the true answer."""
+        for suggestion in sorted(found, key=lambda s: abs(s.similarity - self.split)):
             if not self._is_near(suggestion, [*self.confirmed, *self.flagged, *self.skipped]):
                 truth = self.truth(suggestion)
                 if truth is not None:
@@ -135,13 +140,9 @@ class Session:
             return None
         return False if not self.others or _is_on(suggestion, self.others.get(scene.name, ())) else None
 
-    def similarities(self, maps: Sequence[torch.Tensor], query: Query) -> list[NDArray[np.float32]]:
-        """Compare maps with a query."""
-        return [class_maps(m, prototype_maps(m, query), query)[0].numpy() for m in maps]
-
     def precision(self) -> float:
         """Judge the search on other images."""
-        found = self.similarities(self.maps, self.refined())
+        found = _similarities(self.maps, self.like, self.refined())
         return average_precision(self.judge, self.seen, found, self.picks)
 
     def _is_near(self, suggestion: Suggestion, said: Sequence[Suggestion]) -> bool:
@@ -188,6 +189,12 @@ def run(judge: Judge, others: Mapping[str, Sequence[Box]], trunk: bytes, n_draws
         gains = " | ".join(f"{np.mean(judged[n]) - base:+.3f}" for n in CHECKS[1:])
         shares = " | ".join(f"{np.nanmean(right[key]):.2f}" for key in ("before", "0", "10", "40"))
         print(f"| {judge.name} | {person} | {base:.3f} | {gains} | {shares} |", flush=True)
+
+
+def _similarities(
+    maps: Sequence[torch.Tensor], like: Sequence[tuple[torch.Tensor, ...]], query: Query
+) -> list[NDArray[np.float32]]:
+    return [class_maps(m, each, query)[0].numpy() for m, each in zip(maps, like, strict=True)]
 
 
 def _share_right(session: Session, found: Sequence[Suggestion], least: float) -> float:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from simsearch.core.tiles import Region
-from simsearch.io.ome_zarr.feature_store import read_blocks, write_blocks, write_features
+from simsearch.io.ome_zarr.feature_store import read_blocks, read_features, write_blocks, write_features
 from simsearch.io.ome_zarr.writing import write_region
 from simsearch.nn.device import fast_inference
 from simsearch.nn.extractor import N_ROTATIONS, prototype_block, prototype_region
@@ -189,8 +189,13 @@ def sample_vectors(task: SampleTask) -> NDArray[np.float32]:
 
 def cut_blocks(task: BlocksTask) -> NDArray[np.float32]:
     """Return the (n, D, kh, kw) blocks at positions of an image."""
-    (height, width), margin, window = task.view.extractor.block_shape, task.view.margin, task.window
-    found = window_maps(_trunk(task.view), task.view, window.grown(margin)).astype(np.float32)
+    view, window = task.view, task.window
+    (height, width), margin = view.extractor.block_shape, view.margin
+    around = window.grown(margin)
+    if view.features is None:
+        found = window_maps(_trunk(view), view, around)
+    else:  # nothing is computed, so nobody has to wait for who computes
+        found = read_features(view.features, around.shifted(view.kept_margin)).astype(np.float32)
     top, left = window.y0 - margin + height // 2, window.x0 - margin + width // 2
     return np.stack([found[:, y - top : y - top + height, x - left : x - left + width] for y, x in task.positions])
 

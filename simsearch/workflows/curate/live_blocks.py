@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING
 import torch
 
 from simsearch.runtime.tasks.search import compute_blocks, cut_blocks
-from simsearch.workflows.curate.refine import Background, block_task, sample_background
+from simsearch.workflows.curate.refine import Background, background_of, background_tasks, block_task
 from simsearch.workflows.curate.study import study_images
 from simsearch.workflows.find.query import prototype_task, view_of
-from simsearch.workflows.image_set import ImageSet
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -20,8 +19,6 @@ if TYPE_CHECKING:
 
     from simsearch.core.boxes import Box
     from simsearch.io.ome_zarr.image import ImageMeta
-    from simsearch.runtime import Client
-    from simsearch.runtime.events import Observer
     from simsearch.runtime.views import View
     from simsearch.workflows.curate.study import Study
     from simsearch.workflows.find.query import Group, Setting
@@ -40,16 +37,14 @@ class LiveBlocks:
 
     Parameters
     ----------
-    client : distributed.Client
-        The cluster.
     study : Study
         The study.
     spread : callable
         Applies a function to rotations, as `map` does.
     """
 
-    def __init__(self, client: Client, study: Study, spread: Callable[..., Iterable[NDArray[np.float32]]]) -> None:
-        self._client, self._study, self._spread = client, study, spread
+    def __init__(self, study: Study, spread: Callable[..., Iterable[NDArray[np.float32]]]) -> None:
+        self._study, self._spread = study, spread
         self._blocks: dict[Key, list[torch.Tensor]] = {}
         self._answers: dict[Key, torch.Tensor] = {}
         self._background: dict[tuple[float, float], Background] = {}
@@ -86,9 +81,9 @@ class LiveBlocks:
         for box in boxes:
             yield box, view_of(known[box.image], group, setting)
 
-    def background(self, images: Sequence[ImageMeta], group: Group, setting: Setting, observe: Observer) -> Background:
-        """Cut random blocks out of images, which are the same until they are forgotten."""
-        if group.patch_shape not in self._background:
-            found = sample_background(self._client, ImageSet(images), group, setting, observe)
-            self._background[group.patch_shape] = found
-        return self._background[group.patch_shape]
+    def background(self, views: Sequence[View], patch_shape: tuple[float, float]) -> Background:
+        """Cut random blocks out of features, the same ones until they are forgotten."""
+        if patch_shape not in self._background:
+            tasks = background_tasks(views)
+            self._background[patch_shape] = background_of((task, cut_blocks(task)) for task in tasks)
+        return self._background[patch_shape]

@@ -170,7 +170,7 @@ class LiveSearch:
         self._sight: _Sight | None = None
         self._kept: dict[Key, _Maps] = {}
         self._classes: dict[_ClassKey, _Class] = {}
-        self._blocks = LiveBlocks(client, study, self._threads.map)
+        self._blocks = LiveBlocks(study, self._threads.map)
 
     def look(self, curation: Curation, *, observe: Observer = ignore) -> bool:
         """Make the displayed images ready, whose features must be there; of no effect where they are.
@@ -223,15 +223,14 @@ class LiveSearch:
             by_name = {name: [peak for peak in found.peaks if peak.class_name == name] for name in group.classes}
             by_class = {name: ranked_peaks(peaks, curation.displayed) for name, peaks in by_name.items()}
             return Findings(curation.displayed, by_class, found.left_out, candidates=found)
-        sight, extractor = self._sight, extractor_of(group, self._sight.setting)
-        views = tuple(replace(view, extractor=extractor) for view in sight.views)
+        sight, views = self._sight, _with_patch(self._sight, group)
         said = said_of(curation, group)
         self._compare(sight, group, observe)
         self._forget({patch_key(box) for box in group.boxes}, views)
         keys = {name: _class_key(group, name, said.get(name)) for name in group.classes}
         known = {key: self._classes[key] for key in keys.values() if key in self._classes}
         self._classes = known | {
-            key: self._class_of(sight, group.only(name), said.get(name), views, observe)
+            key: self._class_of(sight, group.only(name), said.get(name), views)
             for name, key in keys.items()
             if key not in known
         }
@@ -243,16 +242,17 @@ class LiveSearch:
         by_class, left_out = ({n: getattr(c, part) for n, c in classes.items()} for part in ("peaks", "left_out"))
         return Findings(curation.displayed, by_class, left_out, maps, mean, views)
 
-    def prepare_answers(self, curation: Curation, *, observe: Observer = ignore) -> None:
-        """Compute what a first answer needs, while nobody waits for it; of no effect without prototypes.
+    def prepare_answers(self, curation: Curation) -> None:
+        """Read what a first answer needs, while nobody waits for it; of no effect without prototypes.
 
         Raises
         ------
-        SourceError
-            If an image cannot be read.
+        StoreError
+            If features cannot be read.
         """
         if self._sight is not None and any(each.prototypes for each in curation.classes):
-            self._blocks.background(self._sight.images, study_group(curation), self._sight.setting, observe)
+            group = study_group(curation)
+            self._blocks.background(_with_patch(self._sight, group), group.patch_shape)
 
     @property
     def room(self) -> Room:
@@ -301,9 +301,7 @@ class LiveSearch:
         found = list(self._threads.map(compare, sight.spectra))
         return _Maps([best for best, _ in found], [total for _, total in found], len(blocks))
 
-    def _class_of(
-        self, sight: _Sight, group: Group, said: Said | None, views: Sequence[View], observe: Observer
-    ) -> _Class:
+    def _class_of(self, sight: _Sight, group: Group, said: Said | None, views: Sequence[View]) -> _Class:
         """Merge the maps of the prototypes of a class with what answers add, and find its peaks."""
         kept, softness = [self._kept[patch_key(box)] for box in group.boxes], sight.setting.softness
         drawn = self._blocks.of(sight.images, group.boxes, group, sight.setting)
@@ -311,7 +309,7 @@ class LiveSearch:
         query, learned = make_query([blocks], sight.centre, softness), None
         if said:
             answers = self._blocks.of_answers(sight.images, said.boxes, group, sight.setting)
-            background = self._blocks.background(sight.images, group, sight.setting, observe).to(sight.centre)
+            background = self._blocks.background(views, group.patch_shape).to(sight.centre)
             here = {box: block.to(sight.centre) for box, block in answers.items()}
             learned = refinement(query, group, group.classes[0], said, here, background)
         kernels = make_kernels(learned.block, sight.views[0].kept_margin) if learned else None
@@ -352,6 +350,12 @@ def _peak_bytes(views: Sequence[View]) -> int:
 def _maps_bytes(views: Sequence[View]) -> int:
     """Tell what the maps of a prototype take."""
     return 2 * 4 * sum(view.grid_shape[0] * view.grid_shape[1] for view in views)
+
+
+def _with_patch(sight: _Sight, group: Group) -> tuple[View, ...]:
+    """Return how images are seen with patches of a group."""
+    extractor = extractor_of(group, sight.setting)
+    return tuple(replace(view, extractor=extractor) for view in sight.views)
 
 
 def _class_key(group: Group, name: str, said: Said | None) -> _ClassKey:

@@ -18,7 +18,9 @@ from simsearch.runtime.tasks.search import BlocksTask, cut_blocks
 from simsearch.workflows.find.query import image_name, view_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from numpy.typing import NDArray
 
     from simsearch.curation.state import Curation, Patch
     from simsearch.nn.similarity import Query, Refinement
@@ -145,10 +147,20 @@ def sample_background(
     SourceError
         If none of the images can be read.
     """
-    tasks = [task for image in images for task in _tasks(view_of(image, group, setting), len(images))]
+    tasks = background_tasks([view_of(image, group, setting) for image in images])
     outcomes = run_tasks(client, cut_blocks, tasks, step="background", observe=observe)
-    found = {str(task): (task, blocks) for task, blocks in images.results(outcomes, image_name)}
-    ordered = [found[name] for name in sorted(found)]
+    return background_of(images.results(outcomes, image_name))
+
+
+def background_tasks(views: Sequence[View]) -> list[BlocksTask]:
+    """Choose random positions, which depend on the names of images alone."""
+    return [task for view in views for task in _tasks(view, len(views))]
+
+
+def background_of(found: Iterable[tuple[BlocksTask, NDArray[np.float32]]]) -> Background:
+    """Put together what was cut out, in whatever order it comes."""
+    by_name = {str(task): (task, blocks) for task, blocks in found}
+    ordered = [by_name[name] for name in sorted(by_name)]
     places = [_place(task.view, position) for task, _ in ordered for position in task.positions]
     return Background(tuple(places), torch.from_numpy(np.concatenate([blocks for _, blocks in ordered])))
 
