@@ -1,7 +1,7 @@
 """How good a search is after so many answers of a person: ``python -m benchmarks.clicks --split val``.
 
-Five boxes are drawn at random; then a person answers, one after the other, what lies nearest to where peaks fall into
-two groups on at most six displayed images: the careful one by truth, the mixed one wrongly one time in ten. Who only
+Five boxes are drawn at random; then a person answers, one after the other, what lies nearest to the suggested
+threshold on at most six displayed images: the careful one by truth, the mixed one wrongly one time in ten. Who only
 accepts what is suggested, the hurried one, leaves the search as it is: for them the precision of what is suggested
 counts. A search is judged on other images. Blood smears lack many cells in their truth: a place counts as wrong only
 where it lies on a cell of another class, or nowhere near any; others are not asked about.
@@ -69,8 +69,8 @@ class Session:
     confirmed: list[Suggestion] = field(default_factory=list)
     flagged: list[Suggestion] = field(default_factory=list)
     skipped: list[Suggestion] = field(default_factory=list)
-    split: float = 0.0
-    """Similarity at which peaks fall into two groups."""
+    least: float = 0.0
+    """The suggested threshold."""
 
     def __post_init__(self) -> None:
         chance = random.Random(str(self.picks))
@@ -114,13 +114,13 @@ class Session:
         right, wrong = (
             np.array([s.similarity for s in found if self._is_near(s, said)]) for said in (self.confirmed, self.flagged)
         )
-        self.split = split_similarities(scores)
         level = most_open_level(right, wrong, scores, self.left_out)
-        return found, least_of_answers(right, wrong, least, level), self.split
+        self.least = least_of_answers(right, wrong, least, level)
+        return found, self.least, split_similarities(scores)
 
     def next_question(self, found: Sequence[Suggestion]) -> tuple[Suggestion, bool] | None:
-        """Choose what lies nearest to where peaks fall into two groups and was not asked, with the true answer."""
-        for suggestion in sorted(found, key=lambda s: abs(s.similarity - self.split)):
+        """Choose what lies nearest to the threshold and was not asked, with the true answer."""
+        for suggestion in sorted(found, key=lambda s: abs(s.similarity - self.least)):
             if not self._is_near(suggestion, [*self.confirmed, *self.flagged, *self.skipped]):
                 truth = self.truth(suggestion)
                 if truth is not None:
