@@ -174,4 +174,5 @@ def export(folder: Path, destination: Path, *, overwrite: bool) -> None:
 
 
 def _counted(counts: Mapping[str, int]) -> str:
-    return ", ".join(f"{n} {role}{'s' if n > 1 and role != 'background' else ''}" for role, n in counts.items())
+    uncountable = ("background", "confirmed")
+    return ", ".join(f"{n} {role}{'s' if n > 1 and role not in uncountable else ''}" for role, n in counts.items())

@@ -61,6 +61,10 @@ _OLDER: Mapping[tuple[str, object], Any] = {
 }
 
 
+class UnknownActionError(CurationError):
+    """A journal holds an action of a newer simsearch."""
+
+
 def entry_to_line(entry: Entry) -> bytes:
     """Write an entry as a line of JSON, its end included."""
     content = {
@@ -117,7 +121,7 @@ def action_from_json(content: object) -> Action | Undo | Redo:
     name = str(named.get("name"))
     kind = _OLDER.get((name, named.get("version")), KINDS.get(name))
     if kind is None or named.get("version") != kind.version:
-        raise CurationError(
+        raise UnknownActionError(
             f"expected an action that this simsearch knows, got {named.get('name')!r} of version "
             f"{named.get('version')!r}: open it with a newer one"
         )

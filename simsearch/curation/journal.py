@@ -17,7 +17,7 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from simsearch.core.checks.json_text import parse_json
-from simsearch.curation.encoding import entry_from_line, entry_to_line
+from simsearch.curation.encoding import UnknownActionError, entry_from_line, entry_to_line
 from simsearch.curation.history import Entry, History, Redo, Undo, replay
 from simsearch.errors import CurationError, SimSearchError, StoreError
 
@@ -243,6 +243,8 @@ def _entry(path: Path, number: int, line: bytes) -> Entry:
     remedy = "restore the file from a copy, or cut it off before this line"
     try:
         entry = entry_from_line(line)
+    except UnknownActionError as error:  # whoever cuts it off loses what a newer simsearch could read
+        raise StoreError(f"{path}, line {number}: {error}, or restore the file from a copy") from error
     except CurationError as error:
         raise StoreError(f"{path}, line {number}: {error}: {remedy}") from error
     if entry.seq != number:

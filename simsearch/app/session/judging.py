@@ -100,6 +100,7 @@ def draw_prototype(live: LiveStudy, user: str, class_name: str | None, box: Draw
         class_name = added.class_name
     drawn = Patch.at(box.image, y, x)
     actions += release(curation, class_name, [drawn])
+    actions += _withdrawn(curation, class_name, shape, [drawn])
     actions.append(AddPrototypes(class_name, (drawn,), shape))
     live.act(user, actions[0] if len(actions) == 1 else Batch(f"draw a box of {class_name}", tuple(actions)))
 
@@ -262,10 +263,16 @@ def _assents(curation: Curation, class_name: str, places: Sequence[Patch], refus
     actions: list[Action] = []
     if flagged := _ids_near(roi_class.negatives, shape, new):
         actions.append(UnflagNegatives(class_name, flagged))
-    for other in curation.classes:
-        if other.name not in (class_name, refused) and (confirmed := _ids_near(other.confirmed, shape, new)):
-            actions.append(WithdrawConfirmed(other.name, confirmed))
+    actions += _withdrawn(curation, class_name, shape, new, refused)
     return [*actions, ConfirmPatches(class_name, new)] if new else []
+
+
+def _withdrawn(
+    curation: Curation, class_name: str, shape: tuple[float, float], places: Sequence[Patch], refused: str = ""
+) -> list[WithdrawConfirmed]:
+    """Take back that places are of other classes, but of that of which it is taken back anyway."""
+    others = [each for each in curation.classes if each.name not in (class_name, refused)]
+    return [WithdrawConfirmed(each.name, ids) for each in others if (ids := _ids_near(each.confirmed, shape, places))]
 
 
 def _ids_near(patches: Sequence[Patch], shape: tuple[float, float], places: Sequence[Patch]) -> tuple[str, ...]:

@@ -78,8 +78,10 @@
     }
     function toggle(item) {
       if (!isFree(item)) return;
+      // Who flags what somebody else has just flagged means the same: it must not be taken back.
+      if (said(item) !== "flagged") return void refuse([item]);
       send("flag", { ...place(item), name: about.name });
-      click([item], said(item) === "flagged" ? "" : "flagged");
+      click([item], "");
     }
     function refuse(list) {
       const free = list.filter(isFree);

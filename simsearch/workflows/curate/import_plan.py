@@ -103,9 +103,15 @@ class ImportPlan:
             if patches := self.new["confirmed", name]:
                 yield ConfirmPatches(name, tuple(patches))
             if patches := self.new["positive", name]:
-                yield AcceptClass(name, (*said.get(("positive", name), ()), *patches))
+                yield AcceptClass(name, (*self._kept(name, said.get(("positive", name), ())), *patches))
         if patches := self.new["background", BACKGROUND]:
             yield AcceptBackground((*self._curation.background, *patches))
+
+    def _kept(self, name: str, positives: Sequence[Patch]) -> Iterator[Patch]:
+        """Leave out of the positives of a class what is confirmed of another."""
+        confirmed = [p for key, new in self.new.items() if key[0] == "confirmed" and key[1] != name for p in new]
+        taken = Places(confirmed, self._shape)
+        return (patch for patch in positives if taken.near(patch) is None)
 
     def _check(self, item: Annotation, patch: Patch, *, fit: bool) -> None:
         box = item.box
@@ -137,6 +143,8 @@ class ImportPlan:
         for opposite in _opposites(key, self._classes):
             if other := self._places[opposite].near(patch):
                 role, name = opposite
+                if (key[0], role) == ("confirmed", "positive") and self._sources[other.id] == "the study":
+                    continue  # what was accepted in bulk gives way
                 what = role if role == name else f"{role} of {name}"
                 raise CurationError(
                     f"{patch}: expected no {key[0]}, got one where {self._sources[other.id]} has a {what}"
@@ -153,8 +161,9 @@ def _opposites(key: Key, classes: Sequence[str]) -> list[Key]:
     if role == "background":
         return [(each, other) for each in ("prototype", "confirmed", "positive") for other in classes]
     opposites: list[Key] = [("negative", name), ("background", BACKGROUND)]
-    if role == "confirmed":  # of one class only
-        opposites += [(each, other) for each in ("prototype", "confirmed") for other in classes if other != name]
+    # What is confirmed is of one class only, in whatever order a file says so.
+    single: tuple[Role, ...] = ("prototype", "confirmed", "positive") if role == "confirmed" else ("confirmed",)
+    opposites += [(each, other) for each in single for other in classes if other != name]
     return opposites
 
 

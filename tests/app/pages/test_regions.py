@@ -161,6 +161,19 @@ def test_this_is_another_class_is_one_deed(live: LiveStudy) -> None:
         move_to_class(live, "ada", "cell", "other", [Patch.at("a", 61, 61)])
 
 
+def test_a_box_in_a_place_of_another_class_takes_it_from_there(live: LiveStudy) -> None:
+    live.act("ada", CELL)
+    live.act("ada", BOX)
+    live.act("ada", AddClass("other", "#56b4e9"))
+    place = Patch.at("b", 100, 90)
+    confirm(live, "ada", "cell", [place])
+    draw_prototype(live, "ada", "other", DrawnBox("b", 101, 91, 48, 48))
+    cell, other = (live.snapshot.curation.roi_class(name) for name in ("cell", "other"))
+    assert (cell.confirmed, len(other.prototypes)) == ((), 1)
+    live.undo("ada")
+    assert live.snapshot.curation.roi_class("cell").confirmed == (place,)
+
+
 def test_several_are_flagged_at_once_and_none_twice(live: LiveStudy) -> None:
     live.act("ada", CELL)
     live.act("ada", BOX)

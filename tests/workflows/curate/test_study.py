@@ -291,6 +291,28 @@ def test_all_wrong_rows_are_listed_and_nothing_is_imported(study: Study, tmp_pat
     assert study.journal_path.read_bytes() == b""
 
 
+def test_what_was_accepted_in_bulk_gives_way_to_what_is_confirmed(study: Study, tmp_path: Path) -> None:
+    accepted, more = "b,RBC,positive,60,60,48,40", ("b,WBC,confirmed,61,61,48,40", "h,RBC,positive,50,50,48,40")
+    import_annotations(study, table(tmp_path / "boxes.csv", *ROWS, accepted), user="ada")
+    import_annotations(study, table(tmp_path / "more.csv", *more), user="ada")
+    places = [(each.image, each.y, each.x) for each in state(study).roi_class("RBC").positives]
+    assert ("h", 50, 50) in places
+    assert ("b", 60, 60) not in places
+    assert len(state(study).roi_class("WBC").confirmed) == 1
+
+
+@pytest.mark.parametrize("role", ["prototype", "positive"])
+@pytest.mark.parametrize("is_later", [False, True])
+def test_what_is_confirmed_of_one_class_is_not_imported_of_another(
+    study: Study, tmp_path: Path, role: str, *, is_later: bool
+) -> None:
+    said, other = "b,RBC,confirmed,60,60,48,40", f"b,WBC,{role},61,61,48,40"
+    rows = [said, other] if is_later else [other, said]
+    with pytest.raises(AnnotationError, match="got one where row 9 has a"):
+        import_annotations(study, table(tmp_path / "boxes.csv", *ROWS, *rows), user="ada")
+    assert state(study) == study.initial
+
+
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
