@@ -289,10 +289,11 @@ def show_study(summary: StudySummary) -> None:
     """Print what was said in a study, and what was trained on it."""
     study, history = summary.study, summary.history
     table = Table(title=Text(f"Study {study.folder}"))
-    for heading in ("class", "prototypes", "positives", "negatives", "similarity threshold", "accepted"):
+    for heading in ("class", "prototypes", "positives", "confirmed", "negatives", "similarity threshold", "accepted"):
         table.add_column(heading, justify="left" if heading == "class" else "right")
     for each in history.state.classes:
-        counts = [str(len(patches)) for patches in (each.prototypes, each.positives, each.negatives)]
+        said = (each.prototypes, each.positives, each.confirmed, each.negatives)
+        counts = [str(len(patches)) for patches in said]
         least = "-" if each.similarity_threshold is None else f"{each.similarity_threshold:.3f}"
         name = Text.assemble(("\u25a0 ", each.color), each.name)
         table.add_row(name, *counts, least, "yes" if each.is_accepted else "no")

@@ -212,7 +212,7 @@ def test_what_was_accepted_is_there_by_name_of_who_said_so(way: Way) -> None:
 def test_a_threshold_is_set_and_kept(study: Path) -> None:
     text = done("study", "suggest", study, "--threshold", "cell=0.65", *THREADS)
     assert cells_of_table(text, "cell")[2] == "0.650"
-    assert cells_of_table(done("study", "show", study), "cell")[4] == "0.650"
+    assert cells_of_table(done("study", "show", study), "cell")[5] == "0.650"
     fewer = done("study", "suggest", study, "--threshold", "cell=0.95", *THREADS)
     assert int(cells_of_table(fewer, "cell")[3]) < int(cells_of_table(text, "cell")[3])
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from simsearch.workflows.curate.study import Study
 
 _CLASS_COLUMNS = (
-    *("class", "color", "prototypes", "positives", "negatives"),
+    *("class", "color", "prototypes", "positives", "confirmed", "negatives"),
     *("similarity_threshold", "confidence_threshold", "is_accepted"),
 )
 
@@ -44,7 +44,8 @@ class StudySummary:
         """Tell of each class how many patches it has and what was chosen for it, a row each."""
         rows = [
             (
-                *(each.name, each.color, len(each.prototypes), len(each.positives), len(each.negatives)),
+                *(each.name, each.color),
+                *(len(said) for said in (each.prototypes, each.positives, each.confirmed, each.negatives)),
                 *(each.similarity_threshold, each.confidence_threshold, each.is_accepted),
             )
             for each in self.history.state.classes

@@ -488,7 +488,7 @@ def test_the_commands_go_through_a_study(tmp_path: Path, image_paths: Sequence[s
     code, text = run("show", folder)
     assert code == 0
     rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in text.splitlines() if "■" in line]
-    assert rows == [["■ RBC", "2", "2", "1", "-", "yes"], ["■ WBC", "1", "0", "0", "0.625", "no"]]
+    assert rows == [["■ RBC", "2", "2", "0", "1", "-", "yes"], ["■ WBC", "1", "0", "0", "0", "0.625", "no"]]
     assert "48 x 40 px" in text
     assert "1 patch, accepted; 0 flagged as none" in text
     assert "#2 of bob (set the similarity threshold of WBC to 0.625)" in text
