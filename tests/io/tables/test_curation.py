@@ -54,7 +54,10 @@ def test_a_table_that_cannot_be_finished_leaves_the_old_one(tmp_path: Path) -> N
         ("a,RBC,prototype,10,inf,48,48", "column x: expected a number, got 'inf'"),
         ("a,RBC,prototype,10,20,0,48", "got 10, 20, 0, 48"),
         ("a,RBC,prototype,10,20,48,-1", "got 10, 20, 48, -1"),
-        ("a,RBC,protoype,10,20,48,48", "a role out of prototype, positive, negative, background, got 'protoype'"),
+        (
+            "a,RBC,protoype,10,20,48,48",
+            "a role out of prototype, confirmed, positive, negative, background, got 'protoype'",
+        ),
         ("a,RBC,,10,20,48,48", "got ''"),
         ("a,RBC,background,10,20,48,48", "got class 'RBC' and role 'background'"),
         ("a,,negative,10,20,48,48", "got class '' and role 'negative'"),

@@ -106,7 +106,8 @@ def test_a_log_of_another_run_is_refused_and_kept(path: Path) -> None:
         log.add("a", some_rows(1))
     content = path.read_bytes()
     with pytest.raises(
-        StoreError, match=r"expected results of the same run \(model or boxes, images, options\), got others"
+        StoreError,
+        match=r"expected results of the same run \(model or boxes, images, options, arithmetic\), got others",
     ) as caught:
         TileLog(path, "other")
     assert str(path.parent) in str(caught.value)
