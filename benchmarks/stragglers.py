@@ -24,7 +24,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # a script of the repository
 import numpy as np
 
 from benchmarks.synthetic import CELL, FLOOR, write_model, write_slide
-from simsearch.runtime import open_cluster, stragglers
+from simsearch.runtime import open_cluster
+from simsearch.runtime.steps import stragglers
 from simsearch.workflows.event_log import EVENTS_NAME
 from simsearch.workflows.image_set import find_image_set
 from simsearch.workflows.run.detect import DetectOptions, detect

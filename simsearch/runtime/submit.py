@@ -7,9 +7,9 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from simsearch.runtime.events import Noted, Observer, StepEnded, StepStarted, TaskDone, TaskFailed, ignore
-from simsearch.runtime.flight import Flight, n_pixels
 from simsearch.runtime.outcomes import Done, Failed, outcome_of, run_task
-from simsearch.runtime.roll_call import RollCall
+from simsearch.runtime.steps.flight import Flight, n_pixels
+from simsearch.runtime.steps.roll_call import RollCall
 from simsearch.runtime.tasks.fitting import note_of_misfits
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import pytest
 
 from simsearch.errors import ClusterError
 from simsearch.runtime.events import Event, NoWorkers, WorkerLost
-from simsearch.runtime.roll_call import LOOK_S, PATIENCE_S, RollCall
+from simsearch.runtime.steps.roll_call import LOOK_S, PATIENCE_S, RollCall
 
 
 class Roll:

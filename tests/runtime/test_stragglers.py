@@ -11,11 +11,11 @@ import pytest
 from distributed import Client, LocalCluster
 
 from simsearch.errors import SourceError
-from simsearch.runtime import stragglers
 from simsearch.runtime.clusters.workers import ANY_PORT, SCHEDULER
 from simsearch.runtime.events import BackupStarted, Event, TaskDone, TaskFailed, Waiting
 from simsearch.runtime.outcomes import Done, Failed
-from simsearch.runtime.stragglers import FLOOR_S, Stopwatch, pair_up, patience_s
+from simsearch.runtime.steps import stragglers
+from simsearch.runtime.steps.stragglers import FLOOR_S, Stopwatch, pair_up, patience_s
 from simsearch.runtime.submit import run_tasks
 
 if TYPE_CHECKING:
@@ -173,7 +173,7 @@ def test_both_failing_is_one_failure(two_workers: Client) -> None:
 
 
 def test_a_window_follows_the_threads_of_a_cluster(monkeypatch: pytest.MonkeyPatch, client: Client) -> None:
-    monkeypatch.setattr("simsearch.runtime.roll_call.LOOK_S", 0.0)
+    monkeypatch.setattr("simsearch.runtime.steps.roll_call.LOOK_S", 0.0)
     threads = iter([*[{"a": 2}] * 10, *[{"a": 2, "b": 10}] * 10, *[{"a": 1}] * 100])
     monkeypatch.setattr(client, "nthreads", lambda: next(threads))
     n_submitted, submit = 0, client.submit

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from simsearch.errors import Cancelled, SourceError, TaskError
-from simsearch.runtime import flight, open_cluster, place
+from simsearch.runtime import open_cluster, place
 from simsearch.runtime.cancel import CancelToken, cancellable
 from simsearch.runtime.events import Event, StepEnded, StepStarted, TaskDone, TaskFailed, Waiting
 from simsearch.runtime.outcomes import Done, Failed
+from simsearch.runtime.steps import flight
 from simsearch.runtime.submit import run_one, run_tasks
 
 if TYPE_CHECKING:

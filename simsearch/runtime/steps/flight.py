@@ -9,8 +9,8 @@ from distributed import as_completed
 
 from simsearch.runtime.events import BackupStarted, Waiting
 from simsearch.runtime.outcomes import Failed, outcome_of
-from simsearch.runtime.roll_call import RollCall
-from simsearch.runtime.stragglers import Stopwatch, pair_up
+from simsearch.runtime.steps.roll_call import RollCall
+from simsearch.runtime.steps.stragglers import Stopwatch, pair_up
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
