@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 from simsearch.workflows.curate.study import open_study, read_curation
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
-    from playwright.sync_api import Locator, Page
+    from playwright.sync_api import Browser, Locator, Page
 
     from simsearch.curation.state import Curation
 
@@ -50,6 +51,19 @@ def find_chromium() -> str | None:
     """Find a Chromium on this machine."""
     names = ("chromium", "chromium-browser", "google-chrome", "chrome")
     return next((path for name in names if (path := shutil.which(name))), None)
+
+
+@contextmanager
+def flawless_tab(chromium: Browser, height: int) -> Iterator[Page]:
+    """Open a tab, in which nothing must go wrong."""
+    tab = chromium.new_page(viewport={"width": 1280, "height": height})
+    tab.set_default_timeout(90_000)
+    problems: list[str] = []
+    tab.on("pageerror", lambda error: problems.append(str(error)))
+    tab.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
+    yield tab
+    tab.close()
+    assert problems == []
 
 
 def wait_until(is_so: Callable[[], object], what: str, patience_s: float = PATIENCE_S) -> Any:  # noqa: ANN401  what the function gives

@@ -26,7 +26,7 @@ from simsearch.curation.state import Patch
 from simsearch.workflows.curate.study import StudyOptions, create_study
 from simsearch.workflows.curate.trained import TrainedModel
 from simsearch.workflows.run.predict import Predictions
-from tests.app.browser import wait_until
+from tests.app.browser import flawless_tab, wait_until
 from tests.app.serving import serving
 
 if TYPE_CHECKING:
@@ -63,15 +63,8 @@ ALL_LOADED = """() => {
 
 @pytest.fixture
 def tab(chromium: Browser) -> Iterator[Tab]:
-    """Open a tab, in which nothing must go wrong."""
-    tab = chromium.new_page(viewport={"width": 1280, "height": 720})
-    tab.set_default_timeout(90_000)
-    problems: list[str] = []
-    tab.on("pageerror", lambda error: problems.append(str(error)))
-    tab.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
-    yield tab
-    tab.close()
-    assert problems == []
+    with flawless_tab(chromium, height=720) as tab:
+        yield tab
 
 
 def marked(name: str) -> NDArray[np.uint16]:

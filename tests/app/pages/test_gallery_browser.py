@@ -18,7 +18,7 @@ from simsearch.curation.actions import AddClass
 from simsearch.curation.marks import AddPrototypes
 from simsearch.curation.questions import N_QUESTIONS
 from simsearch.curation.state import Patch
-from tests.app.browser import wait_until
+from tests.app.browser import flawless_tab, wait_until
 from tests.app.conftest import SIDE
 from tests.app.serving import serving
 
@@ -86,15 +86,8 @@ class Trial:
 
 @pytest.fixture
 def tab(chromium: Browser) -> Iterator[Tab]:
-    """Open a tab, in which nothing must go wrong."""
-    tab = chromium.new_page(viewport={"width": 1280, "height": 800})
-    tab.set_default_timeout(90_000)
-    problems: list[str] = []
-    tab.on("pageerror", lambda error: problems.append(str(error)))
-    tab.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
-    yield tab
-    tab.close()
-    assert problems == []
+    with flawless_tab(chromium, height=800) as tab:
+        yield tab
 
 
 @pytest.fixture
