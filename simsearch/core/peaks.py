@@ -156,7 +156,9 @@ def _vertex_offset(
     return offset
 
 
-def strongest(points: NDArray[np.floating], scores: NDArray[np.floating], distance: float) -> NDArray[np.bool_]:
+def strongest(
+    points: NDArray[np.floating], scores: NDArray[np.floating], distance: float | NDArray[np.floating]
+) -> NDArray[np.bool_]:
     """Choose between points that compete for one object, such as peaks of several classes.
 
     Parameters
@@ -165,8 +167,8 @@ def strongest(points: NDArray[np.floating], scores: NDArray[np.floating], distan
         y and x in pixels.
     scores : (N,) array
         The higher wins; among equals the first.
-    distance : float
-        Points nearer than this compete, in pixels.
+    distance : float or (N,) array
+        Points nearer than this compete, in pixels; of two points the lesser of theirs counts.
 
     Returns
     -------
@@ -179,7 +181,7 @@ def strongest(points: NDArray[np.floating], scores: NDArray[np.floating], distan
     array([False,  True,  True])
     """
     is_beaten = np.zeros(len(points), bool)
-    stronger, weaker = _competitors(points, scores, distance)
+    stronger, weaker = _competitors(points, scores, np.broadcast_to(distance, scores.shape))
     places = np.searchsorted(stronger, np.arange(len(points) + 1))
     order = np.argsort(-scores, kind="stable")
     has_weaker = places[1:] > places[:-1]
@@ -190,25 +192,33 @@ def strongest(points: NDArray[np.floating], scores: NDArray[np.floating], distan
 
 
 def _competitors(
-    points: NDArray[np.floating], scores: NDArray[np.floating], distance: float
+    points: NDArray[np.floating], scores: NDArray[np.floating], distances: NDArray[np.floating]
 ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     """Return the indices of the stronger and the weaker of each two points that are too near, sorted by the former."""
-    tree = cKDTree(points)
-    pairs = tree.query_pairs(distance * (1 + 1e-9), output_type="ndarray")  # it rounds otherwise than hypot does
-    first, second = pairs.astype(np.int32).T  # in each pair the first index is the lower
-    is_near = np.hypot(*(points[second] - points[first]).T) < distance
-    first, second = first[is_near], second[is_near]
+    found = [_near_pairs(points, distances, float(distance)) for distance in np.unique(distances)]
+    first, second = np.concatenate(found or [np.empty((0, 2), np.int32)]).T
     is_first = scores[first] >= scores[second]
     stronger, weaker = np.where(is_first, first, second), np.where(is_first, second, first)
     order = np.argsort(stronger, kind="stable")
     return stronger[order], weaker[order]
 
 
+def _near_pairs(points: NDArray[np.floating], distances: NDArray[np.floating], distance: float) -> NDArray[np.int32]:
+    """Return the (N, 2) indices of each two points whose lesser distance is a certain one, and that are nearer."""
+    rows = np.flatnonzero(distances >= distance).astype(np.int32)
+    tree = cKDTree(points[rows])
+    pairs = tree.query_pairs(distance * (1 + 1e-9), output_type="ndarray")  # it rounds otherwise than hypot does
+    first, second = rows[pairs.T]  # in each pair the first index is the lower
+    is_near = np.hypot(*(points[second] - points[first]).T) < distance
+    is_near &= np.minimum(distances[first], distances[second]) == distance
+    return np.stack([first[is_near], second[is_near]], axis=1)
+
+
 def objects(peaks: Sequence[Peak], thresholds: Mapping[str, float]) -> list[Peak]:
     """Take peaks as objects: those with a high enough score, and at each place that of the best class.
 
-    A place reaches 0.4 of the shorter side of a patch: touching objects are nearer than half of it, if a patch is
-    larger than they are.
+    A place reaches 0.4 of the shorter side of a patch, of two classes the smaller one: touching objects are nearer than
+    half of it, if a patch is larger than they are.
 
     Parameters
     ----------
@@ -240,6 +250,5 @@ def object_mask(peaks: PeakColumns, thresholds: Mapping[str, float]) -> NDArray[
     mask: NDArray[np.bool_] = peaks.score >= lowest[peaks.class_index]
     if mask.any():
         points = np.stack([peaks.y[mask], peaks.x[mask]], axis=1)
-        distance = NEAREST * float(min(peaks.height[mask].min(), peaks.width[mask].min()))
-        mask[mask] = strongest(points, peaks.score[mask], distance)
+        mask[mask] = strongest(points, peaks.score[mask], NEAREST * np.minimum(peaks.height, peaks.width)[mask])
     return mask

@@ -13,7 +13,8 @@ import numpy as np
 from scipy.spatial import cKDTree
 from skimage.filters import threshold_otsu
 
-from simsearch.core.ranked_peaks import ranked_peaks
+from simsearch.core.ranked_peaks import RankedPeaks, ranked_peaks
+from simsearch.curation.checks import common_shape
 from simsearch.curation.state import NEAR, Patch, singled_out
 from simsearch.curation.suggestions import marked_patches
 
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from simsearch.core.peaks import Peak
-    from simsearch.core.ranked_peaks import RankedPeaks
     from simsearch.curation.state import Curation
 
     _Points = NDArray[np.float64]
@@ -49,9 +49,9 @@ class Similarities:
 
     images: tuple[str, ...]
     """Names that columns refer to."""
-    highest: RankedPeaks
-    """Local maxima of the mean similarity to all prototypes."""
-    lowest: RankedPeaks
+    highest: tuple[RankedPeaks, ...]
+    """For each patch shape, local maxima of the mean similarity to all prototypes of it."""
+    lowest: tuple[RankedPeaks, ...]
     """Its local minima."""
     own: Mapping[str, RankedPeaks]
     """The own peaks of each class with prototypes (`own_peaks`)."""
@@ -108,7 +108,13 @@ def known_similarities(
     least: Mapping[str, float],
 ) -> Similarities:
     """Gather what is known of images."""
-    return Similarities(tuple(images), ranked_peaks(highest, images), ranked_peaks(lowest, images), own, least)
+    high, low = tuple(highest), tuple(lowest)
+    shapes = sorted({peak.patch_shape for peak in (*high, *low)})
+    of_shapes = [
+        tuple(ranked_peaks((peak for peak in peaks if peak.patch_shape == shape), images) for shape in shapes)
+        for peaks in (high, low)
+    ]
+    return Similarities(tuple(images), of_shapes[0], of_shapes[1], own, least)
 
 
 def amount_for(curation: Curation, found: Similarities, rounds: int = 1) -> Amount:
@@ -158,43 +164,74 @@ def offer_background(curation: Curation, found: Similarities, amount: Amount) ->
     """
     if curation.patch_shape is None or not found.own:
         return BackgroundOffer()
-    plane, half = _Plane(curation, found.images), amount.n // 2
-    own = {name: _unflagged(plane, peaks, curation.roi_class(name).negatives) for name, peaks in found.own.items()}
+    plane, half = _Plane(curation, found.images, curation.patch_shape), amount.n // 2
+    own = {name: _unflagged(curation, name, peaks, found.images) for name, peaks in found.own.items()}
     marked = plane.points_of(marked_patches(curation))
     said = plane.points_of(p for each in curation.classes for p in (*singled_out(each), *each.positives))
     reached, objects = (
         [plane.points(peaks)[peaks.score >= found.least[name] - below] for name, peaks in own.items()]
         for below in (_MARGIN, 0.0)
     )
-    high = plane.free(found.highest, marked, *reached)
-    difficult = plane.choose(high, [np.ones(len(high), bool)], half, amount.most_in_image)
-    low = plane.free(_ascending(found.lowest), marked, *reached, plane.points(high)[difficult])
-    is_beside = plane.distances(plane.points(low), said, *objects) <= _BESIDE
-    is_structure = _is_structure(plane, low, found.highest, ~is_beside)
-    kinds = [is_beside, ~is_beside & is_structure, ~is_beside & ~is_structure]
+    # Similarities of one patch shape are not those of another: shapes take turns, as kinds do.
+    highs = [plane.free(peaks, marked, *reached) for peaks in found.highest]
+    high, of_shapes = _joined(highs), np.repeat(np.arange(len(highs)), [len(peaks) for peaks in highs])
+    shapes = [of_shapes == index for index in range(len(highs))]
+    difficult = plane.choose(high, shapes, half, amount.most_in_image)
+    lows = [plane.free(_ascending(peaks), marked, *reached, plane.points(high)[difficult]) for peaks in found.lowest]
+    low, kinds = _joined(lows), _kinds(plane, lows, found.highest, (said, *objects))
     unlike = plane.choose(low, kinds, amount.n - len(difficult), amount.most_in_image)
-    asked = {
-        name: plane.patches(peaks, _just_below(plane, peaks, found.least[name], marked, *objects)[: amount.n_asked])
-        for name, peaks in own.items()
-    }
-    questions = _in_turns([[Question(name, patch) for patch in patches] for name, patches in asked.items()])
     chosen = plane.points(high)[difficult], plane.points(low)[unlike]
     away = plane.distances(plane.points_of(curation.background), *reached, *chosen) >= _HALF
     here = [patch for patch in curation.background if patch.image in found.images]
+    is_beside = np.any([np.zeros(len(low), bool), *kinds[: len(lows)]], axis=0)
     return BackgroundOffer(
         kept=tuple(patch for patch, is_away in zip(here, away, strict=True) if is_away),
         difficult=plane.patches(high, difficult),
         beside=plane.patches(low, unlike[is_beside[unlike]]),
         easy=plane.patches(low, unlike[~is_beside[unlike]]),
-        asked=tuple(questions[: amount.n_asked]),
+        asked=_questions(curation, found, own, amount.n_asked),
     )
+
+
+def _questions(curation: Curation, found: Similarities, own: Mapping[str, RankedPeaks], n: int) -> tuple[Question, ...]:
+    """Ask about what nearly reaches a threshold where nothing is known, as far as a patch of its class reaches."""
+    asked = []
+    for name, peaks in own.items():
+        plane = _Plane(curation, found.images, common_shape(curation, curation.roi_class(name)))
+        marked = plane.points_of(marked_patches(curation))
+        objects = [plane.points(each)[each.score >= found.least[other]] for other, each in own.items()]
+        rows = _just_below(plane, peaks, found.least[name], marked, *objects)[:n]
+        asked.append([Question(name, patch) for patch in plane.patches(peaks, rows)])
+    return tuple(_in_turns(asked)[:n])
+
+
+def _kinds(
+    plane: _Plane, lows: Sequence[RankedPeaks], highs: Sequence[RankedPeaks], objects: Sequence[_Points]
+) -> list[NDArray[np.bool_]]:
+    """Tell which minima lie beside objects, which in structure and which on plain ground: of each shape its own."""
+    beside = [plane.distances(plane.points(low), *objects) <= _BESIDE for low in lows]
+    structure = [
+        _is_structure(plane, low, high, ~is_beside) for low, high, is_beside in zip(lows, highs, beside, strict=True)
+    ]
+    kinds = (
+        beside,
+        [is_structure & ~is_beside for is_structure, is_beside in zip(structure, beside, strict=True)],
+        [~is_structure & ~is_beside for is_structure, is_beside in zip(structure, beside, strict=True)],
+    )
+    starts = np.cumsum([0, *map(len, lows)])
+    masks = []
+    for of_shapes in kinds:
+        for start, here in zip(starts, of_shapes, strict=False):
+            masks.append(mask := np.zeros(starts[-1], bool))
+            mask[start : start + len(here)] = here
+    return masks
 
 
 class _Plane:
     """All images in one plane, too far apart to be near, whose unit is a patch."""
 
-    def __init__(self, curation: Curation, images: Sequence[str]) -> None:
-        self._shape = curation.patch_shape or (1.0, 1.0)
+    def __init__(self, curation: Curation, images: Sequence[str], shape: tuple[float, float]) -> None:
+        self._shape = shape
         self._images, self._indices = images, {name: index for index, name in enumerate(images)}
         self._sides = np.array([curation.shapes[name] for name in images], np.float64).reshape(-1, 2)
         self._span = self._sides[:, 0].max(initial=0) + 10 * self._shape[0]
@@ -236,7 +273,15 @@ class _Plane:
         return tuple(Patch.at(self._images[image], y, x) for image, y, x in zip(*columns, strict=True))
 
 
-def _unflagged(plane: _Plane, peaks: RankedPeaks, flagged: Sequence[Patch]) -> RankedPeaks:
+def _joined(parts: Sequence[RankedPeaks]) -> RankedPeaks:
+    columns = ("image", "y", "x", "score")
+    some = [*parts, ranked_peaks((), ())]
+    return RankedPeaks(*(np.concatenate([getattr(part, column) for part in some]) for column in columns))
+
+
+def _unflagged(curation: Curation, name: str, peaks: RankedPeaks, images: Sequence[str]) -> RankedPeaks:
+    roi_class = curation.roi_class(name)
+    plane, flagged = _Plane(curation, images, common_shape(curation, roi_class)), roi_class.negatives
     return peaks.take(plane.distances(plane.points(peaks), plane.points_of(flagged)) >= NEAR)
 
 

@@ -13,7 +13,7 @@ from simsearch.errors import AnnotationError, CurationError
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
-    from simsearch.curation.state import Curation, Patch
+    from simsearch.curation.state import Curation, Patch, RoiClass
 
 _COLOR = re.compile(r"#[0-9a-f]{6}")
 
@@ -139,27 +139,45 @@ def check_some(patches: Sequence[Patch]) -> None:
         raise CurationError("expected at least one patch, got none: choose what is meant")
 
 
-def check_shape(curation: Curation, patch_shape: tuple[float, float]) -> None:
+def fixed_shape(curation: Curation, roi_class: RoiClass | None) -> tuple[float, float] | None:
+    """Return the patch shape that prototypes of a class must have; None where the next one fixes it."""
+    if curation.has_one_patch:
+        return curation.patch_shape
+    return roi_class.patch_shape if roi_class else None
+
+
+def check_shape(curation: Curation, roi_class: RoiClass, patch_shape: tuple[float, float]) -> None:
     """Refuse another patch shape than that which the first prototype fixed (paper section 2.3.1)."""
     if not all(math.isfinite(side) and side > 0 for side in patch_shape):
         raise CurationError(f"expected a height and width above 0, got {patch_shape[0]:g} x {patch_shape[1]:g} px")
-    fixed = curation.patch_shape
+    fixed = fixed_shape(curation, roi_class)
     if fixed not in (None, patch_shape):
+        of, all_of = ("all classes", "") if curation.has_one_patch else (roi_class.name, f" of {roi_class.name}")
         raise CurationError(
-            f"expected a patch of {fixed[0]:g} x {fixed[1]:g} px, as the first prototype fixed for all classes, got "
-            f"{patch_shape[0]:g} x {patch_shape[1]:g} px: keep to that shape, or remove all patches and start anew"
+            f"expected a patch of {fixed[0]:g} x {fixed[1]:g} px, as the first prototype fixed for {of}, got "
+            f"{patch_shape[0]:g} x {patch_shape[1]:g} px: keep to it, or remove all patches{all_of} and start anew"
         )
 
 
-def _known_shape(curation: Curation) -> tuple[float, float]:
-    if curation.patch_shape is None:
+def common_shape(curation: Curation, *classes: RoiClass) -> tuple[float, float]:
+    """Return the patch that tells how near places are to be one: of several classes the smallest.
+
+    Without a class it is that of the background.
+
+    Raises
+    ------
+    CurationError
+        If there is no patch yet.
+    """
+    shapes = [shape for each in classes if (shape := curation.shape_of(each))] if classes else [curation.patch_shape]
+    if not shapes or shapes[0] is None:
         raise CurationError("expected a prototype, which fixes the shape of patches, got none: draw one first")
-    return curation.patch_shape
+    return min((shape for shape in shapes if shape), key=min)
 
 
-def check_apart(curation: Curation, patches: Sequence[Patch], others: Iterable[Patch], what: str) -> None:
+def check_apart(patches: Sequence[Patch], others: Iterable[Patch], shape: tuple[float, float], what: str) -> None:
     """Refuse patches in the places of others, of which the opposite was said."""
-    places = Places(others, _known_shape(curation))
+    places = Places(others, shape)
     for patch in patches:
         if places.near(patch):
             raise CurationError(f"{patch}: expected a place of which the opposite was not said, got {what}")
@@ -168,13 +186,14 @@ def check_apart(curation: Curation, patches: Sequence[Patch], others: Iterable[P
 def check_background(curation: Curation, patches: Sequence[Patch]) -> None:
     """Refuse background in the places of objects, and where somebody said that there is none."""
     objects = [patch for each in curation.classes for patch in (*singled_out(each), *each.positives)]
-    check_apart(curation, patches, objects, "an object of a class: leave it out")
-    check_apart(curation, patches, curation.not_background, "flagged as not background: leave it out")
+    shape = common_shape(curation)
+    check_apart(patches, objects, shape, "an object of a class: leave it out")
+    check_apart(patches, curation.not_background, shape, "flagged as not background: leave it out")
 
 
-def without(curation: Curation, patches: tuple[Patch, ...], others: Iterable[Patch]) -> tuple[Patch, ...]:
+def without(patches: tuple[Patch, ...], others: Iterable[Patch], shape: tuple[float, float]) -> tuple[Patch, ...]:
     """Return those patches that are not in the places of others."""
-    places = Places(others, _known_shape(curation))
+    places = Places(others, shape)
     return tuple(patch for patch in patches if not places.near(patch))
 
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from simsearch.core.intervals import wilson_interval
-from simsearch.curation.state import Places, clean_objects
+from simsearch.curation.checks import common_shape, without
+from simsearch.curation.state import clean_objects
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from simsearch.core.ranked_peaks import RankedPeaks
-    from simsearch.curation.state import Curation, Patch
+    from simsearch.curation.state import Curation, Patch, RoiClass
 
 THRESHOLDS = np.round(np.arange(0.05, 1.0, 0.01), 2)
 """Confidence thresholds that estimates are made for."""
@@ -64,28 +65,31 @@ def estimate_confidence(
     dict of str to Estimate
         For each class of the model that is in the curation.
     """
-    shape = curation.patch_shape
-    known = {each.name: each for each in curation.classes}
-    if shape is None:
+    if curation.patch_shape is None:
         return {}
-    estimates = {}
-    for name, peaks in by_class.items():
-        if name not in known:
-            continue
-        own = clean_objects(known[name], shape)
-        others = [p for each in curation.classes if each.name != name for p in clean_objects(each, shape)]
-        taken = Places(others, shape)  # what is flagged for one class may be of another
-        others += [patch for patch in known[name].negatives if taken.near(patch) is None]
-        others += curation.background
-        near = _NEAR * min(shape)
-        estimates[name] = _estimate(_confidences(own, images, peaks, near), _confidences(others, images, peaks, near))
-    return estimates
+    known = {each.name: each for each in curation.classes}
+    return {name: _of_class(curation, known[name], images, peaks) for name, peaks in by_class.items() if name in known}
+
+
+def _of_class(curation: Curation, roi_class: RoiClass, images: Sequence[str], peaks: RankedPeaks) -> Estimate:
+    own_shape = common_shape(curation, roi_class)
+    own = _confidences(clean_objects(roi_class, own_shape), images, peaks, own_shape)
+    others, negatives = [], roi_class.negatives
+    for each in curation.classes:
+        if each.name != roi_class.name:
+            objects = clean_objects(each, common_shape(curation, each))
+            shape = common_shape(curation, roi_class, each)
+            negatives = without(negatives, objects, shape)  # what is flagged for one class may be of another
+            others.append(_confidences(objects, images, peaks, shape))
+    others += [_confidences(patches, images, peaks, own_shape) for patches in (negatives, curation.background)]
+    return _estimate(own, np.concatenate(others))
 
 
 def _confidences(
-    patches: Sequence[Patch], images: Sequence[str], peaks: RankedPeaks, near: float
+    patches: Sequence[Patch], images: Sequence[str], peaks: RankedPeaks, shape: tuple[float, float]
 ) -> NDArray[np.float64]:
     """Return the highest confidence near each patch that lies on one of the images; 0 where nothing was found."""
+    near = _NEAR * min(shape)
     indices = {name: index for index, name in enumerate(images)}
     found = []
     for patch in patches:

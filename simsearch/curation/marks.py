@@ -13,6 +13,7 @@ from simsearch.curation.checks import (
     check_patches,
     check_shape,
     check_some,
+    common_shape,
     count,
     find_patch,
     removed,
@@ -22,12 +23,22 @@ from simsearch.curation.state import singled_out
 from simsearch.errors import CurationError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from simsearch.curation.state import Curation, Patch
+
+
+def cleared(curation: Curation, patches: Iterable[Patch]) -> Curation:
+    """Return the curation without background in the places of patches."""
+    return replace(curation, background=without(curation.background, patches, common_shape(curation)))
 
 
 @dataclass(frozen=True, slots=True)
 class AddPrototypes(Action):
-    """Draw boxes around objects of a class. The first fixes the patch shape (paper section 2.3.1)."""
+    """Draw boxes around objects of a class.
+
+    The first fixes the patch shape of the class; where one patch serves all, that of all (paper section 2.3.1).
+    """
 
     kind: ClassVar[str] = "add_prototypes"
     class_name: str
@@ -42,15 +53,17 @@ class AddPrototypes(Action):
         """Add them, and reopen the class. Background in their places is background no longer."""
         roi_class = curation.roi_class(self.class_name)
         check_some(self.patches)
-        check_shape(curation, self.patch_shape)
+        check_shape(curation, roi_class, self.patch_shape)
         check_patches(curation, self.patches, roi_class.prototypes)
         for patch in self.patches:
             check_inside(curation, patch, self.patch_shape)
-        shaped = replace(curation, patch_shape=self.patch_shape)
-        check_apart(shaped, self.patches, roi_class.negatives, "a negative of the class: unflag it first")
+        check_apart(self.patches, roi_class.negatives, self.patch_shape, "a negative of the class: unflag it first")
         changed = replace(roi_class, prototypes=roi_class.prototypes + self.patches, is_accepted=False)
-        cleared = replace(shaped, background=without(shaped, curation.background, self.patches))
-        return cleared.with_class(self.class_name, changed)
+        if curation.has_one_patch:
+            shaped = replace(curation, patch_shape=self.patch_shape).with_class(self.class_name, changed)
+        else:
+            shaped = curation.with_class(self.class_name, replace(changed, patch_shape=self.patch_shape)).measured()
+        return cleared(shaped, self.patches)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +85,12 @@ class MovePrototype(Action):
         moved = find_patch(roi_class.prototypes, self.patch_id, "prototypes").moved(self.y, self.x)
         others = tuple(patch for patch in roi_class.prototypes if patch.id != self.patch_id)
         check_patches(curation, [moved], others)
-        check_inside(curation, moved, curation.patch_shape)
-        check_apart(curation, [moved], roi_class.negatives, "a negative of the class: unflag it first")
+        shape = common_shape(curation, roi_class)
+        check_inside(curation, moved, shape)
+        check_apart([moved], roi_class.negatives, shape, "a negative of the class: unflag it first")
         prototypes = tuple(moved if patch.id == self.patch_id else patch for patch in roi_class.prototypes)
-        cleared = replace(curation, background=without(curation, curation.background, [moved]))
-        return cleared.with_class(self.class_name, replace(roi_class, prototypes=prototypes, is_accepted=False))
+        changed = replace(roi_class, prototypes=prototypes, is_accepted=False)
+        return cleared(curation, [moved]).with_class(self.class_name, changed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +105,7 @@ class RemovePrototype(Action):
         return f"remove a prototype of {self.class_name}"
 
     def apply(self, curation: Curation) -> Curation:
-        """Remove it, and reopen the class. With the last patch of all goes the patch shape."""
+        """Remove it, and reopen the class. With the last patch of a class goes its patch shape."""
         roi_class = curation.roi_class(self.class_name)
         prototypes = removed(roi_class.prototypes, [self.patch_id], "prototypes")
         changed = replace(roi_class, prototypes=prototypes, is_accepted=False)
@@ -115,12 +129,13 @@ class FlagNegatives(Action):
         roi_class = curation.roi_class(self.class_name)
         check_some(self.patches)
         check_patches(curation, self.patches, roi_class.negatives)
-        check_apart(curation, self.patches, roi_class.prototypes, "a prototype of the class: remove that instead")
-        check_apart(curation, self.patches, roi_class.confirmed, "one that was confirmed: take that back first")
+        shape = common_shape(curation, roi_class)
+        check_apart(self.patches, roi_class.prototypes, shape, "a prototype of the class: remove that instead")
+        check_apart(self.patches, roi_class.confirmed, shape, "one that was confirmed: take that back first")
         changed = replace(
             roi_class,
             negatives=roi_class.negatives + self.patches,
-            positives=without(curation, roi_class.positives, self.patches),
+            positives=without(roi_class.positives, self.patches, shape),
         )
         return curation.with_class(self.class_name, changed)
 
@@ -182,16 +197,19 @@ class ConfirmPatches(Action):
         roi_class = curation.roi_class(self.class_name)
         check_some(self.patches)
         check_patches(curation, self.patches, singled_out(roi_class))
-        check_apart(curation, self.patches, roi_class.negatives, "a negative of the class: unflag it first")
+        own = common_shape(curation, roi_class)
+        check_apart(self.patches, roi_class.negatives, own, "a negative of the class: unflag it first")
         for other in curation.classes:
             if other is not roi_class:
-                what = f"one of class {other.name}: take that back first"
-                check_apart(curation, self.patches, singled_out(other), what)
-                left = replace(other, positives=without(curation, other.positives, self.patches))
+                what, shape = (
+                    f"one of class {other.name}: take that back first",
+                    common_shape(curation, roi_class, other),
+                )
+                check_apart(self.patches, singled_out(other), shape, what)
+                left = replace(other, positives=without(other.positives, self.patches, shape))
                 curation = curation.with_class(other.name, left)
-        cleared = replace(curation, background=without(curation, curation.background, self.patches))
         changed = replace(roi_class, confirmed=roi_class.confirmed + self.patches)
-        return cleared.with_class(self.class_name, changed)
+        return cleared(curation, self.patches).with_class(self.class_name, changed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,9 +266,10 @@ class AcceptClass(Action):
         if not roi_class.prototypes and not self.positives:
             raise CurationError(f"class {self.class_name}: expected a prototype, got none: draw one before you accept")
         check_patches(curation, self.positives)
-        check_apart(curation, self.positives, roi_class.negatives, "a negative of the class: look at it again")
-        cleared = replace(curation, background=without(curation, curation.background, self.positives))
-        return cleared.with_class(self.class_name, replace(roi_class, positives=self.positives, is_accepted=True))
+        own = common_shape(curation, roi_class)
+        check_apart(self.positives, roi_class.negatives, own, "a negative of the class: look at it again")
+        changed = replace(roi_class, positives=self.positives, is_accepted=True)
+        return cleared(curation, self.positives).with_class(self.class_name, changed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,12 +286,8 @@ class FlagNotBackground(Action):
         """Add them, and reopen the background, which loses what lies in their places."""
         check_some(self.patches)
         check_patches(curation, self.patches, curation.not_background)
-        return replace(
-            curation,
-            not_background=curation.not_background + self.patches,
-            background=without(curation, curation.background, self.patches),
-            is_background_accepted=False,
-        )
+        flagged = curation.not_background + self.patches
+        return replace(cleared(curation, self.patches), not_background=flagged, is_background_accepted=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,9 +57,10 @@ def open_questions(
         If there is no such class.
     """
     roi_class = curation.roi_class(class_name)
-    if curation.patch_shape is None:
+    shape = curation.shape_of(roi_class)
+    if shape is None:
         return []
-    judged = Places((*singled_out(roi_class), *roi_class.negatives), curation.patch_shape)
+    judged = Places((*singled_out(roi_class), *roi_class.negatives), shape)
 
     def is_open(row: int) -> bool:
         at = Patch("", images[found.image[row]], float(found.y[row]), float(found.x[row]))

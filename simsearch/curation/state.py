@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from simsearch.errors import CurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 BACKGROUND = "background"
 """What is called so is no class."""
@@ -75,6 +75,13 @@ class RoiClass:
     """Detections have at least this confidence; None while nobody has chosen."""
     is_accepted: bool = False
     """Whether the suggestions were accepted after the last change."""
+    patch_shape: tuple[float, float] | None = None
+    """Height and width of its patches: those of its first prototype; None while there is no patch of it, and where one
+    patch serves all classes."""
+
+    def patches(self) -> Iterator[Patch]:
+        """Iterate over all patches of which something was said for the class."""
+        yield from (*self.prototypes, *self.confirmed, *self.positives, *self.negatives)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,13 +99,16 @@ class Curation:
     classes: tuple[RoiClass, ...] = ()
     """In the order in which they were added."""
     patch_shape: tuple[float, float] | None = None
-    """Height and width of all patches: those of the first prototype; None while there is no patch."""
+    """Height and width of patches that are of no class, such as background: as high and as wide as the largest of any
+    class; None while there is no patch."""
     background: tuple[Patch, ...] = ()
     """Accepted background."""
     not_background: tuple[Patch, ...] = ()
     """Suggested as background and flagged."""
     is_background_accepted: bool = False
     """Whether the background was accepted after the last flag."""
+    has_one_patch: bool = False
+    """Whether the first prototype of all fixes the patch of all classes, as in the paper; else that of each its own."""
 
     @property
     def stride(self) -> float | None:
@@ -130,12 +140,41 @@ class Curation:
     def patches(self) -> Iterator[Patch]:
         """Iterate over all patches."""
         for each in self.classes:
-            yield from (*each.prototypes, *each.confirmed, *each.positives, *each.negatives)
+            yield from each.patches()
         yield from (*self.background, *self.not_background)
 
+    def shape_of(self, roi_class: RoiClass) -> tuple[float, float] | None:
+        """Return height and width of the patches of a class: its own, or while nobody has drawn it the largest."""
+        return roi_class.patch_shape or self.patch_shape
+
     def released(self) -> Curation:
-        """Return the curation with its patch shape free again if there is no patch left."""
-        return self if next(self.patches(), None) else replace(self, patch_shape=None)
+        """Return the curation with patch shapes free again where there is no patch left."""
+        if not next(self.patches(), None):
+            classes = tuple(replace(each, patch_shape=None) for each in self.classes)
+            return replace(self, classes=classes, patch_shape=None)
+        if self.has_one_patch:
+            return self
+        is_used = [next(each.patches(), None) is not None for each in self.classes]
+        classes = tuple(
+            each if used else replace(each, patch_shape=None) for each, used in zip(self.classes, is_used, strict=True)
+        )
+        return replace(self, classes=classes).measured()
+
+    def measured(self) -> Curation:
+        """Return the curation with patches of no class as high and as wide as the largest; as before where none is."""
+        shapes = [each.patch_shape for each in self.classes if each.patch_shape]
+        return replace(self, patch_shape=envelope(shapes)) if shapes else self
+
+
+def envelope(shapes: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    """Return the greatest height and the greatest width of some patches.
+
+    Examples
+    --------
+    >>> envelope([(48, 40), (20, 60)])
+    (48, 60)
+    """
+    return max(height for height, _ in shapes), max(width for _, width in shapes)
 
 
 class Places:

@@ -17,6 +17,7 @@ from scipy.spatial import cKDTree
 from simsearch.core.peaks import NEAREST, Peak, strongest
 from simsearch.core.ranked_peaks import RankedPeaks, ranked_peaks
 from simsearch.curation.actions import Action, Batch
+from simsearch.curation.checks import common_shape
 from simsearch.curation.marks import AcceptClass, ReleasePositives
 from simsearch.curation.state import NEAR, Curation, Patch, Places, singled_out
 from simsearch.errors import CurationError
@@ -52,10 +53,10 @@ def suggested_patches(curation: Curation, class_name: str, peaks: Iterable[Peak]
         If there is no such class, or it has no similarity threshold yet.
     """
     roi_class = curation.roi_class(class_name)
-    least = roi_class.similarity_threshold
-    if least is None or curation.patch_shape is None:
+    least, shape = roi_class.similarity_threshold, curation.shape_of(roi_class)
+    if least is None or shape is None:
         raise CurationError(f"class {class_name}: expected a similarity threshold, got none: choose one first")
-    negatives = Places(roi_class.negatives, curation.patch_shape)
+    negatives = Places(roi_class.negatives, shape)
     similar = [p for p in peaks if p.class_name == class_name and p.score >= least and p.image in curation.displayed]
     similar.sort(key=lambda peak: (-peak.score, peak.image, peak.y, peak.x))
     patches = (Patch.at(peak.image, peak.y, peak.x) for peak in similar)
@@ -84,26 +85,29 @@ def own_peaks(curation: Curation, images: Sequence[str], by_class: Mapping[str, 
     """
     if curation.patch_shape is None or len(by_class) < 2:
         return dict(by_class)
-    side, names = min(curation.patch_shape), list(by_class)
+    names = list(by_class)
+    sides = np.array([min(common_shape(curation, curation.roi_class(name))) for name in names])
     owner = np.repeat(np.arange(len(names)), [len(by_class[name]) for name in names])
     image, y, x, score = (
         np.concatenate([getattr(by_class[name], column) for name in names]) for column in ("image", "y", "x", "score")
     )
     # One plane for all images, which lie too far apart to compete.
-    span = max(curation.shapes[name][0] for name in images) + side
+    span = max(curation.shapes[name][0] for name in images) + float(sides.max())
     points = np.stack([image * span + y, x], axis=1)
     is_flagged, is_said, is_others = (np.zeros(len(points), bool) for _ in range(3))
     tree = cKDTree(points)
     for index, name in enumerate(names):
         roi_class, is_own = curation.roi_class(name), owner == index
-        said = _rows_near(tree, singled_out(roi_class), images, span, NEAR * side)
-        is_said |= said & is_own
-        is_others |= said & ~is_own
-        is_flagged |= _rows_near(tree, roi_class.negatives, images, span, NEAR * side) & is_own
+        radii = NEAR * np.minimum(sides[index], sides)
+        for radius in np.unique(radii):
+            said = _rows_near(tree, singled_out(roi_class), images, span, radius) & (radii[owner] == radius)
+            is_said |= said & is_own
+            is_others |= said & ~is_own
+        is_flagged |= _rows_near(tree, roi_class.negatives, images, span, radii[index]) & is_own
     competes = ~is_flagged & (is_said | ~is_others)
     is_kept = is_flagged
     claim = np.where(is_said, np.inf, score)[competes]
-    is_kept[competes] = strongest(points[competes], claim, NEAREST * side)
+    is_kept[competes] = strongest(points[competes], claim, NEAREST * sides[owner][competes])
     starts = np.searchsorted(owner, np.arange(len(names) + 1))
     return {
         name: by_class[name].take(is_kept[start:end])
@@ -125,25 +129,30 @@ def _rows_near(
 
 def acceptance(curation: Curation, class_name: str, patches: Sequence[Patch]) -> Action:
     """Accept suggestions for a class; what was accepted there for others moves to it."""
-    accept, released = AcceptClass(class_name, tuple(patches)), release(curation, class_name, patches)
+    shape = common_shape(curation, curation.roi_class(class_name))
+    accept, released = AcceptClass(class_name, tuple(patches)), release(curation, class_name, patches, shape)
     return Batch(str(accept), (*released, accept)) if released else accept
 
 
-def release(curation: Curation, class_name: str, patches: Sequence[Patch]) -> list[ReleasePositives]:
-    """Take the places of patches from all other classes for which they were accepted with many."""
-    if curation.patch_shape is None:
-        return []
-    taken = Places(patches, curation.patch_shape)
-    others = {each.name: tuple(p.id for p in each.positives if taken.near(p)) for each in curation.classes}
-    return [ReleasePositives(name, ids) for name, ids in others.items() if ids and name != class_name]
+def release(
+    curation: Curation, class_name: str, patches: Sequence[Patch], shape: tuple[float, float]
+) -> list[ReleasePositives]:
+    """Take the places of patches of a shape from all other classes for which they were accepted with many."""
+    released = []
+    for each in curation.classes:
+        if each.name != class_name and each.positives:
+            taken = Places(patches, min(shape, common_shape(curation, each), key=min))
+            if ids := tuple(patch.id for patch in each.positives if taken.near(patch)):
+                released.append(ReleasePositives(each.name, ids))
+    return released
 
 
 def own_candidates(curation: Curation, images: Sequence[str], own: Mapping[str, RankedPeaks]) -> list[Peak]:
     """List the peaks of any classes that are of their class (`own_peaks`), and not flagged for it."""
-    shape = curation.patch_shape or (1.0, 1.0)
-    flagged = {name: Places(curation.roi_class(name).negatives, shape) for name in own}
+    shapes = {name: common_shape(curation, curation.roi_class(name)) for name in own}
+    flagged = {name: Places(curation.roi_class(name).negatives, shape) for name, shape in shapes.items()}
     return [
-        Peak(images[image], name, y, x, shape, score)
+        Peak(images[image], name, y, x, shapes[name], score)
         for name, peaks in own.items()
         for image, y, x, score in zip(
             *(each.tolist() for each in (peaks.image, peaks.y, peaks.x, peaks.score)), strict=True
@@ -176,7 +185,7 @@ def background_patches(
     curation : Curation
         Knows the images and the patch shape.
     highest, lowest : iterable of Peak
-        Local maxima and minima of the similarity to all prototypes.
+        Local maxima and minima of the similarity to all prototypes of a patch shape.
     marked : iterable of Patch
         No patch is chosen whose centre lies in one of them.
     n : int
@@ -202,7 +211,7 @@ def background_patches(
 
 
 def beside_objects(curation: Curation, seed: int) -> list[Patch]:
-    """Choose places half a patch beside objects, where no other marked object is.
+    """Choose places half a patch of its class beside each object, where no other marked object is.
 
     Parameters
     ----------
@@ -218,19 +227,20 @@ def beside_objects(curation: Curation, seed: int) -> list[Patch]:
     """
     if curation.patch_shape is None:
         return []
-    objects = [patch for each in curation.classes for patch in (*singled_out(each), *each.positives)]
-    known = Places((*objects, *curation.not_background), curation.patch_shape)
-    rng, (height, width) = random.Random(seed), curation.patch_shape
-    chosen = []
-    for patch in objects:
-        for _ in range(_TRIES):
-            angle = rng.uniform(0, 2 * math.pi)
-            beside = Patch.at(
-                patch.image, patch.y + height / 2 * math.sin(angle), patch.x + width / 2 * math.cos(angle)
-            )
-            if _is_within(beside, curation.shapes[patch.image], (1, 1)) and known.near(beside) is None:
-                chosen.append(beside)
-                break
+    said = [(common_shape(curation, each), (*singled_out(each), *each.positives)) for each in curation.classes]
+    known = [Places(objects, shape) for shape, objects in said]
+    known.append(Places(curation.not_background, curation.patch_shape))
+    rng, chosen = random.Random(seed), []
+    for (height, width), objects in said:
+        for patch in objects:
+            for _ in range(_TRIES):
+                angle = rng.uniform(0, 2 * math.pi)
+                dy, dx = height / 2 * math.sin(angle), width / 2 * math.cos(angle)
+                beside = Patch.at(patch.image, patch.y + dy, patch.x + dx)
+                is_inside = _is_within(beside, curation.shapes[patch.image], (1, 1))
+                if is_inside and not any(places.near(beside) for places in known):
+                    chosen.append(beside)
+                    break
     return chosen
 
 
@@ -238,13 +248,13 @@ class _Boxes:
     """Patches with their whole extent."""
 
     def __init__(self, patches: Iterable[Patch], shape: tuple[float, float]) -> None:
-        self._shape = shape
+        self.shape = shape
         self._by_image: dict[str, list[Patch]] = defaultdict(list)
         for patch in patches:
             self._by_image[patch.image].append(patch)
 
     def contain(self, peak: Peak) -> bool:
-        height, width = self._shape
+        height, width = self.shape
         here = self._by_image.get(peak.image, ())
         return any(abs(p.y - peak.y) < height / 2 and abs(p.x - peak.x) < width / 2 for p in here)
 
@@ -253,7 +263,7 @@ def _first_in_each_image(curation: Curation, peaks: Sequence[Peak], boxes: _Boxe
     chosen: dict[str, list[Patch]] = defaultdict(list)
     for peak in peaks:
         here = chosen[peak.image]
-        fits = _is_within(peak, curation.shapes[peak.image], peak.patch_shape)
+        fits = _is_within(peak, curation.shapes[peak.image], boxes.shape)
         if len(here) < n and fits and not boxes.contain(peak):
             here.append(Patch.at(peak.image, peak.y, peak.x))
     return [patch for here in chosen.values() for patch in here]

@@ -100,27 +100,29 @@ def test_no_peak_lies_below_the_floor() -> None:
     assert find_peaks(surrounded(values, 2), 2, floor=0.7).shape == (0, 3)
 
 
-def strongest_one_by_one(points: Floats, scores: Floats, distance: float) -> list[int]:
+def strongest_one_by_one(points: Floats, scores: Floats, distances: Floats) -> list[int]:
     """Compare each point with all that are kept, the strongest first."""
     kept: list[int] = []
     for i in np.argsort(-scores, kind="stable"):
-        if np.all(np.hypot(*(points[kept] - points[i]).T) >= distance):
+        if np.all(np.hypot(*(points[kept] - points[i]).T) >= np.minimum(distances[kept], distances[i])):
             kept.append(int(i))
     return sorted(kept)
 
 
-@given(st.integers(0, 2**32 - 1), st.integers(0, 200), st.sampled_from([3.0, 5.0, 12.5]), st.booleans())
+@given(st.integers(0, 2**32 - 1), st.integers(0, 200), st.sampled_from([(3.0,), (5.0,), (12.5, 2.0)]), st.booleans())
 @settings(max_examples=60)
 def test_the_strongest_are_those_that_a_comparison_one_by_one_keeps(
-    seed: int, n: int, distance: float, is_whole: bool
+    seed: int, n: int, some: tuple[float, ...], is_whole: bool
 ) -> None:
     rng = np.random.default_rng(seed)
     points, scores = rng.uniform(-30, 30, (n, 2)), rng.choice(np.linspace(0, 1, 20), n)
     if is_whole:  # many are exactly as far apart as is far enough, and many at one place
         points = points.round()
-    assert np.flatnonzero(strongest(points, scores, distance)).tolist() == strongest_one_by_one(
-        points, scores, distance
-    )
+    distances = rng.choice(some, n)
+    expected = strongest_one_by_one(points, scores, distances)
+    assert np.flatnonzero(strongest(points, scores, distances)).tolist() == expected
+    if len(some) == 1:
+        assert np.flatnonzero(strongest(points, scores, some[0])).tolist() == expected
 
 
 def test_a_chain_of_competitors_is_decided_from_its_strongest_on() -> None:

@@ -56,13 +56,58 @@ def drawn(empty: Curation) -> Curation:
     return after(empty, AddClass("RBC", "#e69f00"), AddClass("WBC", "#56b4e9"), AddPrototypes("RBC", (FIRST,), SHAPE))
 
 
+SMALL = (20.0, 52.0)
+
+
 def test_the_first_prototype_fixes_patch_shape_and_stride(empty: Curation, drawn: Curation) -> None:
     assert (empty.patch_shape, empty.stride) == (None, None)
     assert drawn.patch_shape == SHAPE
     assert drawn.stride == pytest.approx(4.0)
+    with pytest.raises(CurationError, match="expected a patch of 48 x 40 px, as the first prototype fixed for RBC"):
+        apply(drawn, AddPrototypes("RBC", (SECOND,), (48.0, 41.0)))
+
+
+def test_each_class_has_a_patch_of_its_own(drawn: Curation) -> None:
+    rbc, wbc = drawn.classes
+    assert (rbc.patch_shape, wbc.patch_shape, drawn.shape_of(wbc)) == (SHAPE, None, SHAPE)
+    both = apply(drawn, AddPrototypes("WBC", (SECOND,), SMALL))
+    assert [each.patch_shape for each in both.classes] == [SHAPE, SMALL]
+    assert both.patch_shape == (48.0, 52.0)  # of the background: both lie in it
+    moved = after(both, ConfirmPatches("WBC", (THIRD,)), RemovePrototype("WBC", SECOND.id))
+    assert moved.roi_class("WBC").patch_shape == SMALL
+    freed = apply(moved, WithdrawConfirmed("WBC", (THIRD.id,)))
+    assert (freed.roi_class("WBC").patch_shape, freed.patch_shape) == (None, SHAPE)
+    assert apply(freed, AddPrototypes("WBC", (SECOND,), (70.0, 70.0))).patch_shape == (70.0, 70.0)
+    assert apply(both, RemoveClass("RBC")).patch_shape == SMALL
+    alone = after(both, AcceptBackground((THIRD,)), RemoveClass("RBC"), RemoveClass("WBC"))
+    assert alone.patch_shape == SMALL  # background has to have one
+
+
+def test_one_patch_serves_all_where_a_study_says_so(empty: Curation) -> None:
+    one = replace(empty, has_one_patch=True)
+    one = after(one, AddClass("RBC", "#e69f00"), AddClass("WBC", "#56b4e9"), AddPrototypes("RBC", (FIRST,), SHAPE))
+    assert (one.patch_shape, [each.patch_shape for each in one.classes]) == (SHAPE, [None, None])
+    assert [one.shape_of(each) for each in one.classes] == [SHAPE, SHAPE]
     for class_name in ("RBC", "WBC"):
-        with pytest.raises(CurationError, match="expected a patch of 48 x 40 px, as the first prototype fixed"):
-            apply(drawn, AddPrototypes(class_name, (SECOND,), (48.0, 41.0)))
+        with pytest.raises(CurationError, match="expected a patch of 48 x 40 px, as the first prototype fixed for all"):
+            apply(one, AddPrototypes(class_name, (SECOND,), (48.0, 41.0)))
+    flagged = after(one, FlagNegatives("WBC", (SECOND,)), RemoveClass("RBC"))
+    assert flagged.patch_shape == SHAPE
+    assert apply(flagged, RemoveClass("WBC")).patch_shape is None
+
+
+def test_places_of_two_classes_are_one_as_near_as_the_smaller_patch_says(drawn: Curation) -> None:
+    beside, on = Patch.at("a", FIRST.y + 6, FIRST.x), Patch.at("a", FIRST.y + 4, FIRST.x)
+    both = apply(drawn, AddPrototypes("WBC", (SECOND,), SMALL))
+    assert apply(both, ConfirmPatches("WBC", (beside,))).roi_class("WBC").confirmed == (beside,)
+    with pytest.raises(CurationError, match="one of class RBC"):
+        apply(both, ConfirmPatches("WBC", (on,)))
+    with pytest.raises(CurationError, match="an object of a class"):  # as near as the background's own patch says
+        apply(both, AcceptBackground((beside,)))
+    accepted = apply(both, AcceptClass("RBC", (THIRD,)))
+    near, at = (Patch.at(THIRD.image, THIRD.y + far, THIRD.x) for far in (6, 4))
+    assert apply(accepted, ConfirmPatches("WBC", (near,))).roi_class("RBC").positives == (THIRD,)
+    assert apply(accepted, ConfirmPatches("WBC", (at,))).roi_class("RBC").positives == ()
 
 
 def test_with_the_last_patch_goes_the_shape(drawn: Curation) -> None:

@@ -61,7 +61,7 @@ def known(
 ) -> Similarities:
     """Tell what is known of two images; cells are suggested from 0.5 on, mitoses from 0.7."""
     own = {"cell": ranked(cells, "cell"), "mitosis": ranked(mitoses, "mitosis")}
-    return Similarities(("a", "b"), ranked(highest), ranked(lowest), own, {"cell": 0.5, "mitosis": 0.7})
+    return Similarities(("a", "b"), (ranked(highest),), (ranked(lowest),), own, {"cell": 0.5, "mitosis": 0.7})
 
 
 def places(patches: Iterable[Patch]) -> list[tuple[str, float, float]]:
@@ -96,7 +96,9 @@ def test_there_is_as_much_background_as_the_largest_class_has(n_cells: int, n_im
         *[np.empty((0, 3))] * (n_images - 1),
     ]
     none = ranked_tables([np.empty((0, 3))] * n_images)
-    found = Similarities(images, none, none, {"cell": ranked_tables(tables), "rare": none}, {"cell": 0.5, "rare": 0.5})
+    found = Similarities(
+        images, (none,), (none,), {"cell": ranked_tables(tables), "rare": none}, {"cell": 0.5, "rare": 0.5}
+    )
     assert amount_for(curation, found).n == n
     assert amount_for(curation, found, rounds=3).n == 3 * n
     higher = replace(found, least={"cell": 0.7, "rare": 0.5})

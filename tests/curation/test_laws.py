@@ -250,6 +250,15 @@ class JournalMachine(RuleBasedStateMachine):
         assert history == self.journal.history
         assert self.path.stat().st_size == self.sizes[-1]
 
+    @invariant()
+    def patches_have_shapes(self) -> None:
+        """Each patch has a shape, and no class keeps one that it has no patch for."""
+        state = self.journal.state
+        assert (state.patch_shape is None) == (next(state.patches(), None) is None)
+        for each in state.classes:
+            assert not each.prototypes or each.patch_shape
+            assert each.patch_shape is None or next(each.patches(), None)
+
 
 JournalMachine.TestCase.settings = settings(max_examples=150, stateful_step_count=30, deadline=None)
 test_laws_of_the_journal = JournalMachine.TestCase

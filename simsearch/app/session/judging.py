@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from simsearch.core.peaks import Peak
 from simsearch.curation.actions import AddClass, Batch, SetSimilarityThreshold
-from simsearch.curation.checks import count
+from simsearch.curation.checks import common_shape, count, fixed_shape
 from simsearch.curation.marks import (
     AddBackground,
     AddPrototypes,
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 PALETTE = tuple(color.lower() for color in CLASS_COLORS)
 """Colours that people with any kind of colour vision tell apart."""
 
-_LEAST_SIDE_PX = 8.0  # of the first box: a smaller one was drawn by a slip, and would fix the shape of all patches
+_LEAST_SIDE_PX = 8.0  # of the first box: a smaller one was drawn by a slip, and would fix the shape of patches
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +73,8 @@ def draw_prototype(live: LiveStudy, user: str, class_name: str | None, box: Draw
     class_name : str or None
         Of which class; without one, or if it was removed meanwhile, a class is added.
     box : DrawnBox
-        The first box of all fixes the shape of patches, in whole pixels. Of later ones the centre counts, moved inwards
-        where a patch would not lie in the image.
+        The first box of a class fixes the shape of its patches, in whole pixels; that of all, where one patch serves
+        all. Of later ones the centre counts, moved inwards where a patch would not lie in the image.
 
     Raises
     ------
@@ -84,7 +84,8 @@ def draw_prototype(live: LiveStudy, user: str, class_name: str | None, box: Draw
         If it cannot be saved.
     """
     curation = live.snapshot.curation
-    shape = curation.patch_shape or (float(round(box.height)), float(round(box.width)))
+    known = next((each for each in curation.classes if each.name == class_name), None)
+    shape = fixed_shape(curation, known) or (float(round(box.height)), float(round(box.width)))
     if min(shape) < _LEAST_SIDE_PX:
         raise CurationError(
             f"expected a box of at least {_LEAST_SIDE_PX:g} x {_LEAST_SIDE_PX:g} px, got "
@@ -95,11 +96,11 @@ def draw_prototype(live: LiveStudy, user: str, class_name: str | None, box: Draw
         for centre, side, length in zip((box.y, box.x), shape, curation.shapes[box.image], strict=True)
     )
     actions: list[Action] = []
-    if class_name is None or all(each.name != class_name for each in curation.classes):
+    if class_name is None or known is None:
         actions.append(added := new_class(curation))
         class_name = added.class_name
     drawn = Patch.at(box.image, y, x)
-    actions += release(curation, class_name, [drawn])
+    actions += release(curation, class_name, [drawn], shape)
     actions += _withdrawn(curation, class_name, shape, [drawn])
     actions.append(AddPrototypes(class_name, (drawn,), shape))
     live.act(user, actions[0] if len(actions) == 1 else Batch(f"draw a box of {class_name}", tuple(actions)))
@@ -118,7 +119,8 @@ def toggle_negative(live: LiveStudy, user: str, class_name: str, at: Patch) -> N
         If it cannot be saved.
     """
     curation = live.snapshot.curation
-    roi_class, shape = curation.roi_class(class_name), _shape(curation)
+    roi_class = curation.roi_class(class_name)
+    shape = common_shape(curation, roi_class)
     flagged = Places(roi_class.negatives, shape).near(at)
     if flagged is None:
         actions = _refusals(curation, class_name, [at])
@@ -157,18 +159,20 @@ def confirm(live: LiveStudy, user: str, class_name: str, places: Sequence[Patch]
 
 
 def refuse(live: LiveStudy, user: str, class_name: str, places: Sequence[Patch]) -> None:
-    """Say of places that look like a class that they are not of it, nor of any other: they are background.
+    """Say of places that look like a class that they are not of it: where no object of another is, background.
 
     Raises
     ------
     CurationError
-        If there is an object of a class at a place, or no such class.
+        If there is a prototype of the class at a place, or no such class.
     StoreError
         If it cannot be saved.
     """
     curation = live.snapshot.curation
-    known = Places(curation.background, _shape(curation))
     actions = _refusals(curation, class_name, places)
+    others = (each for each in curation.classes if each.name != class_name)
+    objects = (patch for each in others for patch in (*singled_out(each), *each.positives))
+    known = Places((*curation.background, *objects), common_shape(curation))
     if new := tuple(at for at in places if known.near(at) is None):
         actions.append(AddBackground(new))
     _act(live, user, f"take {count(places, 'region')} for background, not {class_name}", actions)
@@ -214,7 +218,8 @@ def accept_class(live: LiveStudy, user: str, class_name: str) -> None:
 
 def peaks_above(curation: Curation, suggestions: Suggestions, class_name: str) -> Sequence[Peak]:
     """List the peaks of a class that reach its similarity threshold."""
-    least, shape = curation.roi_class(class_name).similarity_threshold, curation.patch_shape
+    roi_class = curation.roi_class(class_name)
+    least, shape = roi_class.similarity_threshold, curation.shape_of(roi_class)
     if least is None or shape is None:
         return []
     found = suggestions.by_class[class_name]
@@ -232,12 +237,6 @@ def _inside(centre: float, side: float, length: int) -> float:
     return min(max(centre, (side - 1) / 2), length - (side + 1) / 2)
 
 
-def _shape(curation: Curation) -> tuple[float, float]:
-    if curation.patch_shape is None:
-        raise CurationError("expected a suggestion, got none: draw a box around something first")
-    return curation.patch_shape
-
-
 def _act(live: LiveStudy, user: str, label: str, actions: Sequence[Action]) -> None:
     if actions:  # else all of it was said before
         live.act(user, actions[0] if len(actions) == 1 else Batch(label, tuple(actions)))
@@ -245,7 +244,8 @@ def _act(live: LiveStudy, user: str, label: str, actions: Sequence[Action]) -> N
 
 def _refusals(curation: Curation, class_name: str, places: Sequence[Patch]) -> list[Action]:
     """Say that places are not of a class, as far as nobody flagged them."""
-    roi_class, shape = curation.roi_class(class_name), _shape(curation)
+    roi_class = curation.roi_class(class_name)
+    shape = common_shape(curation, roi_class)
     drawn, flagged = Places(roi_class.prototypes, shape), Places(roi_class.negatives, shape)
     if any(drawn.near(at) for at in places):
         raise CurationError(f"expected a suggestion, got a prototype of {class_name}: remove it in the list of classes")
@@ -257,7 +257,8 @@ def _refusals(curation: Curation, class_name: str, places: Sequence[Patch]) -> l
 
 def _assents(curation: Curation, class_name: str, places: Sequence[Patch], refused: str = "") -> list[Action]:
     """Say that places are of a class, and of no other; of one more class that has been said."""
-    roi_class, shape = curation.roi_class(class_name), _shape(curation)
+    roi_class = curation.roi_class(class_name)
+    shape = common_shape(curation, roi_class)
     said = Places(singled_out(roi_class), shape)
     new = tuple(at for at in places if said.near(at) is None)
     actions: list[Action] = []
@@ -271,8 +272,13 @@ def _withdrawn(
     curation: Curation, class_name: str, shape: tuple[float, float], places: Sequence[Patch], refused: str = ""
 ) -> list[WithdrawConfirmed]:
     """Take back that places are of other classes, but of that of which it is taken back anyway."""
-    others = [each for each in curation.classes if each.name not in (class_name, refused)]
-    return [WithdrawConfirmed(each.name, ids) for each in others if (ids := _ids_near(each.confirmed, shape, places))]
+    withdrawn = []
+    for each in curation.classes:
+        if each.confirmed and each.name not in (class_name, refused):
+            common = min(shape, common_shape(curation, each), key=min)
+            if ids := _ids_near(each.confirmed, common, places):
+                withdrawn.append(WithdrawConfirmed(each.name, ids))
+    return withdrawn
 
 
 def _ids_near(patches: Sequence[Patch], shape: tuple[float, float], places: Sequence[Patch]) -> tuple[str, ...]:

@@ -7,8 +7,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from simsearch.core.ranked_peaks import RankedPeaks, ranked_peaks, ranked_tables
-from simsearch.curation.background import BackgroundOffer, Similarities, amount_for, offer_background
+from simsearch.core.ranked_peaks import RankedPeaks, ranked_tables
+from simsearch.curation.background import (
+    BackgroundOffer,
+    Similarities,
+    amount_for,
+    known_similarities,
+    offer_background,
+)
+from simsearch.curation.checks import common_shape
 from simsearch.curation.state import NEAR
 from simsearch.workflows.curate.live_search import level0_peaks
 from simsearch.workflows.find.peaks import split_similarities
@@ -48,9 +55,10 @@ def suggested_thresholds(
     left_out : mapping of str to sequence of float
         Of each class how similar each prototype is to the others.
     """
-    suggested, side = {}, min(curation.patch_shape or (1.0, 1.0))
+    suggested = {}
     for name, peaks in own.items():
         roi_class = curation.roi_class(name)
+        side = min(common_shape(curation, roi_class))
         is_drawn = _is_near(peaks, roi_class.prototypes, images, side / 2)
         is_right, is_wrong = (
             _is_near(peaks, patches, images, NEAR * side) for patches in (roi_class.confirmed, roi_class.negatives)
@@ -131,8 +139,7 @@ def suggested_background(
     rounds : int
         1, and one more for each time that more was asked for.
     """
-    highest, lowest = _extremes(found)
-    known = Similarities(found.images, highest, lowest, own, thresholds(curation, suggested))
+    known = _known(found, own, thresholds(curation, suggested))
     return offer_background(curation, known, amount_for(curation, known, rounds))
 
 
@@ -142,11 +149,11 @@ def thresholds(curation: Curation, suggested: Mapping[str, float]) -> dict[str, 
     return {name: least if (own := chosen[name]) is None else own for name, least in suggested.items()}
 
 
-def _extremes(found: Findings) -> tuple[RankedPeaks, RankedPeaks]:
-    """Return the local maxima and minima of the mean similarity to all prototypes."""
+def _known(found: Findings, own: Mapping[str, RankedPeaks], least: Mapping[str, float]) -> Similarities:
+    """Gather what was found, with the local maxima and minima of the mean similarity to all prototypes."""
     if found.candidates is not None:
-        highest, lowest = (ranked_peaks(p, found.images) for p in (found.candidates.highest, found.candidates.lowest))
-        return highest, lowest
+        return known_similarities(found.images, found.candidates.highest, found.candidates.lowest, own, least)
     views = list(zip(found.mean, found.views, strict=True))
     low = ranked_tables([level0_peaks(-mean, view, -np.inf) for mean, view in views])
-    return ranked_tables([level0_peaks(mean, view, -np.inf) for mean, view in views]), replace(low, score=-low.score)
+    high = ranked_tables([level0_peaks(mean, view, -np.inf) for mean, view in views])
+    return Similarities(found.images, (high,), (replace(low, score=-low.score),), own, least)

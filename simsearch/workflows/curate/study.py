@@ -108,7 +108,7 @@ class Study:
     def initial(self) -> Curation:
         """The curation before anybody has said anything."""
         shapes = {image.name: image.shape for image in self.images}
-        return Curation(shapes, self.channel_names, self.displayed, self.channels)
+        return Curation(shapes, self.channel_names, self.displayed, self.channels, has_one_patch=True)
 
     @property
     def journal_path(self) -> Path:
