@@ -181,11 +181,9 @@ def offer_background(curation: Curation, found: Similarities, amount: Amount) ->
     low, kinds = _joined(lows), _kinds(plane, lows, found.highest, (said, *objects))
     unlike = plane.choose(low, kinds, amount.n - len(difficult), amount.most_in_image)
     chosen = plane.points(high)[difficult], plane.points(low)[unlike]
-    away = plane.distances(plane.points_of(curation.background), *reached, *chosen) >= _HALF
-    here = [patch for patch in curation.background if patch.image in found.images]
     is_beside = np.any([np.zeros(len(low), bool), *kinds[: len(lows)]], axis=0)
     return BackgroundOffer(
-        kept=tuple(patch for patch, is_away in zip(here, away, strict=True) if is_away),
+        kept=_kept(plane, [patch for patch in curation.background if patch.image in found.images], objects, chosen),
         difficult=plane.patches(high, difficult),
         beside=plane.patches(low, unlike[is_beside[unlike]]),
         easy=plane.patches(low, unlike[~is_beside[unlike]]),
@@ -198,7 +196,7 @@ def _questions(curation: Curation, found: Similarities, own: Mapping[str, Ranked
     asked = []
     for name, peaks in own.items():
         plane = _Plane(curation, found.images, common_shape(curation, curation.roi_class(name)))
-        marked = plane.points_of(marked_patches(curation))
+        marked = plane.points_of([*marked_patches(curation), *curation.background])
         objects = [plane.points(each)[each.score >= found.least[other]] for other, each in own.items()]
         rows = _just_below(plane, peaks, found.least[name], marked, *objects)[:n]
         asked.append([Question(name, patch) for patch in plane.patches(peaks, rows)])
@@ -271,6 +269,15 @@ class _Plane:
     def patches(self, peaks: RankedPeaks, rows: _Rows) -> tuple[Patch, ...]:
         columns = (column[rows].tolist() for column in (peaks.image, peaks.y, peaks.x))
         return tuple(Patch.at(self._images[image], y, x) for image, y, x in zip(*columns, strict=True))
+
+
+def _kept(
+    plane: _Plane, background: Sequence[Patch], objects: Sequence[_Points], chosen: Sequence[_Points]
+) -> tuple[Patch, ...]:
+    """List what stays background beside what is suggested: what was drawn just below a threshold, too."""
+    points = plane.points_of(background)
+    stays = (plane.distances(points, *objects) >= _HALF) & (plane.distances(points, *chosen) >= NEAR)
+    return tuple(patch for patch, is_kept in zip(background, stays, strict=True) if is_kept)
 
 
 def _joined(parts: Sequence[RankedPeaks]) -> RankedPeaks:

@@ -11,7 +11,7 @@ from simsearch.curation.state import BACKGROUND, Places, singled_out
 from simsearch.errors import AnnotationError, CurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from simsearch.curation.state import Curation, Patch, RoiClass
 
@@ -189,6 +189,43 @@ def check_background(curation: Curation, patches: Sequence[Patch]) -> None:
     shape = common_shape(curation)
     check_apart(patches, objects, shape, "an object of a class: leave it out")
     check_apart(patches, curation.not_background, shape, "flagged as not background: leave it out")
+
+
+def check_drawn_background(curation: Curation, patch: Patch, found: Mapping[str, Sequence[Patch]]) -> None:
+    """Refuse background that a person draws where there is an object, or background already.
+
+    Parameters
+    ----------
+    curation : Curation
+        What was said.
+    patch : Patch
+        What is drawn. It lies on an object whose centre is in its box, as what is suggested as background does not.
+    found : mapping of str to sequence of Patch
+        What is suggested for classes, and nobody flagged.
+
+    Raises
+    ------
+    CurationError
+        If it lies on something; the message says on what, and the way out.
+    """
+    shape = height, width = common_shape(curation)
+
+    def is_on(other: Patch) -> bool:
+        is_near = abs(other.y - patch.y) < height / 2 and abs(other.x - patch.x) < width / 2
+        return other.image == patch.image and is_near
+
+    for each in curation.classes:
+        for what, patches, way_out in (
+            ("a box", each.prototypes, "remove that box"),
+            ("a confirmed region", each.confirmed, "flag it"),
+            ("an accepted region", each.positives, "flag it"),
+            ("a region above the threshold", found.get(each.name, ()), "flag it"),
+        ):
+            if any(is_on(other) for other in patches):
+                way_out = f"draw beside it, or {way_out} on the page Regions if it is none"
+                raise CurationError(f"{patch}: expected a place of no class, got {what} of {each.name}: {way_out}")
+    check_apart([patch], curation.background, shape, "background: it is that already")
+    check_apart([patch], curation.not_background, shape, "flagged as not background: take that back first")
 
 
 def without(patches: tuple[Patch, ...], others: Iterable[Patch], shape: tuple[float, float]) -> tuple[Patch, ...]:

@@ -66,6 +66,12 @@ def flawless_tab(chromium: Browser, height: int) -> Iterator[Page]:
     assert problems == []
 
 
+def on_screen(tab: Page, y: float, x: float) -> tuple[float, float]:
+    """Find a place of the image that is shown on the screen; y and x in level-0 pixels."""
+    left, top = tab.evaluate(_VIEWER, [y, x])
+    return left, top
+
+
 def wait_until(is_so: Callable[[], object], what: str, patience_s: float = PATIENCE_S) -> Any:  # noqa: ANN401  what the function gives
     """Ask again and again until something is so, and return it."""
     end = time.monotonic() + patience_s

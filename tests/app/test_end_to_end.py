@@ -301,6 +301,7 @@ def _check_background(ada: Person, album: Album) -> None:
     wait_until(lambda: page.locator("#background-accept").is_enabled(), "background that can be accepted")
     _answer(ada, "Yes", lambda state: sum(len(each.confirmed) for each in state.classes))
     _answer(ada, "No", lambda state: len(state.background))
+    _draw_background(ada)
     accept, before = page.locator("#background-accept"), ada.numbers("#background-accept")
     assert before[0] > before[1] > 0  # of all that would be accepted, so many were not looked at
     page.locator("#background-more").click()
@@ -311,6 +312,19 @@ def _check_background(ada: Person, album: Album) -> None:
     page.locator("#background-accept").click()
     wait_until(lambda: ada.server.curation().is_background_accepted, "accepted background")
     assert ada.server.curation().background
+
+
+def _draw_background(ada: Person) -> None:
+    """See where something that may be background lies, and say with keys alone that it is; take that back."""
+    n_before = len(ada.server.curation().background)
+    ada.first(".judged-easy .tile").hover()
+    ada.page.keyboard.press("v")
+    ada.settle()
+    ada.page.locator(".slot-viewer").focus()
+    ada.page.keyboard.press("b")
+    wait_until(lambda: len(ada.server.curation().background) == n_before + 1, "background that was drawn")
+    ada.page.keyboard.press("z")
+    wait_until(lambda: len(ada.server.curation().background) == n_before, "no such background again")
 
 
 def _answer(ada: Person, words: str, count: Callable[[Curation], int]) -> None:

@@ -22,6 +22,7 @@ from simsearch.curation.background import (
     known_similarities,
     offer_background,
 )
+from simsearch.curation.checks import check_drawn_background
 from simsearch.curation.marks import (
     AcceptBackground,
     AcceptClass,
@@ -232,3 +233,39 @@ def test_background_that_is_said_one_by_one_leaves_the_rest_to_be_accepted(drawn
     with pytest.raises(CurationError, match="flagged as not background: leave it out"):
         apply(apply(drawn, FlagNotBackground((one,))), AddBackground((Patch.at("b", 501, 500),)))
     assert str(AddBackground((one,))) == "add 1 patch to the background"
+
+
+def test_background_that_was_drawn_stays_just_below_a_threshold_and_beside_a_suggestion(drawn: Curation) -> None:
+    below, beside = Patch.at("b", 500, 300), Patch.at("b", 500, 715)
+    said = apply(drawn, AddBackground((below, beside)))
+    offer = offer_background(said, known([("b", 500, 700, 0.2)], mitoses=[("b", 500, 310, 0.69)]), Amount(10, 10))
+    assert offer.kept == (below, beside)
+    assert not offer.asked  # somebody has answered
+
+
+OBJECTS = {
+    "a box of cell: draw beside it, or remove that box": ("a", 115, 85),
+    "an accepted region of cell: draw beside it, or flag it": ("a", 400, 419),
+    "a confirmed region of mitosis: draw beside it, or flag it": ("b", 81, 100),
+    "a region above the threshold of cell: draw beside it": ("b", 300, 300),
+    "background: it is that already": ("b", 603, 600),
+    "flagged as not background: take that back": ("b", 700, 700),
+}
+
+
+@pytest.mark.parametrize(("words", "place"), OBJECTS.items())
+def test_background_is_not_drawn_on_what_is_of_a_class_or_was_said(
+    drawn: Curation, words: str, place: tuple[str, float, float]
+) -> None:
+    for action in (
+        AcceptClass("cell", (Patch.at("a", 400, 400),)),
+        ConfirmPatches("mitosis", (Patch.at("b", 100, 100),)),
+        AddBackground((Patch.at("b", 600, 600),)),
+        FlagNotBackground((Patch.at("b", 700, 700),)),
+    ):
+        drawn = apply(drawn, action)
+    found = {"cell": [Patch.at("b", 310, 310)]}
+    with pytest.raises(CurationError, match=words):
+        check_drawn_background(drawn, Patch.at(*place), found)
+    image, y, x = place
+    check_drawn_background(drawn, Patch.at(image, y, x + 40), found)  # beside it

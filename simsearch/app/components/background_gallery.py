@@ -9,12 +9,15 @@ from simsearch.app.components.island import Island, Part, Wire
 from simsearch.app.session.judging_background import (
     accept_background,
     answer,
+    draw_background,
     free_background,
     more_background,
     toggle_background,
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from simsearch.app.components.island import Message
     from simsearch.app.context import PageContext
     from simsearch.app.session.snapshot import Snapshot
@@ -36,10 +39,13 @@ class BackgroundGallery(Island):
     ----------
     context : PageContext
         Of the page.
+    on_visit : callable
+        Called with the image, y and x of a patch that the person wants to see.
     """
 
-    def __init__(self, context: PageContext) -> None:
-        self._context = context
+    def __init__(self, context: PageContext, on_visit: Callable[[str, float, float], None]) -> None:
+        self._context, self._on_visit = context, on_visit
+        self._names = {index: name for name, index in context.urls.indices.items()}
         super().__init__(
             BackgroundWire(),
             {
@@ -47,12 +53,18 @@ class BackgroundGallery(Island):
                 "answer": self._answer,
                 "accept": lambda _: context.do(accept_background),
                 "more": lambda _: context.do(more_background),
+                "draw": self._draw,
+                "visit": self._visit,
             },
         )
 
     def update(self, snapshot: Snapshot) -> None:
         """Draw another state."""
         self.send(patches=self._patches(snapshot), about=background_part(snapshot))
+
+    def draw(self, image: str, y: float, x: float) -> None:
+        """Add the patch around a place to the background."""
+        self._context.do(draw_background, image, y, x)
 
     def _patches(self, snapshot: Snapshot) -> dict[str, Any]:
         curation, suggestions, urls = snapshot.curation, snapshot.suggestions, self._context.urls
@@ -83,6 +95,15 @@ class BackgroundGallery(Island):
 
     def _toggle(self, message: Message) -> None:
         self._context.do(toggle_background, str(message["id"]))
+
+    def _draw(self, message: Message) -> None:
+        self.draw(*self._place(message))
+
+    def _visit(self, message: Message) -> None:
+        self._on_visit(*self._place(message))
+
+    def _place(self, message: Message) -> tuple[str, float, float]:
+        return self._names[int(message["image"])], float(message["y"]), float(message["x"])
 
 
 def background_part(snapshot: Snapshot) -> dict[str, Any]:

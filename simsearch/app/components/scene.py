@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,7 +24,8 @@ _MARK_LOOKS = {  # of each kind of mark: line, its width, darkness of the inside
     "positive": ("solid", 1.5, 0.0),
     "confirmed": ("solid", 2.5, 0.0),
     "negative": ("4 4", 1.5, 0.25),
-    "background": ("1 3", 1.5, 0.0),
+    "background": ("2 3", 2.5, 0.0),
+    "suggested background": ("6 4", 1.0, 0.0),
 }
 _OF_NO_CLASS = "#9aa0a6"
 
@@ -52,9 +53,9 @@ class Mark:
     """A patch that people said something about."""
 
     kind: str
-    """prototype, positive, negative or background."""
+    """One of those of `_MARK_LOOKS`."""
     class_name: str
-    """Empty for background."""
+    """Empty for background, and what is suggested as such."""
     color: str
     patch: Patch
 
@@ -90,6 +91,18 @@ def suggestion_scene(snapshot: Snapshot) -> Scene:
             layers.append(Layer(each.name, each.color, threshold, peaks, each.negatives, each.is_accepted))
     marks = tuple(_marks(curation, suggestions.by_class))
     return Scene(curation.displayed, curation.patch_shape, tuple(layers), suggestions.images, marks)
+
+
+def background_scene(snapshot: Snapshot) -> Scene:
+    """Show what is suggested and said, and what is suggested as background and not flagged."""
+    scene, curation = suggestion_scene(snapshot), snapshot.curation
+    known = {(patch.image, patch.y, patch.x) for patch in (*curation.background, *curation.not_background)}
+    marks = (
+        Mark("suggested background", "", _OF_NO_CLASS, patch)
+        for patch in snapshot.suggestions.background
+        if (patch.image, patch.y, patch.x) not in known
+    )
+    return replace(scene, marks=(*scene.marks, *marks))
 
 
 def prediction_scene(curation: Curation, predictions: Predictions, thresholds: Mapping[str, float]) -> Scene:

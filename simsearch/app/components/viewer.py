@@ -56,6 +56,8 @@ class Viewer:
         drag moves the image.
     on_flag : callable, optional
         Called with the name of a class, of an image, and y and x of what was clicked.
+    on_place : callable, optional
+        Called with an image's name, y and x of any place in it that was clicked.
     """
 
     def __init__(
@@ -63,8 +65,9 @@ class Viewer:
         context: PageContext,
         on_box: Callable[[str, float, float, float, float], None] | None = None,
         on_flag: Callable[[str, str, float, float], None] | None = None,
+        on_place: Callable[[str, float, float], None] | None = None,
     ) -> None:
-        self._context, self._on_box, self._on_flag = context, on_box, on_flag
+        self._context, self._on_box, self._on_flag, self._on_place = context, on_box, on_flag, on_place
         self._shapes = {image.name: image.shape for image in context.live.study.images}
         self._scene = Scene((), None)
         self._image = ""
@@ -205,10 +208,14 @@ class Viewer:
             self._on_box(self._image, y, x, height, width)
 
     def _take_tap(self, event: Tap) -> None:
-        if self._on_flag is None or event.x is None or event.y is None:
+        if event.x is None or event.y is None or not self._image:
             return
-        found = find_peak(self._scene, self._image, (-event.y - 0.5, event.x - 0.5), self._active)
-        if found is not None:
+        y, x = -event.y - 0.5, event.x - 0.5
+        height, width = self._shapes[self._image]
+        if self._on_place is not None and -0.5 <= y <= height - 0.5 and -0.5 <= x <= width - 0.5:
+            self._on_place(self._image, y, x)
+        found = None if self._on_flag is None else find_peak(self._scene, self._image, (y, x), self._active)
+        if self._on_flag is not None and found is not None:
             self._on_flag(found[0], self._image, *found[1:])
 
     async def _measure(self, name: str) -> None:

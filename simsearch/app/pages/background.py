@@ -1,17 +1,26 @@
-"""The page on which one checks what is taken for background."""
+"""The page on which one checks what is taken for background, and draws what else is."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from simsearch.app.components.background_gallery import BackgroundGallery
+from simsearch.app.components.scene import background_scene
+from simsearch.app.components.viewer import Viewer
 from simsearch.app.context import Page
 
 if TYPE_CHECKING:
     from simsearch.app.context import PageContext
+    from simsearch.app.session.snapshot import Snapshot
 
 
 def background_page(context: PageContext) -> Page:
     """Make the page."""
-    gallery = BackgroundGallery(context)
-    return Page({"background": gallery.root}, gallery.update)
+    viewer = Viewer(context, on_box=lambda *box: gallery.draw(*box[:3]), on_place=lambda *place: gallery.draw(*place))
+    gallery = BackgroundGallery(context, viewer.go_to)
+
+    def update(snapshot: Snapshot) -> None:
+        gallery.update(snapshot)
+        viewer.draw(background_scene(snapshot), snapshot.curation)
+
+    return Page({"viewer": viewer.figure, "viewer_bar": viewer.bar, "background": gallery.root}, update)

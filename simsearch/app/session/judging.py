@@ -92,7 +92,7 @@ def draw_prototype(live: LiveStudy, user: str, class_name: str | None, box: Draw
             f"{shape[0]:g} x {shape[1]:g} px: draw around the whole object and a little of what surrounds it"
         )
     y, x = (
-        _inside(centre, side, length)
+        inside(centre, side, length)
         for centre, side, length in zip((box.y, box.x), shape, curation.shapes[box.image], strict=True)
     )
     actions: list[Action] = []
@@ -230,7 +230,7 @@ def peaks_above(curation: Curation, suggestions: Suggestions, class_name: str) -
     ]
 
 
-def _inside(centre: float, side: float, length: int) -> float:
+def inside(centre: float, side: float, length: int) -> float:
     """Move a centre so that its patch lies inside the image, if there is room for it."""
     if side > length:
         return centre

@@ -2,7 +2,8 @@
 (() => {
   const app = window.simsearch;
   const { h, icon } = app;
-  const body = document.getElementById("background-body");
+  const body = document.getElementById("background-judged");
+  const images = document.getElementById("background-images");
   const accept = document.getElementById("background-accept");
   const more = document.getElementById("background-more");
   const NOTHING = "Nothing more: all else is marked or found.";
@@ -64,7 +65,7 @@
         },
         label: KINDS.find(([name]) => name === kind)[1],
       });
-      return { element, grid, reset(n) { watch.disconnect(); grid.reset(n); } };
+      return { element, grid, items, reset(n) { watch.disconnect(); grid.reset(n); } };
     }
 
     function question(item) {
@@ -92,17 +93,21 @@
 
     function empty(title, words, page, link) {
       grids = null;
+      images.hidden = true;
       body.replaceChildren(h("section", { class: "panel judged-empty" }, h("div", { class: "empty" }, about.state === "computing" ? h("span", { class: "spinner" }) : icon("spread"), h("h2", {}, title), h("p", {}, words),
         page ? h("a", { class: "button primary", href: app.address(page) }, link) : null)));
     }
+
+    const sections = (kinds) => KINDS.filter(([kind]) => kinds.includes(kind)).map(([kind, title, words]) =>
+      h("section", { class: `panel judged judged-${kind}`, "aria-label": title },
+        h("header", {}, h("h2", {}, title, " ", h("span", { class: "chip", id: `n-${kind}` })), h("p", { class: "quiet small" }, words)), grids[kind].element));
 
     function build() {
       grids = Object.fromEntries(KINDS.map(([kind]) => [kind, makeGrid(kind)]));
       const cards = h("div", { class: "asked-cards" });
       asked = { cards, ids: null, element: h("section", { class: "panel judged-asked", "aria-label": "Is this one?" },
         h("header", {}, h("h2", {}, "Is this one?"), h("p", { class: "quiet small" }, "Just below the threshold of a class, so it is not suggested as background. Yes: it is one. No: it is background.")), cards) };
-      body.replaceChildren(asked.element, h("div", { class: "judged-row" }, ...KINDS.map(([kind, title, words]) => h("section", { class: `panel judged judged-${kind}`, "aria-label": title },
-        h("header", {}, h("h2", {}, title, " ", h("span", { class: "chip", id: `n-${kind}` })), h("p", { class: "quiet small" }, words)), grids[kind].element))));
+      body.replaceChildren(asked.element, h("div", { class: "judged-row" }, ...sections(SUGGESTED), h("div", { class: "judged-said" }, ...sections(["kept", "flagged"]))));
     }
 
     function draw() {
@@ -113,6 +118,7 @@
       if (!n && !patches.flagged.length && about.state === "computing") return empty("Looking for background …", about.message);
       if (!n && about.state === "failed") return empty("The images could not be looked at", about.message);
       if (!n && !patches.flagged.length) return empty("No place for background is left", "All of the displayed images is marked or found. Display more images, or raise the thresholds.", "images", "Go to Images");
+      images.hidden = false;
       if (!grids) build();
       drawAsked();
       for (const [kind] of KINDS) {
@@ -153,12 +159,30 @@
       send("more");
     }
 
+    /** The patch whose picture is under the pointer, or focused. */
+    function meant() {
+      const card = body.querySelector(".asked-card:hover, .asked-card:focus-within");
+      if (card) return patches.asked.find((item) => item.id === card.dataset.id);
+      const tile = body.querySelector(".judged .tile:hover") ?? body.querySelector(".judged .tile:focus-visible");
+      const grid = tile && Object.values(grids).find(({ element }) => element.contains(tile));
+      return grid?.items()[tile.dataset.index];
+    }
+
+    function visit() {
+      const item = meant();
+      if (item) send("visit", { image: item.image, y: item.y, x: item.x });
+      return Boolean(item);
+    }
+
     accept.addEventListener("click", () => send("accept"));
     more.addEventListener("click", askForMore);
     app.key("a", "accept the background", () => { if (!accept.disabled) send("accept"); });
     app.key("m", "suggest more background", () => { if (!more.disabled) askForMore(); });
+    app.key("v", "show a patch in its image", visit);
+    app.key("b", "take the patch under the pointer, or in the middle of the image, for background", () => app.drawing.take((place) => send("draw", place)));
+    app.key("0", "show all of the image", () => app.viewer.fit());
     return {
-      patches(value) { patches = value; pressed.clear(); draw(); },
+      patches(value) { app.drawing.shape = value.shape; patches = value; pressed.clear(); draw(); },
       about(value) { about = value; draw(); },
     };
   });

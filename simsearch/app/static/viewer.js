@@ -59,6 +59,21 @@
     return { x: left + across * (right - left), y: top - down * (top - bottom) };
   }
 
+  /** Where in the figure its middle is. */
+  function middle() {
+    const [left, right, bottom, top] = ranges();
+    return { x: (left + right) / 2, y: (bottom + top) / 2 };
+  }
+
+  /** Where a rectangle of the figure is, from the corner of what holds the image. */
+  function onScreen({ left, top, width, height }) {
+    const room = frame();
+    if (!room) return null;
+    const [start, end, , upper] = ranges();
+    const scale = room.width / (end - start);
+    return { left: room.left + (left - start) * scale, top: room.top + (upper - top) * scale, width: width * scale, height: height * scale };
+  }
+
   // Gestures that Bokeh has not: moving with the right or middle button, with Shift or with Space held down
 
   let isSpaceDown = false;
@@ -130,7 +145,7 @@
     threshold, fit, zoom, move, centre,
     get image() { return view?.image ?? ""; },
     get imageIndex() { return view?.index; },
-    at,
+    at, middle, onScreen,
     images: () => names,
     /** Call when the server has drawn other boxes. */
     onSources: (listener) => listeners.push(listener),
