@@ -164,11 +164,10 @@ def vectors(trunk: Trunk, pixels: torch.Tensor, extractor: Extractor, window: Re
     """
     if extractor.method == "patchwise":
         return _patch_vectors(trunk, pixels, extractor, window, region)
-    features = _dense(trunk, pixels[None], extractor)
-    features = _pool(features, extractor.covered_shape) if extractor.method == "pooled" else features
-    top, left = window.y0 - region.y0 // _DENSE_STRIDE, window.x0 - region.x0 // _DENSE_STRIDE
-    h, w = window.shape
-    return features[0, :, top : top + h, left : left + w]
+    own = window.shifted_by(-(region.y0 // _DENSE_STRIDE), -(region.x0 // _DENSE_STRIDE))
+    if extractor.method == "pooled":
+        return _pool(_dense(trunk, pixels[None], extractor), extractor.covered_shape)[0, :, *own.slices]
+    return _dense(trunk, pixels[None], extractor, own)[0]
 
 
 def prototype_region(extractor: Extractor, y: float, x: float) -> Region:
@@ -220,8 +219,9 @@ def prototype_block(trunk: Trunk, pixels: torch.Tensor, extractor: Extractor, tu
     return features[0, :, top : top + kh, left : left + kw]
 
 
-def _dense(trunk: Trunk, images: torch.Tensor, extractor: Extractor) -> torch.Tensor:
-    return dense_features(trunk, images, stride=_DENSE_STRIDE, layers=extractor.layers, is_exact=extractor.is_exact)
+def _dense(trunk: Trunk, images: torch.Tensor, extractor: Extractor, window: Region | None = None) -> torch.Tensor:
+    layers, is_exact = extractor.layers, extractor.is_exact
+    return dense_features(trunk, images, stride=_DENSE_STRIDE, layers=layers, is_exact=is_exact, window=window)
 
 
 def _oriented(shape: tuple[int, int], is_on_its_side: bool) -> tuple[int, int]:

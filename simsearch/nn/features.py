@@ -15,20 +15,28 @@ from torch import nn
 from torch.nn import functional
 from torchvision.models.resnet import BasicBlock
 
+from simsearch.core.tiles import Region
 from simsearch.errors import ConfigError, ShapeError
 from simsearch.nn.trunk import LAYER_STRIDES, Trunk
+from simsearch.nn.windowed import Part, cut, windowed_layers
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 ALIGNMENT = 16
 """Images given to `dense_features` have sides that are multiples of this, in pixels."""
 
 
 def dense_features(
-    trunk: Trunk, images: torch.Tensor, *, stride: int = 8, layers: Sequence[int] = (2, 3), is_exact: bool = True
+    trunk: Trunk,
+    images: torch.Tensor,
+    *,
+    stride: int = 8,
+    layers: Sequence[int] = (2, 3),
+    is_exact: bool = True,
+    window: Region | None = None,
 ) -> torch.Tensor:
-    """Compute feature maps of whole images, each layer's vectors scaled to unit length.
+    """Compute feature maps of images, each layer's vectors scaled to unit length.
 
     Parameters
     ----------
@@ -42,10 +50,12 @@ def dense_features(
         Which of layer2 and layer3 to take, in this order.
     is_exact : bool
         Whether layers with a wider stride are computed at every position, or interpolated linearly.
+    window : Region, optional
+        Which positions are wanted of a trunk in evaluation mode; all by default.
 
     Returns
     -------
-    (B, D, H / stride, W / stride) tensor
+    (B, D, H / stride, W / stride) tensor, or as large as the window
         Position ``(i, j)`` belongs to the pixel ``(stride i, stride j)``. What lies within half a receptive field
         of a side is blurred by the convolutions' zeros: give images a halo.
 
@@ -60,16 +70,17 @@ def dense_features(
         raise ShapeError(f"expected sides that are multiples of {ALIGNMENT} px, got {tuple(images.shape[-2:])}: pad")
     if stride not in (4, 8) or not set(layers) <= {2, 3} or not layers:
         raise ConfigError(f"expected stride 4 or 8 and layers among 2 and 3, got {stride} and {tuple(layers)}")
-    x = trunk.layer1(trunk.stem(images))
-    splits, found = 0, {}
-    for index in range(2, max(layers) + 1):
-        layer = getattr(trunk, f"layer{index}")
-        if is_exact and LAYER_STRIDES[index] > stride:
-            x, splits = _without_stride(layer, x), splits + 1
-        else:
-            x = layer(x)
-        if index in layers:
-            found[index] = functional.normalize(_on_grid(_merged(x, splits), stride, images.shape[-1]), dim=1)
+    last, whole = max(layers), Region(0, images.shape[-2] // stride, 0, images.shape[-1] // stride)
+    parts: Iterable[tuple[int, Part]]
+    if window is None or (is_exact and LAYER_STRIDES[last] > stride):
+        parts = _whole_layers(trunk, images, layers, stride if is_exact else LAYER_STRIDES[last])
+    else:
+        parts = windowed_layers(trunk, images, _around(window, LAYER_STRIDES[last] // stride), last)
+    found = {
+        index: functional.normalize(_on_grid(part, window or whole, stride), dim=1)
+        for index, part in parts
+        if index in layers
+    }
     return torch.cat([found[index] for index in layers], dim=1)
 
 
@@ -119,14 +130,44 @@ def gaussian(shape: tuple[int, int], width: float = 0.2) -> torch.Tensor:
     return (window / window.sum()).float()
 
 
-def _on_grid(x: torch.Tensor, stride: int, image_width: int) -> torch.Tensor:
-    """Interpolate a feature map to a stride, if it is not there yet; its first vector stays where it is."""
-    factor = image_width // stride // x.shape[-1]
+def _whole_layers(trunk: Trunk, images: torch.Tensor, layers: Sequence[int], stride: int) -> Iterator[tuple[int, Part]]:
+    """Run layers on whole images, those with a wider stride than is given at all positions of a grid with that."""
+    x, splits = trunk.layer1(trunk.stem(images)), 0
+    for index in range(2, max(layers) + 1):
+        layer = getattr(trunk, f"layer{index}")
+        if LAYER_STRIDES[index] > stride:
+            x, splits = _without_stride(layer, x), splits + 1
+        else:
+            x = layer(x)
+        if index in layers:
+            merged = _merged(x, splits)
+            height, width = merged.shape[-2:]
+            yield index, Part(merged, Region(0, height, 0, width), images.shape[-1] // width)
+
+
+def _around(window: Region, factor: int) -> Region:
+    """Return the positions of a grid between which lie those in a window of one that is finer by a factor."""
+    y1, x1 = (-(-(stop - 1) // factor) + 1 for stop in (window.y1, window.x1))
+    return Region(window.y0 // factor, y1, window.x0 // factor, x1)
+
+
+def _on_grid(part: Part, window: Region, stride: int) -> torch.Tensor:
+    """Return the vectors in a window of a grid, interpolated if they are on a wider one; its first stays where it is.
+
+    What lies behind the last of an image is like the last.
+    """
+    factor = part.stride // stride
     if factor == 1:
-        return x
-    size = [factor * (side - 1) + 1 for side in x.shape[-2:]]
-    between = functional.interpolate(x, size=size, mode="bilinear", align_corners=True)
-    return functional.pad(between, (0, factor - 1, 0, factor - 1), mode="replicate")
+        return cut(part, window)
+    own = _around(window, factor)
+    own = Region(own.y0, min(own.y1, part.region.y1), own.x0, min(own.x1, part.region.x1))
+    size = [factor * (side - 1) + 1 for side in own.shape]
+    # In bfloat16 each of both directions would be rounded.
+    between = functional.interpolate(cut(part, own).float(), size=size, mode="bilinear", align_corners=True)
+    behind = (window.y1 - factor * own.y0 - size[0], window.x1 - factor * own.x0 - size[1])
+    if max(behind) > 0:
+        between = functional.pad(between, (0, max(behind[1], 0), 0, max(behind[0], 0)), mode="replicate")
+    return between[:, :, *window.shifted_by(-factor * own.y0, -factor * own.x0).slices]
 
 
 def _without_stride(layer: nn.Sequential, x: torch.Tensor) -> torch.Tensor:
