@@ -16,7 +16,7 @@ from torch import nn
 
 from simsearch.errors import ConfigError
 from simsearch.nn.extractor import Extractor
-from simsearch.nn.features import ALIGNMENT, dense_features, gaussian, patch_features
+from simsearch.nn.features import ALIGNMENT, gaussian, vectors_of, weighted_mean
 from simsearch.nn.trunk import LAYER_STRIDES
 
 if TYPE_CHECKING:
@@ -86,12 +86,29 @@ class PatchClassifier(nn.Module):
         -------
         (B, D, kh, kw) tensor
         """
+        middle = self.trunk.middle(crops)
+        return self.blocks_of(middle, self.trunk.layer3(middle))
+
+    def blocks_of(self, middle: torch.Tensor, deep: torch.Tensor) -> torch.Tensor:
+        """Return the vectors that patches cover, in float32.
+
+        Parameters
+        ----------
+        middle : (B, 128, H / 8, W / 8) tensor
+            What layer2 gives for them.
+        deep : (B, 256, H / 16, W / 16) tensor
+            What layer3 gives for that.
+
+        Returns
+        -------
+        (B, D, kh, kw) tensor
+        """
+        deep = deep.float()
         if self.extractor.method == "patchwise":
             h, w = (-(-side // LAYER_STRIDES[3]) for side in self.extractor.patch_shape)
-            return patch_features(self.trunk, crops, gaussian((h, w)).to(crops))[:, :, None, None]
+            return weighted_mean(deep, gaussian((h, w)).to(deep))[:, :, None, None]
         stride = int(self.extractor.grid.stride)
-        layers, is_exact = self.extractor.layers, self.extractor.is_exact
-        features = dense_features(self.trunk, crops, stride=stride, layers=layers, is_exact=is_exact)
+        features = vectors_of({2: middle.float(), 3: deep}, stride, self.extractor.layers)
         (kh, kw), (h, w) = self.extractor.block_shape, self.input_shape
         top, left = h // 2 // stride - kh // 2, w // 2 // stride - kw // 2
         return features[:, :, top : top + kh, left : left + kw]

@@ -21,7 +21,7 @@ from simsearch.nn.trunk import LAYER_STRIDES, Trunk
 from simsearch.nn.windowed import Part, cut, windowed_layers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 ALIGNMENT = 16
 """Images given to `dense_features` have sides that are multiples of this, in pixels."""
@@ -76,12 +76,32 @@ def dense_features(
         parts = _whole_layers(trunk, images, layers, stride if is_exact else LAYER_STRIDES[last])
     else:
         parts = windowed_layers(trunk, images, _around(window, LAYER_STRIDES[last] // stride), last)
-    found = {
-        index: functional.normalize(_on_grid(part, window or whole, stride), dim=1)
-        for index, part in parts
-        if index in layers
-    }
+    found = {index: _unit_vectors(part, window or whole, stride) for index, part in parts if index in layers}
     return torch.cat([found[index] for index in layers], dim=1)
+
+
+def vectors_of(features: Mapping[int, torch.Tensor], stride: int, layers: Sequence[int]) -> torch.Tensor:
+    """Return what `dense_features` returns for images of which it is known what layers give; not exactly.
+
+    Parameters
+    ----------
+    features : mapping of int to (B, D, H / s, W / s) tensor
+        What layers 2 and 3 give for whole images, s being the stride of each.
+    stride : int
+        Distance between neighbouring feature vectors in pixels: 8 or 4.
+    layers : sequence of int
+        Which to take, in this order.
+
+    Returns
+    -------
+    (B, D, H / stride, W / stride) tensor
+    """
+    found = []
+    for layer in layers:
+        own, (height, width) = LAYER_STRIDES[layer], features[layer].shape[-2:]
+        whole = Region(0, own * height // stride, 0, own * width // stride)
+        found.append(_unit_vectors(Part(features[layer], Region(0, height, 0, width), own), whole, stride))
+    return torch.cat(found, dim=1)
 
 
 def patch_features(trunk: Trunk, patches: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
@@ -100,7 +120,12 @@ def patch_features(trunk: Trunk, patches: torch.Tensor, weights: torch.Tensor) -
     -------
     (B, 256) tensor
     """
-    return torch.einsum("bdhw,hw->bd", trunk(patches), weights)
+    return weighted_mean(trunk(patches), weights)
+
+
+def weighted_mean(features: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    """Average (B, D, h, w) features with (h, w) weights that sum to one, as (B, D)."""
+    return torch.einsum("bdhw,hw->bd", features, weights)
 
 
 def gaussian(shape: tuple[int, int], width: float = 0.2) -> torch.Tensor:
@@ -168,6 +193,10 @@ def _on_grid(part: Part, window: Region, stride: int) -> torch.Tensor:
     if max(behind) > 0:
         between = functional.pad(between, (0, max(behind[1], 0), 0, max(behind[0], 0)), mode="replicate")
     return between[:, :, *window.shifted_by(-factor * own.y0, -factor * own.x0).slices]
+
+
+def _unit_vectors(part: Part, window: Region, stride: int) -> torch.Tensor:
+    return functional.normalize(_on_grid(part, window, stride), dim=1)
 
 
 def _without_stride(layer: nn.Sequential, x: torch.Tensor) -> torch.Tensor:

@@ -68,6 +68,11 @@ class Trunk(nn.Module):
         pooled: torch.Tensor = self.maxpool(self.relu(self.bn1(x)))
         return pooled
 
+    def middle(self, images: torch.Tensor) -> torch.Tensor:
+        """Return what layer2 gives, (B, 128, H / 8, W / 8): the training of models leaves all up to there as it is."""
+        middle: torch.Tensor = self.layer2(self.layer1(self.stem(images)))
+        return middle
+
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Return the features of layer3 at their published stride.
 
@@ -80,7 +85,7 @@ class Trunk(nn.Module):
         -------
         (B, 256, H / 16, W / 16) tensor
         """
-        features: torch.Tensor = self.layer3(self.layer2(self.layer1(self.stem(images))))
+        features: torch.Tensor = self.layer3(self.middle(images))
         return features
 
 

@@ -26,10 +26,6 @@ class LabelledPatches:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def drawn(self, indices: torch.Tensor) -> LabelledPatches:
-        """Return the patches at some indices."""
-        return LabelledPatches(self.crops[indices], self.labels[indices])
-
 
 @dataclass(frozen=True, slots=True)
 class TrainingPatches:
@@ -43,6 +39,15 @@ class TrainingPatches:
     """Patches found in images that were not displayed, labelled by the class that found them; may be empty."""
     beside: LabelledPatches | None = None
     """Background beside objects, from which the classifier learns where their middles are."""
+
+    @property
+    def with_beside(self) -> LabelledPatches:
+        """What the classifier learns from."""
+        if self.beside is None:
+            return self.clean
+        return LabelledPatches(
+            torch.cat([self.clean.crops, self.beside.crops]), torch.cat([self.clean.labels, self.beside.labels])
+        )
 
 
 def oversampled(labels: torch.Tensor, n_drawn: int, generator: torch.Generator) -> torch.Tensor:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache, cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -17,15 +18,20 @@ from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from simsearch.errors import ConfigError
-from simsearch.nn.augment import apply_each, self_supervised_view, supervised_view
+from simsearch.nn.augment import self_supervised_view, supervised_view
 from simsearch.nn.losses import make_projector, self_supervised_loss, supervised_loss
+from simsearch.nn.trunk import LAYER_DIMS, LAYER_STRIDES
 from simsearch.training.epochs import NO_LOG, EpochDone, EpochLog
-from simsearch.training.patches import LabelledPatches, TrainingPatches, oversampled
+from simsearch.training.patches import TrainingPatches, oversampled
+from simsearch.training.views import DrawnAnew, Views, affordable_views, compute_views, fast_middle
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from torchvision.transforms import v2
+
     from simsearch.nn.classifier import PatchClassifier
+    from simsearch.nn.device import Arithmetic
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +66,10 @@ class TrainingConfig:
     """Temperature of equation 1."""
     clean_temperature: float = 0.07
     """Temperature of equations 2 to 4."""
+    noisy_views: int = 0
+    """Views of each noisy patch, computed once, from which each step draws; 0 draws anew in each step, as the paper."""
+    clean_views: int = 0
+    """The same of each clean patch."""
     use_negatives: bool = True
     """Whether the user's negatives enter the denominator (equation 3)."""
     averaging: float = 0.98
@@ -69,6 +79,10 @@ class TrainingConfig:
     """Source of all randomness."""
 
 
+_BFLOAT16 = 2  # bytes
+_VIEWS_OF = {"noisy": 10, "clean": 11}  # in seeds: no stage has these numbers
+_VIEWS_BYTES = 2**29  # that views of patches may take; fixed, so that it does not matter which machine trains
+
 Losses = Callable[[torch.Generator], Iterator[torch.Tensor]]
 
 
@@ -77,7 +91,7 @@ class _Stage:
     name: str
     schedule: Schedule
     learned: nn.Module
-    losses: Losses  # of the steps of one epoch
+    losses: Losses  # of the steps of one epoch; before the first, views are computed
 
 
 def train(
@@ -85,6 +99,7 @@ def train(
     patches: TrainingPatches,
     config: TrainingConfig,
     log: EpochLog = NO_LOG,
+    arithmetic: Arithmetic = "float32",
 ) -> None:
     """Train a classifier in place.
 
@@ -98,6 +113,8 @@ def train(
         How to learn.
     log : EpochLog
         Who hears of epochs, and where to go on.
+    arithmetic : {'float32', 'bfloat16'}
+        What the trunk computes with; weights are float32.
 
     Raises
     ------
@@ -115,28 +132,69 @@ def train(
     if log.checkpoint:
         model.load_state_dict(done["model"])
         projector.load_state_dict(done["projector"])
-    for index, stage in enumerate(_stages(model, projector, patches, config)):
+    for index, stage in enumerate(_Lesson(model, projector, patches, config, log, arithmetic).stages()):
         if index < done["stage"]:
             continue
         _run(stage, index, done if index == done["stage"] else {"epoch": 0}, (model, projector), config, log)
     model.eval().requires_grad_(False)
 
 
-def _stages(
-    model: PatchClassifier, projector: nn.Module, patches: TrainingPatches, config: TrainingConfig
-) -> Iterable[_Stage]:
-    contrastive = nn.ModuleList([model.trunk.layer3, projector])
-    if len(patches.noisy) > 1:
-        yield _Stage("noisy", config.noisy, contrastive, _noisy_losses(model, projector, patches.noisy, config))
-    yield _Stage("clean", config.clean, contrastive, _clean_losses(model, projector, patches, config))
-    yield _Stage("classifier", config.classifier, model.head, _classifier_losses(model, _with_beside(patches), config))
+@dataclass(frozen=True)
+class _Lesson:
+    """What is learned from, as views."""
 
+    model: PatchClassifier
+    projector: nn.Module
+    patches: TrainingPatches
+    config: TrainingConfig
+    log: EpochLog
+    arithmetic: Arithmetic
 
-def _with_beside(patches: TrainingPatches) -> LabelledPatches:
-    clean, beside = patches.clean, patches.beside
-    if beside is None:
-        return clean
-    return LabelledPatches(torch.cat([clean.crops, beside.crops]), torch.cat([clean.labels, beside.labels]))
+    def stages(self) -> Iterable[_Stage]:
+        """List the stages; nothing is computed yet."""
+        contrastive, config = nn.ModuleList([self.model.trunk.layer3, self.projector]), self.config
+        if len(self.patches.noisy) > 1:
+            yield _Stage("noisy", config.noisy, contrastive, _noisy_losses(self))
+        yield _Stage("clean", config.clean, contrastive, _clean_losses(self))
+        yield _Stage("classifier", config.classifier, self.model.head, _classifier_losses(self))
+
+    def noisy(self) -> Views:
+        """Compute views of noisy patches."""
+        schedule, crops = self.config.noisy, self.patches.noisy.crops
+        n_drawn = 2 * schedule.epochs * (schedule.n_patches or len(crops))
+        return self._views(
+            "noisy", crops, self_supervised_view(self.model.input_shape), self.config.noisy_views, n_drawn
+        )
+
+    @cached_property
+    def supervised(self) -> Views:
+        """Views of clean patches, of background beside objects, and of negatives, in this order."""
+        crops = torch.cat([each.crops for each in (self.patches.with_beside, self.patches.negatives)])
+        config, n_clean = self.config, len(self.patches.clean)
+        n_drawn = sum(n * s.epochs * (s.n_patches or n_clean) for n, s in ((2, config.clean), (1, config.classifier)))
+        return self._views("clean", crops, supervised_view(self.model.input_shape), config.clean_views, n_drawn)
+
+    def blocks(self, middle: torch.Tensor) -> torch.Tensor:
+        """Pass what layer2 gave through layer3, and return the vectors of patches."""
+        is_short = self.arithmetic == "bfloat16"
+        with torch.autocast(middle.device.type, torch.bfloat16, enabled=is_short):
+            deep = self.model.trunk.layer3(middle if is_short else middle.float())
+        return self.model.blocks_of(middle, deep)
+
+    def project(self, middle: torch.Tensor) -> torch.Tensor:
+        """Return what contrastive losses compare."""
+        projected: torch.Tensor = self.projector(self.model.embed(self.blocks(middle)))
+        return projected
+
+    def _views(self, stage: str, crops: torch.Tensor, augment: v2.Transform, n_wanted: int, n_drawn: int) -> Views:
+        if not n_wanted:
+            return DrawnAnew(crops, augment, torch.no_grad()(self.model.trunk.middle))
+        layers = fast_middle(self.model.trunk, self.arithmetic)
+        n_views = affordable_views(n_wanted, len(crops), n_drawn, _view_bytes(self.model), _VIEWS_BYTES)
+        if not n_views:
+            return DrawnAnew(crops, augment, layers)
+        seed = (100 * self.config.seed + _VIEWS_OF[stage]) * 10_000
+        return compute_views(crops, augment, layers, n_views, seed, partial(self.log.prepare, stage))
 
 
 def _run(
@@ -187,36 +245,33 @@ def _epoch(stage: _Stage, optimizer: torch.optim.Optimizer, averaged: AveragedMo
     return losses
 
 
-def _noisy_losses(
-    model: PatchClassifier, projector: nn.Module, patches: LabelledPatches, config: TrainingConfig
-) -> Losses:
-    view = self_supervised_view(model.input_shape)
+def _noisy_losses(lesson: _Lesson) -> Losses:
+    labels, config, views_of = lesson.patches.noisy.labels, lesson.config, cache(lesson.noisy)
 
     def losses(generator: torch.Generator) -> Iterator[torch.Tensor]:
-        for batch in _batches(patches, config.noisy, generator):
-            views = [projector(model.embed(model.blocks(apply_each(view, batch.crops)))) for _ in range(2)]
-            yield self_supervised_loss(views[0], views[1], config.noisy_temperature)
+        views = views_of()
+        for indices in _batches(labels, config.noisy, generator):
+            first, second = map(lesson.project, views.draw(indices, generator, n=2))
+            yield self_supervised_loss(first, second, config.noisy_temperature)
 
     return losses
 
 
-def _clean_losses(
-    model: PatchClassifier, projector: nn.Module, patches: TrainingPatches, config: TrainingConfig
-) -> Losses:
-    view = supervised_view(model.input_shape)
+def _clean_losses(lesson: _Lesson) -> Losses:
+    clean, negatives, config = lesson.patches.clean, lesson.patches.negatives, lesson.config
+    before_negatives = len(lesson.patches.with_beside)
 
-    def project(crops: torch.Tensor) -> torch.Tensor:
-        projected: torch.Tensor = projector(model.embed(model.blocks(apply_each(view, crops))))
-        return projected
+    def project(indices: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        (middle,) = lesson.supervised.draw(indices, generator)
+        return lesson.project(middle)
 
     def losses(generator: torch.Generator) -> Iterator[torch.Tensor]:
-        for batch in _batches(patches.clean, config.clean, generator):
+        for indices in _batches(clean.labels, config.clean, generator):
             # Two views of each, so that no class is without a positive.
-            projections, labels = project(batch.crops.repeat(2, 1, 1, 1)), batch.labels.repeat(2)
-            if config.use_negatives and len(patches.negatives):
-                n_drawn = min(config.clean.batch, len(patches.negatives))
-                drawn = patches.negatives.drawn(oversampled(patches.negatives.labels, n_drawn, generator))
-                against = (project(drawn.crops), drawn.labels)
+            projections, labels = project(indices.repeat(2), generator), clean.labels[indices].repeat(2)
+            if config.use_negatives and len(negatives):
+                drawn = oversampled(negatives.labels, min(config.clean.batch, len(negatives)), generator)
+                against = (project(before_negatives + drawn, generator), negatives.labels[drawn])
                 yield supervised_loss(projections, labels, *against, temperature=config.clean_temperature)
             else:
                 yield supervised_loss(projections, labels, temperature=config.clean_temperature)
@@ -224,23 +279,30 @@ def _clean_losses(
     return losses
 
 
-def _classifier_losses(model: PatchClassifier, patches: LabelledPatches, config: TrainingConfig) -> Losses:
-    view = supervised_view(model.input_shape)
+def _classifier_losses(lesson: _Lesson) -> Losses:
+    labels, schedule = lesson.patches.with_beside.labels, lesson.config.classifier
+    views_of = cache(lambda: lesson.supervised.through(torch.no_grad()(lesson.blocks)))
 
     def losses(generator: torch.Generator) -> Iterator[torch.Tensor]:
-        for batch in _batches(patches, config.classifier, generator):
-            with torch.no_grad():
-                blocks = model.blocks(apply_each(view, batch.crops))
-            yield functional.cross_entropy(model.logits(blocks), batch.labels)
+        blocks = views_of()
+        for indices in _batches(labels, schedule, generator):
+            (drawn,) = blocks.draw(indices, generator)
+            yield functional.cross_entropy(lesson.model.logits(drawn.float()), labels[indices])
 
     return losses
 
 
-def _batches(patches: LabelledPatches, schedule: Schedule, generator: torch.Generator) -> Iterator[LabelledPatches]:
-    """Yield the patches of an epoch, all classes equally likely, in batches of nearly the same size."""
-    order = oversampled(patches.labels, max(schedule.n_patches or len(patches), 2), generator)
-    for indices in order.tensor_split(-(-len(order) // schedule.batch)):
-        yield patches.drawn(indices)
+def _batches(labels: torch.Tensor, schedule: Schedule, generator: torch.Generator) -> Iterator[torch.Tensor]:
+    """Yield indices of the patches of an epoch, all classes equally likely, in batches of nearly the same size."""
+    order = oversampled(labels, max(schedule.n_patches or len(labels), 2), generator)
+    yield from order.tensor_split(-(-len(order) // schedule.batch))
+
+
+def _view_bytes(model: PatchClassifier) -> int:
+    """Count what a view of a patch takes: what layer2 gives, and the vectors of the patch."""
+    height, width = model.input_shape
+    n_middle = LAYER_DIMS[2] * -(-height // LAYER_STRIDES[2]) * -(-width // LAYER_STRIDES[2])
+    return _BFLOAT16 * (n_middle + model.head.weight[0].numel())
 
 
 def _initialise(head: nn.Conv2d) -> None:

@@ -21,6 +21,7 @@ from simsearch.training.recipe import Schedule, TrainingConfig, train
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from simsearch.nn.device import Arithmetic
 
 PATCH = (32, 32)
 CLASSES = (CYTOPLASM, NUCLEUS, NO_GFP)
@@ -55,14 +56,15 @@ def none_of(patches: LabelledPatches) -> LabelledPatches:
     return LabelledPatches(patches.crops[:0], patches.labels[:0])
 
 
-@pytest.fixture(scope="module", params=["dense", "patchwise"])
+@pytest.fixture(scope="module", params=[("dense", 3), ("patchwise", 3), ("dense", 0)], ids=str)
 def trained(request: pytest.FixtureRequest) -> tuple[PatchClassifier, TrainingPatches, list[EpochDone]]:
-    model = make_model(request.param)
+    kind, n_views = request.param
+    model, config = make_model(kind), replace(CONFIG, noisy_views=n_views, clean_views=n_views)
     side = crop_side(max(model.input_shape))
     clean, noisy = cell_crops(1, 60, side), cell_crops(2, 24, side)
     patches = TrainingPatches(clean, none_of(clean), noisy)
     events: list[EpochDone] = []
-    train(model, patches, CONFIG, EpochLog(events.append))
+    train(model, patches, config, EpochLog(events.append))
     return model, patches, events
 
 
@@ -98,13 +100,21 @@ def test_only_layer3_and_the_head_learn(trained: tuple[PatchClassifier, Training
     assert not any("running" in name for name in changed)
 
 
-def small_run(checkpoint: Mapping[str, Any] | None = None, stop_after: int | None = None, seed: int = 0) -> Any:  # noqa: ANN401
+Way = tuple[int, "Arithmetic"]
+"""Views of each patch, and what the trunk computes with."""
+ANEW: Way = (0, "float32")
+ONCE: Way = (3, "bfloat16")
+
+
+def small_run(
+    checkpoint: Mapping[str, Any] | None = None, stop_after: int | None = None, seed: int = 0, way: Way = ANEW
+) -> Any:  # noqa: ANN401
     model = make_model("patchwise")
     clean = cell_crops(1, 14, crop_side(PATCH[0]))
     negatives = LabelledPatches(clean.crops[:3], torch.tensor([1, 2, 2]))
     patches = TrainingPatches(clean, negatives, clean)
-    brief = replace(BRIEF, batch=8)
-    config = TrainingConfig(noisy=brief, clean=brief, classifier=brief, seed=seed)
+    brief, (n_views, arithmetic) = replace(BRIEF, batch=8, n_patches=32), way
+    config = TrainingConfig(brief, brief, brief, seed=seed, noisy_views=n_views, clean_views=n_views)
     kept: list[dict[str, Any]] = []
 
     def keep(state: dict[str, Any]) -> None:
@@ -113,7 +123,7 @@ def small_run(checkpoint: Mapping[str, Any] | None = None, stop_after: int | Non
             raise KeyboardInterrupt
 
     try:
-        train(model, patches, config, EpochLog(keep=keep, checkpoint=checkpoint))
+        train(model, patches, config, EpochLog(keep=keep, checkpoint=checkpoint), arithmetic)
     except KeyboardInterrupt:
         return kept[-1]
     return model.state_dict()
@@ -127,10 +137,11 @@ def torch_copy(value: Any) -> Any:  # noqa: ANN401
     return [torch_copy(inner) for inner in value] if isinstance(value, list) else value
 
 
+@pytest.mark.parametrize("way", [ANEW, ONCE])
 @pytest.mark.parametrize("stop_after", [1, 2, 3, 5])
-def test_a_run_that_was_stopped_goes_on_to_the_same_weights(stop_after: int) -> None:
-    whole = small_run()
-    resumed = small_run(checkpoint=small_run(stop_after=stop_after))
+def test_a_run_that_was_stopped_goes_on_to_the_same_weights(stop_after: int, way: Way) -> None:
+    whole = small_run(way=way)
+    resumed = small_run(checkpoint=small_run(stop_after=stop_after, way=way), way=way)
 
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
 
@@ -140,6 +151,29 @@ def test_the_seed_decides_the_weights() -> None:
 
     assert all(torch.equal(first[name], again[name]) for name in first)
     assert not torch.equal(first["head.weight"], other["head.weight"])
+
+
+def test_views_are_told_before_the_epochs_of_their_stages() -> None:
+    told: list[object] = []
+    clean = cell_crops(1, 14, crop_side(PATCH[0]))
+    config = replace(CONFIG, noisy_views=2, clean_views=2, clean=replace(BRIEF, n_patches=40), classifier=BRIEF)
+    log = EpochLog(lambda event: told.append(event.stage), prepare=lambda *batches: told.append(batches))
+    train(make_model("patchwise"), TrainingPatches(clean, none_of(clean), clean), config, log)
+
+    views = [[(stage, 1, 2), (stage, 2, 2)] for stage in ("noisy", "clean")]
+    assert told == [*views[0], "noisy", "noisy", *views[1], "clean", "clean", "classifier", "classifier"]
+
+
+def test_the_papers_arithmetic_and_another_learn_nearly_the_same() -> None:
+    exact, short = (small_run(way=(3, arithmetic)) for arithmetic in ("float32", "bfloat16"))
+
+    moved = [
+        exact[name] - make_model("patchwise").state_dict()[name]
+        for name in exact
+        if "layer3" in name and "conv" in name
+    ]
+    apart = [exact[name] - short[name] for name in exact if "layer3" in name and "conv" in name]
+    assert 0 < sum(d.norm() for d in apart) < 0.5 * sum(d.norm() for d in moved)
 
 
 def test_fewer_than_two_classes_are_refused() -> None:

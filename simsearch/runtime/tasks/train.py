@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from simsearch.nn.device import Arithmetic
     from simsearch.runtime import Client
     from simsearch.runtime.events import Observer
 
@@ -69,6 +70,8 @@ class TrainTask:
     """How to train."""
     folder: str
     """Folder of the training, which exists."""
+    arithmetic: Arithmetic = "float32"
+    """What the trunk computes with."""
 
     def __str__(self) -> str:
         return f"training in {self.folder}"
@@ -94,7 +97,7 @@ def train_on_worker(task: TrainTask) -> bytes:
         _draw(task, patches, folder)
         log = open_log(folder, device)
         with computing(), all_cores():
-            train(model, patches, task.config, log)
+            train(model, patches, task.config, log, task.arithmetic)
         training = {**asdict(task.config), "n_clean": len(patches.clean), "n_negatives": len(patches.negatives),
                     "n_noisy": len(patches.noisy), "n_beside": len(task.beside)}  # fmt: skip
         return model_to_bytes(model, replace(task.header, training=training))

@@ -34,7 +34,7 @@ from simsearch.training.recipe import Schedule, TrainingConfig
 from simsearch.workflows.curate.study import MODEL_NAME, MODELS_NAME, study_images
 from simsearch.workflows.curate.suggest import find_noisy, study_group, study_setting
 from simsearch.workflows.learn.claim import claim
-from simsearch.workflows.provenance import fingerprint, image_key, write_run
+from simsearch.workflows.provenance import arithmetic_key, fingerprint, image_key, write_run
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
     from simsearch.core.peaks import Peak
     from simsearch.io.ome_zarr.image import ImageMeta
+    from simsearch.nn.device import Arithmetic
     from simsearch.runtime import Client
     from simsearch.workflows.curate.study import Study
     from simsearch.workflows.find.query import Group, Setting
@@ -53,6 +54,8 @@ BRIEF = TrainingConfig(
     noisy=Schedule(10, 128, decay_every=5, decay=0.1),
     clean=Schedule(15, 32, decay_every=10, decay=0.1, n_patches=256),
     classifier=Schedule(15, 32, decay_every=10, decay=0.1, n_patches=256),
+    noisy_views=4,
+    clean_views=8,
 )
 """About as many steps as the paper takes with few clean patches, and a tenth of its passes over noisy ones."""
 
@@ -221,8 +224,14 @@ def _identity(curation: Curation, images: Iterable[ImageMeta], setting: Setting,
         "trunk": setting.trunk,
         "options": asdict(options),
         "config": asdict(options.config),
+        **arithmetic_key(_arithmetic(setting, options)),
     }
     return fingerprint(content)[:12]
+
+
+def _arithmetic(setting: Setting, options: TrainOptions) -> Arithmetic:
+    """Choose what the trunk computes with: as the paper, or as where images are looked at."""
+    return "float32" if options.paper else setting.arithmetic
 
 
 def _noisy(
@@ -324,6 +333,7 @@ def _task(
         header=header,
         config=options.config,
         folder=str(folder),
+        arithmetic=_arithmetic(setting, options),
     )
 
 
@@ -361,7 +371,13 @@ def _describe(report: TrainReport, task: TrainTask, options: TrainOptions, trunk
         **{f"{stage} stage": f"{len(values)} epochs, loss {values[-1]:.3f}" for stage, values in report.losses.items()},
     }
     write_card(facts, folder / "README.md")
-    content = {"options": options, "config": task.config, "trunk": trunk, "report": report}
+    content = {
+        "options": options,
+        "config": task.config,
+        "arithmetic": task.arithmetic,
+        "trunk": trunk,
+        "report": report,
+    }
     write_run(folder, "train", content)
     return report
 
