@@ -106,10 +106,14 @@ def workers(scratch: Path, options: argparse.Namespace) -> None:
 
 def convert(scratch: Path, options: argparse.Namespace) -> None:
     """Print the speed and memory of a conversion."""
-    speeds = conversion.megabytes_per_second(scratch)
-    print("\nConversion of an 8,192 x 8,192 px RGB TIFF\n| way | MB / s |\n| --- | --- |")
-    for way, value in speeds.items():
-        print(f"| {way} | {value:.0f} |")
+    found = conversion.costs(scratch)
+    print(f"\nConversion of an 8,192 x 8,192 px RGB TIFF, medians of {len(found)}; ratios to simsearch, in turn")
+    print("| way | MB / s | CPU-s | ratio of seconds | ratio of CPU-seconds |\n| --- | --- | --- | --- | --- |")
+    for way in conversion.WAYS:
+        seconds, cpu_seconds = (np.median([each[way][i] for each in found]) for i in range(2))
+        slower, dearer = (np.median([each[way][i] / each["simsearch"][i] for each in found]) for i in range(2))
+        speed = 3 * 8192**2 / 1e6 / seconds
+        print(f"| {way} | {speed:.0f} | {cpu_seconds:.1f} | {slower:.2f} | {dearer:.2f} |", flush=True)
     print("\nPeak memory, 20,000 x 20,000 px RGB TIFF\n| process | MiB |\n| --- | --- |")
     for process, value in conversion.peak_memory_mib(scratch).items():
         print(f"| {process} | {value:.0f} |")

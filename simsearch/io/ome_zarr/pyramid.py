@@ -34,6 +34,11 @@ def region_below(region: Region, shape: tuple[int, int]) -> Region:
     return Region(2 * region.y0, 2 * region.y1, 2 * region.x0, 2 * region.x1).clipped(shape)
 
 
+def region_above(region: Region) -> Region:
+    """Return what a region that begins at even pixels becomes in the level above."""
+    return Region(region.y0 // 2, (region.y1 + 1) // 2, region.x0 // 2, (region.x1 + 1) // 2)
+
+
 def halved(pixels: NDArray[Any]) -> NDArray[Any]:
     """Mean of 2 x 2 pixels.
 
@@ -57,12 +62,13 @@ def halved(pixels: NDArray[Any]) -> NDArray[Any]:
         # A repeated pixel weighs as much as itself alone: the mean of a, b, a, b is that of a, b.
         pad = [(0, 0)] * (pixels.ndim - 2) + [(0, height % 2), (0, width % 2)]
         pixels = np.pad(pixels, pad, mode="edge")
-    quads = pixels[..., ::2, ::2], pixels[..., ::2, 1::2], pixels[..., 1::2, ::2], pixels[..., 1::2, 1::2]
     if pixels.dtype.kind == "f":
+        quads = pixels[..., ::2, ::2], pixels[..., ::2, 1::2], pixels[..., 1::2, ::2], pixels[..., 1::2, 1::2]
         return np.mean(quads, axis=0, dtype=np.float64).astype(pixels.dtype)
-    total: NDArray[np.signedinteger] = quads[0].astype(np.int64 if pixels.dtype.itemsize >= 4 else np.int32)
-    for quad in quads[1:]:
-        total += quad
+    # In the smallest type that holds a sum of four: memory is what halving waits for.
+    wide = np.dtype(f"{pixels.dtype.kind}{min(8, 2 * pixels.dtype.itemsize)}")
+    rows = np.add(pixels[..., ::2, :], pixels[..., 1::2, :], dtype=wide)
+    total: NDArray[np.integer] = rows[..., ::2] + rows[..., 1::2]
     # Half to even: one more is added before the division by 4 where the quotient is odd.
     total += 1 + ((total >> 2) & 1)
     total >>= 2

@@ -75,9 +75,9 @@ def need_to_count(n_values: int) -> Need:
     return Need(_PROCESS, _COUNTED * n_values, _COUNTED * n_values)
 
 
-def need_to_code(n_bytes: int, smaller: str = "") -> Need:
-    """Tell what a task needs that reads and writes so many bytes of pixels; several do at a time."""
-    each = round(_CODED * n_bytes)
+def need_to_code(n_bytes: int, n_kept: int = 0, smaller: str = "") -> Need:
+    """Tell what a task needs that reads and writes so many bytes of pixels, and keeps some; several do at a time."""
+    each = round(_CODED * n_bytes) + n_kept
     return Need(_PROCESS, each, each, smaller)
 
 

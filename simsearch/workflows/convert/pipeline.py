@@ -31,6 +31,7 @@ from simsearch.workflows.convert.tasks import (
     PixelTask,
     finish,
     measure_ranges,
+    n_squares,
     pixel_tasks,
     write_pixels,
 )
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from simsearch.runtime import Client
 
 _REPLACED = ".replaced"
+_SQUARES_PER_THREAD = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,11 +143,14 @@ def _journals(products: Sequence[Product], settings: dict[str, Any]) -> Iterator
 
 
 def _write_pixels(client: Client, work: Work, journals: dict[Path, Journal], observe: Observer) -> None:
+    # Squares cost less in all, but one worker has to do each: there should be enough of them.
+    n_enough = _SQUARES_PER_THREAD * sum(client.nthreads().values())
+    in_squares = sum(map(n_squares, work.templates.values())) >= n_enough
     waiting = [
         (journals[product.destination], task)
         for product in work.products
         for image in product.images
-        for task in _tasks_left(work, product, image, work.templates[image], journals[product.destination])
+        for task in _tasks_left(work, product, image, journals[product.destination], in_squares=in_squares)
     ]
     for level in sorted({task.level for _, task in waiting}):
         homes = {task: journal for journal, task in waiting if task.level == level}
@@ -154,26 +159,22 @@ def _write_pixels(client: Client, work: Work, journals: dict[Path, Journal], obs
             if isinstance(outcome, Failed):
                 work.fail(outcome.task.name, outcome.error)
             else:
-                homes[outcome.task].add(_key(outcome.task))
+                homes[outcome.task].add(*outcome.task.blocks)
     work.drop_failed()
 
 
 def _tasks_left(
-    work: Work, product: Product, image: PlannedImage, template: ImageTemplate, journal: Journal
+    work: Work, product: Product, image: PlannedImage, journal: Journal, *, in_squares: bool
 ) -> list[PixelTask]:
-    group = product.group(image)
-    tasks = pixel_tasks(image.name, group, image.spec, template, work.metas[image])
-    left = [task for task in tasks if _key(task) not in journal.done]
+    group, template = product.group(image), work.templates[image]
+    in_squares &= not journal.done  # of a square that was begun, shards may be done
+    tasks = pixel_tasks(image.name, group, image.spec, template, work.metas[image], in_squares=in_squares)
+    left = [task for task in tasks if not journal.done.issuperset(task.blocks)]
     work.n_tasks += len(tasks)
     work.n_skipped_tasks += len(tasks) - len(left)
     if any(task.region for task in left):
         create_image(group, template)
     return left
-
-
-def _key(task: PixelTask) -> str:
-    region = task.region
-    return task.name if region is None else f"{task.name} {task.level} {region.y0} {region.x0}"
 
 
 def _finish(client: Client, work: Work, settings: dict[str, Any], observe: Observer) -> None:

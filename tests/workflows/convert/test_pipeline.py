@@ -23,10 +23,11 @@ from PIL import Image
 from simsearch.errors import ConfigError, SimSearchError, SourceError, StoreError
 from simsearch.io.ome_zarr.image import describe_image, open_image
 from simsearch.io.ome_zarr.pyramid import halved
-from simsearch.io.ome_zarr.writing import store_errors
+from simsearch.io.ome_zarr.writing import read_level, store_errors
 from simsearch.io.tables.records import journal as journal_module
 from simsearch.io.tables.records.journal import JOURNAL_NAME, Journal
 from simsearch.runtime.events import StepEnded, StepStarted, TaskDone
+from simsearch.workflows.convert import pipeline
 from simsearch.workflows.convert import tasks as convert_tasks
 from simsearch.workflows.convert.pipeline import convert
 from simsearch.workflows.convert.plan import ConvertOptions
@@ -63,14 +64,21 @@ def save_png(path: Path, pixels: NDArray[Any]) -> Path:
 def in_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
     """Small images are divided too; the client's workers are threads of this process."""
     monkeypatch.setattr(convert_tasks, "_WHOLE_BYTES", 0)
-    monkeypatch.setattr(convert_tasks, "_BAND_BYTES", 3 * 64 * 128)
+    monkeypatch.setattr(convert_tasks, "_BAND_BYTES", 3 * 64 * 256)
+
+
+@pytest.fixture(params=["squares", "shards"])
+def division(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Choose what a task is where images are divided."""
+    monkeypatch.setattr(pipeline, "_SQUARES_PER_THREAD", {"squares": 0, "shards": 1e9}[request.param])
+    return str(request.param)
 
 
 @VERSIONS
 @pytest.mark.parametrize("layout", ["tiled", "strips", "plain", "one strip"])
 @pytest.mark.usefixtures("in_tiles")
 def test_tiles_make_the_pyramid_of_the_whole_image(
-    client: Client, tmp_path: Path, version: OmeVersion, layout: str
+    client: Client, tmp_path: Path, version: OmeVersion, layout: str, division: str
 ) -> None:
     pixels = noise(531, 1047, 3)
     options: dict[str, Any] = {
@@ -90,7 +98,9 @@ def test_tiles_make_the_pyramid_of_the_whole_image(
 
     open_ome_zarr(zarr.open_group(tmp_path / "a.ome.zarr", mode="r"))
     assert report.n_images == 1
-    assert (report.n_tasks > 150) == (layout in ("tiled", "plain"))
+    most = {"squares": 5 * 9 + 2 * 3, "shards": 9 * 17 + 5 * 9 + 3 * 5}[division]
+    n_tasks = {"strips": {"squares": 5 * 5 + 2 * 3, "shards": 9 * 5 + 5 * 9 + 3 * 5}[division], "one strip": 1}
+    assert report.n_tasks == n_tasks.get(layout, most)
     assert (image.channel_names, image.channel_colors) == (("Red", "Green", "Blue"), ("FF0000", "00FF00", "0000FF"))
     assert image.pixel_size_um == (0.5, 0.5)
     for level in levels(tmp_path / "a.ome.zarr"):
@@ -98,6 +108,41 @@ def test_tiles_make_the_pyramid_of_the_whole_image(
         expected = halved(expected)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.ome.zarr", "a.tif"]
     assert not (tmp_path / "a.ome.zarr" / JOURNAL_NAME).exists()
+
+
+@pytest.mark.usefixtures("in_tiles")
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+def test_files_are_the_same_however_an_image_is_divided(client: Client, tmp_path: Path, dtype: str) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", noise(300, 1100, dtype=dtype), tile=(48, 80), compression="zlib")
+    found = {}
+    for division in (0, 1e9):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(pipeline, "_SQUARES_PER_THREAD", division)
+            convert(client, [tmp_path / "a.tif"], tmp_path / "a.ome.zarr", ConvertOptions(overwrite=True, **SMALL))
+        files = (path for path in (tmp_path / "a.ome.zarr").rglob("*") if path.is_file())
+        found[division] = {path: path.read_bytes() for path in files}
+
+    assert len(found[0]) > 100
+    assert found[0] == found[1e9]
+
+
+@pytest.mark.usefixtures("in_tiles")
+def test_squares_are_not_read_again_for_the_level_above(
+    client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[int] = []
+
+    def counted(path: str, level: int, region: Region, channels: slice) -> NDArray[Any]:
+        read.append(level)
+        return read_level(path, level, region, channels)
+
+    monkeypatch.setattr(pipeline, "_SQUARES_PER_THREAD", 0)
+    monkeypatch.setattr(convert_tasks, "read_level", counted)
+    tifffile.imwrite(tmp_path / "a.tif", noise(300, 2100), tile=(48, 80), compression="zlib")
+    convert(client, [tmp_path / "a.tif"], tmp_path / "a.ome.zarr", ConvertOptions(**SMALL))
+
+    assert len(describe_image(tmp_path / "a.ome.zarr").levels) == 4
+    assert set(read) == {1}, "levels 1 and 3 are made of what was in memory"
 
 
 @VERSIONS
@@ -449,6 +494,7 @@ def _full_below(y: int, write: WriteRegion) -> WriteRegion:
 _SCRIPT = """
 import sys
 from simsearch.runtime import open_cluster
+from simsearch.workflows.convert import pipeline
 from simsearch.workflows.convert import tasks as convert_tasks
 from simsearch.workflows.convert.pipeline import convert
 from simsearch.workflows.convert.plan import ConvertOptions
@@ -470,7 +516,7 @@ def test_a_killed_conversion_leaves_nothing_that_opens_and_goes_on_where_it_was(
     process.wait()
     done = _journaled(partial)
     assert n_tiles // 4 <= len(done) < n_tiles, "killed in the middle of the first level"
-    shards = [partial / "0/c/0" / str(int(y) // 64) / str(int(x) // 64) for _, _, y, x in map(str.split, done)]
+    shards = [partial / n / "c/0" / str(int(y) // 64) / str(int(x) // 64) for _, n, y, x in map(str.split, done)]
     written = {shard: shard.stat().st_mtime_ns for shard in shards}
 
     assert not target.exists()
@@ -496,6 +542,27 @@ def _journaled(partial: Path) -> list[str]:
     except FileNotFoundError:
         return []
     return [task["task"] for line in lines if line and "task" in (task := json.loads(line))]
+
+
+@pytest.mark.usefixtures("in_tiles")
+def test_what_squares_have_written_is_kept_whoever_goes_on(
+    client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pixels, options = noise(256, 900), ConvertOptions(chunk=64, shard=64)
+    tifffile.imwrite(tmp_path / "a.tif", pixels, compression="zlib", tile=(64, 64))
+    monkeypatch.setattr(pipeline, "_SQUARES_PER_THREAD", 0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(convert_tasks, "write_region", _full_below(128, convert_tasks.write_region))
+        with pytest.raises(StoreError):
+            convert(client, [tmp_path / "a.tif"], tmp_path / "a.zarr", options)
+    done = _journaled(tmp_path / "a.zarr.partial")
+    report = convert(client, [tmp_path / "a.tif"], tmp_path / "a.zarr", options)
+
+    assert report.n_skipped_tasks == len(done) > 0
+    assert {name.split()[1] for name in done} == {"0", "1"}
+    for level in levels(tmp_path / "a.zarr"):
+        np.testing.assert_array_equal(level[0], pixels)
+        pixels = halved(pixels)
 
 
 @pytest.mark.usefixtures("in_tiles")

@@ -54,9 +54,9 @@ class Journal:
         else:
             self._start_over(folder, fingerprint)
 
-    def add(self, task: str) -> None:
-        """Note that a task is done."""
-        self._append({"task": task})
+    def add(self, *tasks: str) -> None:
+        """Note that tasks are done, with one writing: who is killed has noted all of them, or none."""
+        self._append(*({"task": task} for task in tasks))
 
     def forget(self) -> None:
         """Remove it: what it is about is complete."""
@@ -99,8 +99,8 @@ class Journal:
                 "finished: see whether what you want is there"
             )
 
-    def _append(self, line: dict[str, str]) -> None:
-        self._log.append(json.dumps(line).encode() if line else b"")
+    def _append(self, *lines: dict[str, str]) -> None:
+        self._log.append(b"\n".join(json.dumps(line).encode() if line else b"" for line in lines))
 
 
 def _parsed(line: bytes) -> dict[str, str]:
