@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -70,17 +72,24 @@ def costs(scratch: Path, side: int = 8192, repeats: int = 3) -> list[dict[str, C
     return found
 
 
-def peak_memory_mib(scratch: Path, side: int = 20_000) -> dict[str, float]:
-    """Return the peak resident memory of the client and of each worker while a slide is converted."""
-    source = write_slide(scratch / f"slide{side}.tif", side)
+def print_peaks(scratch: Path, side: int = 20_000) -> None:
+    """Print the peak resident memory of the client and of each worker while a slide is converted."""
+    # In a process of its own: workers import what the script that starts them does.
+    script = "import sys; from benchmarks.conversion import print_peaks_here; print_peaks_here(*sys.argv[1:])"
+    subprocess.run([sys.executable, "-c", script, str(scratch), str(side)], check=True, cwd=Path(__file__).parents[1])
+
+
+def print_peaks_here(scratch: str, side: str) -> None:
+    """Do so in this process."""
+    source, made = write_slide(Path(scratch) / f"slide{side}.tif", int(side)), Path(scratch) / "large.ome.zarr"
     Path("/proc/self/clear_refs").write_text("5")  # forget what this process has needed before
     with open_cluster("local") as client:
-        convert(client, [source], scratch / "large.ome.zarr", ConvertOptions(overwrite=True))
-        # Not asked of themselves: the benchmark's imports would be counted.
+        convert(client, [source], made, ConvertOptions(overwrite=True))
         peaks = {worker: _peak_mib(pid) for worker, pid in client.run(os.getpid).items()}
-    shutil.rmtree(scratch / "large.ome.zarr")
+    for process, peak in {"client": _peak_mib(os.getpid()), **peaks}.items():
+        print(f"| {process} | {peak:.0f} |", flush=True)
+    shutil.rmtree(made)
     source.unlink()
-    return {"client": _peak_mib(os.getpid()), **peaks}
 
 
 def _peak_mib(pid: int) -> float:

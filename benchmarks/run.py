@@ -19,6 +19,7 @@ from benchmarks import (
     conversion,
     detect_speed,
     gpu,
+    growth,
     live,
     memory,
     results_memory,
@@ -114,9 +115,8 @@ def convert(scratch: Path, options: argparse.Namespace) -> None:
         slower, dearer = (np.median([each[way][i] / each["simsearch"][i] for each in found]) for i in range(2))
         speed = 3 * 8192**2 / 1e6 / seconds
         print(f"| {way} | {speed:.0f} | {cpu_seconds:.1f} | {slower:.2f} | {dearer:.2f} |", flush=True)
-    print("\nPeak memory, 20,000 x 20,000 px RGB TIFF\n| process | MiB |\n| --- | --- |")
-    for process, value in conversion.peak_memory_mib(scratch).items():
-        print(f"| {process} | {value:.0f} |")
+    print("\nPeak memory, 20,000 x 20,000 px RGB TIFF\n| process | MiB |\n| --- | --- |", flush=True)
+    conversion.print_peaks(scratch)
 
 
 def results(scratch: Path, options: argparse.Namespace) -> None:
@@ -177,6 +177,19 @@ def scale(scratch: Path, options: argparse.Namespace) -> None:
         scale_tables.print_part(part, scratch, options)
 
 
+def grow(scratch: Path, options: argparse.Namespace) -> None:
+    """Print how cost grows as work grows."""
+    print("\n| what | amount | CPU-s | MiB more | exponents of CPU, memory |\n| --- | --- | --- | --- | --- |")
+    for name, steps in growth.run(scratch):
+        amounts, cpu_seconds, mib = zip(*steps, strict=True)
+        slopes = growth.exponent(amounts, cpu_seconds), growth.exponent(amounts, [max(1.0, each) for each in mib])
+        columns = (
+            ", ".join(f"{each:{form}}" for each in values)
+            for values, form in ((amounts, ",.0f"), (cpu_seconds, ".2f"), (mib, ".0f"), (slopes, ".2f"))
+        )
+        print(f"| {name} |", " | ".join(columns), "|", flush=True)
+
+
 def judge(scratch: Path, options: argparse.Namespace) -> None:
     """Print the average precision of trunks, side by side, and what ways to search change."""
     if not _SHARED.is_dir():
@@ -208,6 +221,7 @@ _BENCHMARKS = {
     "live": waits,
     "memory": memory_of,
     "scale": scale,
+    "growth": grow,
 }
 
 

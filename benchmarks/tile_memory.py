@@ -71,6 +71,8 @@ POINTS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("convert", {"n_channels": 8, "dtype": "uint16"}),
     ("convert", {"n_channels": 8, "dtype": "uint16", "level": 1}),
     ("convert", {"n_channels": 8, "dtype": "uint16", "shard": 4096}),
+    ("convert", {"n_levels": 2}),
+    ("convert", {"n_channels": 8, "dtype": "uint16", "n_levels": 2}),
 )
 _SCRIPT = "import sys; from benchmarks.tile_memory import print_point; print_point(*sys.argv[1:])"
 _RANGE = (0.0, 200.0)
@@ -123,16 +125,17 @@ def measure(folder: Path, client: Client, *, n_channels: int = 3, dtype: str = "
 
 
 def convert(
-    folder: Path, client: Client, *, n_channels: int = 3, dtype: str = "uint8", shard: int = 2048, level: int = 0
-) -> Job:
-    """Make a shard of a conversion."""
+    folder: Path, client: Client, *, n_channels: int = 3, dtype: str = "uint8", shard: int = 2048, level: int = 0,
+    n_levels: int = 1,
+) -> Job:  # fmt: skip
+    """Make a shard of a conversion, or 2 x 2 and the one above them."""
     source = _image(folder, 2 * shard, n_channels, dtype, shard)
     template = _template(2 * shard, n_channels, dtype, shard)
-    region = next(iter(template.regions(level)))
+    region = next(iter(template.regions(level))) if n_levels == 1 else Region(0, 2 * shard, 0, 2 * shard)
     made = Path(source.path) if level else folder / "made.ome.zarr"
     if not level:
         create_image(made, template)
-    return write_pixels, PixelTask("image", str(made), SourceSpec(source.path), template, level, region)
+    return write_pixels, PixelTask("image", str(made), SourceSpec(source.path), template, level, region, n_levels)
 
 
 JOBS: dict[str, Callable[..., Job]] = {

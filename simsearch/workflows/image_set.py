@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 from simsearch.core.notes import said_once
 from simsearch.errors import AnnotationError, ConfigError, SimSearchError, SourceError
-from simsearch.io.ome_zarr.image import describe_image
-from simsearch.io.ome_zarr.plate import describe_images, find_locations
+from simsearch.io.ome_zarr.many import describe_each, describe_images
+from simsearch.io.ome_zarr.plate import find_locations
 from simsearch.io.ome_zarr.stores import as_location
 from simsearch.runtime.outcomes import Failed
 
@@ -167,11 +167,11 @@ def find_image_set(
             failures.append((str(path), str(error)))
             continue
         notes += place.notes
-        for location in place.images:
-            try:
-                images.append(describe_image(location, z=z, t=t))
-            except SimSearchError as error:
-                failures.append((location, str(error)))
+        for location, found in zip(place.images, describe_each(place.images, z=z, t=t), strict=True):
+            if isinstance(found, SimSearchError):
+                failures.append((location, str(found)))
+            else:
+                images.append(found)
     if not images:
         raise SourceError(f"expected at least one image that can be read, got none; the last: {failures[-1][1]}")
     return ImageSet(images, skip_errors=True, failures=failures, sources=sources, notes=notes)

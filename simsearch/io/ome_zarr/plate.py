@@ -12,7 +12,8 @@ import zarr
 from ome_zarr.writer import write_plate_metadata, write_well_metadata
 
 from simsearch.errors import SourceError
-from simsearch.io.ome_zarr.image import ImageMeta, Selection, describe_image, open_image
+from simsearch.io.ome_zarr.image import ImageMeta, Selection, open_image
+from simsearch.io.ome_zarr.many import READERS, describe_images
 from simsearch.io.ome_zarr.ngff import LAYOUT, ome_attributes, parse_plate, parse_series, parse_well_images
 from simsearch.io.ome_zarr.stores import (
     MissingError,
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
 _MOST_NAMED = 8  # wells in a note
-_READERS = 8  # metadata of a plate is hundreds of small files: over a network they are better read together
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,20 +73,6 @@ def find_images(paths: Sequence[str | Path], *, z: Selection = None, t: Selectio
     ['cells']
     """
     return describe_images([image for path in paths for image in image_locations(as_location(path))], z=z, t=t)
-
-
-def describe_images(locations: Sequence[str], *, z: Selection = None, t: Selection = None) -> list[ImageMeta]:
-    """Describe images, several at a time.
-
-    Raises
-    ------
-    SourceError
-        If one is not there, or is no OME-Zarr.
-    ConfigError
-        If a z or t axis needs a choice.
-    """
-    with ThreadPoolExecutor(_READERS) as pool:
-        return list(pool.map(lambda location: describe_image(location, z=z, t=t), locations))
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +155,7 @@ def read_plate(path: str) -> PlateFields:
     """
     ome, version = ome_attributes(open_group(path), path)
     wells = parse_plate(ome, version, path)
-    with ThreadPoolExecutor(_READERS) as pool:
+    with ThreadPoolExecutor(READERS) as pool:
         images = list(pool.map(lambda well: _images_of_well(join(path, well)), wells))
     found = [(well, names) for well, names in zip(wells, images, strict=True) if names is not None]
     missing = [well for well, names in zip(wells, images, strict=True) if names is None]

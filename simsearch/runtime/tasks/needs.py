@@ -13,6 +13,7 @@ _RESCALING = 12  # and where it is read and rescaled, beside what it was read as
 _VECTOR = 12, 6  # bytes for a number of a kept vector, where it is compared and where it is read
 _COUNTED = 23  # bytes for a value whose percentiles and moments are measured
 _CODED = 3.2  # bytes for each byte that is read, halved or written
+_KEPT = 1.2  # and for each that is kept meanwhile
 _ENDED_AT = 0.95  # of its limit: where Dask ends a worker (distributed.worker.memory.terminate)
 _RGB_TILE = 1536  # pixels along a side of what the largest default tile reads
 
@@ -77,7 +78,7 @@ def need_to_count(n_values: int) -> Need:
 
 def need_to_code(n_bytes: int, n_kept: int = 0, smaller: str = "") -> Need:
     """Tell what a task needs that reads and writes so many bytes of pixels, and keeps some; several do at a time."""
-    each = round(_CODED * n_bytes) + n_kept
+    each = round(_CODED * n_bytes + _KEPT * n_kept)
     return Need(_PROCESS, each, each, smaller)
 
 
