@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from simsearch.errors import ConfigError
+from simsearch.nn.correlation import correlate
 from simsearch.nn.extractor import Extractor
 from simsearch.nn.features import ALIGNMENT, gaussian, vectors_of, weighted_mean
 from simsearch.nn.trunk import LAYER_STRIDES
@@ -153,5 +154,6 @@ class PatchClassifier(nn.Module):
     def _logit_maps(self, vectors: torch.Tensor) -> torch.Tensor:
         kh, kw = self.extractor.block_shape
         dy, dx = max(kw - kh, 0) // 2, max(kh - kw, 0) // 2
-        logits: torch.Tensor = self.head(vectors[None, :, dy : vectors.shape[1] - dy, dx : vectors.shape[2] - dx])[0]
-        return logits
+        seen = vectors[:, dy : vectors.shape[1] - dy, dx : vectors.shape[2] - dx]
+        assert self.head.bias is not None
+        return correlate(seen, self.head.weight) + self.head.bias[:, None, None]

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import safetensors.torch
 import torch
-from torch.nn import functional
 
 from simsearch.errors import ConfigError, ShapeError
+from simsearch.nn.correlation import correlate, smooth
 from simsearch.nn.features import gaussian
 
 if TYPE_CHECKING:
@@ -129,8 +129,8 @@ def _centred(vectors: torch.Tensor, query: Query) -> tuple[torch.Tensor, torch.T
     margin = query.margin
     if d != len(query.centre) or min(h, w) <= 2 * margin:
         raise ShapeError(f"expected vectors of length {len(query.centre)} with a margin of {margin}, got {(d, h, w)}")
-    centred = (vectors - query.centre[:, None, None])[None]
-    return centred, centred.square().sum(dim=1, keepdim=True)
+    centred = vectors - query.centre[:, None, None]
+    return centred, centred.square().sum(dim=0)
 
 
 def class_maps(vectors: torch.Tensor, maps: Sequence[torch.Tensor], query: Query) -> torch.Tensor:
@@ -268,8 +268,7 @@ def _cosines(centred: torch.Tensor, energy: torch.Tensor, blocks: torch.Tensor, 
     """Return the cosines with (P, D, kh, kw) blocks, as (P, H, W)."""
     kh, kw = blocks.shape[-2:]
     window = gaussian((kh, kw)).to(blocks)
-    products = functional.conv2d(centred, blocks * window)
-    lengths = functional.conv2d(energy, window[None, None]).clamp_min(0).sqrt()
-    cosines = (products / lengths.clamp_min(_EPSILON))[0]
+    lengths = smooth(energy, window).clamp_min(0).sqrt()
+    cosines = correlate(centred, blocks * window) / lengths.clamp_min(_EPSILON)
     dy, dx = margin - kh // 2, margin - kw // 2
     return cosines[:, dy : cosines.shape[1] - dy, dx : cosines.shape[2] - dx].clamp(-1, 1)

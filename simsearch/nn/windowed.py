@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from torch import nn
     from torchvision.models.resnet import BasicBlock
 
-_OTHERWISE = 20_480  # numbers that one image has where torch convolves otherwise, with other last bits (its use_mkldnn)
+CONVOLVED_OTHERWISE = 20_480
+"""Numbers that one image has at most where torch convolves otherwise, with other last bits (its use_mkldnn)."""
 _BAND = 64  # rows of layer1's grid: before it, values are eight times as many as after it
 
 
@@ -59,7 +60,7 @@ def windowed_layers(trunk: Trunk, images: torch.Tensor, window: Region, last: in
     """
     shapes = {index: _grid_shape(images, LAYER_STRIDES[index]) for index in range(1, last + 1)}
     blocks = [(index, block) for index in shapes for block in getattr(trunk, f"layer{index}")]
-    windows = [_widened(window.clipped(shapes[last]), shapes[last], _OTHERWISE // LAYER_DIMS[last] + 1)]
+    windows = [_widened(window.clipped(shapes[last]), shapes[last], CONVOLVED_OTHERWISE // LAYER_DIMS[last] + 1)]
     for (_, block), (index, _) in zip(reversed(blocks), [*blocks[-2::-1], (1, None)], strict=True):
         needed = _needed(windows[-1].grown(1), block.conv1)
         windows.append(needed.clipped(shapes[index]))
