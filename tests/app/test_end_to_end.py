@@ -17,6 +17,7 @@ from simsearch.core.synthetic import CYTOPLASM, NUCLEUS, CellField, cell_field
 from simsearch.workflows.convert.pipeline import convert
 from simsearch.workflows.convert.plan import ConvertOptions
 from simsearch.workflows.curate.study import StudyOptions, create_study, open_study, read_curation
+from tests.app.axe import grave_findings
 from tests.app.browser import ENVIRONMENT, LONG_PATIENCE_S, SIMSEARCH, Person, Server, wait_until
 
 if TYPE_CHECKING:
@@ -90,6 +91,8 @@ class Album:
 
     folder: Path
     names: list[str] = field(default_factory=list)
+    grave: list[str] = field(default_factory=list)
+    """What is wrong for people who see, hear or move otherwise."""
 
     def __post_init__(self) -> None:
         chosen = os.environ.get("SIMSEARCH_SCREENSHOTS")
@@ -98,7 +101,7 @@ class Album:
         self.folder.mkdir(parents=True, exist_ok=True)
 
     def shoot(self, page: Page, name: str) -> None:
-        """Take them, and check that nothing is wider than the window."""
+        """Take them, check that nothing is wider than the window, and note what breaks rules of accessibility."""
         size = page.viewport_size
         page.evaluate("document.querySelectorAll('.toast.good').forEach((toast) => toast.remove())")
         for width, height, scheme in LOOKS:
@@ -108,6 +111,7 @@ class Album:
             page.screenshot(path=self.folder / f"{name}-{width}-{scheme}.png")
             assert page.evaluate("document.documentElement.scrollWidth") <= width, name
             assert page.evaluate("document.documentElement.scrollHeight") <= height, name
+            self.grave += [f"{name}, {scheme}: {each}" for each in grave_findings(page)]
         page.emulate_media(color_scheme="light")
         page.set_viewport_size(size)
         self.names.append(name)
@@ -316,9 +320,12 @@ def _check_background(ada: Person, album: Album) -> None:
 
 def _draw_background(ada: Person) -> None:
     """See where something that may be background lies, and say with keys alone that it is; take that back."""
-    n_before = len(ada.server.curation().background)
+    ada.settle()
+    n_before, view = len(ada.server.curation().background), "[simsearch.viewer.image, simsearch.viewer.middle()]"
+    shown = ada.page.evaluate(view)
     ada.first(".judged-easy .tile").hover()
     ada.page.keyboard.press("v")
+    wait_until(lambda: ada.page.evaluate(view) != shown, "another view")
     ada.settle()
     ada.page.locator(".slot-viewer").focus()
     ada.page.keyboard.press("b")

@@ -5,6 +5,7 @@
   const SVG = "http://www.w3.org/2000/svg";
   const body = document.getElementById("channels-body");
   const ALIKE = 0.9;
+  const MOST_HUE = 60; // percent of colour in a cell: more, and its number cannot be read on it
 
   const svg = (tag, attributes) => {
     const element = document.createElementNS(SVG, tag);
@@ -56,16 +57,16 @@
           : h("div", { class: "empty" }, h("span", { class: "spinner" }), h("p", {}, `Measuring ${app.plural(state?.n_images ?? 0, "image")} …`));
       }
       const table = h("div", { class: "matrix", role: "table", "aria-label": "Correlation of channels", style: { "--columns": channels.length } });
-      table.append(h("span"), ...channels.map(({ name }) => h("span", { class: "matrix-head", title: name }, name)));
+      table.append(h("div", { class: "matrix-row", role: "row" }, h("span", { role: "cell" }), channels.map(({ name }) => h("span", { class: "matrix-head", role: "columnheader", title: name }, name))));
       report.correlation.forEach((row, i) => {
-        table.append(h("span", { class: "matrix-side", title: channels[i].name }, channels[i].name));
-        row.forEach((value, j) => {
+        const cells = row.map((value, j) => {
           const words = `${channels[i].name} and ${channels[j].name}: ${value === null ? "no correlation, one of them is constant" : value.toFixed(2)}`;
-          const side = value === null ? 0 : Math.round(Math.abs(value) * 88);
-          table.append(h("button", { class: `cell${i === j ? " same" : ""}`, type: "button", title: words, "aria-label": words,
+          const side = value === null ? 0 : Math.round(Math.abs(value) * MOST_HUE);
+          return h("span", { class: "matrix-cell", role: "cell" }, h("button", { class: `cell${i === j ? " same" : ""}`, type: "button", title: words, "aria-label": words,
             style: { "--share": `${side}%`, "--hue": value >= 0 ? "var(--warm)" : "var(--cool)" },
             onclick: () => send("toggle", { name: channels[j].name, on: !channels[j].is_chosen }) }, value === null ? "–" : value.toFixed(2)));
         });
+        table.append(h("div", { class: "matrix-row", role: "row" }, h("span", { class: "matrix-side", role: "rowheader", title: channels[i].name }, channels[i].name), cells));
       });
       return h("div", { class: "matrix-box" }, table, h("div", { class: "matrix-scale small quiet" }, "−1", h("span"), "1"), advice());
     }

@@ -31,7 +31,6 @@
       tile.style.width = `${width}px`;
       tile.style.height = `${height}px`;
       tile.style.transform = `translate(${gap + (index % columns) * (width + gap)}px, ${gap + Math.floor(index / columns) * (height + gap)}px)`;
-      tile.tabIndex = index === focused ? 0 : -1;
     }
 
     function show() {
@@ -51,6 +50,8 @@
           space.append(tile);
         }
         place(tile, index);
+        // One of those in sight can be reached with Tab, also where the last that had the focus was scrolled away.
+        tile.tabIndex = index === (focused >= first && focused < last ? focused : first) ? 0 : -1;
         draw(tile, index);
       }
     }
@@ -71,6 +72,7 @@
     }
 
     element.addEventListener("scroll", show, { passive: true });
+    element.addEventListener("focusin", (event) => { const tile = event.target.closest(".tile"); if (tile) focused = Number(tile.dataset.index); });
     element.addEventListener("click", (event) => {
       const tile = event.target.closest(".tile");
       if (!tile) return;

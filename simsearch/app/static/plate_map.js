@@ -11,7 +11,9 @@
     return STOPS[i].map((value, channel) => Math.round(value + (at - i) * (STOPS[i + 1][channel] - value)));
   }
   const rgb = (values) => `rgb(${values.join(" ")})`;
-  const ink = ([r, g, b]) => (0.299 * r + 0.587 * g + 0.114 * b > 140 ? "#101010" : "#ffffff");
+  const linear = (value) => (value / 255 <= 0.04045 ? value / 255 / 12.92 : ((value / 255 + 0.055) / 1.055) ** 2.4);
+  const MIDDLE = 0.179; // luminance on which black and white can be read alike
+  const ink = ([r, g, b]) => (0.2126 * linear(r) + 0.7152 * linear(g) + 0.0722 * linear(b) > MIDDLE ? "#000000" : "#ffffff");
   const letters = (row) => (row < 26 ? String.fromCharCode(65 + row) : String.fromCharCode(64 + Math.floor(row / 26)) + String.fromCharCode(65 + (row % 26)));
 
   /** wells: [{well, row, column, ...}]; value(well) -> number or null; write(number) -> text; tell(well) -> tooltip. */

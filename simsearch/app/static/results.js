@@ -91,7 +91,7 @@
         h("header", { class: "results-head" },
           h("div", { class: "counts" }, run.kind === "detect" ? run.classes.map((name) => h("div", { class: "count" }, h("span", { class: "count-number number" }, number(run.counts[name] ?? 0)), h("span", { class: "count-name" }, swatch(name), name), h("span", { class: "small quiet" }, name in run.thresholds ? `confidence ≥ ${run.thresholds[name].toFixed(2)}` : ""))) : shares()),
           run.failures.length ? h("details", { class: "failures" }, h("summary", { class: "chip bad" }, app.plural(run.failures.length, "image"), " left out"), h("ul", {}, run.failures.map((each) => h("li", {}, h("strong", {}, each.image), `: ${each.message}`)))) : null,
-          h("div", { class: "segmented", role: "tablist" }, all.map(([name, title]) => h("button", { type: "button", role: "tab", "aria-selected": String(view.tab === name), "aria-pressed": String(view.tab === name), onclick: () => { view.tab = name; drawMain(); } }, title)))),
+          h("div", { class: "segmented", role: "tablist" }, all.map(([name, title]) => h("button", { type: "button", role: "tab", "aria-selected": String(view.tab === name), onclick: () => { view.tab = name; drawMain(); } }, title)))),
         h("section", { class: `panel results-view view-${view.tab}` }, { plate: drawPlate, areas: drawAreas, table: drawTable, files: drawFiles }[view.tab]()));
     }
 
@@ -155,7 +155,7 @@
         h("button", { class: "icon", type: "button", "aria-label": "Next objects", disabled: !table.has_more, onclick: () => go(table.start + table.n) }, icon("right")));
       const url = (row) => run.crop.replace("{I}", row.place).replace("{Y}", row.y).replace("{X}", row.x);
       if (!table.rows.length) return h("div", { class: "table-view" }, tools, h("div", { class: "empty" }, icon("spread"), h("h3", {}, view.well ? `Nothing was found in well ${view.well}` : "Nothing was found"), h("p", {}, "Lower the confidence thresholds, or train with more examples.")));
-      return h("div", { class: "table-view" }, tools, h("div", { class: "table-scroll" }, h("table", {},
+      return h("div", { class: "table-view" }, tools, h("div", { class: "table-scroll", tabindex: "0", role: "region", "aria-label": "Table of objects" }, h("table", {},
         h("thead", {}, h("tr", {}, [["", ""], ["Class", ""], ["Confidence", "number"], hasWells ? ["Well", ""] : null, ["Image", ""], ["Row", "number"], ["Column", "number"]].filter(Boolean).map(([title, kind]) => h("th", { class: kind }, title)))),
         h("tbody", {}, table.rows.map((row) => h("tr", {},
           h("td", { class: "picture" }, run.crop && row.place !== null ? h("img", { src: url(row), alt: "", loading: "lazy" }) : ""),
