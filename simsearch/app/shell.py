@@ -15,6 +15,7 @@ from jinja2 import Environment, FileSystemLoader
 from simsearch.app.components.frame import Frame
 from simsearch.app.session.deeds import Deeds
 from simsearch.app.steps import STEPS
+from simsearch.app.urls import scripts_version
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -118,6 +119,7 @@ def _dress(doc: Document, context: PageContext, name: str, roots: dict[str, Mode
         views=[key for key, root in roots.items() if isinstance(root, UIElement)],
         asset=context.urls.asset,
         address=context.urls.page,
+        scripts=scripts_version(),
     )
 
 

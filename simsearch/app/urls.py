@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
@@ -28,6 +29,14 @@ CROP_PX = 192
 """The longer side of a crop is at most this, unless asked otherwise."""
 
 
+def scripts_version() -> str:
+    """Name the scripts and styles as they lie on the disk now."""
+    found = hashlib.sha256()
+    for path in sorted(ASSETS.iterdir()):
+        found.update(path.name.encode() + path.read_bytes())
+    return found.hexdigest()[:12]
+
+
 @dataclass(frozen=True, slots=True)
 class Urls:
     """Makes addresses. Images are named by their place in the study, never by a path."""
@@ -40,6 +49,8 @@ class Urls:
     """How each channel of the images is shown unless asked otherwise."""
     version: str
     """Changes when what is behind the addresses may have changed: browsers keep what they have got."""
+    scripts: str = field(default_factory=scripts_version)
+    """Version of the scripts that the server was started with."""
 
     def page(self, name: str) -> str:
         """Address of a page."""

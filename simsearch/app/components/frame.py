@@ -32,6 +32,7 @@ class FrameWire(Wire):
     cluster = Part()
     notice = Part()
     toast = Part()
+    scripts = Part()
 
 
 class Frame(Island):
@@ -56,6 +57,7 @@ class Frame(Island):
                 "cancel": job_actions(context)["cancel"],
             },
         )
+        self.send(scripts=context.urls.scripts)
 
     def update(self, snapshot: Snapshot) -> None:
         """Draw another state."""

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from simsearch.curation.state import NEAR
+from simsearch.curation.checks import common_shape, without
+from simsearch.curation.state import NEAR, singled_out
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -210,8 +211,11 @@ def _marks(curation: Curation, by_class: Mapping[str, RankedPeaks]) -> Iterator[
     for each in curation.classes:
         # Positives are peaks, which layers show as soon as they are computed.
         positives = () if each.name in by_class else each.positives
+        # What was moved to another class is a negative of this one, too: the other mark says enough.
+        others = [patch for other in curation.classes if other is not each for patch in singled_out(other)]
+        negatives = without(each.negatives, others, common_shape(curation, each)) if each.negatives else ()
         said = {
-            "positive": positives, "negative": each.negatives, "confirmed": each.confirmed, "prototype": each.prototypes
+            "positive": positives, "negative": negatives, "confirmed": each.confirmed, "prototype": each.prototypes
         }  # fmt: skip
         yield from (Mark(kind, each.name, each.color, p) for kind, patches in said.items() for p in patches)
     yield from (Mark("background", "", _OF_NO_CLASS, patch) for patch in curation.background)

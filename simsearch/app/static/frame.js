@@ -171,6 +171,7 @@
       },
       saving(value) { saving = value; drawSaved(); },
       toast(value) { if (value) app.toast(value.text); },
+      scripts(version) { if (version !== document.body.dataset.scripts) app.toast("This page is not of the same version of simsearch as the server: reload it. If that does not help, the server was updated while it ran: start it anew."); },
       notice(text) { if (text && app.remember("notice") !== text) { app.remember("notice", text); app.toast(text); } },
       jobs(jobs) {
         jobs.forEach(tellJob);

@@ -74,7 +74,10 @@
       const property = wire.properties[part];
       if (!property) continue;
       const redraw = () => {
-        try { draw(JSON.parse(wire[part])); } catch (error) { reportError(error); } // one part must not stop the others
+        try { draw(JSON.parse(wire[part])); } catch (error) { // one part must not stop the others
+          reportError(error);
+          app.toast?.("A part of this page cannot be drawn: reload the page. If that does not help, start the server anew.");
+        }
       };
       property.change.connect(redraw);
       if (wire[part] !== "null") redraw();

@@ -191,7 +191,8 @@ def _accepted(n_jobs: int, refusals: Sequence[str], observe: Observer) -> int:
     told = refusals[0] if refusals else ""
     if len(refusals) >= n_jobs:
         raise ClusterError(
-            f"expected Slurm to take {n_jobs} jobs, got {told}: see partition, account and other settings of slurm"
+            f"expected Slurm to take {n_jobs} job{'s' * (n_jobs > 1)}, got {told}: see partition, account and other "
+            "settings of slurm"
         )
     if refusals:
         observe(Noted(f"Slurm took {n_jobs - len(refusals)} of {n_jobs} jobs, work begins with them: {told}"))

@@ -23,7 +23,8 @@ VARIABLE = "SIMSEARCH_CLUSTER"
 DEFAULT = "local"
 
 _CHOICES = (
-    "local, local:N, threads, cuda, slurm, slurm:N, kubernetes, tcp://HOST:PORT, tls://HOST:PORT or a file FILE.yaml"
+    ", ".join(f"{kind}, {kind}:N" for kind in get_args(Kind) if kind != "address")
+    + ", tcp://HOST:PORT, tls://HOST:PORT or a file FILE.yaml"
 )
 _HERE = frozenset({"workers", "dashboard", "report"})
 _JOBS = frozenset({"workers", "memory", "cores", "wait", "report"})

@@ -88,7 +88,7 @@ def import_annotations(study: Study, path: Path, *, user: str, options: ImportOp
             new_classes=tuple(plan.colors),
             torn=journal.torn,
             by_class=plan.n_added,
-            notes=notes + left_out_notes(plan.left_out),
+            notes=notes + plan.moved_notes() + left_out_notes(plan.left_out),
         )
 
 

@@ -7,8 +7,15 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from simsearch.curation.actions import Action, AddClass
-from simsearch.curation.checks import check_class_name, check_inside
-from simsearch.curation.marks import AcceptBackground, AcceptClass, AddPrototypes, ConfirmPatches, FlagNegatives
+from simsearch.curation.checks import check_class_name, check_inside, count
+from simsearch.curation.marks import (
+    AcceptBackground,
+    AcceptClass,
+    AddPrototypes,
+    ConfirmPatches,
+    FlagNegatives,
+    ReleasePositives,
+)
 from simsearch.curation.state import BACKGROUND, Curation, Patch, Places
 from simsearch.errors import AnnotationError, CurationError
 from simsearch.io.pictures.overlay import CLASS_COLORS
@@ -24,6 +31,7 @@ Key = tuple[Role, str]
 """A role and a class."""
 
 _MOST_LINES = 20  # of an error
+_OBJECTS: tuple[Role, ...] = ("prototype", "confirmed", "positive")
 
 
 class ImportPlan:
@@ -40,6 +48,7 @@ class ImportPlan:
         self._places: defaultdict[Key, Places] = defaultdict(lambda: Places((), patch_shape))
         for key, patches in said_patches(curation).items():
             self._places[key] = Places(patches, patch_shape)
+        self._added: defaultdict[Key, Places] = defaultdict(lambda: Places((), patch_shape))
         self._not_background = Places(curation.not_background, patch_shape)
         self._read: dict[tuple[Key, str, float, float], str] = {}
         known = [each.name for each in curation.classes]
@@ -78,6 +87,7 @@ class ImportPlan:
             return f"expected a patch once, got the same in {earlier}: remove one"
         self.new[key].append(patch)
         self._places[key].add(patch)
+        self._added[key].add(patch)
         self._sources[patch.id] = place
         return None
 
@@ -92,9 +102,11 @@ class ImportPlan:
 
     def actions(self) -> Iterator[Action]:
         """Turn what was sorted into actions, in an order in which they apply."""
-        said = said_patches(self._curation)
+        moved = self._moved
         for name, color in self.colors.items():
             yield AddClass(name, color)
+        for name, given_up in moved.items():
+            yield ReleasePositives(name, tuple(patch.id for patch in given_up))
         for name in self._classes:
             if patches := self.new["prototype", name]:
                 yield AddPrototypes(name, tuple(patches), self._shape)
@@ -103,15 +115,34 @@ class ImportPlan:
             if patches := self.new["confirmed", name]:
                 yield ConfirmPatches(name, tuple(patches))
             if patches := self.new["positive", name]:
-                yield AcceptClass(name, (*self._kept(name, said.get(("positive", name), ())), *patches))
+                there = self._old_positives(name)
+                yield AcceptClass(name, (*(p for p in there if p not in moved.get(name, ())), *patches))
         if patches := self.new["background", BACKGROUND]:
             yield AcceptBackground((*self._curation.background, *patches))
 
-    def _kept(self, name: str, positives: Sequence[Patch]) -> Iterator[Patch]:
-        """Leave out of the positives of a class what is confirmed of another."""
-        confirmed = [p for key, new in self.new.items() if key[0] == "confirmed" and key[1] != name for p in new]
-        taken = Places(confirmed, self._shape)
-        return (patch for patch in positives if taken.near(patch) is None)
+    def moved_notes(self) -> tuple[str, ...]:
+        """Tell what was accepted with many others, and is of another class from now on."""
+        return tuple(
+            f"{count(patches, 'positive')} of {name} no longer: there the file has another class, and a place belongs "
+            f"to one; the first is {patches[0]}"
+            for name, patches in self._moved.items()
+        )
+
+    @property
+    def _moved(self) -> dict[str, tuple[Patch, ...]]:
+        """List by class what the study has accepted with many others, and the file says is of another."""
+        moved = {}
+        for each in self._curation.classes:
+            others = [
+                p for (role, name), new in self.new.items() if role in _OBJECTS and name != each.name for p in new
+            ]
+            taken = Places(others, self._shape)
+            if patches := tuple(patch for patch in each.positives if taken.near(patch)):
+                moved[each.name] = patches
+        return moved
+
+    def _old_positives(self, name: str) -> tuple[Patch, ...]:
+        return next((each.positives for each in self._curation.classes if each.name == name), ())
 
     def _check(self, item: Annotation, patch: Patch, *, fit: bool) -> None:
         box = item.box
@@ -141,10 +172,9 @@ class ImportPlan:
 
     def _check_opposites(self, key: Key, patch: Patch) -> None:
         for opposite in _opposites(key, self._classes):
-            if other := self._places[opposite].near(patch):
-                role, name = opposite
-                if (key[0], role) == ("confirmed", "positive") and self._sources[other.id] == "the study":
-                    continue  # what was accepted in bulk gives way
+            role, name = opposite
+            gives_way = key[0] in _OBJECTS and role == "positive"  # what the study has accepted in bulk
+            if other := (self._added if gives_way else self._places)[opposite].near(patch):
                 what = role if role == name else f"{role} of {name}"
                 raise CurationError(
                     f"{patch}: expected no {key[0]}, got one where {self._sources[other.id]} has a {what}"
@@ -161,8 +191,8 @@ def _opposites(key: Key, classes: Sequence[str]) -> list[Key]:
     if role == "background":
         return [(each, other) for each in ("prototype", "confirmed", "positive") for other in classes]
     opposites: list[Key] = [("negative", name), ("background", BACKGROUND)]
-    # What is confirmed is of one class only, in whatever order a file says so.
-    single: tuple[Role, ...] = ("prototype", "confirmed", "positive") if role == "confirmed" else ("confirmed",)
+    # A place belongs to one class, in whatever order a file says so; but boxes that were drawn may share a centre.
+    single = [each for each in _OBJECTS if (role, each) != ("prototype", "prototype")]
     opposites += [(each, other) for each in single for other in classes if other != name]
     return opposites
 

@@ -23,6 +23,7 @@ from simsearch.nn.trunk_file import trunk_label
 from simsearch.runtime.arithmetic import choose_arithmetic
 from simsearch.runtime.events import Observer, ignore
 from simsearch.runtime.worker import broadcast
+from simsearch.workflows.curate.contents import check_contents
 from simsearch.workflows.curate.refine import answer_blocks, refined_query, said_of, sample_background
 from simsearch.workflows.curate.study import CACHE_NAME, MEASURE_NAME, study_images
 from simsearch.workflows.find.features import keep_features
@@ -289,6 +290,7 @@ def _measured(client: Client, study: Study, downsampling: int, observe: Observer
 
 
 def _setting(client: Client, study: Study, curation: Curation, measured: Path) -> Setting:
+    check_contents(study, curation)
     return Setting(
         method="template",
         channels=tuple(study.channel_names.index(name) for name in curation.channels),

@@ -156,7 +156,7 @@ def check_threads(cluster: ClusterFacts) -> list[Finding]:
                 "threads",
                 "warning",
                 "1 task at a time: it waits for what it reads",
-                f"add --nthreads {TASKS}",
+                f"compute with --cluster threads:{TASKS}" if _is_here(cluster, w) else f"add --nthreads {TASKS}",
                 (w.place,),
             )
             for w in workers
@@ -172,7 +172,7 @@ def check_allocator(cluster: ClusterFacts) -> list[Finding]:
         missing = [
             f"{n}={ALLOCATOR[n]}" for n in ("MALLOC_MMAP_THRESHOLD_", "MALLOC_ARENA_MAX") if not _variable(worker, n)
         ]
-        if missing and (worker.process.host, worker.process.pid) != (cluster.client.host, cluster.client.pid):
+        if missing and not _is_here(cluster, worker):
             remedy = f"export {' '.join(missing)} before `dask worker`"
             found = "tensors are mapped anew each time, which is slower"
             findings.append(Finding("allocator", "warning", found, remedy, (worker.place,)))
@@ -197,6 +197,11 @@ def check_scratch(cluster: ClusterFacts) -> list[Finding]:
             remedy = "make space, or add --local-directory with another folder"
             findings.append(Finding("scratch", "warning", found, remedy, (worker.place,)))
     return or_fine("scratch", findings, "on disks of the machines, with space")
+
+
+def _is_here(cluster: ClusterFacts, worker: WorkerFacts) -> bool:
+    """Tell whether a worker is threads of the process that asks."""
+    return (worker.process.host, worker.process.pid) == (cluster.client.host, cluster.client.pid)
 
 
 def _memory_group(worker: WorkerFacts) -> tuple[str, str]:

@@ -25,7 +25,7 @@ from simsearch.app.components.viewer import Viewer, box_inside, heat_columns
 from simsearch.app.session.snapshot import Suggestions
 from simsearch.core.ranked_peaks import RankedPeaks
 from simsearch.curation.actions import AddClass, ChooseChannels, RenameClass, SetSimilarityThreshold
-from simsearch.curation.marks import AddPrototypes, FlagNegatives
+from simsearch.curation.marks import AddPrototypes, ConfirmPatches, FlagNegatives
 from simsearch.curation.state import Patch
 from simsearch.workflows.curate.live_search import SimilarityMap
 from simsearch.workflows.run.predict import Predictions
@@ -87,6 +87,13 @@ def test_marks_show_what_they_are(curated: PageContext) -> None:
     assert columns["x"] == [91.5, 30.5]
     assert columns["color"] == [ORANGE, ORANGE]
     assert mark_columns(suggestion_scene(with_peaks(curated)), "b")["x"] == []
+
+
+def test_what_was_moved_to_another_class_has_one_mark(curated: PageContext) -> None:
+    curated.act(AddClass("mitosis", BLUE))
+    curated.act(ConfirmPatches("mitosis", (Patch.at("a", 60, 90),)))
+    columns = mark_columns(suggestion_scene(with_peaks(curated)), "a")
+    assert columns["what"] == ["prototype cell", "confirmed mitosis"]
 
 
 def test_a_click_finds_the_nearest_peak_that_is_shown() -> None:

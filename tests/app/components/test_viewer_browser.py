@@ -209,6 +209,16 @@ def test_a_page_that_the_browser_had_put_aside_is_loaded_again(trial: Trial, tab
     tab.wait_for_function("!window.isOld && 'ready' in document.documentElement.dataset")
 
 
+def test_scripts_of_another_version_than_the_server_say_so(
+    trial: Trial, tab: Tab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert tab.locator(".toast").count() == 0
+    monkeypatch.setattr(shell, "scripts_version", lambda: "of before")
+    tab.reload()
+    tab.locator(".toast", has_text="not of the same version of simsearch as the server: reload it").wait_for()
+    assert trial.said == []
+
+
 def test_what_a_silent_server_has_not_answered_is_not_called_saved(trial: Trial, tab: Tab) -> None:
     saved = tab.locator("#saved")
     wait_until(lambda: saved.inner_text() == "Nothing changed yet", "a page that waits for nothing")

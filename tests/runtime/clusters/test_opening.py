@@ -26,7 +26,9 @@ GIB = 2**30
 @pytest.mark.parametrize("address", ["", "cloud", "local:0", "local:-1", "local:two", "threads:0", "local:1.5", "8786"])
 def test_an_unknown_kind_of_cluster_is_refused_with_the_choices(address: str) -> None:
     with (
-        pytest.raises(ConfigError, match=r"expected local, local:N, threads, .*tcp://HOST:PORT.*, got "),
+        pytest.raises(
+            ConfigError, match=r"expected local, local:N, threads, threads:N, .*kubernetes:N, tcp://HOST:PORT.*, got "
+        ),
         open_cluster(address),
     ):
         pass

@@ -189,6 +189,7 @@ def test_a_worker_whose_time_is_up_completes_and_another_comes_and_a_run_that_fa
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        ({"partition": "none", "workers": 1}, "expected Slurm to take 1 job, got .*: see partition"),
         ({"partition": "none"}, "expected Slurm to take 2 jobs, got .*[Ii]nvalid partition.*: see partition"),
         ({"memory": 2**50}, "expected Slurm to take 2 jobs, got .*not available.*: see partition"),
         ({"interface": "ib7"}, "expected a scheduler that jobs can reach, got .*ib7.*: see setting interface"),

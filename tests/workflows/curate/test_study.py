@@ -301,6 +301,31 @@ def test_what_was_accepted_in_bulk_gives_way_to_what_is_confirmed(study: Study, 
     assert len(state(study).roi_class("WBC").confirmed) == 1
 
 
+@pytest.mark.parametrize("role", ["prototype", "confirmed", "positive"])
+def test_positives_of_a_study_are_of_the_class_that_a_file_says_and_that_is_told(
+    study: Study, tmp_path: Path, role: str
+) -> None:
+    accepted = "b,RBC,positive,60,60,48,40", "h,RBC,positive,50,50,48,40"
+    import_annotations(study, table(tmp_path / "boxes.csv", *ROWS, *accepted), user="ada")
+    report = import_annotations(study, table(tmp_path / "more.csv", f"b,WBC,{role},61,61,48,40"), user="ada")
+    places = [(each.image, each.y, each.x) for each in state(study).roi_class("RBC").positives]
+    assert ("h", 50, 50) in places
+    assert ("b", 60, 60) not in places
+    assert report.notes == (
+        "1 positive of RBC no longer: there the file has another class, and a place belongs to one; the first is y 60 "
+        "x 60 in b",
+    )
+
+
+@pytest.mark.parametrize("role", ["prototype", "positive"])
+def test_a_file_that_has_two_classes_at_a_place_is_refused(study: Study, tmp_path: Path, role: str) -> None:
+    rows = "b,RBC,positive,60,60,48,40", f"b,WBC,{role},61,61,48,40"
+    for here in (rows, rows[::-1]):
+        with pytest.raises(AnnotationError, match="got one where row 9 has a"):
+            import_annotations(study, table(tmp_path / "boxes.csv", *ROWS, *here), user="ada")
+    assert state(study) == study.initial
+
+
 @pytest.mark.parametrize("role", ["prototype", "positive"])
 @pytest.mark.parametrize("is_later", [False, True])
 def test_what_is_confirmed_of_one_class_is_not_imported_of_another(

@@ -213,6 +213,14 @@ def test_what_is_wrong_with_all_workers_is_one_finding() -> None:
     assert finding.remedy == "export MALLOC_MMAP_THRESHOLD_=1073741824 MALLOC_ARENA_MAX=1 before `dask worker`"
 
 
+def test_threads_of_this_process_are_told_how_to_be_two() -> None:
+    alone = replace(CLUSTER, workers=(replace(WORKER, n_tasks=1, process=replace(PROCESS, cores=1)),))
+    (elsewhere,) = computing.check_threads(alone)
+    assert elsewhere.remedy == "add --nthreads 2"
+    (here,) = computing.check_threads(replace(alone, client=alone.workers[0].process))
+    assert here.remedy == "compute with --cluster threads:2"
+
+
 def test_each_process_with_a_gpu_of_its_own_is_fine() -> None:
     assert [each.level for each in computing.check_devices(on_gpus("0", "1"))] == ["ok"]
     assert [each.level for each in computing.check_devices(on_gpus("GPU-a,GPU-b", "GPU-b,GPU-a"))] == ["ok"]
