@@ -93,15 +93,15 @@ def run(side: int) -> Iterator[tuple[str, float]]:
     str, float
         What a person waits for, and how many milliseconds.
     """
-    with tempfile.TemporaryDirectory() as folder, _opened(make_study(Path(folder), side)) as (page, url):
-        yield from _measure(page, url)
+    with tempfile.TemporaryDirectory() as folder, _opened(make_study(Path(folder), side)) as (page, url, pid):
+        yield from _measure(page, url, pid)
 
 
 def run_slide(side: int) -> Iterator[tuple[str, float]]:
     """Measure how a slide is zoomed and panned in its first seconds, while its features are computed."""
     with tempfile.TemporaryDirectory() as folder:
         slide = write_slide(Path(folder) / "slide.ome.zarr", side, islands(-(-side // CELL), TISSUE_SHARE))
-        with _opened(create_study(Path(folder) / "study", [slide], StudyOptions())) as (page, url):
+        with _opened(create_study(Path(folder) / "study", [slide], StudyOptions())) as (page, url, _):
             begin = time.perf_counter()
             page.goto(f"{url}regions")
             page.wait_for_function(f"window.simsearch?.viewer?.image && {_TILES}.length && {_ARE_THERE}")
@@ -121,7 +121,7 @@ def _move(page: Page, ratio: float, shift: float) -> float:
 
 
 @contextmanager
-def _opened(study: Study) -> Iterator[tuple[Page, str]]:
+def _opened(study: Study) -> Iterator[tuple[Page, str, int]]:
     """Serve a study, and open a browser."""
     command = [sys.executable, "-m", "simsearch", "serve", str(study.folder), "--no-browser", "--port", "0"]
     server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
@@ -130,7 +130,7 @@ def _opened(study: Study) -> Iterator[tuple[Page, str]]:
         with sync_playwright() as playwright:
             path = shutil.which("chromium")
             browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
-            yield browser.new_page(viewport={"width": 1280, "height": 720}), url
+            yield browser.new_page(viewport={"width": 1280, "height": 720}), url, server.pid
             browser.close()
     finally:
         server.terminate()
@@ -140,21 +140,27 @@ def _opened(study: Study) -> Iterator[tuple[Page, str]]:
 class _Asker(threading.Thread):
     """Asks a server for something small all the time: what it waits for, everybody waits for."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, pid: int) -> None:
         super().__init__(daemon=True)
         self._url, self._is_over = url, threading.Event()
-        self.waited: list[float] = []
+        self._loop = Path(f"/proc/{pid}/task/{pid}/schedstat")  # the event loop runs in the main thread
+        self.waited: list[tuple[float, float]] = []
+        """How long in ms, and for how much of it the event loop had a core, however busy the machine is."""
 
     def run(self) -> None:
         while not self._is_over.wait(0.01):
-            begin = time.perf_counter()
+            begin, cpu_ns = time.perf_counter(), self._cpu_ns()
             urllib.request.urlopen(self._url).read()
-            self.waited.append(1000 * (time.perf_counter() - begin))
+            self.waited.append((1000 * (time.perf_counter() - begin), (self._cpu_ns() - cpu_ns) / 1e6))
 
-    def stop(self) -> list[float]:
+    def stop(self) -> tuple[list[float], list[float]]:
         self._is_over.set()
         self.join()
-        return self.waited
+        waited, computed = zip(*self.waited, strict=True)
+        return list(waited), list(computed)
+
+    def _cpu_ns(self) -> int:
+        return int(self._loop.read_text().split()[0])
 
 
 def _address(server: subprocess.Popen[str]) -> str:
@@ -164,17 +170,19 @@ def _address(server: subprocess.Popen[str]) -> str:
     raise SystemExit("expected an address of the server, got none")
 
 
-def _measure(page: Page, url: str) -> Iterator[tuple[str, float]]:
+def _measure(page: Page, url: str, pid: int) -> Iterator[tuple[str, float]]:
     page.set_default_timeout(_PATIENCE_MS)
-    asker = _Asker(f"{url}assets/icon.svg")
+    page.wait_for_timeout(1000)  # a browser takes longer to start
+    asker = _Asker(f"{url}assets/icon.svg", pid)
     asker.start()
     page.goto(f"{url}regions")
     page.wait_for_selector("html[data-ready]")
     page.wait_for_function("!document.querySelector('#jobs').textContent")  # features are there
-    waited = asker.stop()
+    waited, computed = asker.stop()
     yield "a small question while features are computed, median", statistics.median(waited)
     yield "a small question while features are computed, 99 of 100 at most", float(np.percentile(waited, 99))
     yield "a small question while features are computed, most", max(waited)
+    yield "what of one the event loop computes, most", max(computed)
     begin = time.perf_counter()
     page.goto(f"{url}regions")
     page.wait_for_function(f"window.simsearch?.viewer?.image && {_TILES}.length && {_ARE_THERE}")

@@ -98,12 +98,13 @@ def _let_go(unfollow: Callable[[], None], deeds: Deeds, page: Page) -> None:
 
 def _dress(doc: Document, context: PageContext, name: str, roots: dict[str, Model]) -> None:
     sheet = ImportedStyleSheet(url=context.urls.asset("widgets.css"))
-    for key, root in roots.items():
-        root.name = key
-        for widget in root.select({"type": Widget}):
-            if isinstance(widget, Widget):
-                widget.stylesheets = [*widget.stylesheets, sheet]
-        doc.add_root(root)
+    with doc.models.freeze():  # else Bokeh goes through all of them after each
+        for key, root in roots.items():
+            root.name = key
+            for widget in root.select({"type": Widget}):
+                if isinstance(widget, Widget):
+                    widget.stylesheets = [*widget.stylesheets, sheet]
+            doc.add_root(root)
     title = next((step.title for step in STEPS if step.name == name), name.capitalize())
     study = context.live.study
     doc.title = f"{title} · {study.folder.resolve().name}"

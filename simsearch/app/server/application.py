@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import socket
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from urllib.parse import unquote
 import psutil
 from bokeh.application import Application
 from bokeh.application.handlers.handler import Handler
+from bokeh.document import Document
 from bokeh.server.server import BaseServer
 from bokeh.server.tornado import BokehTornado
 from bokeh.server.util import create_hosts_allowlist
@@ -34,7 +36,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from bokeh.document import Document
     from tornado.httputil import HTTPHeaders, HTTPServerRequest
 
     from simsearch.app.context import PageFunction
@@ -94,9 +95,18 @@ class Site:
 class StudyServer(BaseServer):
     """A server of one study. Start it, and run its ``io_loop``."""
 
-    def __init__(self, application: BokehTornado, http: HTTPServer, access: Access, pictures: Pictures) -> None:
+    def __init__(
+        self,
+        application: BokehTornado,
+        http: HTTPServer,
+        access: Access,
+        pictures: Pictures,
+        make_for_nobody: Callable[[], None],
+    ) -> None:
         super().__init__(IOLoop.current(), application, http)
         self._access, self._pictures = access, pictures
+        self.make_for_nobody = make_for_nobody
+        """Makes each page once: what takes longer the first time, nobody who is there has to wait for."""
 
     @property
     def url(self) -> str:
@@ -174,7 +184,8 @@ def make_server(live: LiveStudy, options: ServeOptions, site: Site) -> StudyServ
         max_body_size=_MAX_BODY_BYTES,
     )
     http.add_socket(listening)
-    return StudyServer(application, http, access, pictures)
+    make_for_nobody = partial(_make_for_nobody, application, site, partial(make_context, user=options.user))
+    return StudyServer(application, http, access, pictures, make_for_nobody)
 
 
 class StudyApplication(BokehTornado):
@@ -254,6 +265,17 @@ def _application(site: Site, name: str, make_context: Callable[..., PageContext]
         site.mount(make_context(user=user, doc=doc), name, site.pages[name])
 
     return Application(SignedUser(make_page))
+
+
+def _make_for_nobody(application: BokehTornado, site: Site, make_context: Callable[..., PageContext]) -> None:
+    application.resources().render()  # which takes hashes of BokehJS
+    for name, make_page in site.pages.items():
+        doc = Document()
+        with suppress(Exception):  # who opens the page is told
+            site.mount(make_context(doc=doc), name, make_page)
+            doc.to_json()
+        for let_go in doc.session_destroyed_callbacks:
+            let_go(None)
 
 
 def _listening(address: str, port: int) -> socket.socket:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from simsearch.app.server.application import ServeOptions, make_server
 from simsearch.app.session.live import LiveStudy
+from simsearch.runtime.clusters.workers import Yielding
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -57,9 +58,11 @@ def serve(
         If the address or port cannot be had, or the options contradict each other.
     """
     with LiveStudy(client, study, options.memory_bytes) as live:
+        client.register_plugin(Yielding())
         server = make_server(live, options, site)
         loop: IOLoop = server.io_loop
         server.start()
+        server.make_for_nobody()
         gc.freeze()  # what was imported stays; to look through it again and again makes everybody wait
         try:
             tell(server.url, live.snapshot.notice)

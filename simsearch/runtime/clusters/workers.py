@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
+import socket
+from contextlib import suppress
+from pathlib import Path
 
 from distributed import Worker, WorkerPlugin
 
@@ -22,6 +26,7 @@ ALLOCATOR = {
 """Environment that tells glibc how large tensors are: Dask lets workers give memory back at once, which keeps it from
 learning that, and each would be mapped anew, page by page."""
 SCHEDULER = {"dashboard": False, "dashboard_address": ANY_PORT}
+_NICENESS = 10
 NO_PROFILER = {"distributed.worker.profile.enabled": False}
 """Dask's profiler walks the frames of running threads, which has ended a process of Python 3.11 by a segmentation
 fault."""
@@ -33,6 +38,26 @@ class Quiet(WorkerPlugin):
     def setup(self, worker: Worker) -> None:
         """Prepare the process of a worker."""
         logging.getLogger("distributed.worker.state_machine").setLevel(logging.ERROR)
+
+
+class Yielding(WorkerPlugin):
+    """Has workers on this machine give way to the process that makes it: a person waits for answers, not for tiles."""
+
+    name = "simsearch-yielding"
+    idempotent = True
+
+    def __init__(self) -> None:
+        self._home, self._process = socket.gethostname(), os.getpid()
+
+    def setup(self, worker: Worker) -> None:
+        """Lower the priority of a process of workers; those that it starts take after it."""
+        if socket.gethostname() != self._home or os.getpid() == self._process or not hasattr(os, "setpriority"):
+            return
+        threads = Path("/proc/self/task")  # on Linux each has its own
+        for number in [int(each.name) for each in threads.iterdir()] if threads.is_dir() else [0]:
+            with suppress(OSError):  # it has just ended
+                before = os.getpriority(os.PRIO_PROCESS, number)
+                os.setpriority(os.PRIO_PROCESS, number, max(before, _NICENESS))
 
 
 def worker_shape(n_cores: int, memory_bytes: int, n_workers: int | None = None) -> tuple[int, int]:

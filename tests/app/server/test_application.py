@@ -19,7 +19,9 @@ import pytest
 from bokeh.models import Div
 from bokeh.util.token import get_token_payload
 from PIL import Image
+from tornado.web import StaticFileHandler
 
+from simsearch.app import site
 from simsearch.app.context import Page
 from simsearch.app.server import application
 from simsearch.app.server import downloads as downloads_module
@@ -33,10 +35,11 @@ from simsearch.io.pictures.render import Picture, ShownChannel, render_damage
 from tests.app.serving import serving
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from simsearch.app.context import PageContext, PageFunction
     from simsearch.app.session.live import LiveStudy
+    from simsearch.app.session.snapshot import Snapshot
 
 TOKEN = "a token that is long enough"
 
@@ -560,3 +563,38 @@ def test_only_files_in_the_study_can_be_downloaded(tmp_path: Path) -> None:
 def test_a_port_that_is_taken_is_said_so(live: LiveStudy) -> None:
     with serving(live, SITE) as server, pytest.raises(ConfigError, match=r"--address or --port"):
         make_server(live, ServeOptions("tester", port=server.port or 0), SITE)
+
+
+def test_pages_are_made_once_before_anybody_comes(live: LiveStudy, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[str] = []
+    gone: list[str] = []
+
+    def mount(context: PageContext, name: str, make: PageFunction) -> None:
+        made.append(name)
+        context.doc.on_session_destroyed(lambda _: gone.append(name))
+        if name == "images":
+            raise ConfigError("what a page says to who opens it")
+
+    monkeypatch.setattr(StaticFileHandler, "_static_hashes", {})
+    with serving(live, replace(SITE, mount=mount)) as server:
+        server.make_for_nobody()
+        hashed = [Path(path).name for path in StaticFileHandler._static_hashes]
+
+    assert made == gone == ["images", "regions"]
+    assert "bokeh.min.js" in hashed
+
+
+def test_what_was_made_for_nobody_hears_of_nothing(live: LiveStudy, monkeypatch: pytest.MonkeyPatch) -> None:
+    heard: list[Callable[[], None]] = []
+    subscribe = live.subscribe
+
+    def counted(listener: Callable[[Snapshot], None]) -> Callable[[], None]:
+        end = subscribe(listener)
+        heard.append(end)
+        return lambda: (end(), heard.remove(end))[0]
+
+    monkeypatch.setattr(live, "subscribe", counted)
+    with serving(live, site.SITE) as server:
+        server.make_for_nobody()
+        assert heard == []
+    assert len(site.SITE.pages) > 1
