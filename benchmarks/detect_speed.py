@@ -81,7 +81,7 @@ def _model(kind: Kind, trunk: str) -> bytes:
     header = ModelHeader(
         kind=kind,
         classes=("background", "a", "b", "c"),
-        patch_shape=_PATCH,
+        patch_shapes=(_PATCH,) * 3,
         downsampling=1,
         channels=RGB_NAMES,
         ranges=((0.0, 255.0),) * 3,

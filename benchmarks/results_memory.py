@@ -124,7 +124,7 @@ def _random_model() -> bytes:
     header = ModelHeader(
         kind="dense",
         classes=("background", *_CLASSES),
-        patch_shape=(float(_PATCH[0]), float(_PATCH[1])),
+        patch_shapes=((float(_PATCH[0]), float(_PATCH[1])),) * 3,
         downsampling=1,
         channels=("R", "G", "B"),
         ranges=((0.0, 255.0),) * 3,

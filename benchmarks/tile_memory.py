@@ -200,7 +200,7 @@ def _model(n_channels: int, patch: int, n_classes: int) -> bytes:
     header = ModelHeader(
         kind="dense",
         classes=tuple(f"k{index}" for index in range(n_classes)),
-        patch_shape=(patch, patch),
+        patch_shapes=((patch, patch),) * (n_classes - 1),
         downsampling=1,
         channels=tuple(f"c{index}" for index in range(n_channels)),
         ranges=(_RANGE,) * n_channels,

@@ -165,7 +165,7 @@ def _found(picture: Picture, view: View, rule: tuple[int, float], side: int) -> 
     peaks = find_peaks(values, radius, float(logit(_FLOOR)))
     table = np.column_stack([np.zeros(len(peaks)), peaks])
     table[:, 3] = expit(table[:, 3])
-    columns = peaks_of(table, view, ("object",), (side, side))
+    columns = peaks_of(table, view, ("object",), ((side, side),))
     points = np.stack([columns.y, columns.x], axis=1)
     kept = strongest(points, columns.score, fraction * side)
     return points[kept], columns.score[kept]

@@ -61,6 +61,7 @@ class StudyKeywords(TypedDict, total=False):
     z: Selection
     t: Selection
     private: bool
+    one_patch: bool
 
 
 class ImportKeywords(TypedDict, total=False):

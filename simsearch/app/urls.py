@@ -99,10 +99,10 @@ class Urls:
         return f"{self.prefix}/thumbnails/{{I}}?{self._query(shown)}"
 
     def crop_template(
-        self, shape: tuple[float, float], shown: Sequence[ShownChannel] | None = None, side_px: int = CROP_PX
+        self, shape: tuple[float, float] | None, shown: Sequence[ShownChannel] | None = None, side_px: int = CROP_PX
     ) -> str:
-        """Address of the picture of any place, with ``{I}``, ``{Y}`` and ``{X}``."""
-        sides = "/".join(f"{side:.10g}" for side in shape)
+        """Address of the picture of any place, with ``{I}``, ``{Y}`` and ``{X}``; without a shape any, ``{H}/{W}``."""
+        sides = "/".join(f"{side:.10g}" for side in shape) if shape else "{H}/{W}"
         return f"{self.prefix}/crops/{{I}}/{{Y}}/{{X}}/{sides}?{self._query(shown)}&side={side_px}"
 
     def download(self, key: str) -> str:

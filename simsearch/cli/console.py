@@ -17,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from simsearch.api.progress import draw_progress
+from simsearch.core.boxes import shapes_in_words
 from simsearch.core.metrics import best_f1
 from simsearch.curation.checks import count
 from simsearch.errors import Cancelled
@@ -311,11 +312,14 @@ def _study_summary(study: Study, history: History) -> dict[str, str]:
     state, last = history.state, history.entries[-1] if history.entries else None
     accepted = "accepted" if state.is_background_accepted else "not accepted"
     background = count(state.background, "patch", "es")
-    shape = state.patch_shape
+    shapes = {each.name: shape for each in state.classes if each.prototypes and (shape := state.shape_of(each))}
+    if state.patch_shape and not shapes:
+        shapes = {"background": state.patch_shape}
+    first = "fixes their shape" if state.has_one_patch else "of each class fixes its shape"
     return {
         "images": f"{len(study.images)}, displayed: {', '.join(state.displayed)}",
         "channels": f"{', '.join(state.channels)} (of {', '.join(state.channel_names)})",
-        "patches": f"{shape[0]:g} x {shape[1]:g} px" if shape else "the first prototype fixes their shape",
+        "patches": shapes_in_words(shapes) if shapes else f"the first prototype {first}",
         "background": f"{background}, {accepted}; {len(state.not_background)} flagged as none",
         "actions": f"{history.n_actions}" + (f", last: {last}, {last.time}" if last else ""),
     }

@@ -64,6 +64,7 @@ def study() -> None:
 @click.option("--diverse", is_flag=True, help="Choose images that show what all have, instead of at random.")
 @click.option("--seed", default=0, show_default=True, help="Of the random choice.")
 @click.option("--private", is_flag=True, help="Let nobody else on the machine look into DIR (mode 0700).")
+@click.option("--one-patch", is_flag=True, help="One patch for all classes, as in the paper, instead of one for each.")
 @trunk_option
 @measurement_option
 @z_option

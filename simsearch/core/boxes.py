@@ -77,3 +77,17 @@ def patch_shapes(boxes: Sequence[Box]) -> dict[str, tuple[float, float]]:
     for box in boxes:
         shapes.setdefault(box.class_name, (box.height, box.width))
     return shapes
+
+
+def shapes_in_words(shapes: Mapping[str, tuple[float, float]]) -> str:
+    """Tell the patch of each class, or the one of all.
+
+    Examples
+    --------
+    >>> shapes_in_words({"RBC": (48, 40), "WBC": (48, 40)}), shapes_in_words({"RBC": (48, 40), "platelet": (20, 20)})
+    ('48 x 40 px', 'RBC 48 x 40 px, platelet 20 x 20 px')
+    """
+    sizes = {name: f"{height:g} x {width:g} px" for name, (height, width) in shapes.items()}
+    if len(set(sizes.values())) == 1:
+        return next(iter(sizes.values()))
+    return ", ".join(f"{name} {size}" for name, size in sizes.items())

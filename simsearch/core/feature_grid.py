@@ -7,11 +7,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     import numpy as np
     from numpy.typing import NDArray
 
 Position = TypeVar("Position", float, "NDArray[np.float64]")
 
+LEAST_PATCH = 16
+"""A patch's shorter side has at least so many pixels on the searched level: one step of the deepest layer."""
 MIN_PATCH = 48
 """A patch's longer side has at least this many pixels on the searched level, and less than twice as many."""
 
@@ -84,5 +88,23 @@ def working_downsampling(patch_shape: tuple[float, float]) -> int:
     """
     downsampling = 1
     while max(patch_shape) / (2 * downsampling) >= MIN_PATCH:
+        downsampling *= 2
+    return downsampling
+
+
+def common_downsampling(patch_shapes: Collection[tuple[float, float]]) -> int:
+    """Choose how far to downsample images for patches of several sizes that are looked at together.
+
+    As far as the smallest patch says. Where the largest would have 192 px or more by that, which takes long, farther,
+    as long as no side gets shorter than 16 px.
+
+    Examples
+    --------
+    >>> common_downsampling([(40, 40), (120, 100)]), common_downsampling([(40, 40), (300, 300)])
+    (1, 2)
+    """
+    downsampling = min(working_downsampling(shape) for shape in patch_shapes)
+    largest, least = max(map(max, patch_shapes)), min(map(min, patch_shapes))
+    while largest / downsampling >= 4 * MIN_PATCH and least / (2 * downsampling) >= LEAST_PATCH:
         downsampling *= 2
     return downsampling

@@ -2,17 +2,19 @@
 
 ``dense``
     Dense features of a patch in its surroundings; the head sees the k x k vectors that the patch covers, so it
-    sees their layout. Over an image it is one convolution.
+    sees their layout. Over an image it is one convolution, also of classes whose patches differ.
 ``patchwise``
-    The paper's: the pooled vector of an isolated patch.
+    The paper's: the pooled vector of an isolated patch, of one size for all classes.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import nn
+from torch.nn import functional
 
 from simsearch.errors import ConfigError
 from simsearch.nn.correlation import correlate
@@ -21,6 +23,8 @@ from simsearch.nn.features import ALIGNMENT, gaussian, vectors_of, weighted_mean
 from simsearch.nn.trunk import LAYER_STRIDES
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from simsearch.nn.trunk import Trunk
 
 Kind = Literal["dense", "patchwise"]
@@ -57,15 +61,37 @@ class PatchClassifier(nn.Module):
         As of `classifier_extractor`.
     n_classes : int
         Number of classes, background included.
+    patch_shapes : sequence of (int, int), optional
+        Height and width in pixels of the patches of each class but the background, inside those of the extractor, which
+        they are by default. What a class is told by lies in its own patch; the background sees the largest.
+
+    Raises
+    ------
+    ConfigError
+        If patches differ, and the kind has one patch for all.
     """
 
-    window: torch.Tensor
+    windows: torch.Tensor
+    reach: torch.Tensor
 
-    def __init__(self, trunk: Trunk, extractor: Extractor, n_classes: int) -> None:
+    def __init__(
+        self, trunk: Trunk, extractor: Extractor, n_classes: int, patch_shapes: Sequence[tuple[int, int]] | None = None
+    ) -> None:
         super().__init__()
         self.trunk, self.extractor = trunk, extractor
+        self.patch_shapes = tuple(patch_shapes or (extractor.patch_shape,) * (n_classes - 1))
+        self.is_one_size = all(shape == extractor.patch_shape for shape in self.patch_shapes)
+        if extractor.method == "patchwise" and not self.is_one_size:
+            raise ConfigError(
+                f"expected one patch for all classes of a patchwise model, got {_listed(self.patch_shapes)}: train "
+                "with --kind dense, or draw boxes of one size"
+            )
         self.head = nn.Conv2d(extractor.dim, n_classes, extractor.block_shape)
-        self.register_buffer("window", gaussian(extractor.block_shape), persistent=False)
+        blocks = [extractor.block_shape, *(replace(extractor, patch_shape=s).block_shape for s in self.patch_shapes)]
+        windows = torch.stack([_framed(gaussian(block), extractor.block_shape) for block in blocks])
+        reach = torch.stack([_framed(torch.ones(block), extractor.block_shape) for block in blocks])
+        self.register_buffer("windows", windows, persistent=False)
+        self.register_buffer("reach", reach[:, None], persistent=False)
 
     @property
     def input_shape(self) -> tuple[int, int]:
@@ -114,9 +140,11 @@ class PatchClassifier(nn.Module):
         top, left = h // 2 // stride - kh // 2, w // 2 // stride - kw // 2
         return features[:, :, top : top + kh, left : left + kw]
 
-    def embed(self, blocks: torch.Tensor) -> torch.Tensor:
-        """Average blocks with a Gaussian window, as (B, D): what contrastive losses compare."""
-        return torch.einsum("bdhw,hw->bd", blocks, self.window)
+    def embed(self, blocks: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """Average blocks with the Gaussian window of the class of each, as (B, D): what contrastive losses compare."""
+        if self.is_one_size:
+            return torch.einsum("bdhw,hw->bd", blocks, self.windows[0])
+        return torch.einsum("bdhw,bhw->bd", blocks, self.windows[labels])
 
     def forward(self, crops: torch.Tensor) -> torch.Tensor:
         """Return the (B, classes) logits of patches."""
@@ -124,8 +152,7 @@ class PatchClassifier(nn.Module):
 
     def logits(self, blocks: torch.Tensor) -> torch.Tensor:
         """Return the (B, classes) logits of blocks of vectors."""
-        logits: torch.Tensor = self.head(blocks)[:, :, 0, 0]
-        return logits
+        return functional.conv2d(blocks, self._weight, self.head.bias)[:, :, 0, 0]
 
     def probability_maps(self, vectors: torch.Tensor) -> torch.Tensor:
         """Return how probable each class is at each position of a feature grid (section 2.5).
@@ -156,4 +183,24 @@ class PatchClassifier(nn.Module):
         dy, dx = max(kw - kh, 0) // 2, max(kh - kw, 0) // 2
         seen = vectors[:, dy : vectors.shape[1] - dy, dx : vectors.shape[2] - dx]
         assert self.head.bias is not None
-        return correlate(seen, self.head.weight) + self.head.bias[:, None, None]
+        return correlate(seen, self._weight) + self.head.bias[:, None, None]
+
+    @property
+    def _weight(self) -> torch.Tensor:
+        """Weights of the head, of which those of a class outside its own patch are zero."""
+        return self.head.weight if self.is_one_size else self.head.weight * self.reach
+
+    def confine(self) -> None:
+        """Set weights of the head to zero that are never looked at."""
+        with torch.no_grad():
+            self.head.weight *= self.reach
+
+
+def _framed(window: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
+    """Surround a window by zeros; all sides are odd."""
+    dy, dx = ((side - own) // 2 for side, own in zip(shape, window.shape, strict=True))
+    return functional.pad(window, (dx, dx, dy, dy))
+
+
+def _listed(shapes: Sequence[tuple[int, int]]) -> str:
+    return ", ".join(f"{height} x {width} px" for height, width in dict.fromkeys(shapes))

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 METADATA_KEY = "simsearch"
-_FORMAT = 1
+_FORMAT = 2
+_OF_ONE_SIZE = 1  # the format of models with one patch for all classes, which older readers understand
 _SIZE_TOLERANCE = 0.1  # of a pixel's size: objectives of one kind differ by less
 
 
@@ -35,8 +36,8 @@ class ModelHeader:
     """dense or patchwise."""
     classes: tuple[str, ...]
     """Names of the classes; the first is the background."""
-    patch_shape: tuple[float, float]
-    """Height and width of a patch in level-0 pixels."""
+    patch_shapes: tuple[tuple[float, float], ...]
+    """For each class but the background, height and width of its patches in level-0 pixels."""
     downsampling: int
     """Level-0 pixels per pixel that the model sees."""
     channels: tuple[str, ...]
@@ -55,9 +56,22 @@ class ModelHeader:
     """How it was trained, as JSON can hold it."""
 
     @property
+    def patch_shape(self) -> tuple[float, float]:
+        """Height and width of what is looked at: the largest of all classes."""
+        return max(height for height, _ in self.patch_shapes), max(width for _, width in self.patch_shapes)
+
+    @property
+    def working_shapes(self) -> tuple[tuple[int, int], ...]:
+        """Heights and widths of patches in pixels that the model sees."""
+        return tuple(self._seen(shape) for shape in self.patch_shapes)
+
+    @property
     def working_shape(self) -> tuple[int, int]:
-        """Height and width of a patch in pixels that the model sees."""
-        height, width = (round(side / self.downsampling) for side in self.patch_shape)
+        """Height and width of what is looked at in pixels that the model sees."""
+        return self._seen(self.patch_shape)
+
+    def _seen(self, shape: tuple[float, float]) -> tuple[int, int]:
+        height, width = (round(side / self.downsampling) for side in shape)
         return height, width
 
 
@@ -67,8 +81,16 @@ _HEADER = TypeAdapter(ModelHeader)
 def model_to_bytes(model: PatchClassifier, header: ModelHeader) -> bytes:
     """Serialise a model; the same model gives the same bytes, whose sha256 is its identity."""
     state = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
-    text = json.dumps({FORMAT_KEY: _FORMAT, **asdict(header)}, sort_keys=True)
+    text = json.dumps(_content(header), sort_keys=True)
     return safetensors.torch.save(state, metadata={METADATA_KEY: text})
+
+
+def _content(header: ModelHeader) -> dict[str, Any]:
+    content = asdict(header)
+    if len(set(header.patch_shapes)) > 1:
+        return {FORMAT_KEY: _FORMAT, **content}
+    del content["patch_shapes"]
+    return {FORMAT_KEY: _OF_ONE_SIZE, **content, "patch_shape": header.patch_shape}
 
 
 def model_from_bytes(blob: bytes, name: str = "model") -> tuple[PatchClassifier, ModelHeader]:
@@ -87,9 +109,7 @@ def model_from_bytes(blob: bytes, name: str = "model") -> tuple[PatchClassifier,
         If it is no model of simsearch, is damaged or was written by a later version.
     """
     header = read_header(blob, name)
-    model = PatchClassifier(
-        Trunk(len(header.channels)), classifier_extractor(header.kind, header.working_shape), len(header.classes)
-    )
+    model = make_classifier(Trunk(len(header.channels)), header)
     state = safetensors.torch.load(blob)
     expected = {key: tuple(value.shape) for key, value in model.state_dict().items()}
     found = {key: tuple(value.shape) for key, value in state.items()}
@@ -102,6 +122,12 @@ def model_from_bytes(blob: bytes, name: str = "model") -> tuple[PatchClassifier,
         raise ModelFileError(f"{name}: expected finite weights, got others: the file is damaged, train the model again")
     model.load_state_dict(state)
     return model.eval().requires_grad_(False), header
+
+
+def make_classifier(trunk: Trunk, header: ModelHeader) -> PatchClassifier:
+    """Make the network that a header describes."""
+    extractor = classifier_extractor(header.kind, header.working_shape)
+    return PatchClassifier(trunk, extractor, len(header.classes), header.working_shapes)
 
 
 def check_fits(
@@ -160,6 +186,8 @@ def read_header(blob: bytes, name: str = "model") -> ModelHeader:
     except (SafetensorError, KeyError, ValueError, TypeError) as error:
         raise ModelFileError(f"{name}: expected a model of simsearch, got {type(error).__name__}: {error}") from error
     check_format({FORMAT_KEY: written}, _FORMAT, name, ModelFileError)
+    if written == _OF_ONE_SIZE and "patch_shape" in content and isinstance(content.get("classes"), list):
+        content["patch_shapes"] = [content.pop("patch_shape")] * (len(content["classes"]) - 1)
     wanted = {field.name for field in fields(ModelHeader)}
     if set(content) != wanted or content["kind"] not in KINDS:
         raise ModelFileError(f"{name}: expected the header {sorted(wanted)}, got {sorted(content)}: train it again")
@@ -174,9 +202,12 @@ def read_header(blob: bytes, name: str = "model") -> ModelHeader:
 
 def _check_values(header: ModelHeader, name: str) -> None:
     """Refuse what is of the right types, and makes no sense."""
-    sizes = (*header.patch_shape, *(header.pixel_size_um or ()), header.downsampling)
+    sides = [side for shape in header.patch_shapes for side in shape]
+    sizes = (*sides, *(header.pixel_size_um or ()), header.downsampling)
     is_sane = {
-        "patch_shape": all(math.isfinite(size) and size > 0 for size in sizes),
+        "patch_shapes": all(math.isfinite(size) and size > 0 for size in sizes)
+        and len(header.patch_shapes) == len(header.classes) - 1
+        and (header.kind != "patchwise" or len(set(header.patch_shapes)) == 1),
         "classes": len(set(header.classes)) == len(header.classes) > 1,
         "channels": len(header.channels) > 0,
         "ranges": len(header.ranges) == len(header.channels)

@@ -20,7 +20,7 @@ from simsearch.runtime.compute import computing
 from simsearch.runtime.tasks.needs import need_to_compare, need_to_see
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -62,7 +62,11 @@ class View:
     @property
     def peak_radius(self) -> int:
         """How far around a peak there is no other, in grid steps: one at least."""
-        return max(1, round(self.spacing * min(self.extractor.patch_shape) / self.extractor.grid.stride))
+        return self.radius_of(self.extractor.patch_shape)
+
+    def radius_of(self, patch_shape: tuple[int, int]) -> int:
+        """Return how far around a peak of a class with other patches there is no other, in grid steps."""
+        return max(1, round(self.spacing * min(patch_shape) / self.extractor.grid.stride))
 
     @property
     def grid_shape(self) -> tuple[int, int]:
@@ -221,9 +225,17 @@ def framed_maps(
     return _framed(maps, inside, grown)
 
 
-def peak_table(maps: NDArray[np.float32], view: View, window: Region, floor: float) -> NDArray[np.float64]:
-    """Find the peaks of `framed_maps`, as rows of map index, y and x in grid steps of the image, and height."""
-    peaks = [find_peaks(values, view.peak_radius, floor) for values in maps]
+def peak_table(
+    maps: NDArray[np.float32], view: View, window: Region, floor: float, radii: Sequence[int] | None = None
+) -> NDArray[np.float64]:
+    """Find the peaks of `framed_maps`, as rows of map index, y and x in grid steps of the image, and height.
+
+    Each map has the view's radius, or one of its own, which is no larger.
+    """
+    framed, peaks = view.peak_radius, []
+    for values, radius in zip(maps, radii or [framed] * len(maps), strict=True):
+        inside = slice(framed - radius, radius - framed or None)
+        peaks.append(find_peaks(values[inside, inside], radius, floor))
     indices = np.repeat(np.arange(len(peaks)), [len(p) for p in peaks])
     table = np.column_stack([indices, np.concatenate(peaks)])
     table[:, 1:3] += (window.y0, window.x0)

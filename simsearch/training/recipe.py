@@ -126,6 +126,7 @@ def train(
     with torch.random.fork_rng():
         torch.manual_seed(config.seed)
         _initialise(model.head)
+        model.confine()
         projector = make_projector(model.extractor.dim).to(patches.clean.crops.device)
     _freeze(model)
     done = dict(log.checkpoint or {"stage": 0, "epoch": 0})
@@ -182,9 +183,9 @@ class _Lesson:
             deep = self.model.trunk.layer3(middle if is_short else middle.float())
         return self.model.blocks_of(middle, deep)
 
-    def project(self, middle: torch.Tensor) -> torch.Tensor:
-        """Return what contrastive losses compare."""
-        projected: torch.Tensor = self.projector(self.model.embed(self.blocks(middle)))
+    def project(self, middle: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """Return what contrastive losses compare, of patches of some classes."""
+        projected: torch.Tensor = self.projector(self.model.embed(self.blocks(middle), labels))
         return projected
 
     def _views(self, stage: str, crops: torch.Tensor, augment: v2.Transform, n_wanted: int, n_drawn: int) -> Views:
@@ -252,7 +253,8 @@ def _noisy_losses(lesson: _Lesson) -> Losses:
     def losses(generator: torch.Generator) -> Iterator[torch.Tensor]:
         views = views_of()
         for indices in _batches(labels, config.noisy, generator):
-            first, second = map(lesson.project, views.draw(indices, generator, n=2))
+            drawn = views.draw(indices, generator, n=2)
+            first, second = (lesson.project(middle, labels[indices]) for middle in drawn)
             yield self_supervised_loss(first, second, config.noisy_temperature)
 
     return losses
@@ -262,17 +264,19 @@ def _clean_losses(lesson: _Lesson) -> Losses:
     clean, negatives, config = lesson.patches.clean, lesson.patches.negatives, lesson.config
     before_negatives = len(lesson.patches.with_beside)
 
-    def project(indices: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    def project(indices: torch.Tensor, labels: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         (middle,) = lesson.supervised.draw(indices, generator)
-        return lesson.project(middle)
+        return lesson.project(middle, labels)
 
     def losses(generator: torch.Generator) -> Iterator[torch.Tensor]:
         for indices in _batches(clean.labels, config.clean, generator):
             # Two views of each, so that no class is without a positive.
-            projections, labels = project(indices.repeat(2), generator), clean.labels[indices].repeat(2)
+            labels = clean.labels[indices].repeat(2)
+            projections = project(indices.repeat(2), labels, generator)
             if config.use_negatives and len(negatives):
                 drawn = oversampled(negatives.labels, min(config.clean.batch, len(negatives)), generator)
-                against = (project(before_negatives + drawn, generator), negatives.labels[drawn])
+                flagged = negatives.labels[drawn]
+                against = (project(before_negatives + drawn, flagged, generator), flagged)
                 yield supervised_loss(projections, labels, *against, temperature=config.clean_temperature)
             else:
                 yield supervised_loss(projections, labels, temperature=config.clean_temperature)

@@ -39,7 +39,7 @@ def _do(live: LiveStudy, *actions: Action) -> None:
 
 
 def _model(path: Path) -> TrainedModel:
-    return TrainedModel("m", path, "0", "dense", ("cell",), (48, 48), {"cell": 0.5}, "2026-01-01", {}, {})
+    return TrainedModel("m", path, "0", "dense", ("cell",), {"cell": (48, 48)}, {"cell": 0.5}, "2026-01-01", {}, {})
 
 
 def test_steps_are_finished_one_after_the_other(live: LiveStudy, tmp_path: Path) -> None:

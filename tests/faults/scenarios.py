@@ -176,7 +176,7 @@ def save_networks(folder: Path, classes: Sequence[str] = CLASSES, name: str = "m
         network = torchvision.models.resnet18(weights=None)
         safetensors.torch.save_file(network.state_dict(), trunk)
     header = ModelHeader(
-        kind="dense", classes=("background", *classes), patch_shape=(32.0, 32.0), downsampling=1,
+        kind="dense", classes=("background", *classes), patch_shapes=((32.0, 32.0),) * len(classes), downsampling=1,
         channels=("GFP", "DNA"), ranges=((100.0, 1500.0),) * 2, dtype="uint16", pixel_size_um=(0.5, 0.5),
         confidence_thresholds=(0.5,) * len(classes), trunk="", training={},
     )  # fmt: skip

@@ -136,3 +136,47 @@ def test_what_cannot_be_classified_is_refused() -> None:
         classifier_extractor("dense", (48, 15))
     with pytest.raises(ConfigError, match="dense, patchwise, got 'sparse'"):
         classifier_extractor("sparse", (48, 48))
+
+
+def make_two_sizes() -> PatchClassifier:
+    """Make a classifier of a class of 24 x 24 px, of one of 40 x 72 px and of background, with a random head."""
+    torch.manual_seed(1)
+    trunk = trunk_from_bytes(read_trunk("bundled"), 2)
+    model = PatchClassifier(trunk, classifier_extractor("dense", (40, 72)), 3, [(24, 24), (40, 72)])
+    return model.eval().requires_grad_(False)
+
+
+def test_a_class_is_told_by_what_lies_in_its_own_patch() -> None:
+    model = make_two_sizes()
+    kh, kw = model.extractor.block_shape
+    assert (kh, kw) == (5, 9)
+    blocks = torch.randn(2, model.extractor.dim, kh, kw)
+    changed = blocks.clone()
+    changed[:, :, 0], changed[:, :, :, :3] = 7, 7  # outside of 3 x 3 vectors in the middle
+    before, after = model.logits(blocks), model.logits(changed)
+    assert torch.equal(before[:, 1], after[:, 1])
+    assert (before[:, [0, 2]] != after[:, [0, 2]]).all()
+    labels = torch.tensor([1, 2])
+    assert torch.equal(model.embed(blocks, labels)[0], model.embed(changed, labels)[0])
+    assert not torch.equal(model.embed(blocks, labels)[1], model.embed(changed, labels)[1])
+    maps = model.log_odds_maps(torch.cat([changed[0], changed[0, :, :, :2]], dim=2)[:, [0, 0, *range(5), 4, 4]])
+    torch.testing.assert_close(maps[:, 0, 0].double(), log_odds(after[0]), rtol=1e-4, atol=1e-4)
+
+
+def test_weights_that_are_never_looked_at_are_zero_and_stay_so() -> None:
+    model = make_two_sizes()
+    blocks = torch.randn(1, model.extractor.dim, 5, 9)
+    before = model.logits(blocks)
+    model.confine()
+    torch.testing.assert_close(model.logits(blocks), before, rtol=0, atol=0)
+    assert (model.head.weight != 0).any(dim=1).sum(dim=(1, 2)).tolist() == [45, 9, 45]
+    model.head.requires_grad_(True)
+    model.logits(blocks)[0, 1].backward()
+    assert model.head.weight.grad is not None
+    assert (model.head.weight.grad[1] != 0).any(dim=0).sum() == 9
+
+
+def test_the_papers_classifier_has_one_patch() -> None:
+    with pytest.raises(ConfigError, match="24 x 24 px, 48 x 48 px: train with --kind dense"):
+        PatchClassifier(trunk_from_bytes(read_trunk("bundled"), 2), classifier_extractor("patchwise", (48, 48)), 3,
+                        [(24, 24), (48, 48)])  # fmt: skip

@@ -11,13 +11,13 @@ import torch
 
 from simsearch.errors import ModelFileError
 from simsearch.nn.classifier import PatchClassifier, classifier_extractor
-from simsearch.nn.model_file import ModelHeader, check_fits, model_from_bytes, model_to_bytes
+from simsearch.nn.model_file import ModelHeader, check_fits, make_classifier, model_from_bytes, model_to_bytes
 from simsearch.nn.trunk import Trunk
 
 HEADER = ModelHeader(
     kind="dense",
     classes=("background", "mitosis"),
-    patch_shape=(96.0, 64.0),
+    patch_shapes=((96.0, 64.0),),
     downsampling=2,
     channels=("GFP", "DNA"),
     ranges=((0.0, 90.0), (1.0, 102.5)),
@@ -47,6 +47,31 @@ def test_a_model_comes_back_bit_for_bit(kind: str) -> None:
     assert model_to_bytes(found, found_header) == blob
 
 
+def test_a_model_of_one_size_is_written_as_before_there_were_others() -> None:
+    model, header = make()
+    said = {name: value for name, value in asdict(header).items() if name != "patch_shapes"}
+    text = json.dumps({"format": 1, **said, "patch_shape": (96.0, 64.0)}, sort_keys=True)
+    before = safetensors.torch.save(model.state_dict(), metadata={"simsearch": text})
+    assert model_to_bytes(model, header) == before
+    assert model_from_bytes(before)[1] == header
+
+
+def test_a_model_whose_classes_differ_in_size_comes_back_bit_for_bit() -> None:
+    header = replace(
+        HEADER,
+        classes=("background", "mitosis", "platelet"),
+        patch_shapes=((96.0, 64.0), (32.0, 40.0)),
+        confidence_thresholds=(0.5, 0.5),
+    )
+    assert (header.patch_shape, header.working_shape, header.working_shapes[1]) == ((96, 64), (48, 32), (16, 20))
+    model = make_classifier(Trunk(2), header)
+    model.confine()
+    found, found_header = model_from_bytes(blob := model_to_bytes(model, header))
+    assert found_header == header
+    assert found.patch_shapes == ((48, 32), (16, 20))
+    assert model_to_bytes(found, found_header) == blob
+
+
 def test_a_truncated_file_is_refused() -> None:
     blob = model_to_bytes(*make())
 
@@ -64,9 +89,9 @@ def test_what_is_no_model_is_refused() -> None:
 
 def test_a_later_format_is_refused() -> None:
     model, _ = make()
-    later = safetensors.torch.save(model.state_dict(), metadata={"simsearch": json.dumps({"format": 2})})
+    later = safetensors.torch.save(model.state_dict(), metadata={"simsearch": json.dumps({"format": 3})})
 
-    with pytest.raises(ModelFileError, match="expected format 1 or older, got 2: update"):
+    with pytest.raises(ModelFileError, match="expected format 2 or older, got 3: update"):
         model_from_bytes(later)
 
 
@@ -79,8 +104,9 @@ def test_a_later_format_is_refused() -> None:
         ("confidence_thresholds", [1.5]),
         ("classes", "background"),
         ("classes", ["background"]),
-        ("patch_shape", [0, 64]),
-        ("patch_shape", [96]),
+        ("patch_shapes", [[0, 64]]),
+        ("patch_shapes", [[96]]),
+        ("patch_shapes", [[96, 64], [96, 64]]),
         ("downsampling", "2"),
         ("downsampling", -1),
         ("channels", [1, 2]),
@@ -92,7 +118,7 @@ def test_a_later_format_is_refused() -> None:
 )
 def test_a_header_that_makes_no_sense_is_refused_in_a_line(field: str, value: object) -> None:
     model, header = make()
-    said = json.dumps({"format": 1, **asdict(header), field: value})
+    said = json.dumps({"format": 2, **asdict(header), field: value})
     blob = safetensors.torch.save(model.state_dict(), metadata={"simsearch": said})
     with pytest.raises(ModelFileError, match=r"^m: expected ") as refused:
         model_from_bytes(blob, "m")

@@ -69,7 +69,7 @@ class BackgroundGallery(Island):
     def _patches(self, snapshot: Snapshot) -> dict[str, Any]:
         curation, suggestions, urls = snapshot.curation, snapshot.suggestions, self._context.urls
         return {
-            "crop": crop_part(curation, urls, _CROP_PX),
+            "crop": crop_part(curation, curation.patch_shape, urls, _CROP_PX),
             "shape": curation.patch_shape,
             **{
                 kind: patch_parts(getattr(suggestions, kind), urls.indices)
@@ -81,13 +81,16 @@ class BackgroundGallery(Island):
         }
 
     def _asked(self, snapshot: Snapshot) -> list[dict[str, Any]]:
-        asked = snapshot.suggestions.asked
-        colors = {each.name: each.color for each in snapshot.curation.classes}
-        parts = patch_parts([each.patch for each in asked], self._context.urls.indices)
+        curation, asked, urls = snapshot.curation, snapshot.suggestions.asked, self._context.urls
+        looks = {
+            each.name: {"color": each.color, "crop": crop_part(curation, curation.shape_of(each), urls, _CROP_PX)}
+            for each in curation.classes
+        }
+        parts = patch_parts([each.patch for each in asked], urls.indices)
         return [
-            {**part, "class": each.class_name, "color": colors[each.class_name]}
+            {**part, "class": each.class_name, **looks[each.class_name]}
             for each, part in zip(asked, parts, strict=True)
-            if each.class_name in colors  # else it was removed just now
+            if each.class_name in looks  # else it was removed just now
         ]
 
     def _answer(self, message: Message) -> None:

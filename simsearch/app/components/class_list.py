@@ -81,9 +81,11 @@ class ClassList(Island):
         curation, urls = snapshot.curation, self._context.urls
         self._choose(tuple(each.name for each in curation.classes))
         self.send(
-            classes={"list": [class_part(each) for each in curation.classes], "palette": PALETTE},
+            classes={"list": [class_part(curation, each) for each in curation.classes], "palette": PALETTE},
             prototypes={
-                "crop": crop_part(curation, urls, _CROP_PX),
+                "crops": {
+                    each.name: crop_part(curation, curation.shape_of(each), urls, _CROP_PX) for each in curation.classes
+                },
                 "of": {each.name: patch_parts(each.prototypes, urls.indices) for each in curation.classes},
             },
         )
@@ -116,9 +118,10 @@ class ClassList(Island):
                     self._on_visit(patch.image, patch.y, patch.x)
 
 
-def class_part(roi_class: RoiClass) -> dict[str, Any]:
+def class_part(curation: Curation, roi_class: RoiClass) -> dict[str, Any]:
     """Write a class for a script to draw."""
     return {
+        "shape": curation.shape_of(roi_class) if roi_class.prototypes else None,
         "name": roi_class.name,
         "color": roi_class.color,
         "n_prototypes": len(roi_class.prototypes),
@@ -134,9 +137,9 @@ def patch_parts(patches: Sequence[Patch], indices: Mapping[str, int]) -> list[di
     return [{"id": patch.id, "image": indices[patch.image], "y": patch.y, "x": patch.x} for patch in patches]
 
 
-def crop_part(curation: Curation, urls: Urls, side_px: int) -> str | None:
-    """Write where pictures of patches are, in the channels that are looked at; None before there is a patch."""
-    if curation.patch_shape is None:
+def crop_part(curation: Curation, shape: tuple[float, float] | None, urls: Urls, side_px: int) -> str | None:
+    """Write where pictures of patches of a shape are, in the channels that are looked at; None before there is one."""
+    if shape is None:
         return None
     shown = urls.channels([curation.channel_names.index(name) for name in curation.channels])
-    return urls.crop_template(curation.patch_shape, shown, side_px)
+    return urls.crop_template(shape, shown, side_px)

@@ -107,7 +107,8 @@ class ConfidenceChoice(Island):
         self._found = found
         self.peaks.data = found_columns(found)
         if found is not None:
-            self.send(about={"note": found.note, "problem": "", "distance": NEAREST * min(model.patch_shape)})
+            distances = [NEAREST * min(model.patch_shapes[name]) for name in found.by_class]
+            self.send(about={"note": found.note, "problem": "", "distances": distances})
         self.send(progress=progress_part(snapshot, found))
         self._draw(snapshot, model)
 
@@ -131,7 +132,7 @@ class ConfidenceChoice(Island):
             ]
         )
         if found is not None:
-            self._on_scene(prediction_scene(curation, found, thresholds), curation)
+            self._on_scene(prediction_scene(curation, found, thresholds, model.patch_shapes), curation)
 
     def _choose_model(self, message: Message) -> None:
         self._wanted = str(message["id"])
@@ -210,5 +211,7 @@ def progress_part(snapshot: Snapshot, found: Predictions | None) -> dict[str, An
 
 def _judged(curation: Curation) -> tuple[object, ...]:
     """Return what estimates depend on; thresholds are not."""
-    marks = tuple((each.name, singled_out(each), each.positives, each.negatives) for each in curation.classes)
+    marks = tuple(
+        (each.name, each.patch_shape, singled_out(each), each.positives, each.negatives) for each in curation.classes
+    )
     return (marks, curation.background, curation.patch_shape)

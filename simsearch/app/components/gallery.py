@@ -14,17 +14,18 @@ from simsearch.app.components.class_list import crop_part, patch_parts
 from simsearch.app.components.island import Island, Part, Wire
 from simsearch.app.session.judging import accept_class, confirm, flag, move_to_class, toggle_negative
 from simsearch.curation.actions import SetSimilarityThreshold
+from simsearch.curation.checks import common_shape
 from simsearch.curation.questions import open_questions
 from simsearch.curation.state import NEAR, Patch, singled_out
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from simsearch.app.components.island import Message
     from simsearch.app.context import PageContext
     from simsearch.app.session.snapshot import Snapshot
     from simsearch.core.ranked_peaks import RankedPeaks
-    from simsearch.curation.state import RoiClass
+    from simsearch.curation.state import Curation, RoiClass
 
 _CROP_PX = 128
 _COLUMNS = ("image", "y", "x", "score")
@@ -82,7 +83,7 @@ class Gallery(Island):
         self.send(
             about=None if roi_class is None else self._about(snapshot, roi_class),
             classes=[{"name": each.name, "color": each.color} for each in curation.classes],
-            marks=self._marks(roi_class, [each for each in curation.classes if each is not roi_class]),
+            marks=self._marks(curation, roi_class),
             questions=self._questions(snapshot, class_name),
             progress={"state": suggestions.state, "message": suggestions.message, "note": suggestions.note},
         )
@@ -94,7 +95,7 @@ class Gallery(Island):
 
     def _about(self, snapshot: Snapshot, roi_class: RoiClass) -> dict[str, Any]:
         curation, urls = snapshot.curation, self._context.urls
-        shape = curation.patch_shape
+        shape = curation.shape_of(roi_class)
         return {
             "name": roi_class.name,
             "color": roi_class.color,
@@ -105,19 +106,24 @@ class Gallery(Island):
             "suggested": snapshot.suggestions.suggested_thresholds.get(roi_class.name),
             "shape": shape,
             "radius": NEAR * min(shape) if shape else 0,
-            "crop": crop_part(curation, urls, _CROP_PX),
+            "crop": crop_part(curation, shape, urls, _CROP_PX),
         }
 
-    def _marks(self, roi_class: RoiClass | None, others: Sequence[RoiClass]) -> dict[str, Any]:
-        if roi_class is None:
+    def _marks(self, curation: Curation, roi_class: RoiClass | None) -> dict[str, Any]:
+        if roi_class is None or curation.patch_shape is None:
             return {"negatives": [], "prototypes": [], "confirmed": [], "others": []}
-        indices = self._context.urls.indices
+        indices, others = self._context.urls.indices, [each for each in curation.classes if each is not roi_class]
         return {
             "negatives": patch_parts(roi_class.negatives, indices),
             "prototypes": patch_parts(roi_class.prototypes, indices),
             "confirmed": patch_parts(roi_class.confirmed, indices),
             "others": [
-                {"name": each.name, "color": each.color, "patches": patch_parts(singled_out(each), indices)}
+                {
+                    "name": each.name,
+                    "color": each.color,
+                    "radius": NEAR * min(common_shape(curation, roi_class, each)),
+                    "patches": patch_parts(singled_out(each), indices),
+                }
                 for each in others
             ],
         }

@@ -6,7 +6,6 @@ import asyncio
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from simsearch.app.components.class_list import crop_part
 from simsearch.app.components.frame import job_actions, job_part
 from simsearch.app.components.island import Island, Part, Wire
 from simsearch.app.server.downloads import download_key
@@ -88,7 +87,8 @@ class ResultBoard(Island):
 
     def _draw_run(self) -> None:
         result, urls, curation = self._found(), self._context.urls, self._context.live.snapshot.curation
-        crop = crop_part(curation, urls, _CROP_PX)
+        shown = urls.channels([curation.channel_names.index(name) for name in curation.channels])
+        crop = urls.crop_template(None, shown, _CROP_PX)
         self.send(run=None if result is None else {**run_part(result, urls), "crop": crop}, table=None)
         if result is not None and result.kind == "detect":
             self._context.doc.add_next_tick_callback(partial(self._read_table, result, 0, ""))
@@ -217,6 +217,7 @@ def table_part(rows: Sequence[FoundObject], start: int, well: str, urls: Urls) -
                 "class": each.class_name,
                 "y": round(each.y, 1),
                 "x": round(each.x, 1),
+                "shape": each.patch_shape,
                 "confidence": round(each.confidence, 3),
             }
             for each in rows[:_ROWS]

@@ -43,6 +43,8 @@ class Layer:
     """Lowest score that is shown."""
     peaks: RankedPeaks
     """On all images."""
+    patch_shape: tuple[float, float]
+    """Height and width of its patches in level-0 pixels."""
     flagged: tuple[Patch, ...] = ()
     """What somebody said is not of the class: peaks there are not shown."""
     is_accepted: bool = False
@@ -59,6 +61,8 @@ class Mark:
     """Empty for background, and what is suggested as such."""
     color: str
     patch: Patch
+    patch_shape: tuple[float, float]
+    """Height and width in level-0 pixels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +71,6 @@ class Scene:
 
     images: tuple[str, ...]
     """Names of the images, in the order of their tabs."""
-    patch_shape: tuple[float, float] | None
-    """Height and width of all patches in level-0 pixels; None while there is none."""
     layers: tuple[Layer, ...] = ()
     peak_images: tuple[str, ...] = ()
     """Names that the peaks of layers refer to."""
@@ -88,32 +90,41 @@ def suggestion_scene(snapshot: Snapshot) -> Scene:
         threshold = each.similarity_threshold
         if threshold is None:
             threshold = suggestions.suggested_thresholds.get(each.name, 1.0)
-        if peaks is not None:
-            layers.append(Layer(each.name, each.color, threshold, peaks, each.negatives, each.is_accepted))
-    marks = tuple(_marks(curation, suggestions.by_class))
-    return Scene(curation.displayed, curation.patch_shape, tuple(layers), suggestions.images, marks)
+        shape = curation.shape_of(each)
+        if peaks is not None and shape is not None:
+            layers.append(Layer(each.name, each.color, threshold, peaks, shape, each.negatives, each.is_accepted))
+    marks = tuple(_marks(curation, suggestions.by_class)) if curation.patch_shape else ()
+    return Scene(curation.displayed, tuple(layers), suggestions.images, marks)
 
 
 def background_scene(snapshot: Snapshot) -> Scene:
     """Show what is suggested and said, and what is suggested as background and not flagged."""
     scene, curation = suggestion_scene(snapshot), snapshot.curation
+    shape = curation.patch_shape
+    if shape is None:
+        return scene
     known = {(patch.image, patch.y, patch.x) for patch in (*curation.background, *curation.not_background)}
     marks = (
-        Mark("suggested background", "", _OF_NO_CLASS, patch)
+        Mark("suggested background", "", _OF_NO_CLASS, patch, shape)
         for patch in snapshot.suggestions.background
         if (patch.image, patch.y, patch.x) not in known
     )
     return replace(scene, marks=(*scene.marks, *marks))
 
 
-def prediction_scene(curation: Curation, predictions: Predictions, thresholds: Mapping[str, float]) -> Scene:
-    """Show what a model finds."""
+def prediction_scene(
+    curation: Curation,
+    predictions: Predictions,
+    thresholds: Mapping[str, float],
+    shapes: Mapping[str, tuple[float, float]],
+) -> Scene:
+    """Show what a model finds, with the patches of its classes."""
     colors = {each.name: each.color for each in curation.classes}
     layers = [
-        Layer(name, colors.get(name, _OF_NO_CLASS), thresholds[name], peaks)
+        Layer(name, colors.get(name, _OF_NO_CLASS), thresholds[name], peaks, shapes[name])
         for name, peaks in predictions.by_class.items()
     ]
-    return Scene(curation.displayed, curation.patch_shape, tuple(layers), predictions.images)
+    return Scene(curation.displayed, tuple(layers), predictions.images)
 
 
 def peak_columns(scene: Scene, layer: Layer, image: str) -> dict[str, NDArray[Any]]:
@@ -131,7 +142,7 @@ def peak_columns(scene: Scene, layer: Layer, image: str) -> dict[str, NDArray[An
         "x": (x + 0.5).astype(np.float32),
         "y": (-y - 0.5).astype(np.float32),
         "score": layer.peaks.score[rows].astype(np.float32),
-        "is_flagged": _is_flagged(scene, layer, image, y, x).astype(np.uint8),
+        "is_flagged": _is_flagged(layer, image, y, x).astype(np.uint8),
     }
 
 
@@ -142,6 +153,8 @@ def mark_columns(scene: Scene, image: str) -> dict[str, list[Any]]:
     return {
         "x": [mark.patch.x + 0.5 for mark in here],
         "y": [-mark.patch.y - 0.5 for mark in here],
+        "height": [mark.patch_shape[0] for mark in here],
+        "width": [mark.patch_shape[1] for mark in here],
         "color": [mark.color for mark in here],
         "what": [f"{mark.kind} {mark.class_name}".strip() for mark in here],
         "dash": [look[0] for look in looks],
@@ -171,8 +184,6 @@ def find_peak(
     (str, float, float) or None
         Class, y and x of the peak whose patch holds the place and whose centre is nearest.
     """
-    if scene.patch_shape is None:
-        return None
     best: tuple[float, str, float, float] | None = None
     for layer in scene.layers:
         if class_name is not None and layer.name != class_name:
@@ -180,7 +191,7 @@ def find_peak(
         rows = _rows(scene, layer, image)
         rows = rows[layer.peaks.score[rows] >= layer.threshold]
         y, x = layer.peaks.y[rows], layer.peaks.x[rows]
-        inside = (np.abs(y - at[0]) <= scene.patch_shape[0] / 2) & (np.abs(x - at[1]) <= scene.patch_shape[1] / 2)
+        inside = (np.abs(y - at[0]) <= layer.patch_shape[0] / 2) & (np.abs(x - at[1]) <= layer.patch_shape[1] / 2)
         if not inside.any():
             continue
         distances = np.where(inside, np.hypot(y - at[0], x - at[1]), np.inf)
@@ -196,14 +207,11 @@ def _rows(scene: Scene, layer: Layer, image: str) -> NDArray[np.intp]:
     return np.flatnonzero(layer.peaks.image == scene.peak_images.index(image))
 
 
-def _is_flagged(
-    scene: Scene, layer: Layer, image: str, y: NDArray[np.floating], x: NDArray[np.floating]
-) -> NDArray[np.bool_]:
+def _is_flagged(layer: Layer, image: str, y: NDArray[np.floating], x: NDArray[np.floating]) -> NDArray[np.bool_]:
     is_flagged = np.zeros(len(y), bool)
-    if scene.patch_shape is not None:
-        for patch in layer.flagged:
-            if patch.image == image:
-                is_flagged |= np.hypot(y - patch.y, x - patch.x) < NEAR * min(scene.patch_shape)
+    for patch in layer.flagged:
+        if patch.image == image:
+            is_flagged |= np.hypot(y - patch.y, x - patch.x) < NEAR * min(layer.patch_shape)
     return is_flagged
 
 
@@ -217,5 +225,7 @@ def _marks(curation: Curation, by_class: Mapping[str, RankedPeaks]) -> Iterator[
         said = {
             "positive": positives, "negative": negatives, "confirmed": each.confirmed, "prototype": each.prototypes
         }  # fmt: skip
-        yield from (Mark(kind, each.name, each.color, p) for kind, patches in said.items() for p in patches)
-    yield from (Mark("background", "", _OF_NO_CLASS, patch) for patch in curation.background)
+        shape = common_shape(curation, each)
+        yield from (Mark(kind, each.name, each.color, p, shape) for kind, patches in said.items() for p in patches)
+    shape = common_shape(curation)
+    yield from (Mark("background", "", _OF_NO_CLASS, patch, shape) for patch in curation.background)

@@ -61,9 +61,8 @@ class Training(Island):
         curation, urls = snapshot.curation, self._context.urls
         self.send(
             patches={
-                "crop": crop_part(curation, urls, _CROP_PX),
-                "aspect": curation.patch_shape[1] / curation.patch_shape[0] if curation.patch_shape else 1.0,
-                "roles": [role_part(*role, urls.indices) for role in roles(curation)],
+                "is_any": curation.patch_shape is not None,
+                "roles": [self._role(curation, urls, *role) for role in roles(curation)],
             },
             about={
                 "problems": problems(curation),
@@ -82,6 +81,13 @@ class Training(Island):
             paper=bool(message["paper"]),
         )
         self._context.run(lambda: self._context.live.start_training(self._context.user, options))
+
+    def _role(
+        self, curation: Curation, urls: Urls, role: str, class_name: str, color: str, patches: Sequence[Patch]
+    ) -> dict[str, Any]:
+        shape = curation.shape_of(curation.roi_class(class_name)) if class_name else curation.patch_shape
+        look = {"crop": crop_part(curation, shape, urls, _CROP_PX), "aspect": shape[1] / shape[0] if shape else 1.0}
+        return role_part(role, class_name, color, patches, urls.indices) | look
 
 
 def roles(curation: Curation) -> Iterator[tuple[str, str, str, Sequence[Patch]]]:

@@ -69,7 +69,7 @@ class Viewer:
     ) -> None:
         self._context, self._on_box, self._on_flag, self._on_place = context, on_box, on_flag, on_place
         self._shapes = {image.name: image.shape for image in context.live.study.images}
-        self._scene = Scene((), None)
+        self._scene = Scene(())
         self._image = ""
         self._active: str | None = None
         self._heat_class: str | None = None
@@ -131,7 +131,10 @@ class Viewer:
     def go_to(self, image: str, y: float, x: float) -> None:
         """Show a place."""
         self.show_image(image)
-        side = max(self._scene.patch_shape or (64.0, 64.0))
+        layer = self._scene.layer(self._active) if self._active else None
+        shapes = [layer.patch_shape] if layer else [each.patch_shape for each in self._scene.layers]
+        shapes += [] if shapes else [each.patch_shape for each in self._scene.marks]
+        side = max(map(max, shapes), default=64.0)
         self._send_view(at={"y": y, "x": x, "side": side})
 
     def _draw_image(self, name: str) -> None:
@@ -175,7 +178,7 @@ class Viewer:
 
     def _draw_layer(self, layer: Layer, models: LayerModels) -> None:
         glyph = models.renderer.glyph
-        height, width = self._scene.patch_shape or (1.0, 1.0)
+        height, width = layer.patch_shape
         inside = _ACCEPTED_INSIDE if layer.is_accepted else 0.0
         looks = {"width": value(width), "height": value(height), "line_color": value(layer.color),
                  "fill_color": value(layer.color), "fill_alpha": value(inside)}  # fmt: skip
@@ -183,13 +186,12 @@ class Viewer:
             glyph.update(**looks)
         if self._is_other(f"limit:{layer.name}", (layer.threshold,)):
             models.limit.data = {"threshold": [layer.threshold]}
-        if self._is_other(f"peaks:{layer.name}", (layer.peaks, layer.flagged, self._scene.peak_images, self._image)):
+        drawn = (layer.peaks, layer.flagged, layer.patch_shape, self._scene.peak_images, self._image)
+        if self._is_other(f"peaks:{layer.name}", drawn):
             models.source.data = peak_columns(self._scene, layer, self._image)
 
     def _draw_marks(self) -> None:
-        if self._is_other("marks", (self._scene.marks, self._scene.patch_shape, self._image)):
-            height, width = self._scene.patch_shape or (1.0, 1.0)
-            self._parts.boxes_of_marks.glyph.update(width=value(width), height=value(height))
+        if self._is_other("marks", (self._scene.marks, self._image)):
             self._parts.marks.data = mark_columns(self._scene, self._image)
 
     def _is_other(self, name: str, drawn: tuple[object, ...]) -> bool:

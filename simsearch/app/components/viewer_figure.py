@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from bokeh.plotting import figure
 
 _NO_CHANGE = {"nonselection_fill_alpha": 0.0, "nonselection_line_alpha": 1.0}
-_MARKS = ("x", "y", "color", "what", "dash", "line", "inside")
+_MARKS = ("x", "y", "height", "width", "color", "what", "dash", "line", "inside")
 _SMALLEST_VIEW_PX = 8.0  # of level 0, along each side
 
 
@@ -90,7 +90,7 @@ def make_figure(tile_url: str, *, is_drawn_on: bool) -> ViewerFigure:
     )
     marks = ColumnDataSource({name: [] for name in _MARKS})
     boxes_of_marks = plot.rect(
-        "x", "y", 1.0, 1.0, source=marks, fill_color="black", fill_alpha="inside", line_color="color",
+        "x", "y", "width", "height", source=marks, fill_color="black", fill_alpha="inside", line_color="color",
         line_width="line", line_dash="dash",
     )  # fmt: skip
     plot.add_tools(HoverTool(renderers=[boxes_of_marks], tooltips="@what", attachment="horizontal"))

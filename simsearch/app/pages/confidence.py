@@ -21,7 +21,7 @@ def confidence_page(context: PageContext) -> Page:
 
     def update(snapshot: Snapshot) -> None:
         if not viewer.image:  # the images can be seen before anything is found on them
-            viewer.draw(Scene(snapshot.curation.displayed, None), snapshot.curation)
+            viewer.draw(Scene(snapshot.curation.displayed), snapshot.curation)
         choice.update(snapshot)
 
     roots = {

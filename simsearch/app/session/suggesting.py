@@ -17,7 +17,7 @@ from simsearch.curation.suggestions import own_peaks
 from simsearch.errors import Cancelled, SimSearchError
 from simsearch.workflows.curate.live_search import LiveSearch
 from simsearch.workflows.curate.offers import suggested_background, suggested_thresholds
-from simsearch.workflows.curate.suggest import prepare_suggestions, sight_group
+from simsearch.workflows.curate.suggest import prepare_suggestions, sight_groups
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from simsearch.curation.state import Curation, Patch
     from simsearch.runtime import Client
     from simsearch.runtime.events import Event, Observer
-    from simsearch.workflows.curate.live_search import Findings, Room, SimilarityMap
+    from simsearch.workflows.curate.held_images import Room
+    from simsearch.workflows.curate.live_search import Findings, SimilarityMap
     from simsearch.workflows.curate.study import Study
 
 _log = logging.getLogger(__name__)
@@ -42,7 +43,7 @@ class _Sight:
 
     displayed: tuple[str, ...]
     channels: tuple[str, ...]
-    downsampling: int
+    downsamplings: frozenset[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,18 +51,20 @@ class _Wanted:
     """What of a curation suggestions depend on."""
 
     sight: _Sight
-    patch_shape: tuple[float, float] | None
-    prototypes: tuple[tuple[str, tuple[Patch, ...]], ...]
+    prototypes: tuple[tuple[str, tuple[float, float] | None, tuple[Patch, ...]], ...]
+    """Of each class its name, its patch shape and its prototypes."""
     answers: tuple[tuple[frozenset[Patch], frozenset[Patch]], ...]
     """Of each class what was confirmed and what was flagged, in whatever order."""
 
     @classmethod
     def of(cls, curation: Curation) -> _Wanted:
         """Take it out of a curation."""
-        prototypes = tuple((each.name, each.prototypes) for each in curation.classes if each.prototypes)
-        sight = _Sight(curation.displayed, curation.channels, sight_group(curation).downsampling)
+        drawn = (each for each in curation.classes if each.prototypes)
+        prototypes = tuple((each.name, curation.shape_of(each), each.prototypes) for each in drawn)
+        downsamplings = frozenset(group.downsampling for group in sight_groups(curation))
+        sight = _Sight(curation.displayed, curation.channels, downsamplings)
         answers = tuple((frozenset(each.confirmed), frozenset(each.negatives)) for each in curation.classes)
-        return cls(sight, curation.patch_shape, prototypes, answers)
+        return cls(sight, prototypes, answers)
 
 
 class _OutdatedError(Cancelled):

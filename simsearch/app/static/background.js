@@ -26,7 +26,7 @@
     const seen = new Set(); // was in view, at least half of it
 
     const place = (image) => app.imageName?.(patches.images[image], patches.images) ?? patches.images[image];
-    const url = ({ image, y, x }) => patches.crop.replace("{I}", image).replace("{Y}", y).replace("{X}", x);
+    const url = ({ image, y, x, crop = patches.crop }) => crop.replace("{I}", image).replace("{Y}", y).replace("{X}", x);
     const where = (item) => `row ${Math.round(item.y)}, column ${Math.round(item.x)} of ${place(item.image)}`;
     const suggested = () => SUGGESTED.flatMap((kind) => patches[kind]);
 

@@ -8,7 +8,7 @@
     let classes = [];
     let palette = [];
     let active = null;
-    let prototypes = { of: {}, crop: null };
+    let prototypes = { of: {}, crops: {} };
     let editing = null;
     let recoloring = null;
     let isFirst = true;
@@ -59,7 +59,7 @@
 
     function counts(each) {
       if (!each.n_prototypes) return "draw a box around one";
-      const words = [plural(each.n_prototypes, "box", "boxes")];
+      const words = [`${plural(each.n_prototypes, "box", "boxes")} of ${each.shape.map((side) => Number(side.toFixed(1))).join(" × ")} px`];
       if (each.n_confirmed) words.push(`${each.n_confirmed.toLocaleString("en")} yes`);
       if (each.n_negatives) words.push(`${each.n_negatives.toLocaleString("en")} no`);
       return words.join(" · ");
@@ -67,10 +67,11 @@
 
     function boxes(each) {
       const all = prototypes.of[each.name] ?? [];
-      if (!all.length || !prototypes.crop) return null;
+      const crop = prototypes.crops[each.name];
+      if (!all.length || !crop) return null;
       return h("div", { class: "prototypes" }, all.map((patch) => h("div", { class: "prototype" },
         h("button", { type: "button", "aria-label": "Show this box in its image", title: "Show in its image", onclick: () => send("visit", { id: patch.id }) },
-          h("img", { src: prototypes.crop.replace("{I}", patch.image).replace("{Y}", patch.y).replace("{X}", patch.x), alt: "", decoding: "async" })),
+          h("img", { src: crop.replace("{I}", patch.image).replace("{Y}", patch.y).replace("{X}", patch.x), alt: "", decoding: "async" })),
         h("button", { class: "remove", type: "button", "aria-label": "Remove this box", title: "Remove this box", onclick: () => send("remove_prototype", { name: each.name, id: patch.id }) }, icon("close")))));
     }
 

@@ -17,7 +17,8 @@
 
     // What counts as an object, as simsearch.core.peaks.objects says it
 
-    function findRivals(peaks, distance) {
+    function findRivals(peaks, distances) {
+      const distance = Math.max(...distances);
       const n = peaks.score.length;
       const cells = new Map();
       const found = new Array(n);
@@ -28,7 +29,7 @@
         for (let di = -1; di <= 1; di += 1) {
           for (let dj = -1; dj <= 1; dj += 1) {
             for (const other of cells.get(`${image}:${i + di}:${j + dj}`) ?? []) {
-              if (Math.hypot(peaks.y[other] - peaks.y[row], peaks.x[other] - peaks.x[row]) < distance) near.push(other);
+              if (Math.hypot(peaks.y[other] - peaks.y[row], peaks.x[other] - peaks.x[row]) < Math.min(distances[peaks.kind[other]], distances[peaks.kind[row]])) near.push(other);
             }
           }
         }
@@ -195,7 +196,7 @@
 
     function compute() {
       const peaks = peaksOf();
-      rivals = peaks && about?.distance ? findRivals(peaks, about.distance) : null;
+      rivals = peaks && about?.distances ? findRivals(peaks, about.distances) : null;
       count();
     }
 

@@ -26,7 +26,7 @@
       say(marks.negatives, "flagged");
       say(marks.confirmed, "confirmed");
       say(marks.prototypes, "prototype");
-      for (const other of marks.others) other.patches.forEach((patch) => index.near(patch, (item) => { item.moved = other; }));
+      for (const other of marks.others) other.patches.forEach((patch) => index.near(patch, (item) => { if (distance(item, patch) < other.radius) item.moved = other; }));
       for (const item of all) if (item.clicked && (item.clicked.said === item.said || Date.now() - item.clicked.at > PATIENCE_MS)) item.clicked = null;
     }
 

@@ -153,7 +153,7 @@
         h("span", { class: "small quiet number" }, table.rows.length ? `Objects ${number(table.start + 1)} to ${number(table.start + table.rows.length)}` : "None"),
         h("button", { class: "icon", type: "button", "aria-label": "Objects before", disabled: table.start === 0, onclick: () => go(table.start - table.n) }, icon("left")),
         h("button", { class: "icon", type: "button", "aria-label": "Next objects", disabled: !table.has_more, onclick: () => go(table.start + table.n) }, icon("right")));
-      const url = (row) => run.crop.replace("{I}", row.place).replace("{Y}", row.y).replace("{X}", row.x);
+      const url = (row) => run.crop.replace("{I}", row.place).replace("{Y}", row.y).replace("{X}", row.x).replace("{H}", row.shape[0]).replace("{W}", row.shape[1]);
       if (!table.rows.length) return h("div", { class: "table-view" }, tools, h("div", { class: "empty" }, icon("spread"), h("h3", {}, view.well ? `Nothing was found in well ${view.well}` : "Nothing was found"), h("p", {}, "Lower the confidence thresholds, or train with more examples.")));
       return h("div", { class: "table-view" }, tools, h("div", { class: "table-scroll", tabindex: "0", role: "region", "aria-label": "Table of objects" }, h("table", {},
         h("thead", {}, h("tr", {}, [["", ""], ["Class", ""], ["Confidence", "number"], hasWells ? ["Well", ""] : null, ["Image", ""], ["Row", "number"], ["Column", "number"]].filter(Boolean).map(([title, kind]) => h("th", { class: kind }, title)))),

@@ -56,14 +56,14 @@
         if (!rows.length) return null;
         return h("div", { class: "role" }, h("h3", {}, title), rows.map(row));
       });
-      byId("train-roles").replaceChildren(...(patches.crop ? groups.filter(Boolean)
+      byId("train-roles").replaceChildren(...(patches.is_any ? groups.filter(Boolean)
         : [h("div", { class: "empty" }, icon("spread"), h("h2", {}, "Nothing marked yet"), h("p", {}, "Draw a box around something you look for, and judge what is found."), h("a", { class: "button primary", href: app.address("regions") }, "Go to Regions"))]));
     }
     function row(each) {
-      const url = ({ image, y, x }) => patches.crop.replace("{I}", image).replace("{Y}", y).replace("{X}", x);
+      const url = ({ image, y, x }) => each.crop.replace("{I}", image).replace("{Y}", y).replace("{X}", x);
       return h("div", { class: "role-row" },
         h("div", { class: "role-words" }, h("span", { class: "swatch", style: { "--color": each.color } }), h("strong", {}, each.class || "background"), h("span", { class: "chip number" }, each.n.toLocaleString("en"))),
-        each.n ? h("div", { class: "strip", style: { "--aspect": patches.aspect } }, each.shown.map((item) => h("img", { src: url(item), alt: "", loading: "lazy", decoding: "async" })), each.n > each.shown.length ? h("span", { class: "small quiet" }, `and ${(each.n - each.shown.length).toLocaleString("en")} more`) : null)
+        each.n ? h("div", { class: "strip", style: { "--aspect": each.aspect } }, each.shown.map((item) => h("img", { src: url(item), alt: "", loading: "lazy", decoding: "async" })), each.n > each.shown.length ? h("span", { class: "small quiet" }, `and ${(each.n - each.shown.length).toLocaleString("en")} more`) : null)
           : h("p", { class: "small quiet" }, each.role === "background" ? "None accepted." : "None yet."));
     }
 

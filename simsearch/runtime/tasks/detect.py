@@ -62,6 +62,7 @@ def detect_tile(task: DetectTask) -> NDArray[np.float64]:
         return model.log_odds_maps(found)[1:]
 
     maps = framed_maps(model.trunk, task.view, task.window, log_odds)
-    table = peak_table(maps, task.view, task.window, float(logit(task.floor)))
+    radii = [task.view.radius_of(shape) for shape in model.patch_shapes]
+    table = peak_table(maps, task.view, task.window, float(logit(task.floor)), radii)
     table[:, 3] = expit(table[:, 3])
     return table

@@ -14,9 +14,8 @@ from simsearch.io.pictures.drawing import try_to_draw
 from simsearch.io.pictures.model_card import draw_patches
 from simsearch.io.places import output_place
 from simsearch.nn.augment import crop_side, middle
-from simsearch.nn.classifier import PatchClassifier
 from simsearch.nn.device import pick_device
-from simsearch.nn.model_file import ModelHeader, model_to_bytes
+from simsearch.nn.model_file import ModelHeader, make_classifier, model_to_bytes
 from simsearch.nn.trunk_file import trunk_from_bytes
 from simsearch.runtime.compute import computing
 from simsearch.runtime.training_log import PATCHES_NAME, all_cores, open_log, run_followed
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from simsearch.nn.classifier import PatchClassifier
     from simsearch.nn.device import Arithmetic
     from simsearch.runtime import Client
     from simsearch.runtime.events import Observer
@@ -106,7 +106,7 @@ def train_on_worker(task: TrainTask) -> bytes:
 def _model(task: TrainTask) -> PatchClassifier:
     view, header = task.views[0], task.header
     trunk = trunk_from_bytes(fetch(view.trunk), len(header.channels)).to(memory_format=torch.channels_last)
-    return PatchClassifier(trunk, view.extractor, len(header.classes))
+    return make_classifier(trunk, header)
 
 
 def _read_patches(task: TrainTask, side: int, device: torch.device) -> TrainingPatches:
@@ -128,10 +128,10 @@ def _crop(view: View, place: Place, side: int) -> torch.Tensor:
 
 def _draw(task: TrainTask, patches: TrainingPatches, folder: Path) -> None:
     """Draw what the model is trained on; the card tells if that fails."""
-    shape = task.views[0].extractor.patch_shape
+    shapes = (task.header.working_shape, *task.header.working_shapes)
     rows = {}
     for role, group in (("", patches.clean), ("not ", patches.negatives), ("noisy ", patches.noisy)):
-        for label, name in enumerate(task.header.classes):
+        for label, (name, shape) in enumerate(zip(task.header.classes, shapes, strict=True)):
             crops = group.crops[group.labels == label]
             if len(crops):
                 rows[f"{role}{name}"] = middle(crops, shape).float().cpu().numpy()

@@ -12,7 +12,7 @@ from simsearch.errors import AnnotationError, ConfigError, CurationError, StoreE
 from simsearch.io.tables.curation import ROLES, Annotation, write_annotations
 from simsearch.io.tables.geojson import write_features
 from simsearch.workflows.curate.annotation_files import ImportOptions, read_files
-from simsearch.workflows.curate.import_plan import ImportPlan, left_out_notes, listed, patch_shape_of, said_patches
+from simsearch.workflows.curate.import_plan import ImportPlan, left_out_notes, listed, patch_shapes_of, said_patches
 from simsearch.workflows.curate.study import open_curation, read_curation
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def import_annotations(study: Study, path: Path, *, user: str, options: ImportOp
     """
     reading, notes = read_files(study, path, options)
     with open_curation(study) as journal:
-        plan = ImportPlan(journal.state, patch_shape_of(journal.state, reading, path), reading)
+        plan = ImportPlan(journal.state, patch_shapes_of(journal.state, reading, path), reading)
         problems = [(place, error) for place, item in reading if (error := plan.take(place, item, fit=options.fit))]
         if problems:
             raise _refusal(path, problems, len(reading))
@@ -161,12 +161,12 @@ def _checked(curation: Curation, batch: Batch, path: Path) -> Batch:
 def curated_patches(curation: Curation) -> Iterator[Annotation]:
     """Tell of each patch what was said about it, class by class, then the background."""
     colors = {each.name: each.color for each in curation.classes}
+    shapes: dict[str, tuple[float, float] | None] = {each.name: curation.shape_of(each) for each in curation.classes}
     for (role, name), patches in said_patches(curation).items():
+        shape = shapes.get(name, curation.patch_shape)
         for patch in patches:
-            if curation.patch_shape:
-                yield Annotation(
-                    Box(patch.image, name, patch.y, patch.x, *curation.patch_shape), role, colors.get(name)
-                )
+            if shape:
+                yield Annotation(Box(patch.image, name, patch.y, patch.x, *shape), role, colors.get(name))
 
 
 def _check_free(paths: Sequence[Path], *, overwrite: bool) -> None:

@@ -15,6 +15,7 @@ from simsearch.curation.background import (
     known_similarities,
     offer_background,
 )
+from simsearch.curation.checks import common_shape
 from simsearch.curation.marks import AcceptBackground, AcceptClass
 from simsearch.curation.state import BACKGROUND
 from simsearch.curation.suggestions import acceptance, own_candidates, own_of, suggested_patches
@@ -23,7 +24,7 @@ from simsearch.io.tables.curation import Annotation, write_annotations
 from simsearch.runtime.events import Observer, ignore
 from simsearch.workflows.curate.offers import suggested_thresholds, thresholds
 from simsearch.workflows.curate.study import open_curation
-from simsearch.workflows.curate.suggest import find_suggestions, study_group
+from simsearch.workflows.curate.suggest import find_suggestions
 from simsearch.workflows.find.diverse import DiverseOptions, choose_diverse
 from simsearch.workflows.image_set import find_image_set
 
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
     from simsearch.runtime import Client
     from simsearch.workflows.curate.study import Study, StudyOptions
     from simsearch.workflows.find.peaks import Candidates
-    from simsearch.workflows.find.query import Group
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,17 +157,16 @@ def curate(
     with open_curation(study) as journal:
         for name, value in options.similarity_thresholds.items():
             journal.append(user, SetSimilarityThreshold(name, value))
-        group = study_group(journal.state)
         found = find_suggestions(client, study, journal.state, observe=observe)
         own = own_of(journal.state, journal.state.displayed, found.peaks)
-        classes, actions = _acceptance_of_classes(journal.state, group, found, own)
+        classes, actions = _acceptance_of_classes(journal.state, found, own)
         accepted = Batch("accept what is suggested", tuple(actions)).apply(journal.state)
         offer = _background(accepted, found, own, options)
         background = (*(offer.difficult if options.difficult else ()), *offer.beside, *offer.easy, *offer.kept)
         if background:
             actions.append(AcceptBackground(background))
         if options.table:
-            write_annotations(_suggestions(actions, group), options.table)
+            write_annotations(_suggestions(actions, journal.state), options.table)
             # The table has no thresholds; who imports it goes on with those that it was made with.
             suggested = tuple(each for each in actions if isinstance(each, SetSimilarityThreshold))
             if suggested and not options.accept:
@@ -190,25 +189,25 @@ def _background(
     return offer_background(accepted, known, amount)
 
 
-def _suggestions(actions: Sequence[Action], group: Group) -> Iterator[Annotation]:
+def _suggestions(actions: Sequence[Action], curation: Curation) -> Iterator[Annotation]:
     """List what actions would accept."""
     for action in actions:
         if isinstance(action, Batch):
-            yield from _suggestions(action.actions, group)
+            yield from _suggestions(action.actions, curation)
         elif isinstance(action, AcceptClass):
-            for patch in action.positives:
-                yield Annotation(Box(patch.image, action.class_name, patch.y, patch.x, *group.patch_shape), "positive")
+            name, shape = action.class_name, common_shape(curation, curation.roi_class(action.class_name))
+            yield from (Annotation(Box(p.image, name, p.y, p.x, *shape), "positive") for p in action.positives)
         elif isinstance(action, AcceptBackground):
-            for patch in action.patches:
-                yield Annotation(Box(patch.image, BACKGROUND, patch.y, patch.x, *group.patch_shape), "background")
+            shape = common_shape(curation)
+            yield from (Annotation(Box(p.image, BACKGROUND, p.y, p.x, *shape), "background") for p in action.patches)
 
 
 def _acceptance_of_classes(
-    curation: Curation, group: Group, found: Candidates, own: Mapping[str, RankedPeaks]
+    curation: Curation, found: Candidates, own: Mapping[str, RankedPeaks]
 ) -> tuple[list[ClassSuggestions], list[Action]]:
     """Count what is suggested for each class, and make the actions that accept it, each place for one class."""
     similar = own_candidates(curation, curation.displayed, own)
-    chosen = {name: curation.roi_class(name).similarity_threshold for name in group.classes}
+    chosen = {each.name: each.similarity_threshold for each in curation.classes if each.prototypes}
     missing = {
         name: least
         for name, least in suggested_thresholds(curation, curation.displayed, own, found.left_out).items()

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from simsearch.curation.actions import Action, AddClass
-from simsearch.curation.checks import check_class_name, check_inside, count
+from simsearch.curation.checks import check_class_name, check_inside, common_shape, count, fixed_shape
 from simsearch.curation.marks import (
     AcceptBackground,
     AcceptClass,
@@ -16,13 +16,13 @@ from simsearch.curation.marks import (
     FlagNegatives,
     ReleasePositives,
 )
-from simsearch.curation.state import BACKGROUND, Curation, Patch, Places
+from simsearch.curation.state import BACKGROUND, Curation, Patch, Places, envelope
 from simsearch.errors import AnnotationError, CurationError
 from simsearch.io.pictures.overlay import CLASS_COLORS
 from simsearch.io.tables.curation import Annotation, LeftOut, Reading, Role
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from simsearch.core.boxes import Box
@@ -37,19 +37,17 @@ _OBJECTS: tuple[Role, ...] = ("prototype", "confirmed", "positive")
 class ImportPlan:
     """Sorts what is read by what it adds to a curation."""
 
-    def __init__(self, curation: Curation, patch_shape: tuple[float, float], reading: Reading) -> None:
+    def __init__(self, curation: Curation, shapes: PatchShapes, reading: Reading) -> None:
         self._curation = curation
-        self._shape = patch_shape
+        self._shapes = shapes
         self._sources = {patch.id: "the study" for patch in curation.patches()}
         self._old = {
             key: {(patch.image, patch.y, patch.x) for patch in patches}
             for key, patches in said_patches(curation).items()
         }
-        self._places: defaultdict[Key, Places] = defaultdict(lambda: Places((), patch_shape))
-        for key, patches in said_patches(curation).items():
-            self._places[key] = Places(patches, patch_shape)
-        self._added: defaultdict[Key, Places] = defaultdict(lambda: Places((), patch_shape))
-        self._not_background = Places(curation.not_background, patch_shape)
+        self._places = {key: Places(patches, shapes.of(key[1])) for key, patches in said_patches(curation).items()}
+        self._added: dict[Key, Places] = {}
+        self._not_background = Places(curation.not_background, shapes.largest)
         self._read: dict[tuple[Key, str, float, float], str] = {}
         known = [each.name for each in curation.classes]
         self.colors = _new_colors([each.color for each in curation.classes], known, reading)
@@ -86,8 +84,8 @@ class ImportPlan:
         if earlier != place:
             return f"expected a patch once, got the same in {earlier}: remove one"
         self.new[key].append(patch)
-        self._places[key].add(patch)
-        self._added[key].add(patch)
+        for places in (self._places, self._added):
+            places.setdefault(key, Places((), self._shapes.of(key[1]))).add(patch)
         self._sources[patch.id] = place
         return None
 
@@ -109,7 +107,7 @@ class ImportPlan:
             yield ReleasePositives(name, tuple(patch.id for patch in given_up))
         for name in self._classes:
             if patches := self.new["prototype", name]:
-                yield AddPrototypes(name, tuple(patches), self._shape)
+                yield AddPrototypes(name, tuple(patches), self._shapes.of(name))
             if patches := self.new["negative", name]:
                 yield FlagNegatives(name, tuple(patches))
             if patches := self.new["confirmed", name]:
@@ -133,11 +131,12 @@ class ImportPlan:
         """List by class what the study has accepted with many others, and the file says is of another."""
         moved = {}
         for each in self._curation.classes:
-            others = [
-                p for (role, name), new in self.new.items() if role in _OBJECTS and name != each.name for p in new
+            taken = [
+                Places(new, self._shapes.common(each.name, name))
+                for (role, name), new in self.new.items()
+                if role in _OBJECTS and name != each.name
             ]
-            taken = Places(others, self._shape)
-            if patches := tuple(patch for patch in each.positives if taken.near(patch)):
+            if patches := tuple(p for p in each.positives if any(places.near(p) for places in taken)):
                 moved[each.name] = patches
         return moved
 
@@ -157,24 +156,27 @@ class ImportPlan:
             raise CurationError(
                 f"expected a box, got a point or a line at {patch}: add --fit to take patches around what has no size"
             )
-        if not fit and _shape(box) != self._shape:
+        shape = self._shapes.of(box.class_name)
+        if not fit and _shape(box) != shape:
             raise CurationError(
-                f"expected a patch of {self._shape[0]:g} x {self._shape[1]:g} px, as the first prototype fixed, got "
+                f"expected a patch of {shape[0]:g} x {shape[1]:g} px, as the first prototype fixed, got "
                 f"{box.height:g} x {box.width:g} px: draw it so, or add --fit to take its centre only"
             )
-        check_inside(self._curation, patch, self._shape if item.role == "prototype" else None)
+        check_inside(self._curation, patch, shape if item.role == "prototype" else None)
 
     def _is_at_border(self, item: Annotation) -> bool:
         """Tell whether a prototype is inside its image, but a patch around its centre would not be."""
         shape = self._curation.shapes.get(item.box.image)
-        patch = replace(item.box, height=self._shape[0], width=self._shape[1])
+        height, width = self._shapes.of(item.box.class_name)
+        patch = replace(item.box, height=height, width=width)
         return bool(shape and item.role == "prototype" and item.box.is_inside(shape) and not patch.is_inside(shape))
 
     def _check_opposites(self, key: Key, patch: Patch) -> None:
         for opposite in _opposites(key, self._classes):
             role, name = opposite
             gives_way = key[0] in _OBJECTS and role == "positive"  # what the study has accepted in bulk
-            if other := (self._added if gives_way else self._places)[opposite].near(patch):
+            places = (self._added if gives_way else self._places).get(opposite)
+            if other := places and places.near(patch, self._shapes.common(key[1], name)):
                 what = role if role == name else f"{role} of {name}"
                 raise CurationError(
                     f"{patch}: expected no {key[0]}, got one where {self._sources[other.id]} has a {what}"
@@ -201,13 +203,45 @@ def _shape(box: Box) -> tuple[float, float]:
     return round(box.height, 3), round(box.width, 3)
 
 
-def patch_shape_of(curation: Curation, reading: Reading, path: Path) -> tuple[float, float]:
-    """Tell the patch shape: that of the study, or of the first prototype (paper section 2.3.1)."""
-    if curation.patch_shape:
-        return curation.patch_shape
+class PatchShapes:
+    """Which patches classes will have: their own, or those of their first prototypes (paper section 2.3.1).
+
+    Parameters
+    ----------
+    curation : Curation
+        What was said so far.
+    new : mapping of str to (float, float)
+        By class the shape of its first prototype that is read.
+    """
+
+    def __init__(self, curation: Curation, new: Mapping[str, tuple[float, float]]) -> None:
+        known = {each.name: shape for each in curation.classes if (shape := fixed_shape(curation, each))}
+        self._own = dict(new) | known
+        if curation.has_one_patch:
+            one = curation.patch_shape or next(iter(new.values()))
+            self._own = dict.fromkeys(self._own, one)
+        self.largest = envelope([*self._own.values()] or [common_shape(curation)])
+        """Of the background, and of classes that nobody has drawn."""
+
+    def of(self, name: str) -> tuple[float, float]:
+        """Return the patch of a class or, without one of its own, the largest."""
+        return self._own.get(name, self.largest)
+
+    def common(self, name: str, other: str) -> tuple[float, float]:
+        """Return the patch that tells how near places of two classes are to be one; background decides for itself."""
+        if BACKGROUND in (name, other):
+            return self.largest
+        return min(self.of(name), self.of(other), key=min)
+
+
+def patch_shapes_of(curation: Curation, reading: Reading, path: Path) -> PatchShapes:
+    """Tell the patch shapes: those of the study, and of the first prototypes of other classes."""
+    new: dict[str, tuple[float, float]] = {}
     for _, item in reading:
         if isinstance(item, Annotation) and item.role == "prototype" and item.box.height > 0 and item.box.width > 0:
-            return _shape(item.box)
+            new.setdefault(item.box.class_name, _shape(item.box))
+    if new or curation.patch_shape:
+        return PatchShapes(curation, new)
     # What is wrong with its rows, or left out of it, is more to the point than that it has no prototype.
     wrong = [f"{place}: {item}" for place, item in reading if isinstance(item, AnnotationError)]
     left_out = left_out_notes([(place, item) for place, item in reading if isinstance(item, LeftOut)])

@@ -153,7 +153,7 @@ def _known(found: Findings, own: Mapping[str, RankedPeaks], least: Mapping[str, 
     """Gather what was found, with the local maxima and minima of the mean similarity to all prototypes."""
     if found.candidates is not None:
         return known_similarities(found.images, found.candidates.highest, found.candidates.lowest, own, least)
-    views = list(zip(found.mean, found.views, strict=True))
-    low = ranked_tables([level0_peaks(-mean, view, -np.inf) for mean, view in views])
-    high = ranked_tables([level0_peaks(mean, view, -np.inf) for mean, view in views])
-    return Similarities(found.images, (high,), (replace(low, score=-low.score),), own, least)
+    high = tuple(ranked_tables([level0_peaks(mean, view, -np.inf) for mean, view in each]) for each in found.grounds)
+    turned = (ranked_tables([level0_peaks(-mean, view, -np.inf) for mean, view in each]) for each in found.grounds)
+    low = tuple(replace(each, score=-each.score) for each in turned)
+    return Similarities(found.images, high, low, own, least)

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 STUDY_NAME, JOURNAL_NAME = "study.json", "curation.jsonl"
 MEASURE_NAME, CACHE_NAME, MODELS_NAME, MODEL_NAME = "measure.json", "cache", "models", "model.safetensors"
 _PRIVATE, _SHARED = 0o700, 0o777  # modes of a study's folder; the umask takes from the latter
-_VERSION = 1  # of study.json
+_VERSION = 2  # of study.json; 1 had one patch for all classes
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +75,8 @@ class StudyOptions:
     """Which time point, or max for the maximum over all."""
     private: bool = False
     """Whether nobody else on the machine may look into the folder."""
+    one_patch: bool = False
+    """Whether the first prototype fixes the patch of all classes, as in the paper, and not only that of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,12 +105,14 @@ class Study:
     """What is read of the t axis."""
     created: str
     """When, in ISO 8601 with UTC."""
+    has_one_patch: bool
+    """Whether the first prototype fixes the patch of all classes, as in studies of before there was a choice."""
 
     @property
     def initial(self) -> Curation:
         """The curation before anybody has said anything."""
         shapes = {image.name: image.shape for image in self.images}
-        return Curation(shapes, self.channel_names, self.displayed, self.channels, has_one_patch=True)
+        return Curation(shapes, self.channel_names, self.displayed, self.channels, has_one_patch=self.has_one_patch)
 
     @property
     def journal_path(self) -> Path:
@@ -167,6 +171,7 @@ def create_study(
         z=options.z,
         t=options.t,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
+        has_one_patch=options.one_patch,
     )
     _check_names(study)
     if options.measurement:
@@ -336,6 +341,7 @@ def _parsed(folder: Path, content: dict[str, Any]) -> Study:
         z=_selection(content["z"]),
         t=_selection(content["t"]),
         created=str(content["created"]),
+        has_one_patch=content["version"] == 1 or bool(content["has_one_patch"]),
     )
 
 

@@ -14,6 +14,7 @@ from simsearch.curation.background import (
     known_similarities,
     offer_background,
 )
+from simsearch.curation.checks import common_shape
 from simsearch.curation.state import BACKGROUND, Patch
 from simsearch.curation.suggestions import background_patches, marked_patches, own_candidates, own_of
 from simsearch.errors import CurationError, SimSearchError
@@ -29,12 +30,12 @@ from simsearch.workflows.curate.study import CACHE_NAME, MEASURE_NAME, study_ima
 from simsearch.workflows.find.features import keep_features
 from simsearch.workflows.find.measure import measure, read_ranges, write_measurement
 from simsearch.workflows.find.peaks import Candidates, find_group_candidates
-from simsearch.workflows.find.query import Group, Setting, find_query
+from simsearch.workflows.find.query import Group, Setting, find_query, group_boxes
 from simsearch.workflows.find.trunks import read_chosen_trunk
 from simsearch.workflows.image_set import ImageSet
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from simsearch.curation.state import Curation
@@ -80,9 +81,7 @@ def find_suggestions(client: Client, study: Study, curation: Curation, *, observ
     SourceError, StoreError
         If an image cannot be read, or the folder not written.
     """
-    sight = _look(client, study, curation, observe)
-    displayed = ImageSet(study_images(study, curation.displayed))
-    return find_group_candidates(client, displayed, sight.group, sight.setting, sight.query, observe)
+    return _candidates(client, study, curation, curation.displayed, observe)
 
 
 def find_noisy(
@@ -128,9 +127,7 @@ def find_noisy(
     thresholds = {each.name: _similarity_threshold(each.name, curation) for each in curation.classes if each.prototypes}
     if not others:
         return []
-    sight = _look(client, study, curation, observe)
-    images = ImageSet(study_images(study, others))
-    found = find_group_candidates(client, images, sight.group, sight.setting, sight.query, observe)
+    found = _candidates(client, study, curation, others, observe)
     own = own_of(curation, others, found.peaks)
     similar = [p for p in own_candidates(curation, others, own) if p.score >= thresholds[p.class_name]]
     if paper:
@@ -141,24 +138,41 @@ def find_noisy(
     else:
         known = known_similarities(others, found.highest, found.lowest, own, thresholds)
         background = [*offer_background(curation, known, amount_in_images(n_background, len(others))).suggested]
-    shape = sight.group.patch_shape
+    shape = common_shape(curation)
     return similar + [Peak(p.image, BACKGROUND, p.y, p.x, shape, 0.0) for p in background]
 
 
-def study_group(curation: Curation) -> Group:
-    """Return the classes of a curation that have prototypes.
+def _candidates(
+    client: Client, study: Study, curation: Curation, names: Sequence[str], observe: Observer
+) -> Candidates:
+    """Find what images have to offer, for classes of one patch shape after those of another."""
+    found = []
+    for sight in _look(client, study, curation, observe):
+        images = ImageSet(study_images(study, names))
+        found.append(find_group_candidates(client, images, sight.group, sight.setting, sight.query, observe))
+    peaks, highest, lowest = (
+        tuple(peak for each in found for peak in getattr(each, part)) for part in ("peaks", "highest", "lowest")
+    )
+    left_out = {name: values for each in found for name, values in each.left_out.items()}
+    return Candidates(peaks, highest, lowest, left_out)
+
+
+def study_groups(curation: Curation) -> list[Group]:
+    """Return the classes of a curation that have prototypes, those of one patch shape together.
 
     Raises
     ------
     CurationError
         If there is none.
     """
-    classes = [each for each in curation.classes if each.prototypes]
-    if not classes or curation.patch_shape is None:
+    boxes = [
+        Box(p.image, each.name, p.y, p.x, *common_shape(curation, each))
+        for each in curation.classes
+        for p in each.prototypes
+    ]
+    if not boxes:
         raise CurationError("expected a class with a prototype, got none: draw one, or import boxes")
-    shape = curation.patch_shape
-    boxes = [Box(p.image, each.name, p.y, p.x, *shape) for each in classes for p in each.prototypes]
-    return Group(shape, tuple(each.name for each in classes), tuple(boxes))
+    return sorted(group_boxes(boxes), key=lambda group: group.patch_shape)
 
 
 def study_trunk(study: Study) -> str:
@@ -189,7 +203,7 @@ def study_setting(client: Client, study: Study, curation: Curation, observe: Obs
 
 
 def settle_measurement(client: Client, study: Study, curation: Curation, *, observe: Observer = ignore) -> Path:
-    """Have a study look at images with what is measured at the scale of its patches, from now on.
+    """Have a study look at images with what is measured at the scale of its smallest patches, from now on.
 
     Returns
     -------
@@ -203,9 +217,9 @@ def settle_measurement(client: Client, study: Study, curation: Curation, *, obse
     SourceError, StoreError
         If an image cannot be read, or the folder cannot be written.
     """
-    measured, group = study.folder / MEASURE_NAME, study_group(curation)
+    measured, groups = study.folder / MEASURE_NAME, study_groups(curation)
     if not measured.exists():
-        found = _measured(client, study, group.downsampling, observe)
+        found = _measured(client, study, _finest(groups), observe)
         with store_errors(str(measured)), replacing(measured) as partial:
             partial.write_bytes(found.read_bytes())
     return measured
@@ -224,19 +238,20 @@ def prepare_suggestions(client: Client, study: Study, curation: Curation, *, obs
     SourceError, StoreError, TrunkError
         If an image or the trunk cannot be read, or the folder cannot be written.
     """
-    images = ImageSet(study_images(study, curation.displayed))
-    keep_features(client, images, *study_sight(client, study, curation, observe=observe), observe)
+    groups, setting = study_sight(client, study, curation, observe=observe)
+    for group in groups:
+        keep_features(client, ImageSet(study_images(study, curation.displayed)), group, setting, observe)
 
 
 def study_sight(
     client: Client, study: Study, curation: Curation, *, observe: Observer = ignore
-) -> tuple[Group, Setting]:
+) -> tuple[list[Group], Setting]:
     """Tell how a study looks at images, or would at a first patch of less than 96 px while there is none.
 
     Returns
     -------
-    (Group, Setting)
-        The group has no classes while there is no prototype.
+    (list of Group, Setting)
+        One group, which has no classes, while there is no prototype.
 
     Raises
     ------
@@ -246,16 +261,16 @@ def study_sight(
         If an image or the trunk cannot be read, or the folder cannot be written.
     """
     if any(each.prototypes for each in curation.classes):
-        return study_group(curation), study_setting(client, study, curation, observe)
-    return sight_group(curation), _setting(
+        return study_groups(curation), study_setting(client, study, curation, observe)
+    return sight_groups(curation), _setting(
         client, study, curation, study_measurement(client, study, curation, observe=observe)
     )
 
 
-def sight_group(curation: Curation) -> Group:
+def sight_groups(curation: Curation) -> list[Group]:
     """Return the classes of a curation that have prototypes; of none and a usual patch while there is none."""
     has_prototypes = any(each.prototypes for each in curation.classes)
-    return study_group(curation) if has_prototypes else Group(curation.patch_shape or _FIRST_PATCH, (), ())
+    return study_groups(curation) if has_prototypes else [Group(curation.patch_shape or _FIRST_PATCH, (), ())]
 
 
 def study_measurement(client: Client, study: Study, curation: Curation, *, observe: Observer = ignore) -> Path:
@@ -274,7 +289,11 @@ def study_measurement(client: Client, study: Study, curation: Curation, *, obser
     measured = study.folder / MEASURE_NAME
     if measured.exists():
         return measured
-    return _measured(client, study, sight_group(curation).downsampling, observe)
+    return _measured(client, study, _finest(sight_groups(curation)), observe)
+
+
+def _finest(groups: Sequence[Group]) -> int:
+    return min(group.downsampling for group in groups)
 
 
 def _measured(client: Client, study: Study, downsampling: int, observe: Observer) -> Path:
@@ -303,8 +322,15 @@ def _setting(client: Client, study: Study, curation: Curation, measured: Path) -
     )
 
 
-def _look(client: Client, study: Study, curation: Curation, observe: Observer) -> _Sight:
-    group, setting = study_group(curation), study_setting(client, study, curation, observe)
+def _look(client: Client, study: Study, curation: Curation, observe: Observer) -> Iterator[_Sight]:
+    setting = study_setting(client, study, curation, observe)
+    for group in study_groups(curation):
+        yield _look_for(client, study, curation, group, setting, observe)
+
+
+def _look_for(
+    client: Client, study: Study, curation: Curation, group: Group, setting: Setting, observe: Observer
+) -> _Sight:
     displayed = ImageSet(study_images(study, curation.displayed))
     keep_features(client, displayed, group, setting, observe)
     said = said_of(curation, group)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from simsearch.workflows.curate.study import Study
 
 _CLASS_COLUMNS = (
-    *("class", "color", "prototypes", "positives", "confirmed", "negatives"),
+    *("class", "color", "height", "width", "prototypes", "positives", "confirmed", "negatives"),
     *("similarity_threshold", "confidence_threshold", "is_accepted"),
 )
 
@@ -41,10 +41,11 @@ class StudySummary:
     """Files of the models, the oldest first."""
 
     def classes(self) -> pd.DataFrame:
-        """Tell of each class how many patches it has and what was chosen for it, a row each."""
+        """Tell of each class how large its patches are, how many it has and what was chosen for it, a row each."""
         rows = [
             (
                 *(each.name, each.color),
+                *(self.history.state.shape_of(each) or (None, None)),
                 *(len(said) for said in (each.prototypes, each.positives, each.confirmed, each.negatives)),
                 *(each.similarity_threshold, each.confidence_threshold, each.is_accepted),
             )

@@ -31,8 +31,8 @@ class TrainedModel:
     """dense or patchwise."""
     classes: tuple[str, ...]
     """Without the background."""
-    patch_shape: tuple[float, float]
-    """Height and width of a patch in level-0 pixels."""
+    patch_shapes: Mapping[str, tuple[float, float]]
+    """Height and width of the patches of each of these classes, in level-0 pixels."""
     confidence_thresholds: Mapping[str, float]
     """What the model file says; what people chose since stands in the curation."""
     created: str
@@ -65,7 +65,7 @@ def _read(path: Path) -> TrainedModel | None:
             sha256=report["sha256"],
             kind=header.kind,
             classes=header.classes[1:],
-            patch_shape=header.patch_shape,
+            patch_shapes=dict(zip(header.classes[1:], header.patch_shapes, strict=True)),
             confidence_thresholds=dict(zip(header.classes[1:], header.confidence_thresholds, strict=True)),
             created=run["finished"],
             n_patches=report["n_patches"],

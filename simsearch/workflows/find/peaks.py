@@ -83,9 +83,10 @@ def find_group_peaks(
         outcomes = run_tasks(client, search_tile, missing, step="search", observe=observe)
         for task, table in images.results(outcomes, image_name):
             log.add(_key(task), table)
+    shapes = (group.patch_shape,) * len(group.classes)
     for task in tasks:
         if _key(task) in log.done:
-            peaks += peaks_of(log.done[_key(task)].reshape(-1, 4), task.view, group.classes, group.patch_shape)
+            peaks += peaks_of(log.done[_key(task)].reshape(-1, 4), task.view, group.classes, shapes)
     if setting.maps:
         for image in images:
             template = _map_template(view_of(image, group, setting), group, setting)
@@ -101,30 +102,33 @@ def find_group_candidates(
     Images that fail are left out of `images`, or end the run.
     """
     peaks: list[Peak] = []
+    shapes = (group.patch_shape,) * len(group.classes)
     highest: list[Peak] = []
     lowest: list[Peak] = []
     with lent(client, query_to_bytes(query)) as digest:
         tasks = [task for image in images for task in _search_tasks(image, group, setting, digest)]
         outcomes = run_tasks(client, find_candidates, tasks, step="suggestions", observe=observe)
         for task, tables in images.results(outcomes, image_name):
-            peaks += peaks_of(tables[0], task.view, group.classes, group.patch_shape)
-            highest += peaks_of(tables[1], task.view, (BACKGROUND,), group.patch_shape)
-            lowest += peaks_of(tables[2], task.view, (BACKGROUND,), group.patch_shape)
+            peaks += peaks_of(tables[0], task.view, group.classes, shapes)
+            highest += peaks_of(tables[1], task.view, (BACKGROUND,), (group.patch_shape,))
+            lowest += peaks_of(tables[2], task.view, (BACKGROUND,), (group.patch_shape,))
     left_out = {name: left_out_similarities(query, index) for index, name in enumerate(group.classes)}
     found = [_of_images(each, images) for each in (peaks, highest, lowest)]
     return Candidates(found[0], found[1], found[2], left_out)
 
 
 def peaks_of(
-    table: NDArray[np.float64], view: View, classes: Sequence[str], patch_shape: tuple[float, float]
+    table: NDArray[np.float64], view: View, classes: Sequence[str], patch_shapes: Sequence[tuple[float, float]]
 ) -> PeakColumns:
-    """Turn rows of class index, y and x in grid steps, and score into peaks in level-0 pixels."""
+    """Turn rows of class index, y and x in grid steps, and score into peaks in level-0 pixels.
+
+    Each class has a patch shape.
+    """
     stride, downsampling = view.extractor.grid.stride, view.image.downsampling
     y, x = (to_level0(stride * steps, downsampling) for steps in table.T[1:3])
-    height, width = (np.full(len(table), side, np.float64) for side in patch_shape)
-    return PeakColumns(
-        view.image.meta.name, tuple(classes), table[:, 0].astype(np.int32), y, x, height, width, table[:, 3]
-    )
+    index = table[:, 0].astype(np.int32)
+    height, width = np.array(patch_shapes, np.float64)[index].T
+    return PeakColumns(view.image.meta.name, tuple(classes), index, y, x, height, width, table[:, 3])
 
 
 def suggested_threshold(peaks: Sequence[Peak], boxes: Sequence[Box]) -> float:

@@ -6,10 +6,11 @@ import hashlib
 from collections import Counter
 from dataclasses import asdict, dataclass, replace
 from itertools import cycle
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from simsearch.core.boxes import shapes_in_words
 from simsearch.core.checks.options import check_among
 from simsearch.core.feature_grid import from_level0
 from simsearch.curation.background import N_BACKGROUND
@@ -32,8 +33,9 @@ from simsearch.runtime.training_log import CHECKPOINT_NAME, PATCHES_NAME, losses
 from simsearch.runtime.views import View
 from simsearch.training.recipe import Schedule, TrainingConfig
 from simsearch.workflows.curate.study import MODEL_NAME, MODELS_NAME, study_images
-from simsearch.workflows.curate.suggest import find_noisy, study_group, study_setting
+from simsearch.workflows.curate.suggest import find_noisy, study_setting
 from simsearch.workflows.learn.claim import claim
+from simsearch.workflows.learn.sizes import Sizes, seen_sizes
 from simsearch.workflows.provenance import arithmetic_key, fingerprint, image_key, write_run
 
 if TYPE_CHECKING:
@@ -45,7 +47,7 @@ if TYPE_CHECKING:
     from simsearch.nn.device import Arithmetic
     from simsearch.runtime import Client
     from simsearch.workflows.curate.study import Study
-    from simsearch.workflows.find.query import Group, Setting
+    from simsearch.workflows.find.query import Setting
 
 NOISY_NAME = "noisy"
 _CONFIDENCE = 0.5  # of a detection, where nobody has chosen
@@ -156,8 +158,8 @@ def train_study(
     SourceError, StoreError, TrunkError
         If an image or the trunk cannot be read, or the folder cannot be written, or holds another training.
     """
-    classes, group = trained_classes(curation), study_group(curation)
-    classifier_extractor(options.kind, group.working_shape)  # refuses what cannot be trained before anything is done
+    classes = trained_classes(curation)
+    sizes = seen_sizes(curation, classes, options.kind)  # refuses what cannot be trained before anything is done
     setting = study_setting(client, study, curation, observe)
     images = {image.name: image for image in study_images(study)}
     identity = _identity(curation, images.values(), setting, options)
@@ -166,7 +168,7 @@ def train_study(
     with only_writer(folder), store_errors(str(folder)):
         is_done = claim(folder, model, identity, "curation") if out else model.exists()
         noisy = _noisy(client, study, curation, options, folder, images, observe) if options.selflearn else []
-        header = _header(study, curation, classes, group, setting, options, next(iter(images.values())))
+        header = _header(study, curation, classes, sizes, setting, options, next(iter(images.values())))
         task = _task(curation, header, noisy, images, setting, options, folder)
         if not is_done:
             write_whole(model, run_training(client, task, observe))
@@ -212,7 +214,7 @@ def _identity(curation: Curation, images: Iterable[ImageMeta], setting: Setting,
         )
         for c in curation.classes
     ]
-    content = {
+    content: dict[str, Any] = {
         "images": [image_key(image) for image in images],
         "displayed": curation.displayed,
         "patch": curation.patch_shape,
@@ -226,7 +228,9 @@ def _identity(curation: Curation, images: Iterable[ImageMeta], setting: Setting,
         "config": asdict(options.config),
         **arithmetic_key(_arithmetic(setting, options)),
     }
-    return fingerprint(content)[:12]
+    shapes = [curation.shape_of(each) for each in curation.classes]
+    differing = {} if set(shapes) == {curation.patch_shape} else {"patches": shapes}
+    return fingerprint(content | differing)[:12]
 
 
 def _arithmetic(setting: Setting, options: TrainOptions) -> Arithmetic:
@@ -276,7 +280,7 @@ def _header(
     study: Study,
     curation: Curation,
     classes: Sequence[RoiClass],
-    group: Group,
+    sizes: Sizes,
     setting: Setting,
     options: TrainOptions,
     image: ImageMeta,
@@ -285,8 +289,8 @@ def _header(
     return ModelHeader(
         kind=options.kind,
         classes=(BACKGROUND, *(each.name for each in classes)),
-        patch_shape=group.patch_shape,
-        downsampling=group.downsampling,
+        patch_shapes=sizes.patch_shapes,
+        downsampling=sizes.downsampling,
         channels=curation.channels,
         ranges=setting.ranges,
         dtype=study.dtype,
@@ -315,9 +319,9 @@ def _task(
 
     clean = [place(patch, 0) for patch in curation.background]
     negatives = []
-    for label, name in enumerate(header.classes[1:], start=1):
+    for label, (name, shape) in enumerate(zip(header.classes[1:], header.patch_shapes, strict=True), start=1):
         roi_class = curation.roi_class(name)
-        clean += [place(patch, label) for patch in clean_objects(roi_class, header.patch_shape)]
+        clean += [place(patch, label) for patch in clean_objects(roi_class, shape)]
         negatives += [place(patch, label) for patch in roi_class.negatives]
     beside = beside_objects(curation, options.seed) if options.beside and not options.paper else []
     extractor = classifier_extractor(header.kind, header.working_shape)
@@ -356,12 +360,12 @@ def _describe(report: TrainReport, task: TrainTask, options: TrainOptions, trunk
     header, folder = task.header, report.model.parent
     notes = try_to_draw(folder / "losses.png", lambda: draw_losses(report.losses, folder / "losses.png"))
     report = replace(report, notes=(*notes, *missing_picture(folder / PATCHES_NAME)))
-    height, width = header.patch_shape
+    patches = shapes_in_words(dict(zip(header.classes[1:], header.patch_shapes, strict=True)))
     ranges = zip(header.channels, header.ranges, strict=True)
     facts = {
         "kind": header.kind,
         "classes": ", ".join(header.classes),
-        "patch": f"{height:g} x {width:g} px at full resolution, seen at 1 / {header.downsampling}",
+        "patch": f"{patches} at full resolution, seen at 1 / {header.downsampling}",
         "channels": ", ".join(f"{name} ({low:g} to {high:g})" for name, (low, high) in ranges),
         "pixels": f"{header.dtype}, {_size(header.pixel_size_um)}",
         "confidence thresholds": ", ".join(f"{value:g}" for value in header.confidence_thresholds),

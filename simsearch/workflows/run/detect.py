@@ -207,7 +207,7 @@ def _found(
             by_image[task.view.image.meta.name].append(task)
     for name, own in sorted(by_image.items()):
         rows = np.concatenate([log.done[str(task)].reshape(-1, 4) for task in own])
-        peaks = peaks_of(rows, own[0].view, header.classes[1:], header.patch_shape)
+        peaks = peaks_of(rows, own[0].view, header.classes[1:], header.patch_shapes)
         yield peaks.take(tissues[name].are_at(peaks.y, peaks.x)) if name in tissues else peaks
 
 

@@ -138,6 +138,8 @@ class FoundObject:
     """Row of the centre in level-0 pixels."""
     x: float
     """Column of the centre in level-0 pixels."""
+    patch_shape: tuple[float, float]
+    """Height and width of the patches of its class in level-0 pixels."""
     confidence: float
 
 
@@ -168,7 +170,9 @@ def read_objects(folder: Path, start: int, n: int, *, well: str = "") -> list[Fo
             wanted = (row for row in csv.DictReader(file) if not well or row["well"] == well)
             return [
                 FoundObject(
-                    row["image"], row["well"], row["class"], float(row["y"]), float(row["x"]), float(row["confidence"])
+                    *(row["image"], row["well"], row["class"], float(row["y"]), float(row["x"])),
+                    patch_shape=(float(row["height"]), float(row["width"])),
+                    confidence=float(row["confidence"]),
                 )
                 for row in islice(wanted, start, start + n)
             ]

@@ -98,19 +98,23 @@ def test_what_was_moved_to_another_class_has_one_mark(curated: PageContext) -> N
 
 def test_a_click_finds_the_nearest_peak_that_is_shown() -> None:
     near = RankedPeaks(np.array([0, 0], np.int32), np.array([40.0, 48.0]), np.array([30.0, 30.0]), np.array([0.9, 0.8]))
-    layers = (Layer("cell", ORANGE, 0.5, PEAKS), Layer("other", BLUE, 0.5, near))
-    scene = Scene(("a",), (24.0, 20.0), layers, ("a", "b"))
+    layers = (Layer("cell", ORANGE, 0.5, PEAKS, (24.0, 20.0)), Layer("other", BLUE, 0.5, near, (12.0, 20.0)))
+    scene = Scene(("a",), layers, ("a", "b"))
     assert find_peak(scene, "a", (47.0, 31.0)) == ("other", 48.0, 30.0)
+    assert find_peak(scene, "a", (41.0, 31.0)) == ("cell", 40.0, 30.0)
+    assert find_peak(scene, "a", (55.0, 30.0)) is None  # in a patch as large as the other class has
     assert find_peak(scene, "a", (47.0, 31.0), "cell") == ("cell", 40.0, 30.0)
     assert find_peak(scene, "a", (53.0, 30.0), "cell") is None
     assert find_peak(scene, "a", (120.0, 120.0)) is None  # below the threshold
     assert find_peak(scene, "b", (50.0, 50.0)) == ("cell", 50.0, 50.0)
-    assert find_peak(Scene(("a",), None), "a", (1, 1)) is None
+    assert find_peak(Scene(("a",)), "a", (1, 1)) is None
 
 
 def test_predictions_have_their_thresholds(curated: PageContext) -> None:
     found = Predictions("m", ("a", "b", "c"), {"cell": PEAKS, "gone": PEAKS}, {})
-    scene = prediction_scene(curated.live.snapshot.curation, found, {"cell": 0.75, "gone": 0.3})
+    shapes = {"cell": (24.0, 20.0), "gone": (48.0, 50.0)}
+    scene = prediction_scene(curated.live.snapshot.curation, found, {"cell": 0.75, "gone": 0.3}, shapes)
+    assert {layer.name: layer.patch_shape for layer in scene.layers} == shapes
     assert [(layer.name, layer.threshold, layer.color) for layer in scene.layers] == [
         ("cell", 0.75, ORANGE), ("gone", 0.3, "#9aa0a6")
     ]  # fmt: skip
@@ -242,7 +246,7 @@ def test_a_similarity_map_lies_over_its_image() -> None:
 
 def test_nothing_displayed_yet_is_nothing_drawn(context: PageContext) -> None:
     viewer = Viewer(context)
-    viewer.draw(Scene((), None), context.live.snapshot.curation)
+    viewer.draw(Scene(()), context.live.snapshot.curation)
     assert viewer.image == ""
     viewer.step(1)
     viewer._take_tap(SimpleNamespace(x=None, y=None))

@@ -105,11 +105,11 @@ class Trial:
         viewer = Viewer(
             context, lambda *box: self.said.append(("box", *box)), lambda *flag: self.said.append(("flag", *flag))
         )
-        layers = (Layer("cell", "#e69f00", 0.9, self.peaks),)
-        marks = (Mark("prototype", "cell", "#ff0000", Patch.at("a", 229.5, 329.5)),)
+        layers = (Layer("cell", "#e69f00", 0.9, self.peaks, SHAPE),)
+        marks = (Mark("prototype", "cell", "#ff0000", Patch.at("a", 229.5, 329.5), SHAPE),)
 
         def update(snapshot: Snapshot) -> None:
-            viewer.draw(Scene(("a", "b"), SHAPE, layers, ("a", "b"), marks), snapshot.curation)
+            viewer.draw(Scene(("a", "b"), layers, ("a", "b"), marks), snapshot.curation)
 
         return Page({"viewer": viewer.figure, "viewer_bar": viewer.bar}, update)
 
@@ -314,7 +314,7 @@ MODEL = TrainedModel(
     "f",
     "dense",
     ("cell", "dust"),
-    SHAPE,
+    {"cell": SHAPE, "dust": (9.0, 12.0)},
     {"cell": 0.5, "dust": 0.4},
     "2026-01-01T00:00:00+00:00",
     {},
@@ -336,7 +336,11 @@ def test_the_browser_counts_objects_as_detection_does(live: LiveStudy, tab: Tab)
         return Page({**roots, "confidence_peaks": choice.peaks}, show)
 
     peaks = [
-        Peak(found.images[each.image[row]], name, float(each.y[row]), float(each.x[row]), SHAPE, float(each.score[row]))
+        Peak(
+            *(found.images[each.image[row]], name, float(each.y[row]), float(each.x[row])),
+            patch_shape=MODEL.patch_shapes[name],
+            score=float(each.score[row]),
+        )
         for name, each in found.by_class.items()
         for row in range(len(each))
     ]

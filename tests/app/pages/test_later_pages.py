@@ -54,7 +54,7 @@ PEAKS = RankedPeaks(
     np.array([0.9, 0.6, 0.3], np.float32),
 )
 MODEL = TrainedModel(
-    "abc123", Path("/nowhere/model.safetensors"), "f" * 64, "dense", ("cell",), (24.0, 20.0), {"cell": 0.5},
+    "abc123", Path("/nowhere/model.safetensors"), "f" * 64, "dense", ("cell",), {"cell": (24.0, 20.0)}, {"cell": 0.5},
     "2026-01-01T00:00:00+00:00", {"clean": {"cell": 3, "background": 2}, "noisy": {}}, {"clean": (2.0, 1.0)},
 )  # fmt: skip
 
@@ -145,9 +145,9 @@ def test_what_looks_like_a_class_is_asked_about_and_yes_makes_it_one(marked: Pag
     wire = page.roots["background"]
     page.update(live.snapshot)
     patches = drawn(wire, "patches")
-    assert patches["asked"] == [
-        {"id": NEARLY.id, "image": 0, "y": 120.0, "x": 120.0, "class": "cell", "color": "#e69f00"}
-    ]
+    (asked,) = patches["asked"]
+    assert "/24/20?c=0" in asked.pop("crop")
+    assert asked == {"id": NEARLY.id, "image": 0, "y": 120.0, "x": 120.0, "class": "cell", "color": "#e69f00"}
     assert [[each["id"] for each in patches[kind]] for kind in ("beside", "kept")] == [[BESIDE.id], [KEPT.id]]
     say(wire, "answer", id=NEARLY.id, is_one=True)
     assert live.snapshot.curation.roi_class("cell").confirmed == (NEARLY,)
@@ -283,7 +283,10 @@ def test_estimates_say_what_is_not_known(marked: PageContext) -> None:
 
 
 def test_predictions_are_drawn_and_thresholds_kept(marked: PageContext) -> None:
-    model = replace(MODEL, classes=("cell", "gone"), confidence_thresholds={"cell": 0.5, "gone": 0.5})
+    shapes = {"cell": (24.0, 20.0), "gone": (48.0, 10.0)}
+    model = replace(
+        MODEL, classes=("cell", "gone"), patch_shapes=shapes, confidence_thresholds={"cell": 0.5, "gone": 0.5}
+    )
     context, live = told(marked, models=(model,))
     scenes: list[object] = []
     choice = ConfidenceChoice(context, lambda scene, _: scenes.append(scene))
@@ -317,9 +320,9 @@ def a_result(folder: Path) -> ResultView:
     wells = (WellResult("B03", 1, 2, {"drug": "Wortmannin"}, {"cell": 4}, {"cell": 1.0}),)
     plate = PlateResult("P1", wells, (DoseFit("W", "cell", 0.1, (0.05, 0.2), "µM", 0.0, 1.0, 1.0, 0.6),), None)
     (folder / "objects.csv").write_text(
-        "image,well,field,class,y,x,confidence\n"
-        + "".join(f"P1/B/03/{i},B03,{i},cell,{i}.5,9,0.{9 - i}\n" for i in range(4))
-        + "a,,,cell,1,2,0.5\n"
+        "image,well,field,class,y,x,height,width,confidence\n"
+        + "".join(f"P1/B/03/{i},B03,{i},cell,{i}.5,9,24,20,0.{9 - i}\n" for i in range(4))
+        + "a,,,cell,1,2,24,20,0.5\n"
     )
     return ResultView(
         "detect-1", "detect", folder, "f" * 64, "2026-01-01T00:00:00+00:00", ("cell",), 4, {"cell": 5}, {"cell": 0.5},
@@ -353,7 +356,8 @@ def test_a_table_says_whether_there_is_more(marked: PageContext, tmp_path: Path)
     part = table_part(rows * 13, 60, "", marked.urls)
     assert (part["start"], part["has_more"], len(part["rows"])) == (60, True, 60)
     assert part["rows"][4] == {
-        "image": "a", "place": 0, "well": "", "class": "cell", "y": 1.0, "x": 2.0, "confidence": 0.5
+        "image": "a", "place": 0, "well": "", "class": "cell", "y": 1.0, "x": 2.0, "shape": (24.0, 20.0),
+        "confidence": 0.5,
     }  # fmt: skip
     assert part["rows"][0]["place"] is None  # of no image of the study: no picture of it
     assert not table_part(rows, 0, "", marked.urls)["has_more"]
@@ -375,7 +379,7 @@ def test_runs_are_started_chosen_and_listed(marked: PageContext, tmp_path: Path)
     assert [run["id"] for run in drawn(board.root, "runs")["list"]] == ["detect-2", "detect-1"]
     say(board.root, "choose", id="detect-1")
     assert drawn(board.root, "run")["id"] == "detect-1"
-    assert "/24/20?c=0" in drawn(board.root, "run")["crop"]
+    assert "/{H}/{W}?c=0" in drawn(board.root, "run")["crop"]
 
 
 def test_nothing_was_run_yet(context: PageContext) -> None:

@@ -230,10 +230,11 @@ def test_classes_are_listed_with_their_prototypes(context: PageContext) -> None:
     classes, _ = _classes(context)
     assert drawn(classes.root, "active") is None
     context.act(CELL)
-    assert drawn(classes.root, "prototypes") == {"crop": None, "of": {"cell": []}}
+    assert drawn(classes.root, "prototypes") == {"crops": {"cell": None}, "of": {"cell": []}}
     context.act(BOX)
     assert drawn(classes.root, "classes")["list"] == [
         {
+            "shape": (48.0, 40.0),
             "name": "cell",
             "color": "#e69f00",
             "n_prototypes": 1,
@@ -245,7 +246,7 @@ def test_classes_are_listed_with_their_prototypes(context: PageContext) -> None:
     ]
     (patch,) = drawn(classes.root, "prototypes")["of"]["cell"]
     assert (patch["image"], patch["y"], patch["x"]) == (0, 60.0, 60.0)
-    assert drawn(classes.root, "prototypes")["crop"].startswith("/lab/crops/{I}/{Y}/{X}/48/40?")
+    assert drawn(classes.root, "prototypes")["crops"]["cell"].startswith("/lab/crops/{I}/{Y}/{X}/48/40?")
 
 
 def test_the_active_class_stays_active_over_changes(context: PageContext) -> None:
@@ -334,7 +335,8 @@ def test_regions_are_said_to_be_of_classes_or_not_several_at_once(context: PageC
     gallery.update(_with_peaks(context.live), "cell")
     marks = drawn(gallery.root, "marks")
     assert ([each["image"] for each in marks["negatives"]], marks["confirmed"]) == ([1, 0], [])
-    ((other, color, patches),) = [each.values() for each in marks["others"]]
+    ((other, color, radius, patches),) = [each.values() for each in marks["others"]]
+    assert radius == 10
     assert (other, color, [each["image"] for each in patches]) == ("other", "#56b4e9", [0])
     assert drawn(gallery.root, "classes")[1] == {"name": "other", "color": "#56b4e9"}
     context.live.undo("ada")

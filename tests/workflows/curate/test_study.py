@@ -13,8 +13,8 @@ import pytest
 from click.testing import CliRunner
 
 from simsearch.cli import main
-from simsearch.curation.actions import AddClass, SetSimilarityThreshold
-from simsearch.curation.marks import AcceptClass, FlagNegatives, FlagNotBackground
+from simsearch.curation.actions import AddClass, SetSimilarityThreshold, apply
+from simsearch.curation.marks import AcceptClass, AddPrototypes, FlagNegatives, FlagNotBackground
 from simsearch.curation.state import Curation, Patch
 from simsearch.errors import AnnotationError, ConfigError, CurationError, SourceError, StoreError
 from simsearch.workflows.curate import study as study_module
@@ -29,6 +29,7 @@ from simsearch.workflows.curate.study import (
     read_curation,
     study_images,
 )
+from simsearch.workflows.curate.suggest import study_groups
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -192,6 +193,34 @@ def test_a_study_that_is_there_has_its_measurement_also_where_its_making_was_kil
     assert not (tmp_path / "study" / "study.json").exists()
 
 
+def test_a_study_of_before_has_one_patch_for_all_classes(study: Study) -> None:
+    path, journal = study.folder / "study.json", study.journal_path
+    content = json.loads(path.read_text())
+    assert content.pop("has_one_patch") is False
+    path.write_text(json.dumps({**content, "version": 1}))
+    image = content["images"][0]["name"]
+    said = (
+        '{"name":"add_class","version":1,"class_name":"RBC","color":"#e69f00"}',
+        '{"name":"add_class","version":1,"class_name":"platelet","color":"#56b4e9"}',
+        '{"name":"add_prototypes","version":1,"class_name":"RBC",'
+        '"patches":[{"id":"a1","image":"IMAGE","y":40,"x":40}],"patch_shape":[46.0,40.0]}',
+        '{"name":"add_prototypes","version":1,"class_name":"platelet",'
+        '"patches":[{"id":"b2","image":"IMAGE","y":30,"x":70.5}],"patch_shape":[46.0,40.0]}',
+    )
+    lines = [
+        f'{{"seq":{n},"time":"2026-01-01T00:00:00.000+00:00","user":"ada","action":{action}}}\n'
+        for n, action in enumerate(said, start=1)
+    ]
+    journal.write_text("".join(lines).replace("IMAGE", image))
+    old = open_study(study.folder)
+    curation = state(old)
+    assert (curation.patch_shape, curation.has_one_patch) == ((46.0, 40.0), True)
+    assert [(each.patch_shape, curation.shape_of(each)) for each in curation.classes] == [(None, (46.0, 40.0))] * 2
+    assert [group.classes for group in study_groups(curation)] == [("RBC", "platelet")]
+    with pytest.raises(CurationError, match="as the first prototype fixed for all classes"):
+        apply(curation, AddPrototypes("platelet", (Patch.at(image, 40, 60),), (20.0, 20.0)))
+
+
 def test_a_damaged_description_is_named(study: Study, tmp_path: Path) -> None:
     path = study.folder / "study.json"
     content = json.loads(path.read_text())
@@ -199,8 +228,8 @@ def test_a_damaged_description_is_named(study: Study, tmp_path: Path) -> None:
         path.write_text(damaged)
         with pytest.raises(StoreError, match=r"study\.json: expected the description of a study"):
             open_study(study.folder)
-    path.write_text(json.dumps({**content, "version": 2}))
-    with pytest.raises(StoreError, match="expected format 1 or older, got 2: update simsearch"):
+    path.write_text(json.dumps({**content, "version": 3}))
+    with pytest.raises(StoreError, match="expected format 2 or older, got 3: update simsearch"):
         open_study(study.folder)
     with pytest.raises(StoreError, match="`simsearch study create` it"):
         open_study(tmp_path)
@@ -500,7 +529,7 @@ def test_the_commands_go_through_a_study(tmp_path: Path, image_paths: Sequence[s
     assert code == 0
     assert "images     8, displayed: " in text
     assert "channels   GFP (of DNA, GFP)" in text
-    assert "the first prototype fixes their shape" in text
+    assert "the first prototype of each class fixes its shape" in text
 
     code, text = run("import", folder, table(tmp_path / "boxes.csv", *ROWS), "--user", "ada")
     assert (code, text) == (

@@ -31,7 +31,7 @@ from simsearch.workflows.curate.study import (
     read_curation,
     study_images,
 )
-from simsearch.workflows.curate.suggest import find_noisy, find_suggestions, study_group, study_setting
+from simsearch.workflows.curate.suggest import find_noisy, find_suggestions, study_groups, study_setting
 from simsearch.workflows.find.peaks import Candidates, find_group_candidates
 from simsearch.workflows.find.query import find_query
 from simsearch.workflows.image_set import ImageSet
@@ -194,7 +194,7 @@ def test_peaks_are_the_same_with_and_without_kept_features(
     study = copied(drawn)
     shutil.rmtree(study.folder / "cache")
     assert find_suggestions(client, study, state(study)) == found
-    group, setting = study_group(state(study)), replace(study_setting(client, study, state(study)), cache=None)
+    [group], setting = study_groups(state(study)), replace(study_setting(client, study, state(study)), cache=None)
     images = ImageSet(study_images(study, tuple("abcd")))
     query = find_query(client, images, images, group, setting, ignore)
     without = find_group_candidates(client, images, group, setting, query, ignore)

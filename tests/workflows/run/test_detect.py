@@ -20,9 +20,8 @@ from simsearch.core.synthetic import CYTOPLASM, NUCLEUS
 from simsearch.errors import ModelFileError, StoreError
 from simsearch.io.ome_zarr.image import describe_image, open_image
 from simsearch.io.tables.peaks import read_peaks
-from simsearch.nn.classifier import PatchClassifier, classifier_extractor
 from simsearch.nn.device import native_arithmetic
-from simsearch.nn.model_file import ModelHeader, model_from_bytes, model_to_bytes
+from simsearch.nn.model_file import ModelHeader, make_classifier, model_from_bytes, model_to_bytes
 from simsearch.nn.trunk_file import BUNDLED_SHA256, read_trunk, trunk_from_bytes
 from simsearch.runtime.events import Event, TaskDone
 from simsearch.workflows.image_set import ImageSet
@@ -164,15 +163,14 @@ def test_detections_do_not_depend_on_workers(
     check_same(found_in(tmp_path / "one"), found_in(report.folder))
 
 
-def make_model(path: Path, kind: str, patch_shape: tuple[int, int]) -> Path:
-    """Write a model whose head is random."""
+def make_model(path: Path, kind: str, *shapes: tuple[int, int]) -> Path:
+    """Write a model whose head is random, with one patch for two classes or with two."""
     torch.manual_seed(0)
     trunk = trunk_from_bytes(read_trunk("bundled"), 2)
-    model = PatchClassifier(trunk, classifier_extractor(kind, patch_shape), 3).eval()
     header = ModelHeader(
         kind=kind,
         classes=("background", *CLASSES),
-        patch_shape=(float(patch_shape[0]), float(patch_shape[1])),
+        patch_shapes=tuple((float(height), float(width)) for height, width in (shapes[0], shapes[-1])),
         downsampling=1,
         channels=("GFP", "DNA"),
         ranges=((130.0, 700.0), (130.0, 800.0)),
@@ -182,7 +180,7 @@ def make_model(path: Path, kind: str, patch_shape: tuple[int, int]) -> Path:
         trunk="0" * 64,
         training={},
     )
-    path.write_bytes(model_to_bytes(model, header))
+    path.write_bytes(model_to_bytes(make_classifier(trunk, header).eval(), header))
     return path
 
 
@@ -194,12 +192,18 @@ def small(cells: Cells, save_image: SaveImage, tmp_path_factory: pytest.TempPath
 
 
 @pytest.mark.parametrize(
-    ("kind", "patch_shape", "tile"), [("dense", (56, 24), 8), ("dense", (24, 56), 8), ("patchwise", (24, 48), 11)]
+    ("kind", "shapes", "tile"),
+    [
+        ("dense", [(56, 24)], 8),
+        ("dense", [(24, 56)], 8),
+        ("dense", [(16, 24), (56, 40)], 8),
+        ("patchwise", [(24, 48)], 11),
+    ],
 )
 def test_other_models_and_patches_do_not_depend_on_tiles_either(
-    client: Client, small: ImageMeta, tmp_path: Path, kind: str, patch_shape: tuple[int, int], tile: int
+    client: Client, small: ImageMeta, tmp_path: Path, kind: str, shapes: list[tuple[int, int]], tile: int
 ) -> None:
-    model = make_model(tmp_path / "random.safetensors", kind, patch_shape)
+    model = make_model(tmp_path / "random.safetensors", kind, *shapes)
     for name, size in {"whole": 128, "tiles": tile}.items():
         options = DetectOptions(floor=0.0, tile=size)
         assert (detect(client, ImageSet([small]), model, tmp_path / name, options).n_tiles > 1) == (name == "tiles")

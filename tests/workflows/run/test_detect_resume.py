@@ -96,7 +96,7 @@ def write_model(path: Path, trunk_file: Path, seed: int) -> Path:
     header = ModelHeader(
         kind="dense",
         classes=("background", "a", "b"),
-        patch_shape=(32.0, 32.0),
+        patch_shapes=((32.0, 32.0),) * 2,
         downsampling=1,
         channels=("c0",),
         ranges=((0.0, 255.0),),
