@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import random
 from collections import defaultdict
+from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,7 +20,7 @@ from simsearch.core.ranked_peaks import RankedPeaks, ranked_peaks
 from simsearch.curation.actions import Action, Batch
 from simsearch.curation.checks import common_shape
 from simsearch.curation.marks import AcceptClass, ReleasePositives
-from simsearch.curation.state import NEAR, Curation, Patch, Places, singled_out
+from simsearch.curation.state import BACKGROUND, NEAR, Curation, Patch, Places, singled_out
 from simsearch.errors import CurationError
 
 if TYPE_CHECKING:
@@ -241,6 +242,42 @@ def beside_objects(curation: Curation, seed: int) -> list[Patch]:
                 if is_inside and not any(places.near(beside) for places in known):
                     chosen.append(beside)
                     break
+    return chosen
+
+
+def inside_objects(curation: Curation, seed: int) -> list[tuple[str, Patch]]:
+    """Choose places in objects, off their middles, where some class is less than half as large.
+
+    What is looked for at the size of the small one must not be found in a large one. Nearer to the middle than a
+    quarter of its patch a place is of the class of the object; farther it is background.
+
+    Parameters
+    ----------
+    curation : Curation
+        What was said.
+    seed : int
+        Of the places.
+
+    Returns
+    -------
+    list of (str, Patch)
+        The class, or `BACKGROUND`, of each place: some for each large object, where no other marked object is.
+    """
+    said = [(each, (*singled_out(each), *each.positives)) for each in curation.classes if next(each.patches(), None)]
+    shapes = {each.name: common_shape(curation, each) for each, _ in said}
+    known = [Places(objects, shapes[each.name]) for each, objects in said]
+    least, rng, chosen = min(map(min, shapes.values()), default=0.0), random.Random(seed), []
+    for each, objects in said:
+        height, width = shapes[each.name]
+        nearest = NEAREST * least / min(height, width)
+        for patch, (name, low, high) in product(objects, ((each.name, nearest, NEAR), (BACKGROUND, NEAR, 0.5)) * 2):
+            angle, far = rng.uniform(0, 2 * math.pi), rng.uniform(low, high)
+            at = Patch.at(
+                patch.image, patch.y + far * height * math.sin(angle), patch.x + far * width * math.cos(angle)
+            )
+            is_free = all(places.near(at) in (None, patch) for places in known)
+            if 2 * least < min(height, width) and _is_within(at, curation.shapes[patch.image], (1, 1)) and is_free:
+                chosen.append((name, at))
     return chosen
 
 

@@ -15,7 +15,7 @@ from simsearch.core.checks.options import check_among
 from simsearch.core.feature_grid import from_level0
 from simsearch.curation.background import N_BACKGROUND
 from simsearch.curation.state import BACKGROUND, Curation, Patch, RoiClass, clean_objects, singled_out
-from simsearch.curation.suggestions import beside_objects
+from simsearch.curation.suggestions import beside_objects, inside_objects
 from simsearch.errors import CurationError
 from simsearch.io.ome_zarr.scaled import scaled
 from simsearch.io.ome_zarr.writing import store_errors
@@ -323,7 +323,11 @@ def _task(
         roi_class = curation.roi_class(name)
         clean += [place(patch, label) for patch in clean_objects(roi_class, shape)]
         negatives += [place(patch, label) for patch in roi_class.negatives]
-    beside = beside_objects(curation, options.seed) if options.beside and not options.paper else []
+    beside = []
+    if options.beside and not options.paper:
+        beside = [place(patch, 0) for patch in beside_objects(curation, options.seed)]
+        labels = {name: label for label, name in enumerate(header.classes)}
+        beside += [place(at, labels[name]) for name, at in inside_objects(curation, options.seed) if name in labels]
     extractor = classifier_extractor(header.kind, header.working_shape)
     return TrainTask(
         views=tuple(
@@ -333,7 +337,7 @@ def _task(
         clean=tuple(clean),
         negatives=tuple(negatives),
         noisy=tuple(place(peak, header.classes.index(peak.class_name)) for peak in noisy),
-        beside=tuple(place(patch, 0) for patch in beside),
+        beside=tuple(beside),
         header=header,
         config=options.config,
         folder=str(folder),
