@@ -38,7 +38,8 @@ class TrainingPatches:
     noisy: LabelledPatches
     """Patches found in images that were not displayed, labelled by the class that found them; may be empty."""
     beside: LabelledPatches | None = None
-    """Background beside objects, from which the classifier learns where their middles are."""
+    """Background beside objects, from which the classifier learns where their middles are; and places in objects, from
+    which it learns that no smaller one is there."""
 
     @property
     def with_beside(self) -> LabelledPatches:

@@ -139,10 +139,10 @@ def test_what_cannot_be_classified_is_refused() -> None:
 
 
 def make_two_sizes() -> PatchClassifier:
-    """Make a classifier of a class of 24 x 24 px, of one of 40 x 72 px and of background, with a random head."""
+    """Make a classifier of a class of 16 x 16 px, of one of 40 x 72 px and of background, with a random head."""
     torch.manual_seed(1)
     trunk = trunk_from_bytes(read_trunk("bundled"), 2)
-    model = PatchClassifier(trunk, classifier_extractor("dense", (40, 72)), 3, [(24, 24), (40, 72)])
+    model = PatchClassifier(trunk, classifier_extractor("dense", (40, 72)), 3, [(16, 16), (40, 72)])
     return model.eval().requires_grad_(False)
 
 

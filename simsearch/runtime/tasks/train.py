@@ -63,7 +63,7 @@ class TrainTask:
     noisy: tuple[Place, ...]
     """What nobody has checked."""
     beside: tuple[Place, ...]
-    """Background beside objects."""
+    """Background beside objects, and places in those that are large."""
     header: ModelHeader
     """What the model is for; how it was trained is added."""
     config: TrainingConfig
