@@ -234,7 +234,7 @@ def test_classes_are_listed_with_their_prototypes(context: PageContext) -> None:
     context.act(BOX)
     assert drawn(classes.root, "classes")["list"] == [
         {
-            "shape": (48.0, 40.0),
+            "shape": [48.0, 40.0],
             "name": "cell",
             "color": "#e69f00",
             "n_prototypes": 1,
