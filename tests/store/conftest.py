@@ -79,7 +79,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
         classifier = PatchClassifier(network, classifier_extractor("dense", (40, 40)), 3).eval()
         classifier.head.weight.data *= 20
     header = ModelHeader(
-        "dense", ("background", "p", "q"), (40, 40), 1, ("c0", "c1"), ((0.0, 2000.0),) * 2, "uint16", None,
+        "dense", ("background", "p", "q"), ((40, 40),) * 2, 1, ("c0", "c1"), ((0.0, 2000.0),) * 2, "uint16", None,
         (0.34, 0.34), "", {},
     )  # fmt: skip
     path = tmp_path_factory.mktemp("model") / "model.safetensors"

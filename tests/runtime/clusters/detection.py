@@ -71,7 +71,7 @@ def prepare_detection(folder: Path, save_image: SaveImage, side: int) -> tuple[s
         classifier = PatchClassifier(trunk, classifier_extractor("dense", (40, 40)), 3).eval()
         classifier.head.weight.data *= 20
     header = ModelHeader(
-        "dense", ("background", "p", "q"), (40, 40), 1, _CHANNELS, ((0.0, 4000.0),) * 2, "uint16", None,
+        "dense", ("background", "p", "q"), ((40, 40),) * 2, 1, _CHANNELS, ((0.0, 4000.0),) * 2, "uint16", None,
         (0.34, 0.34), "", {},
     )  # fmt: skip
     model = folder / "model.safetensors"

@@ -80,8 +80,8 @@ def write_model(path: Path, patch: tuple[int, int]) -> Path:
         classifier.head.weight[2], classifier.head.bias[2] = -weight, middle
         classifier.head.bias[0] = -5
     header = ModelHeader(
-        "dense", ("background", *CLASSES), patch, 1, RGB_NAMES, ((0.0, 255.0),) * 3, "uint8", (0.5, 0.5),
-        (0.5, 0.5), "", {"n_beside": 0},
+        "dense", ("background", *CLASSES), (patch,) * len(CLASSES), 1, RGB_NAMES, ((0.0, 255.0),) * 3, "uint8",
+        (0.5, 0.5), (0.5, 0.5), "", {"n_beside": 0},
     )  # fmt: skip
     path.write_bytes(model_to_bytes(classifier, header))
     return path
