@@ -6,7 +6,6 @@ Other work on the machine makes cores slower, not only fewer: both are measured 
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -19,11 +18,10 @@ from benchmarks.search_speed import use_one_thread, write_tissue
 from simsearch.core.tiles import Region
 from simsearch.io.ome_zarr.image import describe_image
 from simsearch.io.tables.peaks import read_peaks
-from simsearch.nn.device import Arithmetic, fast_inference, with_weights_for
+from simsearch.nn.device import Arithmetic
 from simsearch.nn.model_file import model_from_bytes, model_to_bytes
-from simsearch.nn.trunk import fused
 from simsearch.runtime import open_cluster
-from simsearch.runtime.views import framed_maps, peak_table, read_pixels, window_maps
+from simsearch.runtime.views import window_maps
 from simsearch.workflows.image_set import find_image_set
 from simsearch.workflows.run.detect import DetectOptions, detect
 from simsearch.workflows.run.models import model_view
@@ -42,7 +40,6 @@ if TYPE_CHECKING:
 ARITHMETICS: tuple[Arithmetic, ...] = ("float32", "bfloat16")
 CONFIDENT = 0.3
 _SAME = 8.0  # pixels: a step of the feature grid
-_TILE = 128  # grid positions along a side
 _PROTOTYPES = ((361.0, 343.0), (410.0, 360.0), (120.0, 200.0))  # two nuclei, and tissue without
 _SHARPNESS, _LEAST = 20.0, 0.25  # of the head: how fast confidence grows with similarity, and from where on
 
@@ -66,35 +63,6 @@ class Differences(NamedTuple):
     """The largest distance between two of the same, in pixels."""
     confidence: float
     """The largest difference between their confidences."""
-
-
-def in_process(scratch: Path, trunk: str, side: int, rounds: int = 3) -> dict[str, Costs]:
-    """Return CPU-seconds per megapixel of a tile of the interior and of its parts, the least of some rounds."""
-    image, _ = write_tissue(scratch, side)
-    path = _write_telling_model(scratch, trunk, image)
-    models = {arithmetic: _model_for(arithmetic, path) for arithmetic in ARITHMETICS}
-    view = model_view(describe_image(image), model_from_bytes(path.read_bytes())[1], "")
-    window = Region(_TILE, 2 * _TILE, _TILE, 2 * _TILE)
-    inside = read_pixels(view, Region(0, 1024, 0, 1024))[None]
-    cpu, found = inside.device, torch.rand(view.extractor.dim, *window.grown(view.peak_radius + view.margin).shape)
-
-    def tile(arithmetic: Arithmetic) -> None:
-        seen = replace(view, arithmetic=arithmetic)
-        model = models[arithmetic]
-        peak_table(framed_maps(model.trunk, seen, window, model.log_odds_maps), seen, window, floor=-3.0)
-
-    def trunk_alone(arithmetic: Arithmetic) -> None:
-        with fast_inference(cpu, arithmetic):
-            models[arithmetic].trunk(inside)
-
-    def head(arithmetic: Arithmetic) -> None:
-        with torch.inference_mode():
-            models[arithmetic].log_odds_maps(found)
-
-    torch.set_num_threads(1)
-    parts = {"tile, halo and peaks included": tile, "trunk without halo": trunk_alone, "head": head}
-    n_pixels = (8 * _TILE) ** 2
-    return {name: _costs(work, n_pixels, rounds) for name, work in parts.items()}
 
 
 def on_a_worker(scratch: Path, trunk: str, side: int, rounds: int = 3) -> tuple[Costs, Differences]:
@@ -159,13 +127,6 @@ def _worker_seconds(client: Client) -> float:
 def _process_seconds() -> float:
     times = psutil.Process().cpu_times()
     return float(times.user + times.system)
-
-
-def _model_for(arithmetic: Arithmetic, path: Path) -> PatchClassifier:
-    model, _ = model_from_bytes(path.read_bytes())
-    model.trunk = fused(model.trunk)
-    with_weights_for(arithmetic, model.trunk)
-    return model.to(memory_format=torch.channels_last)
 
 
 def _write_telling_model(scratch: Path, trunk: str, image: Path) -> Path:

@@ -26,6 +26,7 @@ from benchmarks import (
     scale_tables,
     search_accuracy,
     search_speed,
+    tile_costs,
     trunks,
     variants,
 )
@@ -76,17 +77,18 @@ def detection(scratch: Path, options: argparse.Namespace) -> None:
 
 
 def limit(scratch: Path, options: argparse.Namespace) -> None:
-    """Print what bfloat16 saves on cores, what of it is arithmetic, and how far peaks move."""
-    title = f"Detection with 48 px patches, {options.tissue:,} px of tissue a side, one thread, CPU-s / megapixel"
+    """Print what workflows cost cores in either arithmetic, what of it is arithmetic, and how far peaks move."""
+    title = f"48 px patches, {options.tissue:,} px of tissue a side, one thread, CPU-s / megapixel, tiles in process"
     print(f"\n{title}\n| what | float32 | bfloat16 | ratio |\n| --- | --- | --- | --- |")
-    parts = arithmetic.in_process(scratch, options.trunk[0], options.tissue)
+    alone = tile_costs.costs(tile_costs.open_bench(scratch, options.trunk[0], options.tissue))
+    parts = {name: {each: alone[name, each] for each in arithmetic.ARITHMETICS} for name, _ in alone}
     parts["detect on one worker"], differences = arithmetic.on_a_worker(scratch, options.trunk[0], options.tissue)
     for name, costs in parts.items():
         exact, short = (costs[each] for each in arithmetic.ARITHMETICS)
         print(f"| {name} | {exact:.3f} | {short:.3f} | {exact / short:.2f} |")
     peaks = arithmetic.matrix_peaks()
     for each in arithmetic.ARITHMETICS:
-        reached = arithmetic.TRUNK_OPERATIONS / parts["trunk without halo"][each]
+        reached = arithmetic.TRUNK_OPERATIONS / parts["trunk without surroundings"][each]
         print(f"{each}: the trunk does {reached / peaks[each]:.0%} of the operations of a product of large matrices")
     print(
         f"of {differences.n_peaks:,} peaks of confidence >= {arithmetic.CONFIDENT} in float32, and those of bfloat16, "

@@ -10,6 +10,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -51,6 +52,7 @@ POINTS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("detect", {"tile": 32}),
     ("detect", {}),
     ("detect", {"tile": 256}),
+    ("detect", {"tile": 256, "arithmetic": "bfloat16"}),
     ("detect", {"n_channels": 1}),
     ("detect", {"n_channels": 8, "dtype": "uint16"}),
     ("detect", {"patch": 90}),
@@ -147,7 +149,11 @@ def print_point(job: str, options: str) -> None:
     """Measure one kind of tile, and print what a worker takes and is foretold, in MiB."""
     with TemporaryDirectory() as folder, open_cluster("local:1") as client:
         (pid,) = client.run(os.getpid).values()  # what the worker imports for an answer of ours would count
-        function, task = JOBS[job](Path(folder), client, **json.loads(options))
+        chosen = json.loads(options)
+        arithmetic = chosen.pop("arithmetic", None)
+        function, task = JOBS[job](Path(folder), client, **chosen)
+        if arithmetic:
+            task = replace(task, view=replace(task.view, arithmetic=arithmetic))
         for outcome in run_tasks(client, function, [task] * _N_TILES, step=job):
             if isinstance(outcome, Failed):
                 raise outcome.error

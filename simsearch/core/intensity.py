@@ -88,7 +88,10 @@ def rescale(pixels: NDArray[np.generic], ranges: Sequence[Range]) -> NDArray[np.
         raise ShapeError(f"expected one range for each of {len(pixels)} channels, got {len(ranges)}")
     low = np.array([r[0] for r in ranges], np.float32)[:, None, None]
     high = np.array([r[1] for r in ranges], np.float32)[:, None, None]
-    rescaled = np.clip((pixels.astype(np.float32) - low) / (high - low), 0, 1)
+    rescaled = pixels.astype(np.float32)
+    rescaled -= low
+    rescaled /= high - low
+    np.clip(rescaled, 0, 1, out=rescaled)
     if pixels.dtype.kind == "f":
         rescaled[np.isnan(rescaled)] = 0.0
     return rescaled

@@ -85,6 +85,18 @@ def tile_cores(shape: tuple[int, int], tile: int) -> Iterator[Region]:
             yield Region(y, min(y + tile, height), x, min(x + tile, width))
 
 
+def even_tile(shape: tuple[int, int], most: int) -> int:
+    """Return the side of tiles that are as large as may be, and of which none is a mere strip along the longer side.
+
+    Examples
+    --------
+    >>> even_tile((270, 200), most=256), even_tile((512, 512), most=256), even_tile((90, 40), most=256)
+    (135, 256, 90)
+    """
+    longer = max(shape)
+    return -(-longer // -(-longer // most))
+
+
 def halves_of(region: Region) -> tuple[Region, Region]:
     """Cut a region in two across its longer side.
 

@@ -80,6 +80,11 @@ class Extractor:
         return h, w
 
     @property
+    def is_windowed(self) -> bool:
+        """Whether layers are computed only where the next one looks."""
+        return self.method == "template" and not (self.is_exact and LAYER_STRIDES[max(self.layers)] > _DENSE_STRIDE)
+
+    @property
     def pixels_at_once(self) -> int:
         """How many pixels of patches pass through the trunk at a time; none where it sees whole regions."""
         return _BATCH * self.patch_shape[0] * self.patch_shape[1] if self.method == "patchwise" else 0

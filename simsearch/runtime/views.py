@@ -83,7 +83,8 @@ def window_need(view: View, window: Region, smaller: str = "") -> Need:
     height, width = needed_region(view.extractor, around, view.image.shape).shape
     n_pixels = max(height * width, view.extractor.pixels_at_once)
     itemsize = np.dtype(view.image.meta.dtype).itemsize * 4**view.image.halvings
-    return need_to_see(n_pixels, len(view.channels), itemsize, smaller)
+    layers = view.arithmetic if view.extractor.is_windowed else "whole"
+    return need_to_see(n_pixels, len(view.channels), itemsize, smaller, layers=layers)
 
 
 def window_region(view: View, window: Region) -> Region:

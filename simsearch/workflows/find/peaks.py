@@ -172,7 +172,7 @@ def _search_tasks(image: ImageMeta, group: Group, setting: Setting, query: str) 
     if setting.maps:
         path = _map_path(setting.maps, image, group)
         create_image(path, _map_template(view, group, setting))
-    for window in tile_cores(view.grid_shape, setting.tile_size):
+    for window in tile_cores(view.grid_shape, setting.search_tile(view.grid_shape)):
         yield SearchTask(view, window, query, setting.floor, path)
 
 

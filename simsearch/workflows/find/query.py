@@ -10,13 +10,14 @@ import torch
 
 from simsearch.core.boxes import Box, patch_shapes
 from simsearch.core.feature_grid import from_level0, working_downsampling
-from simsearch.core.tiles import tile_cores
+from simsearch.core.tiles import even_tile, tile_cores
 from simsearch.errors import AnnotationError, SourceError
 from simsearch.io.ome_zarr.feature_store import has_features
 from simsearch.io.ome_zarr.scaled import scaled
 from simsearch.nn.extractor import Extractor, make_extractor
 from simsearch.nn.similarity import SOFTNESS, Query, make_query, mean_vector
 from simsearch.runtime.submit import run_tasks
+from simsearch.runtime.tasks.needs import LARGEST_TILE
 from simsearch.runtime.tasks.search import PrototypeTask, VectorTask, compute_blocks, sum_vectors
 from simsearch.runtime.views import View
 from simsearch.workflows.provenance import arithmetic_key, fingerprint, image_key
@@ -95,6 +96,12 @@ class Setting:
     def tile_size(self) -> int:
         """Grid positions along a side of a tile."""
         return self.tile or _TILE[self.method]
+
+    def search_tile(self, shape: tuple[int, int]) -> int:
+        """Grid positions along a side of a tile in which an image with so many is searched, if no map is kept."""
+        if self.tile or self.maps or not self.method.startswith("template"):
+            return self.tile_size
+        return even_tile(shape, LARGEST_TILE[self.arithmetic])
 
 
 class OfImage(Protocol):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from simsearch.core.checks.options import LEAST_TILE, check_range
-from simsearch.core.tiles import tile_cores
+from simsearch.core.tiles import even_tile, tile_cores
 from simsearch.io.ome_zarr.plate import is_plate
 from simsearch.io.ome_zarr.writing import store_errors
 from simsearch.io.tables.peaks import write_detections
@@ -19,6 +19,7 @@ from simsearch.nn.trunk_file import label_of_digest
 from simsearch.runtime.arithmetic import choose_arithmetic
 from simsearch.runtime.events import Observer, ignore
 from simsearch.runtime.tasks.detect import DetectTask, detect_tile
+from simsearch.runtime.tasks.needs import LARGEST_TILE
 from simsearch.runtime.views import window_region
 from simsearch.runtime.worker import lent
 from simsearch.workflows.event_log import logged
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
 
 # Grid positions along a side: seconds of work for a CPU, as large as what is planned for a worker holds. A field of
 # 1,152 px is one tile.
-_TILE = {"dense": 144, "patchwise": 96}
+_PATCHWISE_TILE = 96
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +231,9 @@ def _plates(images: ImageSet) -> list[str]:
 
 
 def _tasks(view: View, header: ModelHeader, options: DetectOptions, tissue: Tissue | None) -> Iterator[DetectTask]:
-    for window in tile_cores(view.grid_shape, options.tile or _TILE[header.kind]):
+    largest = LARGEST_TILE[view.arithmetic] if header.kind == "dense" else _PATCHWISE_TILE
+    tile = options.tile or even_tile(view.grid_shape, largest)
+    for window in tile_cores(view.grid_shape, tile):
         # Detections lie up to half a step off the grid: with a step around it, no tile is left out that has one.
         if tissue is None or tissue.within(window_region(view, window.grown(1)).clipped(view.image.meta.shape)).any():
             yield DetectTask(view, window, options.floor)
