@@ -67,5 +67,6 @@ def oversampled(labels: torch.Tensor, n_drawn: int, generator: torch.Generator) 
     -------
     (n_drawn,) tensor
     """
-    _, inverse, counts = torch.unique(labels, return_inverse=True, return_counts=True)
-    return torch.multinomial(1.0 / counts[inverse].double(), n_drawn, replacement=True, generator=generator)
+    _, inverse, counts = torch.unique(labels.cpu(), return_inverse=True, return_counts=True)  # where the generator is
+    drawn = torch.multinomial(1.0 / counts[inverse].double(), n_drawn, replacement=True, generator=generator)
+    return drawn.to(labels.device)
