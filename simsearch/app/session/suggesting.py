@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from threading import Condition, Thread
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from simsearch.app.session.jobs import new_job
 from simsearch.app.session.snapshot import Suggestions
 from simsearch.curation.suggestions import own_peaks
 from simsearch.errors import Cancelled, SimSearchError
+from simsearch.runtime.events import StepStarted
 from simsearch.workflows.curate.live_search import LiveSearch
 from simsearch.workflows.curate.offers import suggested_background, suggested_thresholds
 from simsearch.workflows.curate.suggest import prepare_suggestions, sight_groups
@@ -76,8 +78,8 @@ def _note(room: Room) -> str:
         return ""
     return (
         f"These images are too large to be held in memory (that takes {format_bytes(room.needed_bytes)} of the "
-        f"{format_bytes(room.bytes)} that may be taken): workers search them. A box takes seconds, and there is no "
-        "similarity map. Display fewer images, or serve with more --memory."
+        f"{format_bytes(room.bytes)} that may be taken): workers search them at each box, from there outward. "
+        "There is no similarity map. Display fewer images, or serve with more --memory."
     )
 
 
@@ -202,7 +204,31 @@ class Suggester:
                 version=self._shown.version + 1,
             )
             return
-        self._found = self._search.find(curation, observe=self._while(lambda now: _Wanted.of(now) == wanted))
+        check = self._while(lambda now: _Wanted.of(now) == wanted)
+        with ExitStack() as stack:
+            job = new_job("features", "Search the displayed images, from the last box outward", NOBODY)
+            opened: list[Observer] = []
+
+            def observe(event: Event) -> None:
+                check(event)
+                if isinstance(event, StepStarted) and event.step == "suggestions" and not opened:  # workers do it
+                    opened.append(stack.enter_context(self._jobs.attended(job)))
+                for each in opened:
+                    each(event)
+
+            self._found = self._search.find(curation, tell=partial(self._show_part, curation), observe=observe)
+
+    def _show_part(self, curation: Curation, found: Findings) -> None:
+        """Show what was found so far; it cannot be accepted yet."""
+        own = own_peaks(curation, found.images, found.by_class)
+        self._show(
+            message="Searching outward from the last box: more comes.",
+            images=found.images,
+            by_class=own,
+            suggested_thresholds=suggested_thresholds(curation, found.images, own, found.left_out),
+            note=_note(self._search.room),
+            version=self._shown.version + 1,
+        )
 
     def _choose_own(self, curation: Curation) -> None:
         """Show of what was found what is each class's own, which depends on what was said of places."""

@@ -34,16 +34,19 @@ from simsearch.workflows.curate.suggest import (
     sight_groups,
     study_groups,
     study_sight,
+    tissue_of_large,
 )
+from simsearch.workflows.find.peaks import Way
 from simsearch.workflows.find.query import find_centre, view_of
 from simsearch.workflows.find.trunks import read_chosen_trunk
 from simsearch.workflows.image_set import ImageSet
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
+    from simsearch.core.boxes import Box
     from simsearch.curation.state import Curation
     from simsearch.runtime import Client
     from simsearch.runtime.views import View
@@ -51,6 +54,7 @@ if TYPE_CHECKING:
     from simsearch.workflows.curate.study import Study
     from simsearch.workflows.find.peaks import Candidates
     from simsearch.workflows.find.query import Group
+    from simsearch.workflows.find.tissue import Tissue
 
 _SHARE = 0.5  # of the memory that is free: workers need the rest
 _N_KEPT = 64  # prototypes whose maps are kept, if there is room: what is undone may be redone
@@ -132,6 +136,8 @@ class LiveSearch:
         self._threads = ThreadPoolExecutor(CPU_COUNT, "compare", lambda: torch.set_num_threads(1))
         self._key: object = None  # of what was looked at, whether it could be held or not
         self._held: dict[int, HeldImages] = {}  # by downsampling
+        self._tissues: Mapping[str, Tissue] = {}  # of images that are too large to be held
+        self._drawn: tuple[Box, ...] = ()  # that were searched for last, the newest last
         self._kept: dict[Key, _Maps] = {}
         self._classes: dict[_ClassKey, _Class] = {}
         self._blocks = LiveBlocks(study, self._threads.map)
@@ -162,6 +168,7 @@ class LiveSearch:
         images = study_images(self._study, curation.displayed)
         views = {scale: tuple(view_of(image, group, setting) for image in images) for scale, group in scales.items()}
         everything = [view for each in views.values() for view in each]
+        self._tissues = tissue_of_large(self._client, images, list(scales.values()), setting, observe)
         free = int(_SHARE * free_bytes()) if self._memory_bytes is None else self._memory_bytes
         self._room = Room(peak_bytes(everything) + _N_EXPECTED * maps_bytes(views[min(views)]), free)
         if self._room.is_enough and all(view.features for view in everything):
@@ -173,8 +180,20 @@ class LiveSearch:
         self._key = key
         return bool(self._held)
 
-    def find(self, curation: Curation, *, observe: Observer = ignore) -> Findings:
+    def find(
+        self, curation: Curation, *, tell: Callable[[Findings], None] | None = None, observe: Observer = ignore
+    ) -> Findings:
         """Find the peaks of similarity on the displayed images.
+
+        Parameters
+        ----------
+        curation : Curation
+            What was said.
+        tell : callable, optional
+            Gets what was found so far, from around the box that was drawn last outward, where images are too large to
+            be held: their peaks alone.
+        observe : callable
+            Gets the events.
 
         Raises
         ------
@@ -187,14 +206,9 @@ class LiveSearch:
         if self.look(curation, observe=observe):
             self._check_room(sum(len(group.boxes) for group in groups))
         if not self._held:
-            found = find_suggestions(self._client, self._study, curation, observe=observe)
-            by_name = {
-                each.name: [peak for peak in found.peaks if peak.class_name == each.name]
-                for each in curation.classes
-                if each.prototypes
-            }
-            by_class = {name: ranked_peaks(peaks, curation.displayed) for name, peaks in by_name.items()}
-            return Findings(curation.displayed, by_class, found.left_out, candidates=found)
+            way = Way(self._newest(groups), self._tissues, tell and (lambda part: tell(_findings_of(curation, part))))
+            found = find_suggestions(self._client, self._study, curation, way=way, observe=observe)
+            return _findings_of(curation, found)
         for group in groups:
             self._compare(self._held[group.downsampling], group, observe)
         self._forget({patch_key(box) for group in groups for box in group.boxes})
@@ -225,6 +239,14 @@ class LiveSearch:
     def close(self) -> None:
         """Let go of threads."""
         self._threads.shutdown(cancel_futures=True)
+
+    def _newest(self, groups: Sequence[Group]) -> tuple[str, float, float]:
+        """Tell where the box that was drawn last is: that is where somebody looks."""
+        boxes = [box for group in groups for box in group.boxes]
+        known = [box for box in self._drawn if box in boxes]
+        self._drawn = (*known, *(box for box in boxes if box not in known))
+        newest = self._drawn[-1]
+        return newest.image, newest.y, newest.x
 
     def _compare(self, held: HeldImages, group: Group, observe: Observer) -> None:
         """Compare all images with prototypes that are new."""
@@ -313,6 +335,15 @@ class LiveSearch:
         others = [key for key in self._kept if key not in wanted]
         for key in others[: max(0, len(self._kept) - n_kept)]:
             del self._kept[key]
+
+
+def _findings_of(curation: Curation, found: Candidates) -> Findings:
+    """Sort what workers found by classes."""
+    names = [each.name for each in curation.classes if each.prototypes]
+    peaks = {name: [peak for peak in found.peaks if peak.class_name == name] for name in names}
+    by_class = {name: ranked_peaks(here, curation.displayed) for name, here in peaks.items()}
+    left_out = {name: found.left_out.get(name, ()) for name in names}
+    return Findings(curation.displayed, by_class, left_out, candidates=found)
 
 
 def _class_key(group: Group, name: str, said: Said | None) -> _ClassKey:

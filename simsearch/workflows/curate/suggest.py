@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from simsearch.core.boxes import Box
@@ -27,21 +27,24 @@ from simsearch.runtime.worker import broadcast
 from simsearch.workflows.curate.contents import check_contents
 from simsearch.workflows.curate.refine import answer_blocks, refined_query, said_of, sample_background
 from simsearch.workflows.curate.study import CACHE_NAME, MEASURE_NAME, study_images
-from simsearch.workflows.find.features import keep_features
+from simsearch.workflows.find.features import can_keep_features, keep_features
 from simsearch.workflows.find.measure import measure, read_ranges, write_measurement
-from simsearch.workflows.find.peaks import Candidates, find_group_candidates
-from simsearch.workflows.find.query import Group, Setting, find_query, group_boxes
+from simsearch.workflows.find.peaks import Candidates, Way, find_group_candidates
+from simsearch.workflows.find.query import Group, Setting, find_query, group_boxes, view_of
+from simsearch.workflows.find.tissue import find_tissues
 from simsearch.workflows.find.trunks import read_chosen_trunk
 from simsearch.workflows.image_set import ImageSet
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from simsearch.curation.state import Curation
+    from simsearch.io.ome_zarr.image import ImageMeta
     from simsearch.nn.similarity import Query
     from simsearch.runtime import Client
     from simsearch.workflows.curate.study import Study
+    from simsearch.workflows.find.tissue import Tissue
 
 _FIRST_PATCH = (48.0, 48.0)  # what features are computed for while nobody has drawn one
 _FRAME = 6  # grid steps: half of the largest block, so that features are there before anybody has drawn a patch
@@ -56,7 +59,9 @@ class _Sight:
     query: Query
 
 
-def find_suggestions(client: Client, study: Study, curation: Curation, *, observe: Observer = ignore) -> Candidates:
+def find_suggestions(
+    client: Client, study: Study, curation: Curation, *, way: Way | None = None, observe: Observer = ignore
+) -> Candidates:
     """Find the peaks of similarity above 0 on the displayed images of a study, whatever the thresholds.
 
     `suggested_patches` and `background_patches` choose among them. Features are computed the first time and kept in
@@ -71,6 +76,8 @@ def find_suggestions(client: Client, study: Study, curation: Curation, *, observ
         The study.
     curation : Curation
         What was said in it.
+    way : Way, optional
+        How to go through the images; by default glass is left out of those that are too large for features to be kept.
     observe : callable
         Gets the events.
 
@@ -81,7 +88,25 @@ def find_suggestions(client: Client, study: Study, curation: Curation, *, observ
     SourceError, StoreError
         If an image cannot be read, or the folder not written.
     """
-    return _candidates(client, study, curation, curation.displayed, observe)
+    if way is None:
+        groups, setting = study_groups(curation), study_setting(client, study, curation, observe)
+        way = Way(tissues=tissue_of_large(client, study_images(study, curation.displayed), groups, setting, observe))
+    return _candidates(client, study, curation, curation.displayed, observe, way)
+
+
+def tissue_of_large(
+    client: Client, images: Sequence[ImageMeta], groups: Sequence[Group], setting: Setting, observe: Observer
+) -> Mapping[str, Tissue]:
+    """Find the tissue in images that are stained, and too large for features to be kept.
+
+    Raises
+    ------
+    SourceError, StoreError
+        If an image cannot be read.
+    """
+    finest = min(groups, key=lambda group: group.downsampling)
+    large = [image for image in images if not can_keep_features(view_of(image, finest, setting))]
+    return find_tissues(client, ImageSet(large), finest.downsampling, observe) if large else {}
 
 
 def find_noisy(
@@ -143,13 +168,24 @@ def find_noisy(
 
 
 def _candidates(
-    client: Client, study: Study, curation: Curation, names: Sequence[str], observe: Observer
+    client: Client, study: Study, curation: Curation, names: Sequence[str], observe: Observer, way: Way | None = None
 ) -> Candidates:
     """Find what images have to offer, for classes of one patch shape after those of another."""
-    found = []
+    found: list[Candidates] = []
+
+    def tell(part: Candidates) -> None:
+        if way and way.tell:
+            way.tell(_merged([*found, part]))
+
+    own_way = replace(way, tell=tell) if way and way.tell else way
     for sight in _look(client, study, curation, observe):
         images = ImageSet(study_images(study, names))
-        found.append(find_group_candidates(client, images, sight.group, sight.setting, sight.query, observe))
+        found.append(find_group_candidates(client, images, sight.group, sight.setting, sight.query, observe, own_way))
+    return _merged(found)
+
+
+def _merged(found: Sequence[Candidates]) -> Candidates:
+    """Put together what was found for classes of different patch shapes."""
     peaks, highest, lowest = (
         tuple(peak for each in found for peak in getattr(each, part)) for part in ("peaks", "highest", "lowest")
     )

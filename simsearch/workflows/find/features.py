@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from simsearch.runtime.views import View
     from simsearch.workflows.image_set import ImageSet
 
-_LARGEST_BYTES = 2 * 2**30  # of a feature map: an image of 13,000 x 13,000 px at its working scale
+_LARGEST_BYTES = 2 * 2**30  # of a feature map: an image of 23,000 x 23,000 px at its working scale
 
 
 def keep_features(client: Client, images: ImageSet, group: Group, setting: Setting, observe: Observer) -> None:
@@ -38,7 +38,7 @@ def keep_features(client: Client, images: ImageSet, group: Group, setting: Setti
         If the cache cannot be written.
     """
     views = [view_of(image, group, setting) for image in images]
-    missing = [view for view in views if view.features is None and _n_bytes(view) <= _LARGEST_BYTES]
+    missing = [view for view in views if view.features is None and can_keep_features(view)]
     if setting.cache is None or not missing:
         return
     with store_errors(str(setting.cache)):
@@ -64,6 +64,7 @@ def _stored_shape(view: View) -> tuple[int, int]:
     return Region(0, height, 0, width).grown(view.kept_margin).shape
 
 
-def _n_bytes(view: View) -> int:
+def can_keep_features(view: View) -> bool:
+    """Tell whether a feature map of an image is not too large to be kept."""
     height, width = _stored_shape(view)
-    return height * width * view.extractor.dim * np.dtype(np.float16).itemsize
+    return height * width * view.extractor.dim * np.dtype(np.float16).itemsize <= _LARGEST_BYTES

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,11 +22,12 @@ from simsearch.io.pictures.overlay import CLASS_COLORS
 from simsearch.nn.similarity import left_out_similarities, query_to_bytes
 from simsearch.runtime.submit import run_tasks
 from simsearch.runtime.tasks.search import SearchTask, find_candidates, search_tile
+from simsearch.runtime.views import window_region
 from simsearch.runtime.worker import lent
 from simsearch.workflows.find.query import Group, Setting, find_query, image_name, view_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     import xarray as xr
@@ -38,9 +40,11 @@ if TYPE_CHECKING:
     from simsearch.runtime import Client
     from simsearch.runtime.events import Observer
     from simsearch.runtime.views import View
+    from simsearch.workflows.find.tissue import Tissue
     from simsearch.workflows.image_set import ImageSet
 
 
+_TELL_S, _TELL_SHARE = 1.0, 10.0  # seconds between what is told, and times as long as telling takes
 _LOWEST_PERCENT = 5  # of peaks, that a suggested threshold does not look at
 
 
@@ -94,27 +98,67 @@ def find_group_peaks(
     return list(_of_images(peaks, images))
 
 
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How a search goes through images."""
+
+    around: tuple[str, float, float] | None = None
+    """Image, row and column in level-0 pixels: what is nearest comes first."""
+    tissues: Mapping[str, Tissue] = field(default_factory=dict)
+    """Where there is tissue in some of the images: tiles of nothing but glass are left out."""
+    tell: Callable[[Candidates], None] | None = None
+    """Gets what was found so far, with the first tile and then every second, or less often where there is much."""
+
+    def tiles(self, tasks: Iterable[SearchTask]) -> list[SearchTask]:
+        """Leave out tasks, and put the others in order."""
+        kept = [task for task in tasks if self._has_tissue(task)]
+        return sorted(kept, key=self._distance) if self.around else kept
+
+    def _has_tissue(self, task: SearchTask) -> bool:
+        image, tissue = task.view.image.meta, self.tissues.get(image_name(task))
+        return tissue is None or bool(tissue.within(window_region(task.view, task.window).clipped(image.shape)).any())
+
+    def _distance(self, task: SearchTask) -> tuple[bool, float]:
+        image, y, x = self.around or ("", 0.0, 0.0)
+        region = window_region(task.view, task.window)
+        away = math.hypot((region.y0 + region.y1) / 2 - y, (region.x0 + region.x1) / 2 - x)
+        return image_name(task) != image, away
+
+
 def find_group_candidates(
-    client: Client, images: ImageSet, group: Group, setting: Setting, query: Query, observe: Observer
+    client: Client,
+    images: ImageSet,
+    group: Group,
+    setting: Setting,
+    query: Query,
+    observe: Observer,
+    way: Way | None = None,
 ) -> Candidates:
     """Find the peaks of the classes of a group, and what may be background (paper algorithm 1).
 
-    Images that fail are left out of `images`, or end the run.
+    Images that fail are left out of `images`, or end the run. What is found depends on what a way leaves out, and not
+    on its order.
     """
-    peaks: list[Peak] = []
+    way = way or Way()
     shapes = (group.patch_shape,) * len(group.classes)
-    highest: list[Peak] = []
-    lowest: list[Peak] = []
-    with lent(client, query_to_bytes(query)) as digest:
-        tasks = [task for image in images for task in _search_tasks(image, group, setting, digest)]
-        outcomes = run_tasks(client, find_candidates, tasks, step="suggestions", observe=observe)
-        for task, tables in images.results(outcomes, image_name):
-            peaks += peaks_of(tables[0], task.view, group.classes, shapes)
-            highest += peaks_of(tables[1], task.view, (BACKGROUND,), (group.patch_shape,))
-            lowest += peaks_of(tables[2], task.view, (BACKGROUND,), (group.patch_shape,))
+    found: tuple[list[Peak], ...] = ([], [], [])
     left_out = {name: left_out_similarities(query, index) for index, name in enumerate(group.classes)}
-    found = [_of_images(each, images) for each in (peaks, highest, lowest)]
-    return Candidates(found[0], found[1], found[2], left_out)
+
+    def gathered() -> Candidates:
+        peaks, highest, lowest = (_of_images(each, images) for each in found)
+        return Candidates(peaks, highest, lowest, left_out)
+
+    with lent(client, query_to_bytes(query)) as digest:
+        tasks = way.tiles(task for image in images for task in _search_tasks(image, group, setting, digest))
+        outcomes = run_tasks(client, find_candidates, tasks, step="suggestions", observe=observe)
+        due = 0.0
+        for task, tables in images.results(outcomes, image_name):
+            for each, table, names in zip(found, tables, (group.classes, (BACKGROUND,), (BACKGROUND,)), strict=True):
+                each.extend(peaks_of(table, task.view, names, shapes))
+            if way.tell and (begin := time.perf_counter()) >= due:
+                way.tell(gathered())
+                due = time.perf_counter() + max(_TELL_S, _TELL_SHARE * (time.perf_counter() - begin))
+    return gathered()
 
 
 def peaks_of(

@@ -12,7 +12,7 @@ from simsearch.core.boxes import Box, patch_shapes
 from simsearch.core.feature_grid import from_level0, working_downsampling
 from simsearch.core.tiles import even_tile, tile_cores
 from simsearch.errors import AnnotationError, SourceError
-from simsearch.io.ome_zarr.feature_store import has_features
+from simsearch.io.ome_zarr.feature_store import has_features, read_blocks, write_blocks
 from simsearch.io.ome_zarr.scaled import scaled
 from simsearch.nn.extractor import Extractor, make_extractor
 from simsearch.nn.similarity import SOFTNESS, Query, make_query, mean_vector
@@ -247,10 +247,21 @@ def find_centre(client: Client, images: ImageSet, group: Group, setting: Setting
     tasks = [VectorTask(view, window) for view in views for window in tile_cores(view.grid_shape, _SAMPLE_TILE)]
     # Evenly over all windows, so that the sample does not depend on chance.
     tasks = [tasks[i] for i in sorted({int(i) for i in np.linspace(0, len(tasks) - 1, _N_SAMPLES)})]
+    kept = _centre_path(views, setting.cache) if setting.cache else None
+    if kept and (known := read_blocks(kept)):
+        return torch.from_numpy(known[0])
     sums = {}
     outcomes = run_tasks(client, sum_vectors, tasks, step="mean vector", observe=observe)
     for task, (vector, count) in images.results(outcomes, image_name):
         sums[str(task)] = (torch.from_numpy(vector), count)
     if not sums:
         raise SourceError("expected images whose features can be sampled, got none: see what was left out")
-    return mean_vector(sums[name] for name in sorted(sums))
+    centre = mean_vector(sums[name] for name in sorted(sums))
+    if kept and len(sums) == len(tasks) and setting.cache and setting.cache.is_dir():
+        write_blocks(kept, [centre.numpy()])
+    return centre
+
+
+def _centre_path(views: Sequence[View], cache: Path) -> str:
+    """Tell where the mean vector of images is kept."""
+    return str(cache / f"{fingerprint({'centre of': [feature_key(view) for view in views]})[:24]}.npz")

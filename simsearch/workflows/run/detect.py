@@ -25,10 +25,10 @@ from simsearch.runtime.worker import lent
 from simsearch.workflows.event_log import logged
 from simsearch.workflows.find.peaks import peaks_of
 from simsearch.workflows.find.tiles import check_free, open_log, run_tiles
+from simsearch.workflows.find.tissue import find_tissues
 from simsearch.workflows.provenance import Timings, arithmetic_key, fingerprint, write_run
 from simsearch.workflows.run.models import DETECTION_SPACING, check_images, model_view, read_model
 from simsearch.workflows.run.objects import RESULT_NAMES, DetectionTables, chosen_thresholds, write_objects
-from simsearch.workflows.run.tissue import find_tissues
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -40,9 +40,9 @@ if TYPE_CHECKING:
     from simsearch.nn.model_file import ModelHeader
     from simsearch.runtime import Client
     from simsearch.runtime.views import View
+    from simsearch.workflows.find.tissue import Tissue
     from simsearch.workflows.image_set import ImageSet
     from simsearch.workflows.run.models import ModelFile
-    from simsearch.workflows.run.tissue import Tissue
 
 # Grid positions along a side: seconds of work for a CPU, as large as what is planned for a worker holds. A field of
 # 1,152 px is one tile.
