@@ -38,7 +38,7 @@ ISLANDS = ((0, 0), (2, 3))
 def slide(save_image: SaveImage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Study:
     """Make a study of a slide of 16 tiles, two of which have tissue in their middle; no features are kept."""
     monkeypatch.setattr(features, "_LARGEST_BYTES", 0)
-    monkeypatch.setitem(query._TILE, "template", TILE // 8)
+    monkeypatch.setattr(query.Setting, "search_tile", lambda setting, shape: TILE // 8)
     rng = np.random.default_rng(0)
     pixels = rng.integers(236, 250, (3, N_TILES * TILE, N_TILES * TILE), np.uint8)
     tissue = skimage.data.immunohistochemistry()[:160, :160].transpose(2, 0, 1)
