@@ -25,6 +25,7 @@ SECTIONS = {
     "peaks.csv": "peaks",
     "detections.csv": "detections, objects",
     "objects.csv": "detections, objects",
+    "images.csv": "images.csv",
     "wells.csv": "wells.csv",
     "dose_response.csv": "dose_response.csv",
     "areas.csv": "areas.csv",

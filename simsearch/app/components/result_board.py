@@ -160,6 +160,7 @@ def run_part(result: ResultView, urls: Urls) -> dict[str, Any]:
         "classes": result.classes,
         "counts": result.n_objects,
         "thresholds": thresholds,
+        "images": [{"image": each.image, "counts": each.counts} for each in result.images],
         "plates": [plate_part(plate, urls) for plate in result.plates],
         "areas": [
             {"image": a.image, "class": a.class_name, "mm2": a.mm2, "tissue": a.of_tissue, "share": a.of_image}

@@ -16,7 +16,7 @@
     let run = null;
     let table = null;
     const chosen = { what: "detect", tissue: true, model: null };
-    const view = { tab: null, measure: "fraction", className: null, well: "", plate: 0 };
+    const view = { tab: null, measure: "fraction", className: null, well: "", plate: 0, order: "image", isDown: false };
 
     const color = (name) => about?.colors[name] ?? "#9aa0a6";
     const swatch = (name) => h("span", { class: "swatch", style: { "--color": color(name) } });
@@ -72,6 +72,7 @@
       const found = [];
       if (run.plates.length) found.push(["plate", "Plate"]);
       if (run.kind === "segment") found.push(["areas", "Areas"]);
+      if (run.images.length) found.push(["images", "Images"]);
       if (run.kind === "detect") found.push(["table", "Objects"]);
       found.push(["files", "Downloads"]);
       return found;
@@ -92,7 +93,7 @@
           h("div", { class: "counts" }, run.kind === "detect" ? run.classes.map((name) => h("div", { class: "count" }, h("span", { class: "count-number number" }, number(run.counts[name] ?? 0)), h("span", { class: "count-name" }, swatch(name), name), h("span", { class: "small quiet" }, name in run.thresholds ? `confidence ≥ ${run.thresholds[name].toFixed(2)}` : ""))) : shares()),
           run.failures.length ? h("details", { class: "failures" }, h("summary", { class: "chip bad" }, app.plural(run.failures.length, "image"), " left out"), h("ul", {}, run.failures.map((each) => h("li", {}, h("strong", {}, each.image), `: ${each.message}`)))) : null,
           h("div", { class: "segmented", role: "tablist" }, all.map(([name, title]) => h("button", { type: "button", role: "tab", "aria-selected": String(view.tab === name), onclick: () => { view.tab = name; drawMain(); } }, title)))),
-        h("section", { class: `panel results-view view-${view.tab}` }, { plate: drawPlate, areas: drawAreas, table: drawTable, files: drawFiles }[view.tab]()));
+        h("section", { class: `panel results-view view-${view.tab}` }, { plate: drawPlate, areas: drawAreas, images: drawImages, table: drawTable, files: drawFiles }[view.tab]()));
     }
 
     function shares() {
@@ -140,6 +141,28 @@
         h("table", {}, h("caption", { class: "small quiet" }, hasTissue ? "Share of the tissue, and area" : "Share of the image, and area"),
           h("thead", {}, h("tr", {}, h("th", {}, "Image"), run.classes.map((name) => h("th", { class: "number" }, swatch(name), " ", name)))),
           h("tbody", {}, images.map((image) => h("tr", {}, h("td", {}, image), run.classes.map((name) => h("td", { class: "number" }, cell(at.get(`${image}|${name}`)))))))));
+    }
+
+    const MOST_IMAGES = 500; // that are drawn; all of them are sorted
+    function drawImages() {
+      const total = (each) => run.classes.reduce((sum, name) => sum + each.counts[name], 0);
+      const columns = [["image", "Image"], ...run.classes.map((name) => [`of ${name}`, name, (each) => each.counts[name]])];
+      if (run.classes.length > 1) columns.push(["all", "All", total]);
+      const [, , value] = columns.find(([key]) => key === view.order) ?? columns[0];
+      const byName = (a, b) => a.image.localeCompare(b.image, "en", { numeric: true });
+      const sorted = [...run.images].sort((a, b) => (view.isDown ? -1 : 1) * (value ? value(a) - value(b) : byName(a, b)) || byName(a, b));
+      const sort = (key) => {
+        view.isDown = view.order === key ? !view.isDown : key !== "image"; // numbers: the most first
+        view.order = key;
+        drawMain();
+        document.querySelector(`[data-order="${CSS.escape(key)}"]`).focus();
+      };
+      const head = ([key, title, number]) => h("th", { class: number ? "number" : "", "aria-sort": key === view.order ? (view.isDown ? "descending" : "ascending") : "none" },
+        h("button", { class: "sort", type: "button", "data-order": key, onclick: () => sort(key) }, number && key !== "all" ? swatch(title) : null, title, h("span", { "aria-hidden": "true" }, key === view.order ? (view.isDown ? " ↓" : " ↑") : "")));
+      return h("div", { class: "images-view" }, h("table", {},
+        h("caption", { class: "small quiet" }, `Objects in each of ${app.plural(run.images.length, "image")}`, sorted.length > MOST_IMAGES ? `; the first ${MOST_IMAGES} in this order are shown, all are in images.csv` : ""),
+        h("thead", {}, h("tr", {}, columns.map(head))),
+        h("tbody", {}, sorted.slice(0, MOST_IMAGES).map((each) => h("tr", {}, columns.map(([, , of]) => h("td", { class: of ? "number" : "" }, of ? number(of(each)) : each.image)))))));
     }
 
     function drawTable() {

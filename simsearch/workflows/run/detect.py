@@ -117,7 +117,7 @@ def detect(
     model : Path
         A model file of `train_study`.
     folder : Path
-        Gets detections.parquet, detections.csv, objects.csv, geojson/, plates/ and run.json.
+        Gets detections.parquet, detections.csv, objects.csv, images.csv, geojson/, plates/ and run.json.
     options : DetectOptions
         How to detect.
     observe : callable
@@ -162,8 +162,8 @@ def _detect(
             write_detections(found, {image.name: image for image in images}, digest, folder)
     thresholds = dict(zip(header.classes[1:], header.confidence_thresholds, strict=True)) | chosen
     with store_errors(str(folder)):
-        plates = _plates(images)
-        written = write_objects(folder, thresholds, plates, digest)
+        plates, paths = _plates(images), [image.path for image in images]
+        written = write_objects(folder, thresholds, plates, paths, digest)
         report = DetectReport(
             folder=folder,
             n_images=len(images),
@@ -185,7 +185,7 @@ def _detect(
             "plates": plates,
         }
         content |= {"trunk": label_of_digest(header.trunk)}
-        content |= {"confidence_thresholds": thresholds, "images": [image.path for image in images], "report": report}
+        content |= {"confidence_thresholds": thresholds, "images": paths, "report": report}
         write_run(folder, "detect", content)
     return report
 

@@ -22,6 +22,7 @@ from simsearch.io.tables.peaks import read_detections, write_chosen_rows
 from simsearch.io.tables.records.replacing import replacing_text
 from simsearch.io.tables.records.results_folder import RUN_NAME, forget_withdrawn, only_writer, read_run, withdraw_run
 from simsearch.io.tables.strict_json import strict
+from simsearch.workflows.run.image_counts import IMAGE_COUNTS_NAME, ImageCounts, write_image_counts
 from simsearch.workflows.run.plate_report import (
     DOSE_TYPES,
     DOSES_NAME,
@@ -60,6 +61,10 @@ class DetectionTables:
     def objects(self) -> pd.DataFrame:
         """Read the detections above the confidence thresholds, each place as its most probable class."""
         return object_frame(self.folder / OBJECTS_NAME)
+
+    def image_counts(self) -> pd.DataFrame:
+        """Read the objects in each image, with the columns of ``images.csv``."""
+        return csv_frame(self.folder / IMAGE_COUNTS_NAME, {"image": "string"})
 
     def wells(self, plate: str | None = None) -> pd.DataFrame:
         """Read the objects in each well of a plate, with the columns of ``wells.csv``.
@@ -105,19 +110,25 @@ class ObjectsReport(DetectionTables):
 
 
 def write_objects(
-    folder: Path, confidence_thresholds: Mapping[str, float], plates: Sequence[str], model: str
+    folder: Path,
+    confidence_thresholds: Mapping[str, float],
+    plates: Sequence[str],
+    images: Sequence[str],
+    model: str,
 ) -> ObjectsReport:
     """Write the objects among the detections of a folder, in place of those of other thresholds.
 
     Parameters
     ----------
     folder : Path
-        With ``detections.parquet``. Gets ``objects.csv``, ``geojson/IMAGE.geojson`` for QuPath, and ``plates/PLATE``
-        with a table of wells, heat maps and dose response.
+        With ``detections.parquet``. Gets ``objects.csv``, ``images.csv``, ``geojson/IMAGE.geojson`` for QuPath, and
+        ``plates/PLATE`` with a table of wells, heat maps and dose response.
     confidence_thresholds : mapping of str to float
         Lowest confidence of an object of each class.
     plates : sequence of str
         Paths or URLs of the plates that were looked at.
+    images : sequence of str
+        Paths or URLs of the images that were looked at.
     model : str
         sha256 of the model file.
 
@@ -130,10 +141,12 @@ def write_objects(
     """
     table, classes = folder / TABLE_NAME, list(confidence_thresholds)
     masks, scores = _choose(table, confidence_thresholds)
+    counts_of_images = _count_in_images(scores, images)
     wells_of_plates = [_wells(scores, plate, classes) for plate in plates]  # if one is gone, all stays
     with store_errors(str(folder)):
         withdraw_run(folder)
         write_chosen_rows(table, np.concatenate([np.empty(0, bool), *masks.values()]), folder / OBJECTS_NAME)
+        write_image_counts(counts_of_images, classes, folder / IMAGE_COUNTS_NAME)
         _remove_stale(folder)
         _write_geojson(folder, masks, classes)
         notes: list[str] = []
@@ -158,6 +171,12 @@ def _choose(
     return masks, scores
 
 
+def _count_in_images(scores: Mapping[str, Scores], images: Sequence[str]) -> list[ImageCounts]:
+    """Count the objects of each image that was looked at, also where nothing was detected."""
+    names = dict.fromkeys([*map(image_name, images), *scores])
+    return [ImageCounts(name, {own: len(here) for own, here in scores.get(name, {}).items()}) for name in names]
+
+
 def _write_geojson(folder: Path, masks: Mapping[str, NDArray[np.bool_]], classes: Sequence[str]) -> None:
     """Write the objects of each image that has some."""
     colors = {name: CLASS_COLORS[i % len(CLASS_COLORS)] for i, name in enumerate(classes)}
@@ -167,7 +186,7 @@ def _write_geojson(folder: Path, masks: Mapping[str, NDArray[np.bool_]], classes
             write_geojson(peaks.take(masks[peaks.image]), colors, path)
 
 
-RESULT_NAMES = (TABLE_NAME, RUN_NAME, OBJECTS_NAME, GEOJSON_NAME, PLATES_NAME)
+RESULT_NAMES = (TABLE_NAME, RUN_NAME, OBJECTS_NAME, IMAGE_COUNTS_NAME, GEOJSON_NAME, PLATES_NAME)
 """What a detection writes."""
 
 
@@ -239,7 +258,7 @@ def rethreshold(folder: Path, confidence_thresholds: Mapping[str, float]) -> Obj
                     f"class {name}: expected a confidence from {run.floor:g}, below which nothing was kept, to 1, got "
                     f"{value:g}: detect again with a lower --floor"
                 )
-        report = write_objects(folder, {**run.thresholds, **confidence_thresholds}, run.plates, run.model)
+        report = write_objects(folder, {**run.thresholds, **confidence_thresholds}, run.plates, run.images, run.model)
         chosen = {"confidence_thresholds": report.confidence_thresholds}
         said = {**run.content["report"], **chosen, "n_objects": report.n_objects, "notes": report.notes}
         with replacing_text(folder / RUN_NAME) as file:
@@ -256,6 +275,7 @@ class _Run:
     thresholds: dict[str, float]
     floor: float
     plates: list[str]
+    images: list[str]
     model: str
 
 
@@ -264,8 +284,9 @@ def _finished_run(folder: Path) -> _Run:
         content = read_run(folder)
         dict(content["report"])
         thresholds = {str(name): float(value) for name, value in content["confidence_thresholds"].items()}
-        floor, plates = float(content["options"]["floor"]), [str(plate) for plate in content["plates"]]
-        return _Run(content, thresholds, floor, plates, str(content["model"]).rpartition("@")[2])
+        floor = float(content["options"]["floor"])
+        plates, images = ([str(each) for each in content[key]] for key in ("plates", "images"))
+        return _Run(content, thresholds, floor, plates, images, str(content["model"]).rpartition("@")[2])
     except StoreError:
         raise
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:

@@ -12,6 +12,7 @@ from simsearch.core.checks.json_text import parse_json
 from simsearch.errors import StoreError
 from simsearch.io.ome_zarr.wells import parse_well
 from simsearch.io.tables.records.results_folder import RUN_NAME
+from simsearch.workflows.run.image_counts import IMAGE_COUNTS_NAME, ImageCounts, read_image_counts
 from simsearch.workflows.run.objects import GEOJSON_NAME, OBJECTS_NAME, PLATES_NAME, TABLE_NAME
 from simsearch.workflows.run.plate_report import CURVES_NAME, DOSES_NAME, REPORT_NAMES, WELLS_NAME
 
@@ -105,6 +106,8 @@ class ResultView:
     """Of a detection, by class, at its confidence thresholds."""
     confidence_thresholds: Mapping[str, float]
     """Of a detection."""
+    images: tuple[ImageCounts, ...]
+    """Of a detection: objects in each image."""
     plates: tuple[PlateResult, ...]
     """Of a detection on plates."""
     areas: tuple[AreaResult, ...]
@@ -200,6 +203,7 @@ def _read(path: Path) -> ResultView | None:
             n_images=report["n_images"] if is_detection else len(report["images"]),
             n_objects=report["n_objects"] if is_detection else {},
             confidence_thresholds=thresholds,
+            images=tuple(read_image_counts(folder / IMAGE_COUNTS_NAME, run["header"]["classes"][1:])),
             plates=tuple(_plates(folder, run["header"]["classes"][1:])),
             areas=tuple(_areas(folder / "areas.csv")),
             labels=() if is_detection else tuple(each["labels"] for each in report["images"]),
@@ -261,7 +265,7 @@ def _areas(path: Path) -> Iterable[AreaResult]:
 
 def _files(folder: Path) -> Iterable[Path]:
     """List tables, outlines and reports, those that people want most first."""
-    for name in (OBJECTS_NAME, Path(TABLE_NAME).with_suffix(".csv").name, TABLE_NAME, "areas.csv"):
+    for name in (OBJECTS_NAME, IMAGE_COUNTS_NAME, Path(TABLE_NAME).with_suffix(".csv").name, TABLE_NAME, "areas.csv"):
         if (folder / name).exists():
             yield folder / name
     for name in REPORT_NAMES:

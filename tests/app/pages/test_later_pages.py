@@ -35,6 +35,7 @@ from simsearch.curation.state import Patch
 from simsearch.errors import CurationError, StoreError
 from simsearch.workflows.curate.trained import TrainedModel
 from simsearch.workflows.learn.train import TrainOptions
+from simsearch.workflows.run.image_counts import ImageCounts
 from simsearch.workflows.run.predict import Predictions
 from simsearch.workflows.run.results import AreaResult, DoseFit, PlateResult, ResultView, WellResult, read_objects
 from tests.app.drawing import drawn, say
@@ -326,7 +327,8 @@ def a_result(folder: Path) -> ResultView:
     )
     return ResultView(
         "detect-1", "detect", folder, "f" * 64, "2026-01-01T00:00:00+00:00", ("cell",), 4, {"cell": 5}, {"cell": 0.5},
-        (plate,), (AreaResult("a", "cell", 10, 0.1, None, 0.25),), (), (), (("x", "gone"),), (folder / "objects.csv",),
+        (ImageCounts("a", {"cell": 1}),), (plate,), (AreaResult("a", "cell", 10, 0.1, None, 0.25),), (), (),
+        (("x", "gone"),), (folder / "objects.csv",),
     )  # fmt: skip
 
 
@@ -343,6 +345,7 @@ def test_objects_are_read_a_page_at_a_time(tmp_path: Path) -> None:
 def test_a_run_is_shown_with_its_plates_areas_and_files(marked: PageContext, tmp_path: Path) -> None:
     part = run_part(a_result(tmp_path), marked.urls)
     assert part["counts"] == {"cell": 5}
+    assert part["images"] == [{"image": "a", "counts": {"cell": 1}}]
     assert part["plates"][0]["wells"][0]["fractions"] == {"cell": 1.0}
     assert part["plates"][0]["doses"][0]["ec50"] == 0.1
     assert part["areas"][0]["share"] == 0.25

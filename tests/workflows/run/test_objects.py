@@ -24,6 +24,7 @@ from simsearch.io.tables.peaks import write_detections
 from simsearch.io.tables.records.results_folder import only_writer
 from simsearch.workflows.find.tiles import check_free
 from simsearch.workflows.run import objects, plate_report
+from simsearch.workflows.run.image_counts import read_image_counts
 from simsearch.workflows.run.objects import RESULT_NAMES, chosen_thresholds, rethreshold, write_objects
 from simsearch.workflows.run.reports import read_report
 
@@ -62,13 +63,13 @@ def original(save_image: SaveImage, tmp_path_factory: pytest.TempPathFactory) ->
     zarr.create_group(plate, zarr_format=3)
     pixels = np.zeros((1, 8, 8), np.uint8)
     images = [save_image(plate / well.path / "0", pixels, pixel_size_um=(0.5, 0.5)) for well in wells]
-    images += [save_image(root / f"{name}.ome.zarr", pixels) for name in ("slide", "other")]
+    images += [save_image(root / f"{name}.ome.zarr", pixels) for name in ("slide", "other", "empty")]
     plate_map = [{"well": well.name, "drug": "a", "dose": dose} for well, dose in zip(wells, DOSES, strict=True)]
     write_plate(str(plate), wells, name="P1", version="0.5", provenance={"plate_map": plate_map})
     results.mkdir()
     detections = sorted(peak_columns(PEAKS), key=lambda here: here.image)
     write_detections(detections, {image.name: image for image in images}, MODEL, results)
-    write_objects(results, KNOWN, [str(plate)], MODEL)
+    write_objects(results, KNOWN, [str(plate)], [image.path for image in images], MODEL)
     run = {
         "workflow": "detect",
         "model": f"/models/model.safetensors@{MODEL}",
@@ -161,6 +162,29 @@ def test_a_lower_threshold_adds_objects_without_images(results: Path) -> None:
     assert geojson_in(results)["slide"] == ["cytoplasm", "nucleus"]
     assert report.confidence_thresholds == {"nucleus": 0.5, "cytoplasm": 0.2} == thresholds_in(results)
     assert report.n_objects == {"nucleus": 23, "cytoplasm": 22}
+
+
+def images_in(folder: Path) -> dict[str, list[str]]:
+    """Read what the table of images says of each image."""
+    with (folder / "images.csv").open(newline="") as file:
+        head, *rows = csv.reader(file)
+    assert head == ["image", "count nucleus", "fraction nucleus", "count cytoplasm", "fraction cytoplasm"]
+    return {name: row for name, *row in rows}
+
+
+def test_objects_of_each_image_are_counted_and_follow_thresholds(results: Path) -> None:
+    counts = images_in(results)
+    assert list(counts) == [*FIELDS, "slide", "other", "empty"]  # as they were named
+    assert counts["slide"] == ["1", "1.000000", "0", "0.000000"]
+    assert counts["empty"] == ["0", "", "0", ""]  # nothing was detected there at any confidence
+    assert [row[::2] for row in counts.values()][:6] == [[str(i + 1), str(6 - i)] for i in range(6)]
+    report = rethreshold(results, {"cytoplasm": 0.2})
+    assert images_in(results)["slide"] == ["1", "0.500000", "1", "0.500000"]
+    table = report.image_counts()
+    assert table["count cytoplasm"].sum() == report.n_objects["cytoplasm"]
+    assert [each.counts for each in read_image_counts(results / "images.csv", list(KNOWN))][-1] == {
+        "nucleus": 0, "cytoplasm": 0
+    }  # fmt: skip
 
 
 def test_a_higher_threshold_takes_objects_away_everywhere(results: Path) -> None:

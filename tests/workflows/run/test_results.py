@@ -40,6 +40,7 @@ def test_a_detection_tells_its_plates_and_doses(study: Study) -> None:
     for name in ("objects.csv", "detections.csv", "detections.parquet", "geojson/P/A/01/0.geojson"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text("")
+    (folder / "images.csv").write_text("image,count cell,fraction cell\n'=a,7,1.000000\nb,0,\n")
     plate = folder / "plates" / "P"
     plate.mkdir(parents=True)
     (plate / "wells.csv").write_text(
@@ -61,9 +62,13 @@ def test_a_detection_tells_its_plates_and_doses(study: Study) -> None:
         (("a", "gone"),),
     )
     assert [path.name for path in result.files] == [
-        "objects.csv", "detections.csv", "detections.parquet", "wells.csv", "heat_maps.png", "dose_response.csv",
-        "dose_response.png", "0.geojson", "run.json",
+        "objects.csv", "images.csv", "detections.csv", "detections.parquet", "wells.csv", "heat_maps.png",
+        "dose_response.csv", "dose_response.png", "0.geojson", "run.json",
     ]  # fmt: skip
+    assert [(each.image, each.counts, each.total) for each in result.images] == [
+        ("=a", {"cell": 7}, 7),
+        ("b", {"cell": 0}, 0),
+    ]
     (found,) = result.plates
     treated, empty = found.wells
     assert (treated.well, treated.row, treated.column, treated.counts) == ("B03", 1, 2, {"cell": 7})
