@@ -1,8 +1,9 @@
-"""Names that people and files give, as names of files."""
+"""Names that people and files give: as names of files, and in order."""
 
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path, PurePosixPath
 
 from simsearch.errors import ConfigError
@@ -39,6 +40,29 @@ def path_in(folder: Path, name: str, suffix: str = "") -> Path:
             f"of {len(name)} characters: rename it"
         )
     return folder / f"{name}{suffix}"
+
+
+def natural_key(text: str) -> tuple[tuple[tuple[int, str], ...], str]:
+    """Key that sorts names as people do: numbers in them by value.
+
+    Examples
+    --------
+    >>> sorted(["blood 10", "blood 2", "blood", "blood 02"], key=natural_key)
+    ['blood', 'blood 02', 'blood 2', 'blood 10']
+    """
+    parts = re.findall(r"\d+|\D+", text)
+    return tuple((int(part), "") if part.isdecimal() else (-1, part) for part in parts), text
+
+
+def image_key(name: str) -> tuple[tuple[tuple[int, str], ...], str]:
+    """Key that sorts names of images as people do, and leaves the fields of a plate in the order of the plate.
+
+    Examples
+    --------
+    >>> sorted(["P10/A/01/0", "P2/Z/01/0", "P2/AA/01/0"], key=image_key)
+    ['P2/Z/01/0', 'P2/AA/01/0', 'P10/A/01/0']
+    """
+    return natural_key(name.partition("/")[0])
 
 
 def in_one_line(text: str) -> str:

@@ -11,6 +11,7 @@ import xarray as xr
 import zarr
 from ome_zarr.writer import write_plate_metadata, write_well_metadata
 
+from simsearch.core.checks.names import natural_key
 from simsearch.errors import SourceError
 from simsearch.io.ome_zarr.image import ImageMeta, Selection, open_image
 from simsearch.io.ome_zarr.many import READERS, describe_images
@@ -126,11 +127,17 @@ def find_locations(path: str) -> Locations:
 
 
 def _in_folder(path: str) -> list[str]:
-    """List the OME-Zarrs in a folder that is none itself, as `simsearch convert` leaves it."""
+    """List the OME-Zarrs in a folder that is none itself, as `simsearch convert` leaves it, in natural order."""
     folder = Path(path)
     if is_remote(path) or folder.suffix == ".zarr" or not folder.is_dir() or is_group_folder(folder):
         return []
-    return sorted(str(each) for each in folder.iterdir() if each.name.lower().endswith((".zarr", ".ozx")))
+    inside = [each for each in folder.iterdir() if each.name.lower().endswith((".zarr", ".ozx"))]
+    if not inside:
+        raise MissingError(
+            f"{path}: expected an OME-Zarr, got a folder without any: name one in which some lie side by side, or "
+            "`simsearch convert` its images first"
+        )
+    return [str(each) for each in sorted(inside, key=lambda each: natural_key(stem(each.name)))]
 
 
 def is_plate(path: str) -> bool:

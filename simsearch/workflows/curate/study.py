@@ -18,7 +18,7 @@ import numpy as np
 
 from simsearch.core.checks.formats import FORMAT_KEY, check_format
 from simsearch.core.checks.json_text import parse_json
-from simsearch.core.checks.names import check_name
+from simsearch.core.checks.names import check_name, image_key
 from simsearch.curation.checks import check_choice
 from simsearch.curation.journal import Journal, Torn, create_journal, read_journal
 from simsearch.curation.state import Curation
@@ -157,7 +157,7 @@ def create_study(
     found = find_image_set(image_paths, z=options.z, t=options.t)
     for note in found.notes:
         tell(note)
-    images = list(found)
+    images = sorted(found, key=lambda image: image_key(image.name))
     first = images[0]
     study = Study(
         folder=folder,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from simsearch.core.checks.names import natural_key
 from simsearch.core.checks.options import LEAST_TILE, check_range
 from simsearch.core.tiles import even_tile, tile_cores
 from simsearch.io.ome_zarr.plate import is_plate
@@ -201,12 +202,12 @@ def run_of(images: ImageSet, model: str, options: DetectOptions, arithmetic: Ari
 def _found(
     tasks: Sequence[DetectTask], log: TileLog, header: ModelHeader, tissues: Mapping[str, Tissue]
 ) -> Iterator[PeakColumns]:
-    """Yield what was found in each image, on its tissue, in the order of their names."""
+    """Yield what was found in each image, on its tissue, in natural order."""
     by_image: dict[str, list[DetectTask]] = defaultdict(list)
     for task in tasks:
         if str(task) in log.done:
             by_image[task.view.image.meta.name].append(task)
-    for name, own in sorted(by_image.items()):
+    for name, own in sorted(by_image.items(), key=lambda each: natural_key(each[0])):
         rows = np.concatenate([log.done[str(task)].reshape(-1, 4) for task in own])
         peaks = peaks_of(rows, own[0].view, header.classes[1:], header.patch_shapes)
         yield peaks.take(tissues[name].are_at(peaks.y, peaks.x)) if name in tissues else peaks

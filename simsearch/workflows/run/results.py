@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from simsearch.core.checks.json_text import parse_json
+from simsearch.core.checks.names import natural_key
 from simsearch.errors import StoreError
 from simsearch.io.ome_zarr.wells import parse_well
 from simsearch.io.tables.records.results_folder import RUN_NAME
@@ -207,7 +208,7 @@ def _read(path: Path) -> ResultView | None:
             plates=tuple(_plates(folder, run["header"]["classes"][1:])),
             areas=tuple(_areas(folder / "areas.csv")),
             labels=() if is_detection else tuple(each["labels"] for each in report["images"]),
-            overlays=tuple(sorted((folder / "overlays").rglob("*.png"))),
+            overlays=tuple(_found(folder / "overlays", "*.png")),
             failures=tuple((name, message) for name, message in report["failures"]),
             files=tuple(_files(folder)),
         )
@@ -270,8 +271,13 @@ def _files(folder: Path) -> Iterable[Path]:
             yield folder / name
     for name in REPORT_NAMES:
         yield from sorted(path for path in (folder / PLATES_NAME).glob(f"*/{name}") if path.is_file())
-    yield from sorted((folder / GEOJSON_NAME).rglob("*.geojson"))
+    yield from _found(folder / GEOJSON_NAME, "*.geojson")
     yield folder / RUN_NAME
+
+
+def _found(folder: Path, pattern: str) -> list[Path]:
+    """List the files of images, in natural order."""
+    return sorted(folder.rglob(pattern), key=lambda path: natural_key(str(path.with_suffix(""))))
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:

@@ -161,10 +161,13 @@ def test_what_json_does_not_have_is_not_written(plate: Path) -> None:
 
 def test_a_folder_of_images_and_plates_is_expanded(plate: Path, write_image: WriteImage) -> None:
     folder = plate.parent
-    write_image(folder / "b.ome.zarr", np.zeros((1, 20, 30), np.uint8))
-    write_image(folder / "a.ome.zarr", np.zeros((1, 20, 30), np.uint8))
+    for name in ("blood 10", "blood 2", "a"):
+        write_image(folder / f"{name}.ome.zarr", np.zeros((1, 20, 30), np.uint8))
     (folder / "notes.txt").write_text("")
     (folder / "empty").mkdir()
-    assert [image.name for image in find_images([folder])] == ["P1/A/01/0", "P1/A/01/7", "P1/B/03/7", "a", "b"]
-    with pytest.raises(SourceError, match="expected an OME-Zarr"):
+    fields = ["P1/A/01/0", "P1/A/01/7", "P1/B/03/7"]
+    assert [image.name for image in find_images([folder])] == [*fields, "a", "blood 2", "blood 10"]
+    with pytest.raises(
+        SourceError, match=r"empty: expected an OME-Zarr, got a folder without any: .*`simsearch convert`"
+    ):
         find_images([folder / "empty"])

@@ -99,6 +99,14 @@ def test_a_study_is_what_was_asked_for(study: Study, image_paths: Sequence[str])
     assert sorted(path.name for path in study.folder.iterdir()) == ["curation.jsonl", "study.json"]
 
 
+def test_images_are_in_natural_order_whatever_a_shell_says(tmp_path: Path, save_image: SaveImage) -> None:
+    pixels = np.zeros((2, 64, 64), np.uint16)
+    numbered = [save_image(tmp_path / f"blood {i}.ome.zarr", pixels).path for i in (1, 10, 2)]
+    named = create_study(tmp_path / "named", numbered, StudyOptions())
+    assert [image.name for image in named.images] == ["blood 1", "blood 2", "blood 10"]
+    assert create_study(tmp_path / "folder", [tmp_path], StudyOptions()).images == named.images
+
+
 def test_images_are_displayed_by_chance_by_seed_or_by_name(tmp_path: Path, image_paths: Sequence[str]) -> None:
     def displayed(name: str, display: int | tuple[str, ...], seed: int = 0) -> tuple[str, ...]:
         return create_study(tmp_path / name, image_paths, StudyOptions(display=display, seed=seed)).displayed

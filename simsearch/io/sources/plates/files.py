@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from simsearch.core.checks.names import natural_key
 from simsearch.errors import ConfigError, SimSearchError, SourceError
 from simsearch.io.ome_zarr.image import Selection, check_selection
 from simsearch.io.sources.protocol import AnySpec, SourceSpec, StackSpec
@@ -96,7 +96,7 @@ def order_channels(
     ConfigError
         If the user gave more or fewer names than there are channels.
     """
-    ids = tuple(ids) or tuple(sorted({file.channel for file in files}, key=_natural))
+    ids = tuple(ids) or tuple(sorted({file.channel for file in files}, key=natural_key))
     if wanted and ids != ("",):
         if len(wanted) != len(ids):
             raise ConfigError(
@@ -125,7 +125,7 @@ def arrange_fields(
         If there are several planes or time points, and none was chosen.
     """
     _check_places(files)
-    indices = {field: i for i, field in enumerate(sorted({file.field for file in files}, key=_natural))}
+    indices = {field: i for i, field in enumerate(sorted({file.field for file in files}, key=natural_key))}
     grouped: dict[tuple[Well, str], list[PlaneFile]] = defaultdict(list)
     for file in files:
         grouped[file.well, file.field].append(file)
@@ -170,8 +170,8 @@ def _field_spec(name: str, files: list[PlaneFile], order: ChannelOrder, z: Selec
 
 
 def _chosen(files: list[PlaneFile], name: str, z: Selection, t: Selection) -> list[SourceSpec]:
-    planes = _picked("z", z, sorted({file.z for file in files}, key=_natural), name)
-    times = _picked("t", t, sorted({file.t for file in files}, key=_natural), name)
+    planes = _picked("z", z, sorted({file.z for file in files}, key=natural_key), name)
+    times = _picked("t", t, sorted({file.t for file in files}, key=natural_key), name)
     # What file names do not tell apart may still be inside of the files.
     return [_spec(file, z, t) for file in files if file.z in planes and file.t in times]
 
@@ -187,8 +187,3 @@ def _picked(axis: str, selection: Selection, values: list[str], name: str) -> li
         return values
     chosen = check_selection("z" if axis == "z" else "t", selection, len(values), name)
     return [values[chosen]] if isinstance(chosen, int) else values
-
-
-def _natural(text: str) -> tuple[tuple[int, str], ...]:
-    parts = re.findall(r"\d+|\D+", text)
-    return tuple((int(part), "") if part.isdecimal() else (-1, part) for part in parts)
