@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from simsearch.app.components.frame import job_actions, job_part
 from simsearch.app.components.island import Island, Part, Wire
-from simsearch.app.server.downloads import download_key
+from simsearch.app.server.downloads import archive_name, download_key, flat_name
 from simsearch.errors import SimSearchError
 from simsearch.workflows.run.results import read_objects
 
@@ -169,7 +169,10 @@ def run_part(result: ResultView, urls: Urls) -> dict[str, Any]:
         "overlays": [_file_part(path, urls) for path in result.overlays[:_N_OVERLAYS]],
         "labels": result.labels,
         "failures": [{"image": name, "message": message} for name, message in result.failures],
-        "files": [_file_part(path, urls, result.folder) for path in result.files],
+        "files": [
+            {**_file_part(path, urls, result.folder), "saved": flat_name(path, result.folder)} for path in result.files
+        ],
+        "archive": {"name": archive_name(result), "url": urls.download(download_key(result.folder))},
         "folder": str(result.folder),
     }
 

@@ -25,7 +25,7 @@ from tornado.web import ErrorHandler, OutputTransform, StaticFileHandler, authen
 from simsearch.app.context import PageContext
 from simsearch.app.server.auth import USER_KEY, Access, StudyAuth, decide_access
 from simsearch.app.server.crops import CROP_ROUTE, CropHandler
-from simsearch.app.server.downloads import DOWNLOAD_ROUTE, DownloadHandler, downloads
+from simsearch.app.server.downloads import DOWNLOAD_ROUTE, Download, DownloadHandler, downloads, result_downloads
 from simsearch.app.server.pictures import Pictures
 from simsearch.app.server.tiles import THUMBNAIL_ROUTE, TILE_ROUTE, ThumbnailHandler, TileHandler
 from simsearch.app.urls import ASSETS, Urls
@@ -253,11 +253,11 @@ def _patterns(live: LiveStudy, pictures: Pictures, site: Site) -> list[Any]:
     ]
 
 
-def _downloads(live: LiveStudy) -> dict[str, Path]:
-    files = [path for model in live.snapshot.models for path in model.files]
+def _downloads(live: LiveStudy) -> dict[str, Download]:
+    listed = [Download(path.name, (path,)) for model in live.snapshot.models for path in model.files]
     for result in live.results():
-        files += [*result.files, *result.overlays]
-    return downloads(live.study.folder, files)
+        listed += result_downloads(result)
+    return downloads(live.study.folder, listed)
 
 
 def _application(site: Site, name: str, make_context: Callable[..., PageContext]) -> Application:

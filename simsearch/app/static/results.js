@@ -189,8 +189,13 @@
     function drawFiles() {
       const kind = (name) => KINDS[name.split(".").at(-1)] ?? "";
       const paths = run.labels.length ? run.labels : [];
+      const isOutline = (file) => file.name.endsWith(".geojson");
+      const outlines = run.files.filter(isOutline);
+      const list = (files) => h("ul", { class: "file-list" }, files.map((file) => h("li", {}, h("a", { href: file.url, download: file.saved }, icon("download"), h("span", {}, file.name)), h("span", { class: "small quiet" }, kind(file.name)))));
       return h("div", { class: "files-view" },
-        h("ul", { class: "file-list" }, run.files.map((file) => h("li", {}, h("a", { href: file.url, download: file.name.split("/").at(-1) }, icon("download"), h("span", {}, file.name)), h("span", { class: "small quiet" }, kind(file.name))))),
+        h("div", {}, h("a", { class: "button", href: run.archive.url, download: run.archive.name }, icon("download"), "All as one zip")),
+        list(outlines.length > 5 ? run.files.filter((file) => !isOutline(file)) : run.files),
+        outlines.length > 5 ? h("details", {}, h("summary", {}, `Outlines for QuPath of ${app.plural(outlines.length, "image")}`), list(outlines)) : null,
         h("h3", {}, "On the server"),
         h("p", { class: "small quiet" }, "All of it lies in ", h("code", {}, run.folder), paths.length ? ". OME-Zarr labels, which napari and other viewers open:" : ""),
         paths.length ? h("ul", { class: "paths" }, paths.map((path) => h("li", {}, h("code", {}, path)))) : null);

@@ -350,7 +350,14 @@ def test_a_run_is_shown_with_its_plates_areas_and_files(marked: PageContext, tmp
     assert part["plates"][0]["doses"][0]["ec50"] == 0.1
     assert part["areas"][0]["share"] == 0.25
     assert part["failures"] == [{"image": "x", "message": "gone"}]
-    assert part["files"] == [{"name": "objects.csv", "url": f"/lab/downloads/{download_key(tmp_path / 'objects.csv')}"}]
+    assert part["files"] == [
+        {
+            "name": "objects.csv",
+            "url": f"/lab/downloads/{download_key(tmp_path / 'objects.csv')}",
+            "saved": "objects.csv",
+        }
+    ]
+    assert part["archive"] == {"name": "detect-1.zip", "url": f"/lab/downloads/{download_key(tmp_path)}"}
 
 
 def test_a_table_says_whether_there_is_more(marked: PageContext, tmp_path: Path) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import re
 import socket
 import time
+import zipfile
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from io import BytesIO
@@ -27,7 +29,7 @@ from simsearch.app.server import application
 from simsearch.app.server import downloads as downloads_module
 from simsearch.app.server.application import ServeOptions, Site, StudyServer, make_server
 from simsearch.app.server.auth import decide_access, read_token
-from simsearch.app.server.downloads import download_key, downloads
+from simsearch.app.server.downloads import Download, download_key, downloads
 from simsearch.app.server.pictures import PictureCache
 from simsearch.app.urls import FULL_ZOOM, Urls
 from simsearch.errors import ConfigError
@@ -533,7 +535,7 @@ def test_a_download_that_nobody_takes_is_given_up(live: LiveStudy, monkeypatch: 
     large = live.study.folder / "large.csv"
     with large.open("wb") as file:
         file.truncate(64 * 2**20)  # more than sockets hold
-    monkeypatch.setattr(application, "_downloads", lambda live: {download_key(large): large})
+    monkeypatch.setattr(application, "_downloads", lambda live: {download_key(large): Download(large.name, (large,))})
     with serving(live, SITE) as server, socket.socket() as slow:
         slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         slow.connect(("127.0.0.1", server.port))
@@ -557,7 +559,47 @@ def test_only_files_in_the_study_can_be_downloaded(tmp_path: Path) -> None:
     outside.write_text("b")
     leads_out.symlink_to(outside)
     paths = [inside, outside, leads_out, study, study / "missing", study / ".." / "secret"]
-    assert downloads(study, paths) == {download_key(inside): inside}
+    each = [Download(path.name, (path,)) for path in paths]
+    every = Download("all.zip", tuple(paths), archived=study)
+    assert downloads(study, [*each, every]) == {
+        download_key(inside): each[0],
+        download_key(study): Download("all.zip", (inside,), archived=study),
+    }
+
+
+def test_an_archive_is_written_as_it_is_sent(tmp_path: Path) -> None:
+    folder, rng = tmp_path / "detect-1", np.random.default_rng(0)
+    files = [folder / "geojson" / "P" / "A" / f"0{i}" / "0.geojson" for i in (1, 2)]
+    for path in files:
+        path.parent.mkdir(parents=True)
+        path.write_bytes(rng.bytes(5 << 20))
+    (folder / "empty.csv").touch()
+    os.utime(folder / "empty.csv", (0, 0))  # of before there was zip
+    pieces = list(Download("detect-1.zip", (*files, folder / "empty.csv"), archived=folder).pieces())
+    assert max(map(len, pieces)) < 3 << 20  # never a file as a whole
+    with zipfile.ZipFile(BytesIO(b"".join(pieces))) as archive:
+        assert archive.testzip() is None
+        assert archive.namelist() == [
+            "detect-1/geojson/P/A/01/0.geojson", "detect-1/geojson/P/A/02/0.geojson", "detect-1/empty.csv"
+        ]  # fmt: skip
+        assert archive.read("detect-1/geojson/P/A/02/0.geojson") == files[1].read_bytes()
+
+
+def test_a_file_that_goes_while_an_archive_is_sent_ends_the_connection(
+    live: LiveStudy, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "a.csv").write_bytes(b"a" * 100)
+    listed = Download("all.zip", (tmp_path / "a.csv", tmp_path / "gone.csv"), archived=tmp_path)
+    monkeypatch.setattr(application, "_downloads", lambda live: {download_key(tmp_path): listed})
+    with serving(live, SITE) as server, socket.create_connection(("127.0.0.1", server.port or 0)) as asking:
+        host = f"127.0.0.1:{server.port}"
+        asking.sendall(f"GET /downloads/{download_key(tmp_path)} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+        asking.settimeout(30)
+        received = b""
+        while piece := asking.recv(1 << 16):
+            received += piece
+    assert b"filename*=UTF-8''all.zip" in received
+    assert not received.endswith(b"0\r\n\r\n")  # which would say that it is complete
 
 
 def test_a_port_that_is_taken_is_said_so(live: LiveStudy) -> None:
