@@ -22,6 +22,7 @@ def plain_figure(*, is_picture: bool = False, **options: Any) -> figure:  # noqa
     """
     made = figure(**{"toolbar_location": None, "sizing_mode": "stretch_both", "tools": "", **options})
     made.toolbar.logo = None
+    made.context_menu = None  # Bokeh's lists tools that the page has its own ways for
     made.outline_line_color = None
     made.min_border = 0
     if is_picture:

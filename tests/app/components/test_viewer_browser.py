@@ -257,6 +257,13 @@ def test_the_image_moves_with_shift_with_the_right_button_and_with_keys(trial: T
     assert trial.said == []  # nothing was drawn
 
 
+def test_the_right_button_opens_no_menu(trial: Trial, tab: Tab) -> None:
+    tab.mouse.click(*at(tab, 450, 650), button="right")
+    tab.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    assert tab.locator(".bk-ToolMenu").count() == 0
+    assert trial.said == []
+
+
 def test_boxes_follow_a_threshold_and_the_server_is_not_asked(trial: Trial, tab: Tab) -> None:
     tab.wait_for_function("Bokeh.documents[0].is_idle")  # Bokeh has said so to the server, which is the last it says
     changed: list[str] = []
