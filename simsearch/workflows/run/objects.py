@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from simsearch.core.checks.names import check_name, path_in
+from simsearch.core.checks.names import check_name, natural_key, path_in
 from simsearch.core.peaks import object_mask
 from simsearch.errors import ConfigError, StoreError
 from simsearch.io.ome_zarr.stores import image_name
@@ -173,7 +173,7 @@ def _choose(
 
 def _count_in_images(scores: Mapping[str, Scores], images: Sequence[str]) -> list[ImageCounts]:
     """Count the objects of each image that was looked at, also where nothing was detected."""
-    names = dict.fromkeys([*map(image_name, images), *scores])
+    names = sorted({*map(image_name, images), *scores}, key=natural_key)
     return [ImageCounts(name, {own: len(here) for own, here in scores.get(name, {}).items()}) for name in names]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import zipfile
 from typing import TYPE_CHECKING
 
 import pytest
@@ -39,6 +40,10 @@ def tab(live: LiveStudy, chromium: Browser) -> Iterator[Tab]:
     rows += [f"{image},{burr},,{normal}," for image, (burr, normal) in COUNTS.items()]
     (folder / "images.csv").write_text("\n".join(rows) + "\n")
     (folder / "objects.csv").write_text("image,well,field,class,y,x,height,width,confidence\n")
+    for i in range(6):
+        path = folder / "geojson" / "P" / "A" / f"0{i + 1}" / "0.geojson"
+        path.parent.mkdir(parents=True)
+        path.write_text(f"{i}")
     run = {
         "workflow": "detect",
         "finished": "2026-01-02T00:00:00+00:00",
@@ -83,3 +88,19 @@ def test_objects_of_each_image_are_sorted_by_a_click_on_a_title(tab: Tab, tmp_pa
         tab.emulate_media(color_scheme=scheme)
         tab.wait_for_timeout(400)
         tab.screenshot(path=f"{folder}/7-results-images-{scheme}.png")
+
+
+def test_all_files_come_as_one_zip_and_alone_under_names_that_differ(tab: Tab) -> None:
+    tab.get_by_role("tab", name="Downloads").click()
+    with tab.expect_download() as download:
+        tab.get_by_role("link", name="All as one zip").click()
+    assert download.value.suggested_filename == "detect-1.zip"
+    with zipfile.ZipFile(download.value.path()) as archive:
+        names = archive.namelist()
+        assert archive.read("detect-1/geojson/P/A/06/0.geojson") == b"5"
+    assert {name.split("/")[1] for name in names} == {"objects.csv", "images.csv", "geojson", "run.json"}
+    assert not tab.get_by_text("0.geojson").first.is_visible()  # many are folded up
+    tab.get_by_text("Outlines for QuPath of 6 images").click()
+    with tab.expect_download() as download:
+        tab.get_by_role("link", name="geojson/P/A/02/0.geojson").click()
+    assert download.value.suggested_filename == "P_A_02_0.geojson"
