@@ -129,8 +129,8 @@ def show_search(report: SearchReport) -> None:
         show_note(note)
 
 
-def show_suggestions(report: CurateReport, folder: Path) -> None:
-    """Print what a study suggests."""
+def show_suggestions(report: CurateReport, folder: Path, written: str | Path | None = None) -> None:
+    """Print what a study suggests, and what comes next: also for who has let it be written into a table."""
     table = Table("class", "peaks", "similarity threshold", "suggested", title="On the displayed images")
     for each in report.classes:
         note = "" if each.is_chosen else " (suggested)"
@@ -147,6 +147,9 @@ def show_suggestions(report: CurateReport, folder: Path) -> None:
         )
     if report.is_accepted:
         _out.print(f"Accepted. Next: simsearch train {folder}", soft_wrap=True)
+    elif written:
+        ways = f"take rows out of {written} that do not belong, then simsearch study import {folder} {written}"
+        _out.print(f"Nothing was accepted: {ways}; or add --accept", markup=False, soft_wrap=True)
     else:
         _out.print("Nothing was accepted: choose with --threshold CLASS=VALUE, then add --accept", soft_wrap=True)
 

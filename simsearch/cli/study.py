@@ -116,7 +116,7 @@ def suggest(folder: Path, **options: Any) -> None:  # noqa: ANN401  as many type
 
     with show_progress() as observe:
         report = run(folder, **options, observe=observe)
-    show_suggestions(report, folder)
+    show_suggestions(report, folder, options["table"])
 
 
 @study.command("import")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import re
 import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -196,6 +197,18 @@ def test_suggestions_are_counted_and_nothing_is_accepted_unasked(way: Way) -> No
     assert threshold.endswith("(suggested)")
     assert "difficult and" in way.suggested
     assert "Nothing was accepted: choose with --threshold CLASS=VALUE, then add --accept" in way.suggested
+
+
+def test_who_edits_the_table_is_told_what_comes_next_and_can_train(study: Path, tmp_path: Path) -> None:
+    table = tmp_path / "suggestions.csv"
+    suggested = done("study", "suggest", study, "--out", table, "--background", "3", *THREADS)
+    (command,) = re.findall(r"then simsearch (study import .*); or add --accept", suggested)
+    head, *rows = table.read_text().splitlines()
+    assert "positive" in rows[0]
+    table.write_text("\n".join([head, *rows[1:]]) + "\n")
+    done(*command.split())
+    assert cells_of_table(done("study", "show", study), "cell")[2] == str(sum("positive" in row for row in rows[1:]))
+    assert "Model" in done("train", study, "--noisy", "6", "--background", "2", *THREADS)
 
 
 def test_what_was_accepted_is_there_by_name_of_who_said_so(way: Way) -> None:
