@@ -13,6 +13,7 @@ from simsearch.app import shell
 from simsearch.app.pages.results import results_page
 from simsearch.app.server.application import Site
 from simsearch.workflows.run.results import RESULTS_NAME
+from tests.app.axe import check_light_and_dark
 from tests.app.browser import flawless_tab
 from tests.app.serving import serving
 
@@ -83,6 +84,7 @@ def test_objects_of_each_image_are_sorted_by_a_click_on_a_title(tab: Tab, tmp_pa
     assert tab.locator("th[aria-sort=ascending]").inner_text().startswith("normal")
     tab.get_by_role("columnheader", name="All").get_by_role("button").click()
     assert [row[3] for row in rows(tab)] == ["12", "5", "4", "0"]
+    check_light_and_dark(tab, "images of a run")
     folder = os.environ.get("SIMSEARCH_SCREENSHOTS", str(tmp_path))
     for scheme in ("light", "dark"):
         tab.emulate_media(color_scheme=scheme)
@@ -99,6 +101,7 @@ def test_all_files_come_as_one_zip_and_alone_under_names_that_differ(tab: Tab) -
         names = archive.namelist()
         assert archive.read("detect-1/geojson/P/A/06/0.geojson") == b"5"
     assert {name.split("/")[1] for name in names} == {"objects.csv", "images.csv", "geojson", "run.json"}
+    check_light_and_dark(tab, "downloads of a run")
     assert not tab.get_by_text("0.geojson").first.is_visible()  # many are folded up
     tab.get_by_text("Outlines for QuPath of 6 images").click()
     with tab.expect_download() as download:
