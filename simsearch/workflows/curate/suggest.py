@@ -88,10 +88,11 @@ def find_suggestions(
     SourceError, StoreError
         If an image cannot be read, or the folder not written.
     """
+    displayed = study_images(study, curation.displayed)
     if way is None:
         groups, setting = study_groups(curation), study_setting(client, study, curation, observe)
-        way = Way(tissues=tissue_of_large(client, study_images(study, curation.displayed), groups, setting, observe))
-    return _candidates(client, study, curation, curation.displayed, observe, way)
+        way = Way(tissues=tissue_of_large(client, displayed, groups, setting, observe))
+    return find_elsewhere(client, study, curation, displayed, observe=observe, way=way)
 
 
 def tissue_of_large(
@@ -152,7 +153,7 @@ def find_noisy(
     thresholds = {each.name: _similarity_threshold(each.name, curation) for each in curation.classes if each.prototypes}
     if not others:
         return []
-    found = _candidates(client, study, curation, others, observe)
+    found = find_elsewhere(client, study, curation, study_images(study, others), observe=observe)
     own = own_of(curation, others, found.peaks)
     similar = [p for p in own_candidates(curation, others, own) if p.score >= thresholds[p.class_name]]
     if paper:
@@ -167,10 +168,44 @@ def find_noisy(
     return similar + [Peak(p.image, BACKGROUND, p.y, p.x, shape, 0.0) for p in background]
 
 
-def _candidates(
-    client: Client, study: Study, curation: Curation, names: Sequence[str], observe: Observer, way: Way | None = None
+def find_elsewhere(
+    client: Client,
+    study: Study,
+    curation: Curation,
+    images: Sequence[ImageMeta],
+    *,
+    observe: Observer = ignore,
+    way: Way | None = None,
 ) -> Candidates:
-    """Find what images have to offer, for classes of one patch shape after those of another."""
+    """Find on any images what `find_suggestions` finds on the displayed ones.
+
+    Parameters
+    ----------
+    client : distributed.Client
+        The cluster.
+    study : Study
+        The study.
+    curation : Curation
+        What was said in it.
+    images : sequence of ImageMeta
+        Where to look: of the study, or others with the same channels and pixel type.
+    observe : callable
+        Gets the events.
+    way : Way, optional
+        Where to look first, and whom to tell of it.
+
+    Returns
+    -------
+    Candidates
+        Those for classes of one patch shape after those of another.
+
+    Raises
+    ------
+    CurationError
+        If no class has a prototype.
+    SourceError, StoreError
+        If an image cannot be read, or the folder not written.
+    """
     found: list[Candidates] = []
 
     def tell(part: Candidates) -> None:
@@ -179,8 +214,8 @@ def _candidates(
 
     own_way = replace(way, tell=tell) if way and way.tell else way
     for sight in _look(client, study, curation, observe):
-        images = ImageSet(study_images(study, names))
-        found.append(find_group_candidates(client, images, sight.group, sight.setting, sight.query, observe, own_way))
+        searched = ImageSet(list(images))
+        found.append(find_group_candidates(client, searched, sight.group, sight.setting, sight.query, observe, own_way))
     return _merged(found)
 
 
