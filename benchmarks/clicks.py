@@ -22,11 +22,12 @@ import torch
 from benchmarks.bccd import read_split
 from benchmarks.judges import Judge, Scene, Split, read_judges
 from benchmarks.trunks import Seen, average_precision, picks_of
+from benchmarks.variants import Variant, rows_of
 from simsearch.core.feature_grid import to_level0
 from simsearch.core.peaks import find_peaks
 from simsearch.nn.refinement import Answers, refine
 from simsearch.nn.similarity import Query, class_maps, left_out_similarities, make_query, prototype_maps
-from simsearch.nn.trunk import LAYER_DIMS, fused
+from simsearch.nn.trunk import fused
 from simsearch.nn.trunk_file import read_trunk, trunk_from_bytes
 from simsearch.workflows.curate.offers import least_of_answers, least_similarity, most_open_level
 from simsearch.workflows.find.peaks import split_similarities
@@ -42,6 +43,7 @@ CHECKS = (0, 1, 3, 5, 10, 20, 40)
 PEOPLE = {"careful": 0.0, "mixed": 0.1}
 """How often each is wrong."""
 _N_DISPLAYED, _N_BACKGROUND, _N_JUDGED = 6, 400, 24
+_SEARCHED = rows_of(Variant().layers)
 _HIT, _BESIDE, _ON_ANOTHER = 0.3, 0.5, 0.4  # of a patch, or of a box
 
 
@@ -78,10 +80,10 @@ class Session:
         for scene in chance.sample(range(len(self.judge.drawn)), len(self.judge.drawn)):
             if scene not in self.shown and len(self.shown) < _N_DISPLAYED:
                 self.shown.append(scene)
-        turned = [block[: LAYER_DIMS[2]] for block in self.seen.blocks(self.picks)]
+        turned = [block[_SEARCHED] for block in self.seen.blocks(self.picks)]
         n = len(turned) // len(self.picks)
-        self.maps = [_layer2(m) for m in self.seen.maps]
-        self.displayed = [_layer2(self.seen.map_of(self.judge.drawn[scene])) for scene in self.shown]
+        self.maps = [_searched(m) for m in self.seen.maps]
+        self.displayed = [_searched(self.seen.map_of(self.judge.drawn[scene])) for scene in self.shown]
         centre = torch.stack([m.mean(dim=(1, 2)) for m in self.displayed]).mean(dim=0)
         self.query = make_query([[turned[i * n : (i + 1) * n] for i in range(len(self.picks))]], centre)
         self.left_out = left_out_similarities(self.query, 0)
@@ -203,8 +205,8 @@ def _share_right(session: Session, found: Sequence[Suggestion], least: float) ->
     return float(np.mean(known)) if known else np.nan
 
 
-def _layer2(found: torch.Tensor) -> torch.Tensor:
-    return found[: LAYER_DIMS[2]].float().contiguous()
+def _searched(found: torch.Tensor) -> torch.Tensor:
+    return found[_SEARCHED].float().contiguous()
 
 
 def _nearest(points: NDArray[np.float64], suggestion: Suggestion) -> float:

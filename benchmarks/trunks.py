@@ -24,10 +24,7 @@ from simsearch.core.intensity import IMAGE_PERCENTILES, Range, pool_range, resca
 from simsearch.core.metrics import match, precision_recall
 from simsearch.core.peaks import find_peaks
 from simsearch.io.ome_zarr.pyramid import halved
-from simsearch.nn.extractor import (
-    Extractor,
-    make_extractor,
-)
+from simsearch.nn.extractor import Extractor
 from simsearch.nn.trunk import Trunk, fused
 from simsearch.nn.trunk_file import expected_shapes, read_trunk, trunk_from_bytes
 from simsearch.training.judging import blocks_at, feature_map
@@ -148,7 +145,7 @@ class Seen:
     def __init__(self, trunk: Trunk, judge: Judge, downsampling: int | None = None) -> None:
         downsampling = downsampling or working_downsampling((judge.side, judge.side))
         side = judge.side // downsampling
-        self.extractor: Extractor = make_extractor("template-deep", (side, side))
+        self.extractor = Extractor("template", (side, side), layers=(1, 2, 3), is_centred=True, is_exact=False)
         self.downsampling = downsampling
         self._trunk, self._judge = trunk, judge
         self._ranges = _ranges(judge.judged)

@@ -9,7 +9,7 @@ from unittest.mock import patch
 import torch
 
 from simsearch.nn import similarity
-from simsearch.nn.features import gaussian
+from simsearch.nn.features import LAYER_LENGTHS, gaussian
 from simsearch.nn.similarity import SOFTNESS, Query, make_query, prototype_maps, soft_maximum
 from simsearch.nn.trunk import LAYER_DIMS
 
@@ -24,6 +24,8 @@ class Variant:
     """How vectors are compared. The defaults are what simsearch does."""
 
     layers: tuple[int, ...] = (2,)
+    first: float = LAYER_LENGTHS[1] ** 2
+    """How much layer1 counts beside the others."""
     is_centred: bool = True
     n_components: int = 0
     """Principal components that vectors are reduced to; 0 for all, without a rotation."""
@@ -58,6 +60,9 @@ VARIANTS = (
     Variant(combine="best3"),
     Variant(combine="direction"),
     Variant(is_centred=False),
+    Variant(layers=(1, 2)),
+    Variant(layers=(1, 2), first=0.25),
+    Variant(layers=(1, 2), first=1.0),
     Variant(layers=(2, 3)),
     Variant(layers=(3,)),
     Variant(n_components=64),
@@ -75,30 +80,41 @@ class Space:
     """A linear map of vectors: a centre is subtracted, then components are taken."""
 
     rows: slice
+    scale: torch.Tensor
+    """(D,)"""
     centre: torch.Tensor
     components: torch.Tensor | None
     """(K, D)"""
 
     def __call__(self, vectors: torch.Tensor) -> torch.Tensor:
-        """Map (D, H, W) vectors of layers 2 and 3."""
-        moved = vectors[self.rows] - self.centre[:, None, None]
+        """Map (D, H, W) vectors of layers 1, 2 and 3."""
+        moved = vectors[self.rows] * self.scale[:, None, None] - self.centre[:, None, None]
         return moved if self.components is None else torch.einsum("kd,dhw->khw", self.components, moved)
+
+
+def rows_of(layers: tuple[int, ...]) -> slice:
+    """Tell where vectors of layers that follow each other lie in those of layers 1, 2 and 3."""
+    start = sum(LAYER_DIMS[layer] for layer in LAYER_DIMS if layer < layers[0])
+    return slice(start, start + sum(LAYER_DIMS[layer] for layer in layers))
 
 
 def fit_space(maps: Sequence[torch.Tensor], variant: Variant) -> Space:
     """Fit the space of a variant to the feature maps of the images that are searched; no label is used."""
-    rows = {(2, 3): slice(None), (2,): slice(0, LAYER_DIMS[2]), (3,): slice(LAYER_DIMS[2], None)}[variant.layers]
-    sample = torch.cat([m[rows].flatten(1)[:, ::7] for m in maps], dim=1)
+    rows = rows_of(variant.layers)
+    scale = torch.ones(rows.stop - rows.start)
+    if 1 in variant.layers:
+        scale[: LAYER_DIMS[1]] = variant.first**0.5 / LAYER_LENGTHS[1]
+    sample = torch.cat([m[rows].flatten(1)[:, ::7] for m in maps], dim=1) * scale[:, None]
     mean = sample.mean(dim=1)
     centre = mean if variant.is_centred else torch.zeros_like(mean)
     if not variant.n_components:
-        return Space(rows, centre, None)
+        return Space(rows, scale, centre, None)
     deviation = (sample - mean[:, None]).double()
     values, axes = torch.linalg.eigh(deviation @ deviation.T / deviation.shape[1])
     chosen = axes[:, -variant.n_components :].T
     scales = values[-variant.n_components :, None].clamp_min(1e-4 * float(values.max()))
     chosen = chosen / scales ** (variant.whitening / 2)
-    return Space(rows, centre, chosen.float())
+    return Space(rows, scale, centre, chosen.float())
 
 
 def similarity_map(vectors: torch.Tensor, blocks: Sequence[torch.Tensor], variant: Variant) -> torch.Tensor:

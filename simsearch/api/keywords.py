@@ -38,7 +38,7 @@ class ConvertKeywords(ImageKeywords, total=False):
 class SearchKeywords(ImageKeywords, total=False):
     """How to search: `simsearch.workflows.find.search.SearchOptions`."""
 
-    method: Literal["template", "template-deep", "pooled", "patchwise"]
+    method: Literal["template", "template-fine", "template-deep", "pooled", "patchwise"]
     trunk: str
     channels: Sequence[str] | None
     measurement: AnyPath | None

@@ -150,7 +150,7 @@ def measure(**options: Any) -> None:  # noqa: ANN401  as many types as there are
 @results_option
 @click.option(
     "--method",
-    type=click.Choice(["template", "template-deep", "pooled", "patchwise"]),
+    type=click.Choice(["template", "template-fine", "template-deep", "pooled", "patchwise"]),
     default="template",
     show_default=True,
     help="How images are compared with prototypes; patchwise is the paper's, and slow.",

@@ -1,7 +1,9 @@
-"""Four ways from pixels to vectors on the feature grid, which a search compares with its prototypes.
+"""Five ways from pixels to vectors on the feature grid, which a search compares with its prototypes.
 
 ``template``
     Dense features of layer2; a prototype is the whole block of vectors that its patch covers. The default.
+``template-fine``
+    The same with those of layer1 and layer2: small things, and where a stain lies in a cell, count more.
 ``template-deep``
     The same with those of layer2 and layer3: larger surroundings count too.
 ``pooled``
@@ -28,8 +30,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 Method = Literal["template", "pooled", "patchwise"]
-METHODS = ("template", "template-deep", "pooled", "patchwise")
-"""What `make_extractor` knows; both templates are one method with other layers."""
+METHODS = ("template", "template-fine", "template-deep", "pooled", "patchwise")
+"""What `make_extractor` knows; all templates are one method with other layers."""
 
 _DENSE_STRIDE = 8
 _PAPER_STRIDE = 0.1  # of the patch's width (section 2.3.1)
@@ -111,6 +113,8 @@ def make_extractor(method: str, patch_shape: tuple[int, int]) -> Extractor:
         raise ConfigError(f"expected patches of at least {LAYER_STRIDES[3]} px, got {patch_shape}: draw larger boxes")
     if method == "template":
         return Extractor("template", patch_shape, layers=(2,), is_centred=True)
+    if method == "template-fine":
+        return Extractor("template", patch_shape, layers=(1, 2), is_centred=True)
     if method == "template-deep":
         return Extractor("template", patch_shape, layers=(2, 3), is_centred=True, is_exact=False)
     if method == "pooled":

@@ -23,6 +23,9 @@ from simsearch.nn.windowed import Part, cut, windowed_layers
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+LAYER_LENGTHS = {1: 0.5**0.5, 2: 1.0, 3: 1.0}
+"""Of the vectors of each layer: what layer1 tells counts half (chosen on validation images, benchmarks/RESULTS.md)."""
+
 ALIGNMENT = 16
 """Images given to `dense_features` have sides that are multiples of this, in pixels."""
 
@@ -36,7 +39,7 @@ def dense_features(
     is_exact: bool = True,
     window: Region | None = None,
 ) -> torch.Tensor:
-    """Compute feature maps of images, each layer's vectors scaled to unit length.
+    """Compute feature maps of images, each layer's vectors scaled to the same length: that of its weight.
 
     Parameters
     ----------
@@ -47,7 +50,7 @@ def dense_features(
     stride : int
         Distance between neighbouring feature vectors in pixels: 8 or 4.
     layers : sequence of int
-        Which of layer2 and layer3 to take, in this order.
+        Which of layer1, layer2 and layer3 to take, in this order.
     is_exact : bool
         Whether layers with a wider stride are computed at every position, or interpolated linearly.
     window : Region, optional
@@ -68,15 +71,15 @@ def dense_features(
     """
     if any(side % ALIGNMENT for side in images.shape[-2:]):
         raise ShapeError(f"expected sides that are multiples of {ALIGNMENT} px, got {tuple(images.shape[-2:])}: pad")
-    if stride not in (4, 8) or not set(layers) <= {2, 3} or not layers:
-        raise ConfigError(f"expected stride 4 or 8 and layers among 2 and 3, got {stride} and {tuple(layers)}")
+    if stride not in (4, 8) or not set(layers) <= set(LAYER_LENGTHS) or not layers:
+        raise ConfigError(f"expected stride 4 or 8 and layers among 1, 2 and 3, got {stride} and {tuple(layers)}")
     last, whole = max(layers), Region(0, images.shape[-2] // stride, 0, images.shape[-1] // stride)
     parts: Iterable[tuple[int, Part]]
     if window is None or (is_exact and LAYER_STRIDES[last] > stride):
         parts = _whole_layers(trunk, images, layers, stride if is_exact else LAYER_STRIDES[last])
     else:
         parts = windowed_layers(trunk, images, _around(window, LAYER_STRIDES[last] // stride), last)
-    found = {index: _unit_vectors(part, window or whole, stride) for index, part in parts if index in layers}
+    found = {index: _vectors(index, part, window or whole, stride) for index, part in parts if index in layers}
     return torch.cat([found[index] for index in layers], dim=1)
 
 
@@ -100,7 +103,7 @@ def vectors_of(features: Mapping[int, torch.Tensor], stride: int, layers: Sequen
     for layer in layers:
         own, (height, width) = LAYER_STRIDES[layer], features[layer].shape[-2:]
         whole = Region(0, own * height // stride, 0, own * width // stride)
-        found.append(_unit_vectors(Part(features[layer], Region(0, height, 0, width), own), whole, stride))
+        found.append(_vectors(layer, Part(features[layer], Region(0, height, 0, width), own), whole, stride))
     return torch.cat(found, dim=1)
 
 
@@ -158,6 +161,8 @@ def gaussian(shape: tuple[int, int], width: float = 0.2) -> torch.Tensor:
 def _whole_layers(trunk: Trunk, images: torch.Tensor, layers: Sequence[int], stride: int) -> Iterator[tuple[int, Part]]:
     """Run layers on whole images, those with a wider stride than is given at all positions of a grid with that."""
     x, splits = trunk.layer1(trunk.stem(images)), 0
+    if 1 in layers:
+        yield 1, Part(x, Region(0, x.shape[-2], 0, x.shape[-1]), LAYER_STRIDES[1])
     for index in range(2, max(layers) + 1):
         layer = getattr(trunk, f"layer{index}")
         if LAYER_STRIDES[index] > stride:
@@ -179,8 +184,10 @@ def _around(window: Region, factor: int) -> Region:
 def _on_grid(part: Part, window: Region, stride: int) -> torch.Tensor:
     """Return the vectors in a window of a grid, interpolated if they are on a wider one; its first stays where it is.
 
-    What lies behind the last of an image is like the last.
+    What lies behind the last of an image is like the last. Those of a finer grid are averaged with their neighbours.
     """
+    if part.stride < stride:
+        return _averaged(part, window)
     factor = part.stride // stride
     if factor == 1:
         return cut(part, window)
@@ -195,8 +202,18 @@ def _on_grid(part: Part, window: Region, stride: int) -> torch.Tensor:
     return between[:, :, *window.shifted_by(-factor * own.y0, -factor * own.x0).slices]
 
 
-def _unit_vectors(part: Part, window: Region, stride: int) -> torch.Tensor:
-    return functional.normalize(_on_grid(part, window, stride), dim=1)
+def _vectors(layer: int, part: Part, window: Region, stride: int) -> torch.Tensor:
+    found: torch.Tensor = LAYER_LENGTHS[layer] * functional.normalize(_on_grid(part, window, stride), dim=1)
+    return found
+
+
+def _averaged(part: Part, window: Region) -> torch.Tensor:
+    """Average vectors of a grid twice as fine, with weights 1, 2 and 1 along each side; outside the image are zeros."""
+    y0, y1, x0, x1 = (2 * side for side in (window.y0, window.y1, window.x0, window.x1))
+    # Not a convolution, whose last bits may depend on the size of what it is given.
+    values = cut(part, Region(y0 - 1, y1, x0 - 1, x1)).float()
+    rows = values[:, :, :-2:2] + 2 * values[:, :, 1:-1:2] + values[:, :, 2::2]
+    return (rows[..., :-2:2] + 2 * rows[..., 1:-1:2] + rows[..., 2::2]) / 16
 
 
 def _without_stride(layer: nn.Sequential, x: torch.Tensor) -> torch.Tensor:

@@ -14,7 +14,7 @@ from benchmarks import trunks
 from benchmarks.held_back import is_held_back, is_reported_on
 from benchmarks.judges import CELLS, Judge, Scene, _drawn_cells, read_judges, read_mixed
 from benchmarks.trunks import Plan, random_trunk, read_results
-from benchmarks.variants import VARIANTS, Variant, fit_space, similarity_map
+from benchmarks.variants import VARIANTS, Variant, fit_space, rows_of, similarity_map
 from simsearch.core.synthetic import NUCLEUS, cell_field
 from simsearch.nn.extractor import make_extractor
 from simsearch.nn.similarity import make_query, prototype_maps, similarity_maps
@@ -96,20 +96,20 @@ def test_prototypes_are_the_same_for_all_trunks_and_no_result_of_a_retrieval(jud
 
 def test_the_default_variant_is_what_simsearch_does() -> None:
     generator = torch.Generator().manual_seed(0)
-    maps = [torch.rand(384, 12, 12, generator=generator)]
-    blocks = list(torch.rand(8, 384, 3, 3, generator=generator))
+    maps = [torch.rand(448, 12, 12, generator=generator)]
+    blocks = list(torch.rand(8, 448, 3, 3, generator=generator))
     space = fit_space(maps, Variant())
     found = similarity_map(space(maps[0]), [space(block) for block in blocks], Variant())
-    dim = make_extractor("template", (48, 48)).dim
-    turned = [[block[:dim] for block in blocks[first : first + 4]] for first in (0, 4)]
-    query = make_query([turned], maps[0][:dim].flatten(1)[:, ::7].mean(dim=1))
-    torch.testing.assert_close(found, similarity_maps(prototype_maps(maps[0][:dim], query), query)[0])
+    rows = rows_of(make_extractor("template", (48, 48)).layers)
+    turned = [[block[rows] for block in blocks[first : first + 4]] for first in (0, 4)]
+    query = make_query([turned], maps[0][rows].flatten(1)[:, ::7].mean(dim=1))
+    torch.testing.assert_close(found, similarity_maps(prototype_maps(maps[0][rows], query), query)[0])
 
 
 @pytest.mark.parametrize("variant", VARIANTS, ids=str)
 def test_a_prototype_is_found_where_it_was_taken_by_all_variants(variant: Variant) -> None:
     generator = torch.Generator().manual_seed(1)
-    vectors = torch.rand(384, 21, 21, generator=generator)
+    vectors = torch.rand(448, 21, 21, generator=generator)
     block = vectors[:, 9:12, 4:7]
     space = fit_space([vectors], variant)
     turned = [torch.rot90(block, turns, dims=(1, 2)) for turns in range(4)]

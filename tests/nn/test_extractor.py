@@ -184,7 +184,7 @@ def test_a_templates_block_covers_its_patch_and_has_a_middle(patch: tuple[int, i
 
 
 def test_an_unknown_method_is_refused() -> None:
-    with pytest.raises(ConfigError, match="template, template-deep, pooled, patchwise, got 'magic'"):
+    with pytest.raises(ConfigError, match="template, template-fine, template-deep, pooled, patchwise, got 'magic'"):
         make_extractor("magic", (48, 48))
 
 

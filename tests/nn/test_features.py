@@ -95,10 +95,20 @@ def test_a_layer_that_is_on_the_grid_already_is_not_interpolated(trunk: Trunk, r
     torch.testing.assert_close(exact, other)
 
 
-def test_each_layers_vectors_have_unit_length(trunk: Trunk, rng: torch.Generator) -> None:
-    vectors = dense_features(trunk, torch.rand(1, 3, 32, 32, generator=rng), layers=(2, 3))
-    torch.testing.assert_close(vectors[:, :128].norm(dim=1), torch.ones(1, 4, 4))
-    torch.testing.assert_close(vectors[:, 128:].norm(dim=1), torch.ones(1, 4, 4))
+def test_the_vectors_of_each_layer_are_of_one_length(trunk: Trunk, rng: torch.Generator) -> None:
+    vectors = dense_features(trunk, torch.rand(1, 3, 32, 32, generator=rng), layers=(1, 2, 3))
+    torch.testing.assert_close(vectors[:, :64].norm(dim=1), torch.full((1, 4, 4), 0.5**0.5))
+    torch.testing.assert_close(vectors[:, 64:192].norm(dim=1), torch.ones(1, 4, 4))
+    torch.testing.assert_close(vectors[:, 192:].norm(dim=1), torch.ones(1, 4, 4))
+
+
+def test_layer1_is_averaged_over_the_neighbours_of_each_position(trunk: Trunk, rng: torch.Generator) -> None:
+    images = torch.rand(1, 3, 48, 64, generator=rng)
+    own = trunk.layer1(trunk.stem(images))
+    side = torch.tensor([1.0, 2.0, 1.0])
+    window = torch.outer(side, side).expand(64, 1, 3, 3)
+    expected = functional.normalize(functional.conv2d(own, window, stride=2, padding=1, groups=64), dim=1)
+    torch.testing.assert_close(dense_features(trunk, images, layers=(1, 2))[:, :64], 0.5**0.5 * expected)
 
 
 @pytest.mark.parametrize("shape", [(40, 48), (48, 17), (8, 8)])
@@ -107,11 +117,11 @@ def test_sides_that_do_not_fit_are_refused(trunk: Trunk, shape: tuple[int, int])
         dense_features(trunk, torch.rand(1, 3, *shape))
 
 
-@pytest.mark.parametrize(("stride", "layers"), [(16, (3,)), (2, (3,)), (8, (1, 2)), (8, (4,)), (8, ())])
+@pytest.mark.parametrize(("stride", "layers"), [(16, (3,)), (2, (3,)), (8, (0, 2)), (8, (4,)), (8, ())])
 def test_strides_and_layers_that_are_not_offered_are_refused(
     trunk: Trunk, stride: int, layers: tuple[int, ...]
 ) -> None:
-    with pytest.raises(ConfigError, match="stride 4 or 8 and layers among 2 and 3"):
+    with pytest.raises(ConfigError, match="stride 4 or 8 and layers among 1, 2 and 3"):
         dense_features(trunk, torch.rand(1, 3, 32, 32), stride=stride, layers=layers)
 
 

@@ -34,7 +34,7 @@ def image() -> torch.Tensor:
     return torch.rand(1, 3, *SIDES, generator=torch.Generator().manual_seed(0))
 
 
-@pytest.mark.parametrize("layers", [(2,), (3,), (2, 3)])
+@pytest.mark.parametrize("layers", [(2,), (1, 2), (3,), (2, 3)])
 @pytest.mark.parametrize("stride", [8, 4])
 def test_windows_of_features_equal_those_of_the_whole_image_bit_for_bit(
     shipped: Trunk, image: torch.Tensor, arithmetic: Arithmetic, stride: int, layers: tuple[int, ...]

@@ -19,7 +19,8 @@ from simsearch.errors import Cancelled, SimSearchError
 from simsearch.runtime.events import StepStarted
 from simsearch.workflows.curate.live_search import LiveSearch
 from simsearch.workflows.curate.offers import suggested_background, suggested_thresholds
-from simsearch.workflows.curate.suggest import prepare_suggestions, sight_groups
+from simsearch.workflows.curate.sight import sight_groups
+from simsearch.workflows.curate.suggest import prepare_suggestions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -13,8 +13,8 @@ from simsearch.errors import AnnotationError
 from simsearch.io.ome_zarr.scaled import ScaledImage, downsampling_to, read_scaled, scaled
 from simsearch.runtime.events import Observer, ignore
 from simsearch.runtime.submit import run_tasks
+from simsearch.workflows.curate.sight import study_measurement
 from simsearch.workflows.curate.study import study_images
-from simsearch.workflows.curate.suggest import study_measurement
 from simsearch.workflows.image_set import ImageSet
 
 if TYPE_CHECKING:

@@ -27,15 +27,9 @@ from simsearch.runtime.worker import hold
 from simsearch.workflows.curate.held_images import HeldImages, Room, maps_bytes, peak_bytes, read_spectra
 from simsearch.workflows.curate.live_blocks import Key, LiveBlocks, patch_key
 from simsearch.workflows.curate.refine import refinement, said_of
+from simsearch.workflows.curate.sight import settle_measurement, sight_groups, study_groups, study_sight
 from simsearch.workflows.curate.study import study_images
-from simsearch.workflows.curate.suggest import (
-    find_suggestions,
-    settle_measurement,
-    sight_groups,
-    study_groups,
-    study_sight,
-    tissue_of_large,
-)
+from simsearch.workflows.curate.suggest import find_suggestions, tissue_of_large
 from simsearch.workflows.find.peaks import Way
 from simsearch.workflows.find.query import find_centre, view_of
 from simsearch.workflows.find.trunks import read_chosen_trunk

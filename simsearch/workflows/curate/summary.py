@@ -9,8 +9,8 @@ import pandas as pd
 
 from simsearch.io.tables.curation import ANNOTATION_COLUMNS
 from simsearch.workflows.curate.exchange import curated_patches
+from simsearch.workflows.curate.sight import study_trunk
 from simsearch.workflows.curate.study import read_curation, study_models
-from simsearch.workflows.curate.suggest import study_trunk
 
 if TYPE_CHECKING:
     from pathlib import Path

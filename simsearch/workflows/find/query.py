@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from simsearch.workflows.image_set import ImageSet
 
 # Grid positions along a side of a tile: seconds of work for a CPU, and wide beside the margin that is computed twice.
-_TILE = {"template": 128, "template-deep": 128, "pooled": 128, "patchwise": 96}
+_TILE = {"template": 128, "template-fine": 128, "template-deep": 128, "pooled": 128, "patchwise": 96}
 _SAMPLE_TILE, _N_SAMPLES = 32, 24  # windows that the mean vector is computed from, spread over all images
 
 

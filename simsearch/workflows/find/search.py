@@ -56,7 +56,8 @@ class SearchOptions:
     """How to search."""
 
     method: str = "template"
-    """How images are compared with prototypes: template, template-deep, pooled or patchwise (the paper's, and slow)."""
+    """How images are compared with prototypes: template, template-fine, template-deep, pooled or patchwise (the
+    paper's, and slow)."""
     trunk: str = "bundled"
     """bundled, imagenet, a file or its URL."""
     channels: tuple[str, ...] | None = None

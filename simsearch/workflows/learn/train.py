@@ -32,8 +32,9 @@ from simsearch.runtime.tasks.train import Place, TrainTask, run_training
 from simsearch.runtime.training_log import CHECKPOINT_NAME, PATCHES_NAME, losses_of
 from simsearch.runtime.views import View
 from simsearch.training.recipe import Schedule, TrainingConfig
+from simsearch.workflows.curate.sight import study_setting
 from simsearch.workflows.curate.study import MODEL_NAME, MODELS_NAME, study_images
-from simsearch.workflows.curate.suggest import find_noisy, study_setting
+from simsearch.workflows.curate.suggest import find_noisy
 from simsearch.workflows.learn.claim import claim
 from simsearch.workflows.learn.sizes import Sizes, seen_sizes
 from simsearch.workflows.provenance import arithmetic_key, fingerprint, image_key, write_run

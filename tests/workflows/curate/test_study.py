@@ -20,6 +20,7 @@ from simsearch.errors import AnnotationError, ConfigError, CurationError, Source
 from simsearch.workflows.curate import study as study_module
 from simsearch.workflows.curate.annotation_files import ImportOptions
 from simsearch.workflows.curate.exchange import export_annotations, import_annotations
+from simsearch.workflows.curate.sight import study_groups
 from simsearch.workflows.curate.study import (
     Study,
     StudyOptions,
@@ -29,7 +30,6 @@ from simsearch.workflows.curate.study import (
     read_curation,
     study_images,
 )
-from simsearch.workflows.curate.suggest import study_groups
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

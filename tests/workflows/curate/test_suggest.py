@@ -23,6 +23,7 @@ from simsearch.nn import device as device_module
 from simsearch.runtime.events import Event, StepEnded, StepStarted
 from simsearch.workflows.curate.exchange import import_annotations
 from simsearch.workflows.curate.headless import CurateOptions, curate
+from simsearch.workflows.curate.sight import study_groups, study_setting
 from simsearch.workflows.curate.study import (
     Study,
     StudyOptions,
@@ -31,7 +32,7 @@ from simsearch.workflows.curate.study import (
     read_curation,
     study_images,
 )
-from simsearch.workflows.curate.suggest import find_noisy, find_suggestions, study_groups, study_setting
+from simsearch.workflows.curate.suggest import find_noisy, find_suggestions
 from simsearch.workflows.find.peaks import Candidates, find_group_candidates
 from simsearch.workflows.find.query import find_query
 from simsearch.workflows.image_set import ImageSet
