@@ -19,7 +19,7 @@ from simsearch.curation.state import Patch
 from simsearch.io.ome_zarr.pyramid import halved
 from simsearch.io.ome_zarr.writing import ImageTemplate, create_image, finish_image, write_region
 from simsearch.runtime import open_cluster
-from simsearch.workflows.curate.live_search import LiveSearch
+from simsearch.workflows.curate.live.search import LiveSearch
 from simsearch.workflows.curate.offers import suggested_background, suggested_thresholds
 from simsearch.workflows.curate.study import Study, StudyOptions, create_study, read_curation
 from simsearch.workflows.curate.suggest import find_suggestions

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from simsearch.runtime import Client
     from simsearch.runtime.events import Observer
     from simsearch.workflows.curate.channel_report import ChannelReport
-    from simsearch.workflows.curate.live_search import SimilarityMap
+    from simsearch.workflows.curate.live.search import SimilarityMap
     from simsearch.workflows.curate.study import Study
     from simsearch.workflows.learn.train import TrainOptions
     from simsearch.workflows.run.predict import Predictions

@@ -17,7 +17,7 @@ from simsearch.app.session.snapshot import Suggestions
 from simsearch.curation.suggestions import own_peaks
 from simsearch.errors import Cancelled, SimSearchError
 from simsearch.runtime.events import StepStarted
-from simsearch.workflows.curate.live_search import LiveSearch
+from simsearch.workflows.curate.live.search import LiveSearch
 from simsearch.workflows.curate.offers import suggested_background, suggested_thresholds
 from simsearch.workflows.curate.sight import sight_groups
 from simsearch.workflows.curate.suggest import prepare_suggestions
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from simsearch.curation.state import Curation, Patch
     from simsearch.runtime import Client
     from simsearch.runtime.events import Event, Observer
-    from simsearch.workflows.curate.held_images import Room
-    from simsearch.workflows.curate.live_search import Findings, SimilarityMap
+    from simsearch.workflows.curate.live.held_images import Room
+    from simsearch.workflows.curate.live.search import Findings, SimilarityMap
     from simsearch.workflows.curate.study import Study
 
 _log = logging.getLogger(__name__)

@@ -17,7 +17,7 @@ from simsearch.curation.background import (
 )
 from simsearch.curation.checks import common_shape
 from simsearch.curation.state import NEAR
-from simsearch.workflows.curate.live_search import level0_peaks
+from simsearch.workflows.curate.live.search import level0_peaks
 from simsearch.workflows.find.peaks import split_similarities
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from simsearch.curation.state import Curation, Patch
-    from simsearch.workflows.curate.live_search import Findings
+    from simsearch.workflows.curate.live.search import Findings
 
 _SPREADS_BELOW, _LEAST_SPREAD = 0.5, 0.03  # chosen on validation images (benchmarks/RESULTS.md)
 _PROMISED = 0.9  # of what is suggested

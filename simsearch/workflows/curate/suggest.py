@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from simsearch.workflows.find.tissue import Tissue
 
 
-
 @dataclass(frozen=True, slots=True)
 class _Sight:
     """How a study looks at images."""

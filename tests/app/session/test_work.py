@@ -24,7 +24,7 @@ from simsearch.curation.state import Patch, clean_objects
 from simsearch.errors import ConfigError, CurationError
 from simsearch.runtime import training_log
 from simsearch.training.recipe import Schedule, TrainingConfig
-from simsearch.workflows.curate.live_search import LiveSearch
+from simsearch.workflows.curate.live.search import LiveSearch
 from simsearch.workflows.curate.study import Study, open_study, read_curation
 from simsearch.workflows.learn import train
 from simsearch.workflows.learn.train import TrainOptions

@@ -14,7 +14,7 @@ from simsearch.curation.state import Patch
 from simsearch.io.ome_zarr.colors import RGB_COLORS, RGB_NAMES
 from simsearch.runtime.events import Event, StepStarted
 from simsearch.runtime.submit import run_tasks
-from simsearch.workflows.curate.live_search import LiveSearch
+from simsearch.workflows.curate.live.search import LiveSearch
 from simsearch.workflows.curate.study import StudyOptions, create_study
 from simsearch.workflows.curate.suggest import find_suggestions
 from simsearch.workflows.find import features, peaks, query
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from distributed import Client
 
     from simsearch.curation.state import Curation
-    from simsearch.workflows.curate.live_search import Findings
+    from simsearch.workflows.curate.live.search import Findings
     from simsearch.workflows.curate.study import Study
     from tests.conftest import SaveImage
 

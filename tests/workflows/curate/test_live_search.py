@@ -16,8 +16,8 @@ from simsearch.curation.marks import AddPrototypes, ConfirmPatches, FlagNegative
 from simsearch.curation.state import Curation, Patch
 from simsearch.curation.suggestions import own_of, own_peaks
 from simsearch.runtime.events import Event, TaskDone
-from simsearch.workflows.curate import live_search
-from simsearch.workflows.curate.live_search import LiveSearch
+from simsearch.workflows.curate.live import search as live_search
+from simsearch.workflows.curate.live.search import LiveSearch
 from simsearch.workflows.curate.offers import suggested_background, suggested_thresholds
 from simsearch.workflows.curate.study import Study, StudyOptions, create_study
 from simsearch.workflows.curate.suggest import find_suggestions, prepare_suggestions
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from distributed import Client
 
-    from simsearch.workflows.curate.live_search import Findings
+    from simsearch.workflows.curate.live.search import Findings
     from simsearch.workflows.find.peaks import Candidates
     from tests.workflows.conftest import Cells
 

@@ -24,8 +24,8 @@ from simsearch.nn.spectra import Spectra, make_kernels
 from simsearch.runtime.events import Observer, TaskDone, ignore
 from simsearch.runtime.memory import free_bytes
 from simsearch.runtime.worker import hold
-from simsearch.workflows.curate.held_images import HeldImages, Room, maps_bytes, peak_bytes, read_spectra
-from simsearch.workflows.curate.live_blocks import Key, LiveBlocks, patch_key
+from simsearch.workflows.curate.live.blocks import Key, LiveBlocks, patch_key
+from simsearch.workflows.curate.live.held_images import HeldImages, Room, maps_bytes, peak_bytes, read_spectra
 from simsearch.workflows.curate.refine import refinement, said_of
 from simsearch.workflows.curate.sight import settle_measurement, sight_groups, study_groups, study_sight
 from simsearch.workflows.curate.study import study_images
