@@ -21,6 +21,8 @@ from simsearch.curation.suggestions import suggested_patches
 from simsearch.errors import CurationError, SourceError, StoreError
 from simsearch.nn import device as device_module
 from simsearch.runtime.events import Event, StepEnded, StepStarted
+from simsearch.workflows.curate import sight
+from simsearch.workflows.curate.contents import CONTENTS_NAME
 from simsearch.workflows.curate.exchange import import_annotations
 from simsearch.workflows.curate.headless import CurateOptions, curate
 from simsearch.workflows.curate.sight import study_groups, study_setting
@@ -147,8 +149,10 @@ def damaged(cells: Cells, tmp_path: Path) -> list[Path]:
 
 
 def test_what_was_computed_once_needs_no_pixel_again(
-    client: Client, cells: Cells, tmp_path: Path, drawn: Study
+    client: Client, cells: Cells, tmp_path: Path, drawn: Study, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # Whether images show what they did is told from their smallest level, which here is the only one.
+    monkeypatch.setattr(sight, "check_contents", lambda study, curation: None)
     pixels = damaged(cells, tmp_path)
     paths = [str(tmp_path / "images" / Path(path).name) for path in cells.paths]
     study = create_study(tmp_path / "study", paths, StudyOptions(display=tuple("abcd")))
@@ -221,7 +225,7 @@ def test_features_in_another_arithmetic_are_computed_beside_those_that_are_kept(
     assert best == pytest.approx(2 * [best[0]], abs=0.01)
 
 
-def test_an_image_that_was_written_anew_is_computed_anew(
+def test_an_image_that_was_written_anew_is_refused_and_computed_anew_where_somebody_says_that_it_will_do(
     client: Client, save_image: SaveImage, cells: Cells, drawn: Study, tmp_path: Path
 ) -> None:
     for path in cells.paths:
@@ -233,6 +237,9 @@ def test_an_image_that_was_written_anew_is_computed_anew(
     first = find_suggestions(client, study, curation)
     shutil.rmtree(paths[1])
     shutil.copytree(paths[2], paths[1], copy_function=shutil.copyfile)  # not shutil.copy2, which keeps times
+    with pytest.raises(SourceError, match="b: expected what was there when it was first looked at"):
+        find_suggestions(client, study, curation)
+    (study.folder / CONTENTS_NAME).unlink()  # not the cache: features are known by when an image was written
     second = find_suggestions(client, study, curation)
     assert [p for p in second.peaks if p.image == "b"] != [p for p in first.peaks if p.image == "b"]
 
