@@ -185,10 +185,10 @@ def test_a_file_is_about_the_image_it_is_named_after_or_the_only_one(study: Stud
     )
     code, [line] = run(two.folder, path)
     assert code == 2
-    assert "named after one of the images (slide, other), got 'drawn.geojson': rename it, or add --image" in line
+    assert "named after one of the images (other, slide), got 'drawn.geojson': rename it, or add --image" in line
     code, [line] = run(two.folder, path, "--image", "drawn")
     assert code == 2
-    assert "one of the images (slide, other), got 'drawn': correct --image" in line
+    assert "one of the images (other, slide), got 'drawn': correct --image" in line
     assert run(two.folder, path, "--image", "other")[1][0] == "Imported: 1 prototype; there before: 0"
 
 
