@@ -57,8 +57,6 @@ BRIEF = TrainingConfig(
     noisy=Schedule(10, 128, decay_every=5, decay=0.1),
     clean=Schedule(15, 32, decay_every=10, decay=0.1, n_patches=256),
     classifier=Schedule(15, 32, decay_every=10, decay=0.1, n_patches=256),
-    noisy_views=4,
-    clean_views=8,
 )
 """About as many steps as the paper takes with few clean patches, and a tenth of its passes over noisy ones."""
 
@@ -235,8 +233,8 @@ def _identity(curation: Curation, images: Iterable[ImageMeta], setting: Setting,
 
 
 def _arithmetic(setting: Setting, options: TrainOptions) -> Arithmetic:
-    """Choose what the trunk computes with: as the paper, or as where images are looked at."""
-    return "float32" if options.paper else setting.arithmetic
+    """Choose what the trunk computes with: with kept views, as where images are looked at; else as the paper."""
+    return setting.arithmetic if options.config.clean_views else "float32"
 
 
 def _noisy(
