@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from simsearch.core.checks.json_text import parse_json
 from simsearch.errors import SimSearchError
 from simsearch.io.ome_zarr.image import ImageMeta, Selection, describe_image
 from simsearch.io.ome_zarr.stores import as_location, image_name, is_remote
@@ -71,12 +72,12 @@ def _text(location: str) -> _Text | None:
         return None
     try:
         return _of_zarr_3(folder) if (folder / "zarr.json").exists() else _of_zarr_2(folder)
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return None  # whoever reads it with care says what is wrong
 
 
 def _of_zarr_3(folder: Path) -> _Text | None:
-    group = json.loads((folder / "zarr.json").read_bytes())
+    group = parse_json((folder / "zarr.json").read_bytes())
     attributes = group.pop("attributes")
     if group.get("consolidated_metadata") is not None:  # that count instead of those of the arrays
         return None
@@ -87,7 +88,7 @@ def _of_zarr_3(folder: Path) -> _Text | None:
 def _of_zarr_2(folder: Path) -> _Text | None:
     if (folder / ".zmetadata").exists():
         return None
-    ome = json.loads((folder / ".zattrs").read_bytes())
+    ome = parse_json((folder / ".zattrs").read_bytes())
     ome.pop("simsearch", None)  # where it comes from, which differs
     group = (folder / ".zgroup").read_text()
     return "2", group, _unnamed(ome), *_files(folder, ome, (".zarray", ".zattrs"))

@@ -18,7 +18,9 @@ ended = threading.Event()
 threading.Thread(target=ended.wait).start()
 pickle.load(sys.stdin.buffer).setup(None)
 tell = lambda: print(*(os.getpriority(os.PRIO_PROCESS, int(n)) for n in os.listdir("/proc/self/task")))
-threading.Thread(target=tell).start()
+later = threading.Thread(target=tell)
+later.start()
+later.join()  # a thread that ends while they are listed has no priority
 ended.set()
 """
 

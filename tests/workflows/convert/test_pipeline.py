@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 import zipfile
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -565,6 +566,34 @@ def test_what_squares_have_written_is_kept_whoever_goes_on(
         pixels = halved(pixels)
 
 
+@pytest.mark.parametrize("n_failures", [2, 100])
+def test_what_is_still_written_while_a_folder_is_emptied_goes_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, n_failures: int
+) -> None:
+    (tmp_path / "0").mkdir()
+    failures, whole = iter(range(n_failures)), journal_module.remove
+
+    def remove(path: Path) -> None:
+        if next(failures, None) is not None:
+            raise OSError(errno.ENOTEMPTY, "Directory not empty", str(path))
+        whole(path)
+
+    monkeypatch.setattr(journal_module, "remove", remove)
+    monkeypatch.setattr(journal_module, "_PAUSE_S", 0)
+    if n_failures > 20:
+        with pytest.raises(StoreError, match="Directory not empty"):
+            Journal(tmp_path, "a")
+        monkeypatch.setattr(journal_module, "remove", whole)
+    with closing(Journal(tmp_path, "a")):  # which the one that failed let go
+        assert [path.name for path in tmp_path.iterdir()] == [JOURNAL_NAME]
+
+
+def _settle(client: Client) -> None:
+    """Wait until nothing is written any more by a conversion that has failed."""
+    while any(client.run(lambda dask_worker: len(dask_worker.state.executing)).values()):
+        time.sleep(0.01)
+
+
 @pytest.mark.usefixtures("in_tiles")
 @pytest.mark.parametrize("change", ["source", "options", "nothing"])
 def test_only_the_same_conversion_goes_on(client: Client, tmp_path: Path, change: str) -> None:
@@ -574,6 +603,7 @@ def test_only_the_same_conversion_goes_on(client: Client, tmp_path: Path, change
         patch.setattr(convert_tasks, "write_region", _full_below(128, convert_tasks.write_region))
         with pytest.raises(StoreError):
             convert(client, [tmp_path / "a.tif"], tmp_path / "a.zarr", options)
+    _settle(client)
     if change == "source":
         tifffile.imwrite(tmp_path / "a.tif", noise(200, 200, seed=1), compression="zlib", tile=(64, 64))
     if change == "options":

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import time
 from typing import TYPE_CHECKING
 
 from simsearch.core.checks.json_text import parse_json
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 JOURNAL_NAME = ".simsearch-journal.jsonl"
+_TRIES, _PAUSE_S = 20, 0.1
 
 
 class Journal:
@@ -46,13 +49,17 @@ class Journal:
         if not stored:
             lock_file(self._log.file.fileno(), folder, self._log.close)
             self._check_is_there()
-        begun, self.done = self._read()
-        self.is_continued = begun == fingerprint
-        """Whether an earlier conversion of the same began it."""
-        if self.is_continued:
-            self._append({})  # ends a line that was cut off when the process was killed
-        else:
-            self._start_over(folder, fingerprint)
+        try:
+            begun, self.done = self._read()
+            self.is_continued = begun == fingerprint
+            """Whether an earlier conversion of the same began it."""
+            if self.is_continued:
+                self._append({})  # ends a line that was cut off when the process was killed
+            else:
+                self._start_over(folder, fingerprint)
+        except BaseException:
+            self.close()
+            raise
 
     def add(self, *tasks: str) -> None:
         """Note that tasks are done, with one writing: who is killed has noted all of them, or none."""
@@ -74,9 +81,7 @@ class Journal:
         self._append({"fingerprint": ""})  # a process that is killed now has not done what an earlier one did
         self._log.flush()
         with store_errors(str(folder)):
-            for path in folder.iterdir():
-                if path.name != JOURNAL_NAME:
-                    remove(path)
+            _empty(folder)
         self.done = frozenset()
         self._append({"fingerprint": fingerprint})
 
@@ -101,6 +106,21 @@ class Journal:
 
     def _append(self, *lines: dict[str, str]) -> None:
         self._log.append(b"\n".join(json.dumps(line).encode() if line else b"" for line in lines))
+
+
+def _empty(folder: Path) -> None:
+    """Remove all but the journal; what a conversion that has just failed was writing may come in between."""
+    for n_left in reversed(range(_TRIES)):
+        try:
+            for path in folder.iterdir():
+                if path.name != JOURNAL_NAME:
+                    remove(path)
+        except OSError as error:
+            if error.errno != errno.ENOTEMPTY or not n_left:
+                raise
+            time.sleep(_PAUSE_S)
+        else:
+            return
 
 
 def _parsed(line: bytes) -> dict[str, str]:
