@@ -14,7 +14,7 @@ import numpy as np
 from benchmarks.conversion import write_slide
 from benchmarks.synthetic import write_fields
 from simsearch.io.ome_zarr.image import describe_image
-from simsearch.io.ome_zarr.plate import image_locations
+from simsearch.io.ome_zarr.plates.hierarchy import image_locations
 from simsearch.runtime import open_cluster
 from simsearch.workflows.convert.pipeline import convert
 from simsearch.workflows.convert.plan import ConvertOptions

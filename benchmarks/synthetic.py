@@ -19,9 +19,9 @@ from simsearch.core.peaks import find_peaks
 from simsearch.core.synthetic import cell_field
 from simsearch.core.tiles import Region
 from simsearch.io.ome_zarr.colors import RGB_COLORS, RGB_NAMES
-from simsearch.io.ome_zarr.plate import write_plate
+from simsearch.io.ome_zarr.plates.hierarchy import write_plate
+from simsearch.io.ome_zarr.plates.wells import Well
 from simsearch.io.ome_zarr.pyramid import halved
-from simsearch.io.ome_zarr.wells import Well
 from simsearch.io.ome_zarr.writing import ImageTemplate, create_image, finish_image, write_region
 from simsearch.nn.classifier import PatchClassifier, classifier_extractor
 from simsearch.nn.extractor import needed_region, vectors

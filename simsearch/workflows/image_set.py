@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 from simsearch.core.notes import said_once
 from simsearch.errors import AnnotationError, ConfigError, SimSearchError, SourceError
 from simsearch.io.ome_zarr.many import describe_each, describe_images
-from simsearch.io.ome_zarr.plate import find_locations
+from simsearch.io.ome_zarr.plates.hierarchy import find_locations
 from simsearch.io.ome_zarr.stores import as_location
 from simsearch.runtime.outcomes import Failed
 

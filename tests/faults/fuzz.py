@@ -34,8 +34,8 @@ from simsearch.errors import SimSearchError
 from simsearch.io.annotations.formats import Target, read_regions
 from simsearch.io.annotations.ndpa import SlideFrame
 from simsearch.io.ome_zarr.image import describe_image, read_region
-from simsearch.io.ome_zarr.plate import find_images, read_plate_map, write_plate
-from simsearch.io.ome_zarr.wells import Well
+from simsearch.io.ome_zarr.plates.hierarchy import find_images, read_plate_map, write_plate
+from simsearch.io.ome_zarr.plates.wells import Well
 from simsearch.io.ome_zarr.writing import ImageTemplate, create_image, finish_image, write_region
 from simsearch.io.sources.formats import list_series, open_source
 from simsearch.io.sources.plates.cellprofiler_table import read_cellprofiler_table

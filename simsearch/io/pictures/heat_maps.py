@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from simsearch.io.ome_zarr.wells import column_name, parse_well, plate_size, row_name
+from simsearch.io.ome_zarr.plates.wells import column_name, parse_well, plate_size, row_name
 from simsearch.io.pictures.figures import new_figure, save_figure
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ import pyarrow.parquet
 
 from simsearch.core.peaks import Peak, PeakColumns
 from simsearch.errors import AnnotationError, SimSearchError
-from simsearch.io.ome_zarr.wells import make_well
+from simsearch.io.ome_zarr.plates.wells import make_well
 from simsearch.io.places import as_os_errors, replacing
 from simsearch.io.tables.cells import written_table
 

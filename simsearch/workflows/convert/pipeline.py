@@ -15,7 +15,7 @@ from importlib.metadata import version
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
-from simsearch.io.ome_zarr.plate import write_plate
+from simsearch.io.ome_zarr.plates.hierarchy import write_plate
 from simsearch.io.ome_zarr.stores import remove_torn, stem
 from simsearch.io.ome_zarr.writing import ImageTemplate, create_image, store_errors, windows_of
 from simsearch.io.places import in_store

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, get_args
 from simsearch.core.checks.names import in_one_line
 from simsearch.core.checks.options import check_among
 from simsearch.errors import ConfigError, SimSearchError, SourceError, StoreError
-from simsearch.io.ome_zarr.plate import image_locations, is_plate, read_plate, read_plate_map
+from simsearch.io.ome_zarr.plates.hierarchy import image_locations, is_plate, read_plate, read_plate_map
+from simsearch.io.ome_zarr.plates.wells import make_well, parse_well
 from simsearch.io.ome_zarr.stores import as_location, image_name, is_archived, is_group_folder, is_remote, stem
-from simsearch.io.ome_zarr.wells import make_well, parse_well
 from simsearch.io.ome_zarr.writing import check_ome_version
 from simsearch.io.places import output_place
 from simsearch.io.sources.folders import list_folder, walk_files

@@ -15,7 +15,7 @@ from simsearch.io.tables.records.journal import JOURNAL_NAME
 
 if TYPE_CHECKING:
     from simsearch.errors import SimSearchError
-    from simsearch.io.ome_zarr.wells import Well
+    from simsearch.io.ome_zarr.plates.wells import Well
     from simsearch.io.tables.plate_maps.file import PlateMap
 
 PARTIAL = ".partial"

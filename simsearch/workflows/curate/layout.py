@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from simsearch.io.ome_zarr.plate import read_plate_map
-from simsearch.io.ome_zarr.wells import Well, make_well, parse_well, plate_size
+from simsearch.io.ome_zarr.plates.hierarchy import read_plate_map
+from simsearch.io.ome_zarr.plates.wells import Well, make_well, parse_well, plate_size
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

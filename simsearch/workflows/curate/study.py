@@ -23,7 +23,7 @@ from simsearch.curation.checks import check_choice
 from simsearch.curation.journal import Journal, Torn, create_journal, read_journal
 from simsearch.curation.state import Curation
 from simsearch.errors import ConfigError, CurationError, SimSearchError, SourceError, StoreError, TrunkError
-from simsearch.io.ome_zarr.plate import find_images
+from simsearch.io.ome_zarr.plates.hierarchy import find_images
 from simsearch.io.ome_zarr.writing import store_errors
 from simsearch.io.places import input_place, replacing
 from simsearch.io.tables.records.replacing import replacing_text

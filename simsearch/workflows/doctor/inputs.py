@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from simsearch.core.checks.places import scheme_of
 from simsearch.errors import SimSearchError
-from simsearch.io.ome_zarr.plate import find_locations
+from simsearch.io.ome_zarr.plates.hierarchy import find_locations
 from simsearch.io.ome_zarr.stores import as_location
 from simsearch.runtime.asking import Answered, ask_here, ask_workers
 from simsearch.runtime.tasks.probes import read_file, read_image

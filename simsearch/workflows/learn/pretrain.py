@@ -13,7 +13,7 @@ from simsearch.core.checks.json_text import parse_json
 from simsearch.core.checks.options import check_among
 from simsearch.core.feature_grid import working_downsampling
 from simsearch.errors import ConfigError
-from simsearch.io.ome_zarr.plate import find_images
+from simsearch.io.ome_zarr.plates.hierarchy import find_images
 from simsearch.io.ome_zarr.scaled import scaled
 from simsearch.io.ome_zarr.writing import store_errors
 from simsearch.io.pictures.drawing import missing_picture, try_to_draw

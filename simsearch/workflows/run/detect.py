@@ -12,7 +12,7 @@ import numpy as np
 from simsearch.core.checks.names import natural_key
 from simsearch.core.checks.options import LEAST_TILE, check_range
 from simsearch.core.tiles import even_tile, tile_cores
-from simsearch.io.ome_zarr.plate import is_plate
+from simsearch.io.ome_zarr.plates.hierarchy import is_plate
 from simsearch.io.ome_zarr.writing import store_errors
 from simsearch.io.tables.peaks import write_detections
 from simsearch.io.tables.records.results_folder import only_writer, withdraw_run

@@ -11,8 +11,8 @@ import numpy as np
 from simsearch.core.checks.names import check_name, natural_key, path_in
 from simsearch.core.peaks import object_mask
 from simsearch.errors import ConfigError, StoreError
+from simsearch.io.ome_zarr.plates.well_grid import open_well_grid
 from simsearch.io.ome_zarr.stores import image_name
-from simsearch.io.ome_zarr.well_grid import open_well_grid
 from simsearch.io.ome_zarr.writing import store_errors
 from simsearch.io.pictures.overlay import CLASS_COLORS
 from simsearch.io.places import remove

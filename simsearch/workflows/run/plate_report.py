@@ -12,7 +12,7 @@ import numpy as np
 
 from simsearch.core.dose_response import DoseResponse, fit_dose_response, z_prime
 from simsearch.errors import ConfigError
-from simsearch.io.ome_zarr.well_grid import WellVariable, well_grid, write_well_grid
+from simsearch.io.ome_zarr.plates.well_grid import WellVariable, well_grid, write_well_grid
 from simsearch.io.ome_zarr.writing import store_errors
 from simsearch.io.pictures.dose_curves import DosePanel, draw_dose_response
 from simsearch.io.pictures.drawing import try_to_draw

@@ -12,9 +12,9 @@ import numpy as np
 
 from simsearch.core.peaks import object_mask, peak_columns
 from simsearch.errors import AnnotationError, ConfigError
-from simsearch.io.ome_zarr.plate import plate_fields, read_plate_map
+from simsearch.io.ome_zarr.plates.hierarchy import plate_fields, read_plate_map
+from simsearch.io.ome_zarr.plates.wells import Well, make_well, parse_well
 from simsearch.io.ome_zarr.stores import as_location, image_name, stem
-from simsearch.io.ome_zarr.wells import Well, make_well, parse_well
 from simsearch.io.tables.cells import written
 from simsearch.io.tables.records.replacing import replacing_text
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from simsearch.core.checks.json_text import parse_json
 from simsearch.core.checks.names import natural_key
 from simsearch.errors import StoreError
-from simsearch.io.ome_zarr.wells import parse_well
+from simsearch.io.ome_zarr.plates.wells import parse_well
 from simsearch.io.tables.records.results_folder import RUN_NAME
 from simsearch.workflows.run.image_counts import IMAGE_COUNTS_NAME, ImageCounts, read_image_counts
 from simsearch.workflows.run.objects import GEOJSON_NAME, OBJECTS_NAME, PLATES_NAME, TABLE_NAME

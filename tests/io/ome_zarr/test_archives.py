@@ -13,9 +13,9 @@ from simsearch.errors import SourceError
 from simsearch.io.ome_zarr.archives import holds_zarr
 from simsearch.io.ome_zarr.image import describe_image, open_image, read_region
 from simsearch.io.ome_zarr.labels import can_hold_labels
-from simsearch.io.ome_zarr.plate import find_images, write_plate
+from simsearch.io.ome_zarr.plates.hierarchy import find_images, write_plate
+from simsearch.io.ome_zarr.plates.wells import Well
 from simsearch.io.ome_zarr.stores import written_at
-from simsearch.io.ome_zarr.wells import Well
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,7 +13,7 @@ import zarr
 from simsearch.core.tiles import Region
 from simsearch.errors import SimSearchError, SourceError
 from simsearch.io.ome_zarr.image import describe_image, open_image, read_region
-from simsearch.io.ome_zarr.plate import find_locations
+from simsearch.io.ome_zarr.plates.hierarchy import find_locations
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

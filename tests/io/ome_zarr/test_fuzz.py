@@ -15,8 +15,8 @@ import zarr
 from simsearch.core.tiles import Region
 from simsearch.errors import SimSearchError
 from simsearch.io.ome_zarr.image import describe_image, open_image, read_region
-from simsearch.io.ome_zarr.plate import find_locations, read_plate_map, write_plate
-from simsearch.io.ome_zarr.wells import Well
+from simsearch.io.ome_zarr.plates.hierarchy import find_locations, read_plate_map, write_plate
+from simsearch.io.ome_zarr.plates.wells import Well
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

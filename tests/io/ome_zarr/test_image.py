@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from simsearch.core.tiles import Region
 from simsearch.errors import ConfigError, ShapeError, SourceError, StoreError
 from simsearch.io.ome_zarr.image import describe_image, open_image, read_region
-from simsearch.io.ome_zarr.plate import find_images
+from simsearch.io.ome_zarr.plates.hierarchy import find_images
 from simsearch.io.ome_zarr.pyramid import halved
 
 if TYPE_CHECKING:

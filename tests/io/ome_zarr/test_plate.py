@@ -13,7 +13,7 @@ import zarr
 from ome_zarr_models import open_ome_zarr
 
 from simsearch.errors import ConfigError, SourceError
-from simsearch.io.ome_zarr.plate import (
+from simsearch.io.ome_zarr.plates.hierarchy import (
     find_images,
     find_locations,
     image_locations,
@@ -22,7 +22,7 @@ from simsearch.io.ome_zarr.plate import (
     read_plate_map,
     write_plate,
 )
-from simsearch.io.ome_zarr.wells import Well
+from simsearch.io.ome_zarr.plates.wells import Well
 
 if TYPE_CHECKING:
     from collections.abc import Callable

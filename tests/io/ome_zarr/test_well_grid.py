@@ -9,7 +9,7 @@ import pytest
 import xarray as xr
 
 from simsearch.errors import StoreError
-from simsearch.io.ome_zarr.well_grid import WellVariable, well_grid, write_well_grid
+from simsearch.io.ome_zarr.plates.well_grid import WellVariable, well_grid, write_well_grid
 
 if TYPE_CHECKING:
     from pathlib import Path

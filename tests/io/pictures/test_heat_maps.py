@@ -10,7 +10,7 @@ import pytest
 from matplotlib import colormaps
 from PIL import Image
 
-from simsearch.io.ome_zarr.wells import Well
+from simsearch.io.ome_zarr.plates.wells import Well
 from simsearch.io.pictures.heat_maps import draw_heat_maps
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from ome_zarr_models import open_ome_zarr
 from PIL import Image
 
 from simsearch.errors import AnnotationError, ConfigError, SourceError, StoreError
-from simsearch.io.ome_zarr.plate import find_images, open_plate, read_plate_map
+from simsearch.io.ome_zarr.plates.hierarchy import find_images, open_plate, read_plate_map
 from simsearch.workflows.convert.pipeline import convert
 from simsearch.workflows.convert.plan import ConvertOptions, plan_conversion
 

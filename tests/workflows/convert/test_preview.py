@@ -11,7 +11,7 @@ from PIL import Image
 
 from simsearch.cli import main
 from simsearch.errors import ConfigError, SourceError, StoreError
-from simsearch.io.ome_zarr.plate import find_images, read_plate_map
+from simsearch.io.ome_zarr.plates.hierarchy import find_images, read_plate_map
 from simsearch.workflows.convert.pipeline import convert
 from simsearch.workflows.convert.plan import ConvertOptions
 from simsearch.workflows.convert.preview import preview_conversion

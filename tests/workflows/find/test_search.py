@@ -13,8 +13,8 @@ from PIL import Image
 
 from simsearch.errors import AnnotationError, ConfigError, SimSearchError, StoreError, TrunkError
 from simsearch.io.ome_zarr.image import ImageMeta, open_image
-from simsearch.io.ome_zarr.plate import find_images, write_plate
-from simsearch.io.ome_zarr.wells import parse_well
+from simsearch.io.ome_zarr.plates.hierarchy import find_images, write_plate
+from simsearch.io.ome_zarr.plates.wells import parse_well
 from simsearch.nn.trunk_file import BUNDLED_SHA256
 from simsearch.runtime.events import Event, Noted, StepEnded, TaskDone
 from simsearch.runtime.tasks import overlay

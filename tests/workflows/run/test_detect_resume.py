@@ -23,8 +23,8 @@ from click.testing import CliRunner, Result
 
 from simsearch.cli import main
 from simsearch.errors import StoreError
-from simsearch.io.ome_zarr.plate import write_plate
-from simsearch.io.ome_zarr.wells import Well
+from simsearch.io.ome_zarr.plates.hierarchy import write_plate
+from simsearch.io.ome_zarr.plates.wells import Well
 from simsearch.io.tables.peaks import read_peaks
 from simsearch.nn import device as device_module
 from simsearch.nn.classifier import PatchClassifier, classifier_extractor

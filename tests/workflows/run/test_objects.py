@@ -18,8 +18,8 @@ from simsearch.cli import main
 from simsearch.core.peaks import Peak, peak_columns
 from simsearch.errors import AnnotationError, ConfigError, SourceError, StoreError
 from simsearch.io.ome_zarr.image import describe_image
-from simsearch.io.ome_zarr.plate import write_plate
-from simsearch.io.ome_zarr.wells import Well
+from simsearch.io.ome_zarr.plates.hierarchy import write_plate
+from simsearch.io.ome_zarr.plates.wells import Well
 from simsearch.io.tables.peaks import write_detections
 from simsearch.io.tables.records.results_folder import only_writer
 from simsearch.workflows.find.tiles import check_free

@@ -15,7 +15,7 @@ from PIL import Image
 
 from simsearch.core.dose_response import z_prime
 from simsearch.errors import StoreError
-from simsearch.io.ome_zarr.wells import Well
+from simsearch.io.ome_zarr.plates.wells import Well
 from simsearch.workflows.run.plate_report import write_plate_report
 from simsearch.workflows.run.plate_summary import WellSummary
 

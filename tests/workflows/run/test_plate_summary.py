@@ -12,8 +12,8 @@ import zarr
 
 from simsearch.core.peaks import Peak
 from simsearch.errors import AnnotationError, ConfigError, SourceError
-from simsearch.io.ome_zarr.plate import write_plate
-from simsearch.io.ome_zarr.wells import Well
+from simsearch.io.ome_zarr.plates.hierarchy import write_plate
+from simsearch.io.ome_zarr.plates.wells import Well
 from simsearch.workflows.run.plate_summary import WellSummary, summarise_wells, write_well_table
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from simsearch.io.sources.protocol import AnySpec, SourceSpec, StackSpec
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from simsearch.io.ome_zarr.wells import Well
+    from simsearch.io.ome_zarr.plates.wells import Well
 
 
 @dataclass(frozen=True, slots=True)

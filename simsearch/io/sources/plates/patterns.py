@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from simsearch.errors import ConfigError, SourceError
-from simsearch.io.ome_zarr.wells import Well, make_well, parse_well
+from simsearch.io.ome_zarr.plates.wells import Well, make_well, parse_well
 from simsearch.io.sources.folders import list_folder, walk_files
 from simsearch.io.sources.plates.files import PlaneFile, PlateListing
 from simsearch.io.sources.plates.index import read_index

@@ -15,7 +15,7 @@ from simsearch.io.tables.rows import Row, Table, name_columns, read_table
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from simsearch.io.ome_zarr.wells import Well
+    from simsearch.io.ome_zarr.plates.wells import Well
 
 PlateMap = dict["Well", dict[str, Any]]
 _LARGEST = 2**53  # beyond, neither JSON nor a float keeps all digits

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from simsearch.io.ome_zarr.wells import Well, make_well, parse_well
+from simsearch.io.ome_zarr.plates.wells import Well, make_well, parse_well
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

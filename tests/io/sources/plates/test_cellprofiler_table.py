@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from simsearch.errors import AnnotationError, ConfigError
-from simsearch.io.ome_zarr.wells import Well
+from simsearch.io.ome_zarr.plates.wells import Well
 from simsearch.io.sources.plates.cellprofiler_table import read_cellprofiler_table
 from simsearch.io.sources.plates.files import PlaneFile, PlateListing, arrange_fields, order_channels
 from simsearch.io.sources.plates.foreign_paths import PathMap, parse_path_map

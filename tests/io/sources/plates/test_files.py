@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from simsearch.errors import ConfigError, SourceError
-from simsearch.io.ome_zarr.wells import Well, make_well, parse_well, plate_size
+from simsearch.io.ome_zarr.plates.wells import Well, make_well, parse_well, plate_size
 from simsearch.io.sources.plates.files import PlaneFile, arrange_fields, order_channels
 from simsearch.io.sources.plates.patterns import find_pattern, fitting_preset, list_presets, match_files
 from simsearch.io.sources.protocol import SourceSpec, StackSpec

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from simsearch.errors import AnnotationError
-from simsearch.io.ome_zarr.wells import Well
+from simsearch.io.ome_zarr.plates.wells import Well
 from simsearch.io.tables.plate_maps.control_words import role_of_drug, role_of_word
 from simsearch.io.tables.plate_maps.file import PlateMapFile, load_plate_map
 from simsearch.io.tables.plate_maps.treatments import understand_treatments

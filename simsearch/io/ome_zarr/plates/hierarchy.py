@@ -16,6 +16,7 @@ from simsearch.errors import SourceError
 from simsearch.io.ome_zarr.image import ImageMeta, Selection, open_image
 from simsearch.io.ome_zarr.many import READERS, describe_images
 from simsearch.io.ome_zarr.ngff import LAYOUT, ome_attributes, parse_plate, parse_series, parse_well_images
+from simsearch.io.ome_zarr.plates.wells import Well, column_name, parse_well, plate_size, row_name
 from simsearch.io.ome_zarr.stores import (
     MissingError,
     as_location,
@@ -27,7 +28,6 @@ from simsearch.io.ome_zarr.stores import (
     zarr_errors,
     zarr_store,
 )
-from simsearch.io.ome_zarr.wells import Well, column_name, parse_well, plate_size, row_name
 from simsearch.io.ome_zarr.writing import FORMATS, OmeVersion, plain_json, store_errors
 
 if TYPE_CHECKING:

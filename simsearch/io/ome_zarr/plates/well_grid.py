@@ -10,8 +10,8 @@ import numpy as np
 import xarray as xr
 
 from simsearch.errors import StoreError
+from simsearch.io.ome_zarr.plates.wells import parse_well, plate_size, row_name
 from simsearch.io.ome_zarr.stores import zarr_store
-from simsearch.io.ome_zarr.wells import parse_well, plate_size, row_name
 from simsearch.io.ome_zarr.writing import store_errors
 from simsearch.io.places import in_store, remove
 
