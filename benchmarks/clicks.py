@@ -24,7 +24,7 @@ from benchmarks.judges import Judge, Scene, Split, read_judges
 from benchmarks.trunks import Seen, average_precision, picks_of
 from benchmarks.variants import Variant, rows_of
 from simsearch.core.feature_grid import to_level0
-from simsearch.core.peaks import find_peaks
+from simsearch.nn.peaks import find_peaks
 from simsearch.nn.refinement import Answers, refine
 from simsearch.nn.similarity import Query, class_maps, left_out_similarities, make_query, prototype_maps
 from simsearch.nn.trunk import fused

@@ -15,7 +15,6 @@ from scipy import ndimage
 from scipy.special import logit
 
 from simsearch.core.intensity import rescale
-from simsearch.core.peaks import find_peaks
 from simsearch.core.synthetic import cell_field
 from simsearch.core.tiles import Region
 from simsearch.io.ome_zarr.colors import RGB_COLORS, RGB_NAMES
@@ -26,6 +25,7 @@ from simsearch.io.ome_zarr.writing import ImageTemplate, create_image, finish_im
 from simsearch.nn.classifier import PatchClassifier, classifier_extractor
 from simsearch.nn.extractor import needed_region, vectors
 from simsearch.nn.model_file import ModelHeader, model_to_bytes
+from simsearch.nn.peaks import find_peaks
 from simsearch.nn.trunk import fused
 from simsearch.nn.trunk_file import read_trunk, trunk_from_bytes
 

@@ -26,11 +26,12 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # a script of the repository
 
 from benchmarks.bccd import read_split
 from simsearch.core.metrics import match, precision_recall
-from simsearch.core.peaks import find_peaks, strongest
+from simsearch.core.peaks import strongest
 from simsearch.core.tiles import Region
 from simsearch.io.ome_zarr.writing import ImageTemplate, create_image, finish_image, write_region
 from simsearch.io.tables.truth import TrueObject
 from simsearch.nn.model_file import model_from_bytes
+from simsearch.nn.peaks import find_peaks
 from simsearch.runtime import open_cluster
 from simsearch.runtime.views import framed_maps
 from simsearch.training.recipe import Schedule
@@ -150,7 +151,7 @@ def _picture(image: Path, model_path: Path, groups: Sequence[Group]) -> tuple[Pi
     maps = framed_maps(model.trunk, view, Region(0, height, 0, width), lambda found: model.log_odds_maps(found)[1:])
     widest = max(radius for radius, _ in RULES)
     cut = view.peak_radius
-    inner = maps[:, cut:-cut, cut:-cut]
+    inner = maps[:, cut:-cut, cut:-cut].cpu().numpy()
     return Picture(
         meta.name, np.pad(inner, ((0, 0), (widest, widest), (widest, widest)), constant_values=-np.inf), groups
     ), view

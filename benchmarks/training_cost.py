@@ -29,12 +29,12 @@ from benchmarks.judges import Judge, Scene, Split, read_judges
 from benchmarks.trunks import highest_near, read_results
 from simsearch.core.feature_grid import to_level0
 from simsearch.core.metrics import match, precision_recall
-from simsearch.core.peaks import find_peaks
 from simsearch.core.tiles import Region
 from simsearch.io.ome_zarr.writing import ImageTemplate, create_image, finish_image, write_region
 from simsearch.io.tables.truth import TrueObject
 from simsearch.nn.augment import crop_side
 from simsearch.nn.device import native_arithmetic
+from simsearch.nn.peaks import find_peaks
 from simsearch.nn.trunk import fused
 from simsearch.nn.trunk_file import read_trunk
 from simsearch.runtime import open_cluster

@@ -22,9 +22,9 @@ from benchmarks.variants import Variant, fit_space, similarity_map
 from simsearch.core.feature_grid import from_level0, to_level0, working_downsampling
 from simsearch.core.intensity import IMAGE_PERCENTILES, Range, pool_range, rescale
 from simsearch.core.metrics import match, precision_recall
-from simsearch.core.peaks import find_peaks
 from simsearch.io.ome_zarr.pyramid import halved
 from simsearch.nn.extractor import Extractor
+from simsearch.nn.peaks import find_peaks
 from simsearch.nn.trunk import Trunk, fused
 from simsearch.nn.trunk_file import expected_shapes, read_trunk, trunk_from_bytes
 from simsearch.training.judging import blocks_at, feature_map

@@ -1,4 +1,4 @@
-"""Local maxima of a map on the feature grid: each found once, wherever tiles meet."""
+"""Peaks of maps: places that look like a class, and which of them are objects."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from scipy.spatial import cKDTree
 
 if TYPE_CHECKING:
@@ -94,66 +93,6 @@ def _columns(image: str, peaks: Sequence[Peak]) -> PeakColumns:
     index = np.array([classes.index(peak.class_name) for peak in peaks], np.intp)
     numbers = np.array([(p.y, p.x, *p.patch_shape, p.score) for p in peaks], np.float64).reshape(-1, 5)
     return PeakColumns(image, tuple(classes), index, *numbers.T)
-
-
-def find_peaks(values: NDArray[np.floating], radius: int, floor: float) -> NDArray[np.float64]:
-    """Find the local maxima of a map and refine them below the grid's spacing.
-
-    Parameters
-    ----------
-    values : (H + 2 radius, W + 2 radius) array
-        A map with a margin of `radius` on all sides; ``-inf`` outside the image.
-    radius : int
-        A peak is the highest value within this distance along y and x, at least 1. Among equal values the
-        first in reading order is the peak, which no cut of the map into tiles can change.
-    floor : float
-        Lower values are no peaks.
-
-    Returns
-    -------
-    (N, 3) array
-        y and x in grid steps from the first position inside the margin, and the height on the grid.
-        A parabola through each peak and its neighbours moves it by at most half a step.
-    """
-    core = values[radius:-radius, radius:-radius]
-    is_peak = core >= floor
-    earlier, later = _neighbourhood_maxima(values, radius)
-    is_peak &= (core > earlier) & (core >= later)
-    rows, columns = np.nonzero(is_peak)
-    y = rows + _vertex_offset(values, rows + radius, columns + radius, axis=0)
-    x = columns + _vertex_offset(values, rows + radius, columns + radius, axis=1)
-    return np.stack([y, x, core[rows, columns]], axis=1).astype(np.float64)
-
-
-def _neighbourhood_maxima(
-    values: NDArray[np.floating], radius: int
-) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
-    """Return the highest value before and after each position, in reading order, in its neighbourhood."""
-    side = 2 * radius + 1
-    along = sliding_window_view(values, side, axis=1)
-    row_maxima = along.max(axis=-1)
-    rows = sliding_window_view(row_maxima, side, axis=0)
-    left = along[radius:-radius, :, :radius].max(axis=-1)
-    right = along[radius:-radius, :, radius + 1 :].max(axis=-1)
-    above, below = rows[..., :radius].max(axis=-1), rows[..., radius + 1 :].max(axis=-1)
-    return np.maximum(above, left), np.maximum(below, right)
-
-
-def _vertex_offset(
-    values: NDArray[np.floating], rows: NDArray[np.intp], columns: NDArray[np.intp], axis: int
-) -> NDArray[np.float64]:
-    """Return where the parabola through three neighbouring values has its vertex, in [-0.5, 0.5]."""
-    dy, dx = (1, 0) if axis == 0 else (0, 1)
-    before = values[rows - dy, columns - dx].astype(np.float64)
-    centre = values[rows, columns].astype(np.float64)
-    after = values[rows + dy, columns + dx].astype(np.float64)
-    is_known = np.isfinite(before) & np.isfinite(after)
-    before, after = np.where(is_known, before, centre), np.where(is_known, after, centre)
-    curvature = before - 2 * centre + after
-    is_known &= curvature < 0
-    slope = np.where(is_known, before - after, 0.0)
-    offset: NDArray[np.float64] = np.clip(slope / (2 * np.where(is_known, curvature, -1.0)), -0.5, 0.5)
-    return offset
 
 
 def strongest(

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from torch.nn import functional
 
 from simsearch.core.intensity import Range, rescale
-from simsearch.core.peaks import find_peaks
 from simsearch.core.tiles import Region, halves_of, pad_to
 from simsearch.errors import TaskError
 from simsearch.io.ome_zarr.feature_store import read_features
 from simsearch.io.ome_zarr.scaled import ScaledImage, read_scaled
 from simsearch.nn.device import Arithmetic, fast_inference, pick_device
 from simsearch.nn.extractor import Extractor, needed_region, vectors
+from simsearch.nn.peaks import peaks_in_maps
 from simsearch.runtime.compute import computing
 from simsearch.runtime.tasks.needs import need_to_compare, need_to_see
 
@@ -147,6 +149,14 @@ def window_maps(
     TaskError
         If not even one position fits in the memory of the GPU.
     """
+    found: NDArray[np.float32] = _maps_there(trunk, view, window, compute, margin).cpu().numpy()
+    return found
+
+
+def _maps_there(
+    trunk: Trunk, view: View, window: Region, compute: Callable[[torch.Tensor], torch.Tensor], margin: int
+) -> torch.Tensor:
+    """Compute maps of a window, and leave them on the device, which need not be done with them yet."""
     sight = _read(view, window.grown(margin))
     with computing(), torch.inference_mode():
         return _maps(trunk, view, window, compute, (margin, *sight))
@@ -167,11 +177,10 @@ def _maps(
     window: Region,
     compute: Callable[[torch.Tensor], torch.Tensor],
     sight: tuple[int, torch.Tensor, Region],
-) -> NDArray[np.float32]:
+) -> torch.Tensor:
     """Compute the maps of a window in one piece, or of its halves where the memory of the GPU is too small."""
     try:
-        found: NDArray[np.float32] = compute(_vectors(trunk, view, window, sight)).float().cpu().numpy()
-        return found
+        return compute(_vectors(trunk, view, window, sight)).float()
     except torch.OutOfMemoryError as error:
         message = str(error).splitlines()[0]  # the error itself would hold what is to be freed
     if window.shape == (1, 1):
@@ -182,7 +191,7 @@ def _maps(
     torch.cuda.empty_cache()
     axis = int(window.shape[1] > window.shape[0])
     halves = [_maps(trunk, view, half, compute, sight) for half in halves_of(window)]
-    return np.concatenate(halves, axis=1 + axis)
+    return torch.cat(halves, dim=1 + axis)
 
 
 def _vectors(trunk: Trunk, view: View, window: Region, sight: tuple[int, torch.Tensor, Region]) -> torch.Tensor:
@@ -199,7 +208,7 @@ def _vectors(trunk: Trunk, view: View, window: Region, sight: tuple[int, torch.T
 
 def framed_maps(
     trunk: Trunk, view: View, window: Region, compute: Callable[[torch.Tensor], torch.Tensor]
-) -> NDArray[np.float32]:
+) -> torch.Tensor:
     """Compute maps of a window, and around it what peaks in it are compared with.
 
     Parameters
@@ -215,32 +224,34 @@ def framed_maps(
 
     Returns
     -------
-    (maps, h + 2 r, w + 2 r) array
-        With ``r = view.peak_radius``; ``-inf`` outside the image, and where it has NaN instead of intensities.
+    (maps, h + 2 r, w + 2 r) tensor
+        With ``r = view.peak_radius``; ``-inf`` outside the image, and where it has NaN instead of intensities. On the
+        device that computes it, which need not be done with it yet.
     """
     grown = window.grown(view.peak_radius)
     inside = grown.clipped(view.grid_shape)
-    maps = window_maps(trunk, view, inside, compute, view.margin)
+    maps = _maps_there(trunk, view, inside, compute, view.margin)
     if np.dtype(view.image.meta.dtype).kind == "f":
-        maps[:, _is_nan(view, inside)] = -np.inf
-    return _framed(maps, inside, grown)
+        maps = maps.masked_fill(torch.from_numpy(_is_nan(view, inside)).to(maps.device), -torch.inf)
+    beside = (inside.x0 - grown.x0, grown.x1 - inside.x1, inside.y0 - grown.y0, grown.y1 - inside.y1)
+    return functional.pad(maps, beside, value=-torch.inf)
 
 
 def peak_table(
-    maps: NDArray[np.float32], view: View, window: Region, floor: float, radii: Sequence[int] | None = None
+    maps: torch.Tensor, view: View, window: Region, floor: float, radii: Sequence[int] | None = None
 ) -> NDArray[np.float64]:
     """Find the peaks of `framed_maps`, as rows of map index, y and x in grid steps of the image, and height.
 
-    Each map has the view's radius, or one of its own, which is no larger.
+    Each map has the view's radius, or one of its own, which is no larger. Maps stay on their device; peaks leave it.
     """
-    framed, peaks = view.peak_radius, []
-    for values, radius in zip(maps, radii or [framed] * len(maps), strict=True):
-        inside = slice(framed - radius, radius - framed or None)
-        peaks.append(find_peaks(values[inside, inside], radius, floor))
-    indices = np.repeat(np.arange(len(peaks)), [len(p) for p in peaks])
-    table = np.column_stack([indices, np.concatenate(peaks)])
-    table[:, 1:3] += (window.y0, window.x0)
-    return table
+    framed, tables, first = view.peak_radius, [], 0
+    for radius, alike in groupby(radii or [framed] * len(maps)):
+        n, inside = len(list(alike)), slice(framed - radius, radius - framed or None)
+        table = peaks_in_maps(maps[first : first + n, inside, inside], radius, floor).cpu().numpy()
+        table[:, :3] += (first, window.y0, window.x0)
+        tables.append(table)
+        first += n
+    return np.concatenate(tables)
 
 
 def _is_nan(view: View, window: Region) -> NDArray[np.bool_]:
@@ -252,11 +263,3 @@ def _is_nan(view: View, window: Region) -> NDArray[np.bool_]:
     pixels = read_scaled(view.image, region, view.channels)
     there: NDArray[np.bool_] = np.isnan(pixels[:, (rows - rows[0])[:, None], columns - columns[0]]).any(axis=0)
     return there
-
-
-def _framed(maps: NDArray[np.float32], inside: Region, grown: Region) -> NDArray[np.float32]:
-    """Surround the positions inside the image by others that no peak is compared with."""
-    framed = np.full((len(maps), *grown.shape), -np.inf, np.float32)
-    top, left = inside.y0 - grown.y0, inside.x0 - grown.x0
-    framed[:, top : top + inside.shape[0], left : left + inside.shape[1]] = maps
-    return framed

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 
 from simsearch.core.metrics import match, precision_recall
-from simsearch.core.peaks import find_peaks
 from simsearch.core.tiles import Region, pad_to
 from simsearch.nn.extractor import Extractor, needed_region, prototype_blocks, prototype_region, vectors
+from simsearch.nn.peaks import find_peaks
 from simsearch.nn.similarity import SOFTNESS, make_query, prototype_maps, similarity_maps
 
 if TYPE_CHECKING:

@@ -228,7 +228,7 @@ def search_tile(task: SearchTask) -> NDArray[np.float64]:
     maps = framed_maps(_trunk(task.view), task.view, task.window, similarity)
     if task.map_path is not None:
         core = slice(task.view.peak_radius, -task.view.peak_radius)
-        inside = maps[:, core, core]
+        inside = maps[:, core, core].cpu().numpy()
         write_region(task.map_path, 0, task.window, np.where(np.isneginf(inside), np.float32(np.nan), inside))
     return peak_table(maps, task.view, task.window, task.floor)
 
@@ -248,11 +248,12 @@ def find_candidates(task: SearchTask) -> tuple[NDArray[np.float64], NDArray[np.f
         maps = prototype_maps(found, query)
         return torch.cat([class_maps(found, maps, query), mean_similarity(maps)[None]])
 
-    *maps, mean = framed_maps(_trunk(task.view), task.view, task.window, similarity_and_mean)
-    highest = peak_table(mean[None], task.view, task.window, -np.inf)
-    lowest = peak_table(np.where(np.isfinite(mean), -mean, mean)[None], task.view, task.window, -np.inf)
+    maps = framed_maps(_trunk(task.view), task.view, task.window, similarity_and_mean)
+    mean = maps[-1:]
+    highest = peak_table(mean, task.view, task.window, -np.inf)
+    lowest = peak_table(torch.where(mean.isfinite(), -mean, mean), task.view, task.window, -np.inf)
     lowest[:, 3] *= -1
-    return peak_table(np.stack(maps), task.view, task.window, task.floor), highest, lowest
+    return peak_table(maps[:-1], task.view, task.window, task.floor), highest, lowest
 
 
 def _trunk(view: View) -> Trunk:

@@ -16,9 +16,9 @@ import torch
 from dask.system import CPU_COUNT
 
 from simsearch.core.feature_grid import to_level0
-from simsearch.core.peaks import find_peaks
 from simsearch.core.ranked_peaks import RankedPeaks, ranked_peaks, ranked_tables
 from simsearch.nn.device import pick_device
+from simsearch.nn.peaks import find_peaks
 from simsearch.nn.similarity import left_out_similarities, make_query, refined, soft_maximum
 from simsearch.nn.spectra import Spectra, make_kernels
 from simsearch.runtime.events import Observer, TaskDone, ignore
