@@ -7,6 +7,7 @@ All who compute the same one write the same values, so they may meet.
 from __future__ import annotations
 
 import os
+import shutil
 import zipfile
 from contextlib import suppress
 from functools import lru_cache
@@ -38,7 +39,7 @@ def has_features(path: str) -> bool:
 
 
 def create_features(path: str, shape: tuple[int, int, int], tile: int, key: Mapping[str, Any]) -> None:
-    """Create an empty feature map, or keep what is there of it.
+    """Create an empty feature map, or keep what is there of it; what was begun in other tiles is begun anew.
 
     Parameters
     ----------
@@ -58,7 +59,10 @@ def create_features(path: str, shape: tuple[int, int, int], tile: int, key: Mapp
     """
     location, chunks = _partial(path), (shape[0], min(tile, shape[1]), min(tile, shape[2]))
     with store_errors(path), suppress(ContainsArrayError, FileExistsError):  # another writer creates it just now
-        if not (Path(location) / "zarr.json").exists():
+        begun = _chunks(location)
+        if begun and begun != chunks:
+            shutil.rmtree(location)
+        if begun != chunks:
             # Not compressed: half floats of features shrink by a few percent, and reading is what a person waits for.
             zarr.create_array(
                 location,
@@ -150,6 +154,13 @@ def read_blocks(path: str) -> list[NDArray[np.float32]] | None:
 
 def _partial(path: str) -> str:
     return f"{path}.partial"
+
+
+def _chunks(path: str) -> tuple[int, ...] | None:
+    """Return the shape of the chunks of an array, if there is one: it may be moved away just now."""
+    with suppress(FileNotFoundError):
+        return zarr.open_array(path, mode="r").chunks
+    return None
 
 
 @lru_cache(maxsize=_OPEN_ARRAYS)

@@ -53,9 +53,10 @@ def keep_features(client: Client, images: ImageSet, group: Group, setting: Setti
 
 
 def _feature_tasks(view: View, setting: Setting, cache: Path) -> Iterator[FeatureTask]:
-    path, (height, width) = feature_path(view, cache), _stored_shape(view)
-    create_features(path, (view.extractor.dim, height, width), setting.tile_size, feature_key(view))
-    for window in tile_cores((height, width), setting.tile_size):
+    path, shape = feature_path(view, cache), _stored_shape(view)
+    tile = setting.search_tile(shape)
+    create_features(path, (view.extractor.dim, *shape), tile, feature_key(view))
+    for window in tile_cores(shape, tile):
         yield FeatureTask(view, window.shifted(-view.kept_margin), path)
 
 

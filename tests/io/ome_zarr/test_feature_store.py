@@ -91,6 +91,14 @@ def test_tiles_that_were_written_before_a_kill_are_kept(path: str, features: NDA
     np.testing.assert_array_equal(read_features(path, WHOLE), features)
 
 
+def test_what_another_version_began_in_other_tiles_is_begun_anew(path: str, features: NDArray[np.float16]) -> None:
+    create_features(path, SHAPE, TILE + 1, KEY)
+    write(path, features + 1, TILES[:1])
+    complete(path, features)
+    np.testing.assert_array_equal(read_features(path, WHOLE), features)
+    assert len(list(Path(path).glob("c/0/*/*"))) == len(TILES)
+
+
 def test_a_writer_that_comes_late_changes_nothing(path: str, features: NDArray[np.float16]) -> None:
     complete(path, features)
     create_features(path, SHAPE, TILE, KEY)  # it had looked before the map was complete
