@@ -1,4 +1,4 @@
-"""What reads results and no pixels: `rethreshold`, `evaluate`."""
+"""What is done with results: `rethreshold`, `sample`, `evaluate`."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from simsearch.workflows.learn.evaluate import Evaluation
 from simsearch.workflows.learn.evaluate import evaluate as run_evaluate
 from simsearch.workflows.run.objects import ObjectsReport
 from simsearch.workflows.run.objects import rethreshold as run_rethreshold
+from simsearch.workflows.run.sample import SampleReport, sample_results
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from simsearch.api.calling import AnyPath
 
@@ -47,6 +48,47 @@ def rethreshold(results: AnyPath, confidence_thresholds: Mapping[str, float] = _
     True
     """
     return run_rethreshold(output_place(results), confidence_thresholds)
+
+
+def sample(
+    results: AnyPath, *, n: int = 20, classes: Sequence[str] = (), seed: int = 0, pictures: bool = True
+) -> SampleReport:
+    """Draw a random sample of what was detected, to be judged, and estimate how right all of it is.
+
+    Write yes or no into the column ``right`` of ``sample.csv``, and call it again: it estimates from what was judged.
+
+    Parameters
+    ----------
+    results : str or Path
+        Folder with results of `detect`.
+    n : int
+        Places of each class: half of them objects, half of lower confidence. More are added to those that there are.
+    classes : sequence of str
+        Which; all, if none is named.
+    seed : int
+        Of all randomness.
+    pictures : bool
+        Whether to draw the places, numbered as in the table, as ``sample/CLASS.png``.
+
+    Returns
+    -------
+    SampleReport
+        ``classes`` has precision, recall and number of each class at its threshold, with 90 % intervals;
+        ``estimates()`` is a data frame of them over thresholds.
+
+    Raises
+    ------
+    SimSearchError
+        If there are no results, no such class, or the table cannot be understood.
+
+    Examples
+    --------
+    >>> import simsearch as ss
+    >>> report = ss.sample("detected", n=2)
+    >>> report.classes[0].n_open
+    2
+    """
+    return sample_results(output_place(results), n=n, classes=classes, seed=seed, pictures=pictures)
 
 
 def evaluate(peaks: AnyPath, truth: AnyPath, out: AnyPath, *, distance: float | None = None) -> Evaluation:

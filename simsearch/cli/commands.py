@@ -286,6 +286,25 @@ def rethreshold(results: Path, confidence_thresholds: dict[str, float]) -> None:
 
 
 @main.command()
+@click.argument("results", type=OUTPUT_FOLDER)
+@click.option(
+    "--n", default=20, show_default=True, help="Places of each class; more are added to those that there are."
+)
+@click.option("--class", "classes", multiple=True, metavar="NAME", help="Of these classes alone; repeat.")
+@click.option("--pictures/--no-pictures", default=True, show_default=True, help="Draw the places with their numbers.")
+@seed_option
+def sample(results: Path, **options: Any) -> None:  # noqa: ANN401  as many types as there are options
+    """Draw a random sample of RESULTS of `simsearch detect`; say yes or no to each place, and call it again.
+
+    It estimates precision, recall and the number of objects, with intervals, from places that were judged.
+    """
+    from simsearch.api.tables import sample as run
+    from simsearch.cli.console import show_sample
+
+    show_sample(run(results, **options))
+
+
+@main.command()
 @click.argument("peaks", type=INPUT)
 @click.option("--truth", type=INPUT, required=True, help="CSV: image, class, y, x.")
 @results_option

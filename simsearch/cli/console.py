@@ -24,8 +24,9 @@ from simsearch.errors import Cancelled
 from simsearch.runtime.events import Noted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from simsearch.core.sampling import Bounded
     from simsearch.curation.history import History
     from simsearch.runtime.events import Event, Observer
     from simsearch.workflows.convert.pipeline import Report
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from simsearch.workflows.learn.train import TrainReport
     from simsearch.workflows.run.detect import DetectReport
     from simsearch.workflows.run.objects import ObjectsReport
+    from simsearch.workflows.run.sample import SampleReport
     from simsearch.workflows.run.segment import SegmentReport
 
 _NEXT = """
@@ -230,6 +232,34 @@ def _show_counts(thresholds: Mapping[str, float], n_objects: Mapping[str, int], 
     _out.print(table)
     _out.print(f"Tables, GeoJSON for QuPath, reports of plates: {folder}", soft_wrap=True)
     _out.print(f"Another threshold: simsearch rethreshold {folder} --confidence CLASS=VALUE", soft_wrap=True)
+
+
+def show_sample(report: SampleReport) -> None:
+    """Print what a judged sample says of results, and what to do with one that is not."""
+    table = Table("class", "found", "judged", "precision", "recall", "objects in all", title="Sample, 90 % intervals")
+    for each in report.classes:
+        estimate = each.estimate
+        shares = (_bounded(value, "{:.0%}".format) for value in (estimate.precision, estimate.recall))
+        total = _bounded(estimate.total, "{:.0f}".format)
+        of_all = f"{estimate.n_judged} of {estimate.n_judged + each.n_open}"
+        table.add_row(each.class_name, str(estimate.n_found), of_all, *shares, total)
+    _out.print(table)
+    for note in report.notes:
+        show_note(note)
+    _out.print(f"Sample and estimates at other thresholds: {report.folder}", soft_wrap=True)
+    if any(each.n_open for each in report.classes):
+        _out.print(
+            f"Look at {report.folder}/sample/CLASS.png, write yes or no into the column right of "
+            f"{report.folder}/sample.csv, and call this again",
+            soft_wrap=True,
+        )
+
+
+def _bounded(value: Bounded, written: Callable[[float], str]) -> str:
+    """Write an estimate and its interval; nothing where nothing was judged."""
+    return (
+        "not known" if np.isnan(value.value) else f"{written(value.value)} ({written(value.low)}-{written(value.high)})"
+    )
 
 
 def show_conversion(report: Report) -> None:

@@ -26,6 +26,8 @@ SECTIONS = {
     "detections.csv": "detections, objects",
     "objects.csv": "detections, objects",
     "images.csv": "images.csv",
+    "sample.csv": "sample.csv",
+    "sample_estimates.csv": "sample_estimates.csv",
     "wells.csv": "wells.csv",
     "dose_response.csv": "dose_response.csv",
     "areas.csv": "areas.csv",

@@ -245,9 +245,9 @@ def rethreshold(folder: Path, confidence_thresholds: Mapping[str, float]) -> Obj
     ConfigError
         If there is no such class, or a threshold is below what was kept.
     """
-    _finished_run(folder)  # before anything is touched
+    finished_run(folder)  # before anything is touched
     with only_writer(folder):
-        run = _finished_run(folder)
+        run = finished_run(folder)
         for name, value in confidence_thresholds.items():
             if name not in run.thresholds:
                 raise ConfigError(
@@ -268,25 +268,38 @@ def rethreshold(folder: Path, confidence_thresholds: Mapping[str, float]) -> Obj
 
 
 @dataclass(frozen=True, slots=True)
-class _Run:
+class FinishedRun:
     """What run.json says of a detection."""
 
     content: dict[str, Any]
+    """All of it."""
     thresholds: dict[str, float]
+    """Confidence threshold of each class."""
     floor: float
+    """What is of lower confidence was not kept."""
     plates: list[str]
+    """Paths or URLs of the plates that were looked at."""
     images: list[str]
+    """Paths or URLs of the images."""
     model: str
+    """sha256 of the model file."""
 
 
-def _finished_run(folder: Path) -> _Run:
+def finished_run(folder: Path) -> FinishedRun:
+    """Read what is said of the results of a detection.
+
+    Raises
+    ------
+    StoreError
+        If there are none, or they are of a newer simsearch.
+    """
     try:
         content = read_run(folder)
         dict(content["report"])
         thresholds = {str(name): float(value) for name, value in content["confidence_thresholds"].items()}
         floor = float(content["options"]["floor"])
         plates, images = ([str(each) for each in content[key]] for key in ("plates", "images"))
-        return _Run(content, thresholds, floor, plates, images, str(content["model"]).rpartition("@")[2])
+        return FinishedRun(content, thresholds, floor, plates, images, str(content["model"]).rpartition("@")[2])
     except StoreError:
         raise
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
