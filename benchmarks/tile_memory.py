@@ -39,7 +39,7 @@ from simsearch.runtime.tasks.segment import SegmentTask, segment_tile
 from simsearch.runtime.views import View
 from simsearch.runtime.worker import broadcast
 from simsearch.workflows.convert.tasks import PixelTask, write_pixels
-from simsearch.workflows.find.measure import _count_tile, _Tile
+from simsearch.workflows.find.counting import CountTask, count_intensities
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -123,7 +123,7 @@ def segment(
 def measure(folder: Path, client: Client, *, n_channels: int = 3, dtype: str = "uint8") -> Job:
     """Make a tile of a measurement."""
     meta = _image(folder, 2048, n_channels, dtype)
-    return _count_tile, _Tile(scaled(meta), Region(0, 2048, 0, 2048))
+    return count_intensities, CountTask(scaled(meta), Region(0, 2048, 0, 2048))
 
 
 def convert(

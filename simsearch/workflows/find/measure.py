@@ -1,8 +1,13 @@
-"""Intensity ranges and channel correlation of a set of images (paper section 2.2), exact and distributed."""
+"""Intensity ranges and channel correlation of a set of images (paper section 2.2), exact and distributed.
+
+A slide that is mostly glass is the exception: what its percentiles tell is glass. Of such an image tissue is sampled,
+and glass counts for as much.
+"""
 
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter, defaultdict
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -10,28 +15,26 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from simsearch.core.channels import Moments, correlation, mean_correlation, moments
+from simsearch.core.channels import correlation, mean_correlation
 from simsearch.core.checks.formats import FORMAT_KEY, check_format
 from simsearch.core.checks.json_text import parse_json
-from simsearch.core.intensity import IMAGE_PERCENTILES, Range, check_ranges, pool_range
+from simsearch.core.intensity import SPREAD_PERCENTILES, Range, check_ranges, set_range
 from simsearch.core.percentiles import (
     N_BINS,
-    count_lower,
-    count_upper,
     interpolate,
     is_settled_in_one_pass,
     locate,
     ranks,
-    sort_keys,
     values_of,
 )
-from simsearch.core.tiles import Region, tile_cores
 from simsearch.errors import AnnotationError, ConfigError, SourceError
-from simsearch.io.ome_zarr.scaled import ScaledImage, read_scaled, scaled
+from simsearch.io.ome_zarr.image import is_rgb
+from simsearch.io.ome_zarr.scaled import downsampling_to, scaled
 from simsearch.io.tables.records.replacing import replacing_text
 from simsearch.runtime.events import Observer, ignore
 from simsearch.runtime.submit import run_tasks
-from simsearch.runtime.tasks.needs import need_to_count
+from simsearch.workflows.find.counting import count_intensities, count_tasks, merged_counts
+from simsearch.workflows.find.tissue import find_tissues
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -39,13 +42,14 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from simsearch.core.tiles import Region
+    from simsearch.io.ome_zarr.image import ImageMeta
     from simsearch.runtime import Client
-    from simsearch.runtime.tasks.needs import Need
+    from simsearch.workflows.find.counting import CountTask, Piece, Sparse
     from simsearch.workflows.image_set import ImageSet
 
-    _Sparse = tuple[NDArray[np.int64], NDArray[np.int64]]  # bins and their counts
-
-_TILE = 2048
+_SLIDE = 2048  # pixels of the longer side of an image that may be mostly glass, at least
+_MOST_READ = 8192**2  # pixels of a level, to find tissue: without a pyramid, an overview needs all there is
 _FORMAT = 1  # of the JSON
 
 
@@ -58,7 +62,7 @@ class Measurement:
     channel_names: tuple[str, ...]
     """Names of the channels."""
     percentiles: NDArray[np.float64]
-    """(images, C, 2) 5th and 95th percentile of each channel of each image."""
+    """(images, C, 2) 5th and 95th percentile of each channel of each image, glass beyond as much as tissue left out."""
     ranges: tuple[Range, ...]
     """For each channel, the intensities that become 0 and 1."""
     correlation: NDArray[np.float64]
@@ -72,28 +76,6 @@ class Measurement:
         """Tell the range of each channel, a row each: channel, low, high."""
         rows = [(name, *limits) for name, limits in zip(self.channel_names, self.ranges, strict=True)]
         return pd.DataFrame(rows, columns=["channel", "low", "high"])
-
-
-@dataclass(frozen=True, slots=True)
-class _Tile:
-    image: ScaledImage
-    region: Region
-    uppers: tuple[tuple[int, ...], ...] = ()  # for each channel, bins to look into; none in the first pass
-
-    @property
-    def need(self) -> Need:
-        """What a worker needs for it."""
-        height, width = self.region.shape
-        return need_to_count(self.image.meta.n_channels * height * width)
-
-    def __str__(self) -> str:
-        return f"{self.image.meta.name} y {self.region.y0}:{self.region.y1} x {self.region.x0}:{self.region.x1}"
-
-
-@dataclass(frozen=True, slots=True)
-class _Piece:
-    counts: tuple[_Sparse, ...]  # for each channel
-    moments: Moments | None  # only of the first pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +104,9 @@ def measure(client: Client, images: ImageSet, *, downsampling: int = 1, observe:
     Returns
     -------
     Measurement
-        Equal to what the pixels of each image give when they are all in one array.
+        Equal to what the pixels of each image give when they are all in one array, but for stained slides of more than
+        2048 px along a side of which less than half is tissue: there it is what a sample of the tissue (128 tiles of
+        512 px), and as much glass of an overview, give; the correlation is that of the tissue.
 
     Raises
     ------
@@ -134,7 +118,8 @@ def measure(client: Client, images: ImageSet, *, downsampling: int = 1, observe:
     first = next(iter(images))
     is_settled = is_settled_in_one_pass(first.dtype)
     views = {image.name: scaled(image, downsampling) for image in images}
-    tiles = [_Tile(view, core) for view in views.values() for core in tile_cores(view.shape, _TILE)]
+    tissues = find_tissues(client, images, downsampling, observe, among=_may_be_glass)
+    tiles = [task for name, view in views.items() for task in count_tasks(view, tissues.get(name)) if name in images]
     correlations: dict[str, NDArray[np.float64]] = {}
     located: dict[str, list[list[_Located]]] = {}
     percentiles: dict[str, NDArray[np.float64]] = {}
@@ -142,23 +127,23 @@ def measure(client: Client, images: ImageSet, *, downsampling: int = 1, observe:
         if not all(_has_values(channel) for channel in zip(*(piece.counts for piece in pieces), strict=True)):
             images.leave_out(name, SourceError(f"{name}: expected intensities in each channel, got only NaN in one"))
             continue
-        known = [piece.moments for piece in pieces if piece.moments]
+        known = [piece.moments for piece in pieces if piece.moments and not piece.is_glass]
         correlations[name] = correlation(known) if known else np.full((first.n_channels,) * 2, np.nan)
-        located[name] = [_locate(counts) for counts in _merged_counts(pieces)]
+        located[name] = [_locate(counts) for counts in merged_counts(pieces)]
         if is_settled:
             percentiles[name] = _percentiles(located[name], None, first.dtype)
     if not is_settled:
         uppers = {name: tuple(map(_bins, channels)) for name, channels in located.items()}
         tiles = [replace(tile, uppers=uppers[tile.image.meta.name]) for tile in tiles if tile.image.meta.name in images]
         for name, pieces in _whole_images(client, tiles, "measure (2)", images, observe):
-            percentiles[name] = _percentiles(located[name], _merged_counts(pieces), first.dtype)
+            percentiles[name] = _percentiles(located[name], merged_counts(pieces), first.dtype)
     done = [image.name for image in images]
     table = np.stack([percentiles[name] for name in done])
     return Measurement(
         images=tuple(done),
         channel_names=first.channel_names,
-        percentiles=table,
-        ranges=tuple(pool_range(table[:, c]) for c in range(first.n_channels)),
+        percentiles=table[:, :, 1:4:2],
+        ranges=tuple(set_range(table[:, c]) for c in range(first.n_channels)),
         correlation=mean_correlation([correlations[name] for name in done]),
         downsampling=downsampling,
         failures=images.failures,
@@ -185,6 +170,12 @@ def write_measurement(measurement: Measurement, path: Path) -> None:
     }
     with replacing_text(path) as file:
         json.dump(content, file, indent=1, allow_nan=False)
+
+
+def _may_be_glass(image: ImageMeta) -> bool:
+    """Tell whether an image may be a stained slide that is mostly glass, and has an overview."""
+    overview = scaled(image, downsampling_to(max(image.shape), _SLIDE))
+    return is_rgb(image) and max(image.shape) > _SLIDE and math.prod(image.levels[overview.level].shape) <= _MOST_READ
 
 
 def read_ranges(path: Path, channels: Sequence[str]) -> tuple[Range, ...]:
@@ -216,58 +207,29 @@ def read_ranges(path: Path, channels: Sequence[str]) -> tuple[Range, ...]:
 
 
 def _whole_images(
-    client: Client, tiles: Sequence[_Tile], step: str, images: ImageSet, observe: Observer
-) -> Iterator[tuple[str, list[_Piece]]]:
+    client: Client, tiles: Sequence[CountTask], step: str, images: ImageSet, observe: Observer
+) -> Iterator[tuple[str, list[Piece]]]:
     """Yield the pieces of each image as soon as all have come, in the order of its tiles."""
     n_tiles = Counter(tile.image.meta.name for tile in tiles)
-    opened: dict[str, dict[Region, _Piece]] = defaultdict(dict)
-    outcomes = run_tasks(client, _count_tile, tiles, step=step, observe=observe)
+    opened: dict[str, dict[tuple[bool, Region], Piece]] = defaultdict(dict)
+    outcomes = run_tasks(client, count_intensities, tiles, step=step, observe=observe)
     for tile, piece in images.results(outcomes, lambda tile: tile.image.meta.name):
         name = tile.image.meta.name
-        opened[name][tile.region] = piece
+        opened[name][tile.is_glass, tile.region] = piece
         if len(opened[name]) == n_tiles[name]:
             pieces = opened.pop(name)
-            yield name, [pieces[region] for region in sorted(pieces)]
+            yield name, [pieces[place] for place in sorted(pieces)]
 
 
-def _count_tile(tile: _Tile) -> _Piece:
-    pixels = read_scaled(tile.image, tile.region)
-    try:
-        keys = [sort_keys(channel) for channel in pixels]
-    except SourceError as error:
-        raise SourceError(f"{tile}: {error}") from error
-    if not tile.uppers:
-        return _Piece(tuple(_sparse(count_upper(k)) for k in keys), moments(pixels))
-    lower = [np.concatenate([count_lower(k, u) for u in uppers]) for k, uppers in zip(keys, tile.uppers, strict=True)]
-    return _Piece(tuple(_sparse(counts) for counts in lower), None)
-
-
-def _has_values(channel: Sequence[_Sparse]) -> bool:
+def _has_values(channel: Sequence[Sparse]) -> bool:
     return any(bins.size for bins, _ in channel)
-
-
-def _sparse(counts: NDArray[np.int64]) -> _Sparse:
-    bins = np.flatnonzero(counts)
-    return bins, counts[bins]
-
-
-def _merged_counts(pieces: Sequence[_Piece]) -> list[NDArray[np.int64]]:
-    """Add up the counts of an image's pieces, for each channel."""
-    merged = []
-    for channel in zip(*(piece.counts for piece in pieces), strict=True):
-        size = 1 + max(int(bins[-1]) for bins, _ in channel if bins.size)  # a tile may have no value near a percentile
-        total = np.zeros(-(-size // N_BINS) * N_BINS, np.int64)
-        for bins, counts in channel:
-            total[bins] += counts
-        merged.append(total)
-    return merged
 
 
 def _locate(counts: NDArray[np.int64]) -> list[_Located]:
     n_values = int(counts.sum())
     return [
         _Located(rank, locate(counts, int(rank)), locate(counts, min(int(rank) + 1, n_values - 1)))
-        for rank in ranks(IMAGE_PERCENTILES, n_values).tolist()
+        for rank in ranks(SPREAD_PERCENTILES, n_values).tolist()
     ]
 
 
@@ -278,7 +240,7 @@ def _bins(channel: Sequence[_Located]) -> tuple[int, ...]:
 def _percentiles(
     located: Sequence[Sequence[_Located]], lower_counts: Sequence[NDArray[np.int64]] | None, dtype: str
 ) -> NDArray[np.float64]:
-    """Return (C, 2) percentiles; the second pass's counts of lower halves tell 32-bit values apart."""
+    """Return (C, 5) percentiles; the second pass's counts of lower halves tell 32-bit values apart."""
     table = []
     for c, channel in enumerate(located):
         lower = dict.fromkeys(_bins(channel)) if lower_counts is None else _by_bin(_bins(channel), lower_counts[c])

@@ -13,6 +13,8 @@ from simsearch.runtime.submit import run_tasks
 from simsearch.runtime.tasks.segment import TissueTask, find_tissue
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     from simsearch.core.tiles import Region
@@ -51,7 +53,13 @@ class Tissue:
         return round(float(self.mask.mean()) * shape[0] * shape[1])
 
 
-def find_tissues(client: Client, images: ImageSet, downsampling: int, observe: Observer) -> dict[str, Tissue]:
+def find_tissues(
+    client: Client,
+    images: ImageSet,
+    downsampling: int,
+    observe: Observer,
+    among: Callable[[ImageMeta], bool] = is_rgb,
+) -> dict[str, Tissue]:
     """Find the tissue in those images that are RGB of 8 bits, as stained slides are.
 
     Parameters
@@ -64,13 +72,15 @@ def find_tissues(client: Client, images: ImageSet, downsampling: int, observe: O
         Of the model that will look at the images.
     observe : callable
         Gets the events of the step ``tissue``.
+    among : callable
+        Which of the images to look at, all of them RGB of 8 bits.
 
     Returns
     -------
     dict of str to Tissue
         By the name of the image; none for other images.
     """
-    stained = [image for image in images if is_rgb(image)]
+    stained = [image for image in images if among(image)]
     if not stained:
         return {}
     factors = {image.name: _mask_downsampling(image, downsampling) for image in stained}

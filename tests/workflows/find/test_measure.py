@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from simsearch.errors import AnnotationError, ConfigError, SourceError
+from simsearch.io.ome_zarr.colors import RGB_COLORS, RGB_NAMES
 from simsearch.io.ome_zarr.pyramid import halved
 from simsearch.runtime.events import Event, StepStarted
-from simsearch.workflows.find import measure as module
+from simsearch.workflows.find import counting as module
 from simsearch.workflows.find.measure import Measurement, measure, read_ranges, write_measurement
 from simsearch.workflows.image_set import ImageSet
 
@@ -142,6 +143,48 @@ def test_an_image_with_nothing_but_nan_in_a_channel_is_named(
     with pytest.raises(SourceError, match=r"^empty: expected intensities in each channel, got only NaN in one"):
         measure(client, ImageSet([empty, good]))
     assert measure(client, ImageSet([empty, good], skip_errors=True)).images == ("good",)
+
+
+SLIDE = (256, 2304)  # more than 2048 px along a side
+
+
+def slide(share: float) -> tuple[Pixels, NDArray[np.bool_]]:
+    """Draw glass with a square of tissue on a share of it, and where that is."""
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(236, 250, (3, *SLIDE), np.uint8)
+    is_tissue = np.zeros(SLIDE, bool)
+    is_tissue[64:192, 64 : 64 + round(share * is_tissue.size / 128)] = True
+    pixels[:, is_tissue] = rng.integers(60, 200, (3, int(is_tissue.sum())), np.uint8)
+    return pixels, is_tissue
+
+
+@pytest.mark.parametrize("share", [0.01, 0.06, 0.3])
+def test_a_slide_that_is_mostly_glass_is_measured_as_if_half_of_it_were_tissue(
+    client: Client, save_image: SaveImage, tmp_path: Path, share: float
+) -> None:
+    pixels, is_tissue = slide(share)
+    meta = save_image(tmp_path / "s.ome.zarr", pixels, channel_names=RGB_NAMES, channel_colors=RGB_COLORS)
+    got = measure(client, ImageSet([meta]))
+    tissue, glass = pixels[:, is_tissue], pixels[:, ~is_tissue]
+    half = np.concatenate([tissue, glass[:, : tissue.shape[1]]], axis=1).astype(float)
+    expected = np.percentile(half, [5, 95], axis=1).T
+    assert got.percentiles[0] == pytest.approx(expected, abs=8)  # squares of the mask have some glass, which is smooth
+    for (low, high), (dark, bright) in zip(got.ranges, expected, strict=True):
+        assert (low, high) == pytest.approx((dark, bright), abs=8)
+
+
+def test_a_slide_that_is_half_tissue_is_measured_whole(client: Client, save_image: SaveImage, tmp_path: Path) -> None:
+    pixels = np.concatenate([slide(0.3)[0][:, 64:192]] * 2, axis=1)
+    meta = save_image(tmp_path / "s.ome.zarr", pixels, channel_names=RGB_NAMES, channel_colors=RGB_COLORS)
+    check(measure(client, ImageSet([meta])), [pixels])
+
+
+def test_rare_cells_on_a_constant_background_are_measured(
+    client: Client, save_image: SaveImage, tmp_path: Path
+) -> None:
+    pixels = np.full((1, 130, 100), 100, np.uint16)
+    pixels[0, 20:32, 30:42] = 4000  # 1.1 % of the image
+    assert measure(client, ImageSet([save_image(tmp_path / "i.ome.zarr", pixels)])).ranges == ((100.0, 4000.0),)
 
 
 def with_infinity(pixels: Pixels) -> Pixels:
