@@ -8,6 +8,7 @@ from threading import RLock
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 import torch
+from distributed import fire_and_forget
 
 from simsearch.nn.device import Arithmetic, pick_device, with_weights_for
 from simsearch.nn.model_file import model_from_bytes
@@ -18,6 +19,8 @@ from simsearch.runtime.worker import fetch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from distributed import Client
 
     from simsearch.nn.classifier import PatchClassifier
 
@@ -44,6 +47,16 @@ def trunk_on_worker(digest: str, n_channels: int, arithmetic: Arithmetic) -> Tru
     trunk = fused(trunk_from_bytes(fetch(digest), n_channels)).to(pick_device())
     with_weights_for(arithmetic, trunk)
     return trunk.to(memory_format=torch.channels_last)  # twice as fast on CPUs, and what GPUs want in bfloat16
+
+
+def make_trunks(client: Client, digest: str, n_channels: int, arithmetic: Arithmetic) -> None:
+    """Have each worker make a broadcast trunk, so that the first task that wants it finds it; nobody waits."""
+    for worker in client.nthreads():
+        fire_and_forget(client.submit(_make_trunk, digest, n_channels, arithmetic, workers=[worker], pure=False))
+
+
+def _make_trunk(digest: str, n_channels: int, arithmetic: Arithmetic) -> None:
+    trunk_on_worker(digest, n_channels, arithmetic)
 
 
 @_once

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,7 +13,7 @@ from skimage.filters import threshold_otsu
 from simsearch.core.checks.names import path_in
 from simsearch.core.feature_grid import to_level0
 from simsearch.core.peaks import Peak, PeakColumns
-from simsearch.core.tiles import tile_cores
+from simsearch.core.tiles import halves_of, tile_cores
 from simsearch.curation.state import BACKGROUND
 from simsearch.errors import StoreError
 from simsearch.io.ome_zarr.image import describe_image, open_image
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from simsearch.workflows.image_set import ImageSet
 
 
+_NEAR_TILE, _FAR_TILE = 64, 128  # positions along a side of tiles at a box and away from it, where somebody waits
 _TELL_S, _TELL_SHARE = 1.0, 10.0  # seconds between what is told, and times as long as telling takes
 _LOWEST_PERCENT = 5  # of peaks, that a suggested threshold does not look at
 
@@ -103,16 +104,30 @@ class Way:
     """How a search goes through images."""
 
     around: tuple[str, float, float] | None = None
-    """Image, row and column in level-0 pixels: what is nearest comes first."""
+    """Image, row and column in level-0 pixels: what is nearest comes first, in tiles that are small there."""
     tissues: Mapping[str, Tissue] = field(default_factory=dict)
     """Where there is tissue in some of the images: tiles of nothing but glass are left out."""
     tell: Callable[[Candidates], None] | None = None
     """Gets what was found so far, with the first tile and then every second, or less often where there is much."""
 
     def tiles(self, tasks: Iterable[SearchTask]) -> list[SearchTask]:
-        """Leave out tasks, and put the others in order."""
+        """Leave out tasks, and put the others in order; where somebody waits they are cut first."""
         kept = [task for task in tasks if self._has_tissue(task)]
-        return sorted(kept, key=self._distance) if self.around else kept
+        if not self.around:
+            return kept
+        return sorted((piece for task in kept for piece in self._cut(task)), key=self._distance)
+
+    def _cut(self, task: SearchTask) -> Iterator[SearchTask]:
+        """Quarter a tile as long as it is large, or the box is no farther away than its side and it is not small."""
+        side = max(task.window.shape)
+        is_elsewhere, away = self._distance(task)
+        near = not is_elsewhere and away < side * task.view.extractor.grid.stride * task.view.image.downsampling
+        if task.view.features is not None or side <= (_NEAR_TILE if near else _FAR_TILE):
+            yield task
+            return
+        for half in halves_of(task.window):
+            for quarter in halves_of(half):
+                yield from self._cut(replace(task, window=quarter))
 
     def _has_tissue(self, task: SearchTask) -> bool:
         image, tissue = task.view.image.meta, self.tissues.get(image_name(task))

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from distributed import Client
 
     from simsearch.curation.state import Curation
+    from simsearch.runtime.tasks.search import SearchTask
     from simsearch.workflows.curate.live.search import Findings
     from simsearch.workflows.curate.study import Study
     from tests.conftest import SaveImage
@@ -82,7 +83,36 @@ def test_tissue_alone_is_searched_and_that_around_the_newest_box_first(
     search.close()
 
 
-def test_what_only_images_tell_is_computed_once(client: Client, slide: Study) -> None:
+def test_tiles_at_the_box_are_small_and_first_and_find_the_same(
+    client: Client, slide: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    orders: list[list[SearchTask]] = []
+
+    def noting(client: Client, function: Any, tasks: Sequence[SearchTask], **options: Any) -> Any:  # noqa: ANN401  as run_tasks
+        orders.append(list(tasks))
+        return run_tasks(client, function, tasks, **options)
+
+    monkeypatch.setattr(query.Setting, "search_tile", lambda setting, shape: 4 * TILE // 8)
+    monkeypatch.setattr(peaks, "_NEAR_TILE", 16)
+    monkeypatch.setattr(peaks, "_FAR_TILE", 64)
+    monkeypatch.setattr(peaks, "run_tasks", noting)
+    search = LiveSearch(client, slide, memory_bytes=1000)
+    curation = drawn(slide, ISLANDS[0])
+    found = search.find(curation)
+    search.close()
+    (cut,) = orders
+    assert [task.window.shape for task in (cut[0], cut[-1])] == [(16, 16), (64, 64)]
+    assert str(cut[0]) == "slide y 0:128 x 128:256"  # with the box at 120, 130
+    assert sum(task.n_pixels for task in cut) == (N_TILES * TILE) ** 2
+    whole = find_suggestions(client, slide, curation)
+    assert len(orders[-1]) == 1
+    assert found.candidates
+    got, expected = (np.array([(p.score, p.y, p.x) for p in each.peaks]) for each in (found.candidates, whole))
+    np.testing.assert_array_equal(got[:, 0], expected[:, 0])
+    np.testing.assert_allclose(got, expected, atol=1e-9)
+
+
+def test_what_only_images_tell_is_computed_once_and_before_anybody_draws(client: Client, slide: Study) -> None:
     steps: list[str] = []
 
     def observe(event: Event) -> None:
@@ -90,9 +120,10 @@ def test_what_only_images_tell_is_computed_once(client: Client, slide: Study) ->
             steps.append(event.step)
 
     search = LiveSearch(client, slide, memory_bytes=1000)
-    search.find(drawn(slide, ISLANDS[0]), observe=observe)
+    search.look(slide.initial, observe=observe)
     assert {"tissue", "mean vector"} <= set(steps)
     steps.clear()
+    search.find(drawn(slide, ISLANDS[0]), observe=observe)
     search.find(drawn(slide, *ISLANDS), observe=observe)
     assert not {"tissue", "mean vector", "features"} & set(steps)
     search.close()

@@ -23,6 +23,7 @@ from simsearch.nn.similarity import left_out_similarities, make_query, refined, 
 from simsearch.nn.spectra import Spectra, make_kernels
 from simsearch.runtime.events import Observer, TaskDone, ignore
 from simsearch.runtime.memory import free_bytes
+from simsearch.runtime.models import make_trunks
 from simsearch.runtime.worker import hold
 from simsearch.workflows.curate.live.blocks import Key, LiveBlocks, patch_key
 from simsearch.workflows.curate.live.held_images import HeldImages, Room, maps_bytes, peak_bytes, read_spectra
@@ -165,10 +166,13 @@ class LiveSearch:
         self._tissues = tissue_of_large(self._client, images, list(scales.values()), setting, observe)
         free = int(_SHARE * free_bytes()) if self._memory_bytes is None else self._memory_bytes
         self._room = Room(peak_bytes(everything) + _N_EXPECTED * maps_bytes(views[min(views)]), free)
-        if self._room.is_enough and all(view.features for view in everything):
-            hold(read_chosen_trunk(self._study.trunk))
-            for scale, group in scales.items():
-                centre = find_centre(self._client, ImageSet(images), group, setting, observe).to(pick_device())
+        is_held = self._room.is_enough and all(view.features for view in everything)
+        if not is_held:  # the first box finds workers with their trunk
+            make_trunks(self._client, setting.trunk, len(setting.channels), setting.arithmetic)
+        for scale, group in scales.items():
+            centre = find_centre(self._client, ImageSet(images), group, setting, observe).to(pick_device())
+            if is_held:
+                hold(read_chosen_trunk(self._study.trunk))
                 spectra = tuple(read_spectra(views[scale], centre, self._threads, observe))
                 self._held[scale] = HeldImages(views[scale], setting, centre, spectra)
         self._key = key
