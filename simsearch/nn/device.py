@@ -34,10 +34,15 @@ def native_arithmetic() -> Arithmetic:
 def fast_inference(device: torch.device, arithmetic: Arithmetic = "float32") -> Iterator[None]:
     """Run a trunk without gradients, in an arithmetic."""
     is_short = arithmetic == "bfloat16"
-    # By default, convolutions of float32 on GPUs round to 10 bits (TF32).
-    is_rounded = device.type == "cuda" and not is_short
-    whole = torch.backends.cudnn.flags(enabled=True, allow_tf32=False) if is_rounded else nullcontext()
-    with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=is_short), whole:
+    with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=is_short), whole_float32(device):
+        yield
+
+
+@contextmanager
+def whole_float32(device: torch.device) -> Iterator[None]:
+    """Let float32 be float32: by default, GPUs round what they convolve to 10 bits (TF32)."""
+    is_rounded = device.type == "cuda"
+    with torch.backends.cudnn.flags(enabled=True, allow_tf32=False) if is_rounded else nullcontext():
         yield
 
 

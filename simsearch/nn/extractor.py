@@ -24,6 +24,7 @@ from simsearch.core.feature_grid import FeatureGrid
 from simsearch.core.tiles import Region
 from simsearch.errors import ConfigError
 from simsearch.nn.features import ALIGNMENT, dense_features, gaussian, patch_features
+from simsearch.nn.raw_pixels import RawPixels
 from simsearch.nn.trunk import LAYER_DIMS, LAYER_STRIDES, RECEPTIVE_FIELDS, Trunk
 
 if TYPE_CHECKING:
@@ -150,15 +151,17 @@ def needed_region(extractor: Extractor, window: Region, shape: tuple[int, int]) 
     return Region(y0, y1, x0, x1)
 
 
-def vectors(trunk: Trunk, pixels: torch.Tensor, extractor: Extractor, window: Region, region: Region) -> torch.Tensor:
+def vectors(
+    trunk: Trunk, pixels: torch.Tensor | RawPixels, extractor: Extractor, window: Region, region: Region
+) -> torch.Tensor:
     """Compute the vectors in a window of the grid.
 
     Parameters
     ----------
     trunk : Trunk
         In evaluation mode.
-    pixels : (C, H, W) tensor
-        Intensities in [0, 1] of the region.
+    pixels : (C, H, W) tensor or RawPixels
+        Intensities in [0, 1] of the region, or its pixels.
     extractor : Extractor
         What to compute.
     window : Region
@@ -172,11 +175,13 @@ def vectors(trunk: Trunk, pixels: torch.Tensor, extractor: Extractor, window: Re
         One vector for each position of the window.
     """
     if extractor.method == "patchwise":
-        return _patch_vectors(trunk, pixels, extractor, window, region)
+        seen = pixels.intensities() if isinstance(pixels, RawPixels) else pixels
+        return _patch_vectors(trunk, seen, extractor, window, region)
+    images = pixels if isinstance(pixels, RawPixels) else pixels[None]
     own = window.shifted_by(-(region.y0 // _DENSE_STRIDE), -(region.x0 // _DENSE_STRIDE))
     if extractor.method == "pooled":
-        return _pool(_dense(trunk, pixels[None], extractor), extractor.covered_shape)[0, :, *own.slices]
-    return _dense(trunk, pixels[None], extractor, own)[0]
+        return _pool(_dense(trunk, images, extractor), extractor.covered_shape)[0, :, *own.slices]
+    return _dense(trunk, images, extractor, own)[0]
 
 
 def prototype_region(extractor: Extractor, y: float, x: float) -> Region:
@@ -228,7 +233,9 @@ def prototype_block(trunk: Trunk, pixels: torch.Tensor, extractor: Extractor, tu
     return features[0, :, top : top + kh, left : left + kw]
 
 
-def _dense(trunk: Trunk, images: torch.Tensor, extractor: Extractor, window: Region | None = None) -> torch.Tensor:
+def _dense(
+    trunk: Trunk, images: torch.Tensor | RawPixels, extractor: Extractor, window: Region | None = None
+) -> torch.Tensor:
     layers, is_exact = extractor.layers, extractor.is_exact
     return dense_features(trunk, images, stride=_DENSE_STRIDE, layers=layers, is_exact=is_exact, window=window)
 

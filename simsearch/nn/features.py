@@ -17,6 +17,7 @@ from torchvision.models.resnet import BasicBlock
 
 from simsearch.core.tiles import Region
 from simsearch.errors import ConfigError, ShapeError
+from simsearch.nn.raw_pixels import RawPixels, look
 from simsearch.nn.trunk import LAYER_STRIDES, Trunk
 from simsearch.nn.windowed import Part, cut, windowed_layers
 
@@ -32,7 +33,7 @@ ALIGNMENT = 16
 
 def dense_features(
     trunk: Trunk,
-    images: torch.Tensor,
+    images: torch.Tensor | RawPixels,
     *,
     stride: int = 8,
     layers: Sequence[int] = (2, 3),
@@ -45,8 +46,8 @@ def dense_features(
     ----------
     trunk : Trunk
         In evaluation mode.
-    images : (B, C, H, W) tensor
-        Intensities in [0, 1]; sides are multiples of 16.
+    images : (B, C, H, W) tensor or RawPixels
+        Intensities in [0, 1], or pixels, which become that where they are looked at; sides are multiples of 16.
     stride : int
         Distance between neighbouring feature vectors in pixels: 8 or 4.
     layers : sequence of int
@@ -76,7 +77,8 @@ def dense_features(
     last, whole = max(layers), Region(0, images.shape[-2] // stride, 0, images.shape[-1] // stride)
     parts: Iterable[tuple[int, Part]]
     if window is None or (is_exact and LAYER_STRIDES[last] > stride):
-        parts = _whole_layers(trunk, images, layers, stride if is_exact else LAYER_STRIDES[last])
+        seen = look(images, Region(0, images.shape[-2], 0, images.shape[-1]))
+        parts = _whole_layers(trunk, seen, layers, stride if is_exact else LAYER_STRIDES[last])
     else:
         parts = windowed_layers(trunk, images, _around(window, LAYER_STRIDES[last] // stride), last)
     found = {index: _vectors(index, part, window or whole, stride) for index, part in parts if index in layers}

@@ -14,6 +14,7 @@ import torch
 from torch.nn import functional
 
 from simsearch.core.tiles import Region
+from simsearch.nn.raw_pixels import RawPixels, look
 from simsearch.nn.trunk import LAYER_DIMS, LAYER_STRIDES, Trunk
 
 if TYPE_CHECKING:
@@ -39,15 +40,18 @@ class Part:
     """Distance between neighbours in pixels."""
 
 
-def windowed_layers(trunk: Trunk, images: torch.Tensor, window: Region, last: int) -> Iterator[tuple[int, Part]]:
+def windowed_layers(
+    trunk: Trunk, images: torch.Tensor | RawPixels, window: Region, last: int
+) -> Iterator[tuple[int, Part]]:
     """Compute what the vectors of a layer in a window depend on.
 
     Parameters
     ----------
     trunk : Trunk
         In evaluation mode.
-    images : (B, C, H, W) tensor
-        Intensities in [0, 1]; sides are multiples of the stride of the last layer.
+    images : (B, C, H, W) tensor or RawPixels
+        Intensities in [0, 1], or pixels, which become that a few rows at a time; sides are multiples of the stride of
+        the last layer.
     window : Region
         Half-open range of indices of the last layer's own grid; what is outside the images is left out.
     last : int
@@ -80,7 +84,7 @@ def cut(part: Part, needed: Region) -> torch.Tensor:
     return functional.pad(values, beside) if any(beside) else values
 
 
-def _stem(trunk: Trunk, images: torch.Tensor, window: Region) -> Part:
+def _stem(trunk: Trunk, images: torch.Tensor | RawPixels, window: Region) -> Part:
     """Run what precedes layer1 band by band."""
     starts = range(window.y0, window.y1, _BAND)
     bands = [Region(y, min(y + _BAND, window.y1), window.x0, window.x1) for y in starts]
@@ -88,11 +92,11 @@ def _stem(trunk: Trunk, images: torch.Tensor, window: Region) -> Part:
     return Part(found[0] if len(found) == 1 else torch.cat(found, dim=2), window, LAYER_STRIDES[1])
 
 
-def _band_of_stem(trunk: Trunk, images: torch.Tensor, band: Region) -> torch.Tensor:
+def _band_of_stem(trunk: Trunk, images: torch.Tensor | RawPixels, band: Region) -> torch.Tensor:
     convolved = _needed(band, trunk.maxpool).clipped(_grid_shape(images, 2))
     height, width = images.shape[-2:]
     seen = _needed(convolved, trunk.conv1).clipped((height, width))
-    normal = (images[:, :, *seen.slices] - trunk.mean) / trunk.std
+    normal = (look(images, seen) - trunk.mean) / trunk.std
     x = trunk.relu(trunk.bn1(_convolve(trunk.conv1, Part(normal, seen, 1), convolved)))
     # What was rectified is nowhere below zero: zeros around it are as good as the pooling's own padding.
     x = cut(Part(x, convolved, 2), _needed(band, trunk.maxpool))
@@ -139,5 +143,5 @@ def _stretched(start: int, stop: int, side: int, least: int) -> tuple[int, int]:
     return start, start + length
 
 
-def _grid_shape(images: torch.Tensor, stride: int) -> tuple[int, int]:
+def _grid_shape(images: torch.Tensor | RawPixels, stride: int) -> tuple[int, int]:
     return images.shape[-2] // stride, images.shape[-1] // stride

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import TYPE_CHECKING
 
@@ -10,14 +10,14 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from simsearch.core.intensity import Range, rescale
-from simsearch.core.tiles import Region, halves_of, pad_to
+from simsearch.core.tiles import Region, halves_of
 from simsearch.errors import TaskError
 from simsearch.io.ome_zarr.feature_store import read_features
 from simsearch.io.ome_zarr.scaled import ScaledImage, read_scaled
-from simsearch.nn.device import Arithmetic, fast_inference, pick_device
+from simsearch.nn.device import Arithmetic, fast_inference, pick_device, whole_float32
 from simsearch.nn.extractor import Extractor, needed_region, vectors
 from simsearch.nn.peaks import peaks_in_maps
+from simsearch.nn.raw_pixels import RawPixels
 from simsearch.runtime.compute import computing
 from simsearch.runtime.tasks.needs import need_to_compare, need_to_see
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from simsearch.core.intensity import Range
     from simsearch.nn.trunk import Trunk
     from simsearch.runtime.tasks.needs import Need
 
@@ -109,13 +110,17 @@ def window_pixels(view: View, window: Region) -> int:
 
 def read_pixels(view: View, region: Region) -> torch.Tensor:
     """Read (C, H, W) intensities in [0, 1], border pixels replicated to where there is no image."""
-    shape = view.image.shape
-    inside = rescale(read_scaled(view.image, region.clipped(shape), view.channels), view.ranges)
-    padded = np.ascontiguousarray(pad_to(inside, region, shape))
-    pixels, device = torch.from_numpy(padded), pick_device()
+    return read_raw(view, region).intensities()
+
+
+def read_raw(view: View, region: Region) -> RawPixels:
+    """Read pixels of a region, which may reach beyond the image, and send them to the device as they are."""
+    inside, device = region.clipped(view.image.shape), pick_device()
+    read = np.require(read_scaled(view.image, inside, view.channels), requirements=("C", "W"))
+    pixels = torch.from_numpy(read)
     if device.type == "cuda":
         pixels = pixels.pin_memory()  # so that the GPU fetches them while it computes
-    return pixels.to(device, non_blocking=True).contiguous()
+    return RawPixels(pixels.to(device, non_blocking=True), view.ranges, inside, region)
 
 
 def window_maps(
@@ -158,17 +163,16 @@ def _maps_there(
 ) -> torch.Tensor:
     """Compute maps of a window, and leave them on the device, which need not be done with them yet."""
     sight = _read(view, window.grown(margin))
-    with computing(), torch.inference_mode():
-        return _maps(trunk, view, window, compute, (margin, *sight))
+    with computing(), torch.inference_mode(), whole_float32(pick_device()):
+        return _maps(trunk, view, window, compute, (margin, sight, window.grown(margin)))
 
 
-def _read(view: View, window: Region) -> tuple[torch.Tensor, Region]:
-    """Read what the vectors in a window are computed of, or these if they were kept; and which region that is."""
+def _read(view: View, window: Region) -> RawPixels | torch.Tensor:
+    """Read what the vectors in a window are computed of, or these if they were kept."""
     if view.features is not None:
         found = read_features(view.features, window.shifted(view.kept_margin))
-        return torch.from_numpy(found).to(pick_device()).float(), window
-    region = needed_region(view.extractor, window, view.image.shape)
-    return read_pixels(view, region), region
+        return torch.from_numpy(found).to(pick_device()).float()
+    return read_raw(view, needed_region(view.extractor, window, view.image.shape))
 
 
 def _maps(
@@ -176,7 +180,7 @@ def _maps(
     view: View,
     window: Region,
     compute: Callable[[torch.Tensor], torch.Tensor],
-    sight: tuple[int, torch.Tensor, Region],
+    sight: tuple[int, RawPixels | torch.Tensor, Region],
 ) -> torch.Tensor:
     """Compute the maps of a window in one piece, or of its halves where the memory of the GPU is too small."""
     try:
@@ -194,16 +198,17 @@ def _maps(
     return torch.cat(halves, dim=1 + axis)
 
 
-def _vectors(trunk: Trunk, view: View, window: Region, sight: tuple[int, torch.Tensor, Region]) -> torch.Tensor:
-    margin, values, region = sight
+def _vectors(
+    trunk: Trunk, view: View, window: Region, sight: tuple[int, RawPixels | torch.Tensor, Region]
+) -> torch.Tensor:
+    margin, read, whole = sight
     window = window.grown(margin)
-    if view.features is not None:
-        return values[:, *window.shifted_by(-region.y0, -region.x0).slices]
+    if not isinstance(read, RawPixels):
+        return read[:, *window.shifted_by(-whole.y0, -whole.x0).slices]
     own = needed_region(view.extractor, window, view.image.shape)
-    pixels = values[:, *own.shifted_by(-region.y0, -region.x0).slices].contiguous()
-    with fast_inference(pixels.device, view.arithmetic):
+    with fast_inference(read.values.device, view.arithmetic):
         # As a feature map on disk holds them, so that it makes no difference whether there is one.
-        return vectors(trunk, pixels, view.extractor, window, own).half().float()
+        return vectors(trunk, replace(read, region=own), view.extractor, window, own).half().float()
 
 
 def framed_maps(

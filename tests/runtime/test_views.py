@@ -23,6 +23,7 @@ from simsearch.runtime.views import View, window_maps
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from simsearch.nn.raw_pixels import RawPixels
     from tests.conftest import SaveImage
 
 WINDOW = Region(1, 10, 2, 8)
@@ -149,9 +150,9 @@ class Trace:
 def test_the_next_tile_is_read_while_one_is_computed_and_only_one_is(
     trunk: Trunk, view: View, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    trace, read = Trace(), views.read_pixels
+    trace, read = Trace(), views.read_raw
 
-    def reading(view: View, region: Region) -> torch.Tensor:
+    def reading(view: View, region: Region) -> RawPixels:
         with trace.lock:
             trace.n_reads += 1
             if trace.n_reads == 2:
@@ -168,7 +169,7 @@ def test_the_next_tile_is_read_while_one_is_computed_and_only_one_is(
             trace.n_computed += 1
         return found
 
-    monkeypatch.setattr(views, "read_pixels", reading)
+    monkeypatch.setattr(views, "read_raw", reading)
     windows = [Region(y, y + 2, 0, 3) for y in range(0, 8, 2)]
     with ThreadPoolExecutor(4) as worker:
         assert len(list(worker.map(lambda window: window_maps(trunk, view, window, compute), windows))) == 4
