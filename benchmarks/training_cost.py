@@ -1,4 +1,4 @@
-"""What training costs, and what is found with it: ways to train, by turns, on the same patches.
+"""What training costs, and what is found with it: as it was and as it is, by turns, on the same patches.
 
     python -m benchmarks.training_cost run --split val --seeds 2
     python -m benchmarks.training_cost table --split val
@@ -41,7 +41,7 @@ from simsearch.runtime import open_cluster
 from simsearch.runtime.tasks import train as training
 from simsearch.runtime.views import window_maps
 from simsearch.runtime.worker import hold
-from simsearch.training.recipe import TrainingConfig, train
+from simsearch.training.recipe import Schedule, TrainingConfig, train
 from simsearch.workflows.curate.simulated_user import Behaviour, simulate_curation
 from simsearch.workflows.curate.study import StudyOptions, create_study
 from simsearch.workflows.image_set import find_image_set
@@ -64,9 +64,13 @@ _SCRATCH = Path(__file__).parent / "scratch" / "training_cost"
 _N_DISPLAYED, _N_OTHERS, _N_JUDGED = 6, 40, 24
 _DISTANCE = 0.3  # of the patch: a peak nearer than this finds an object (paper section 3.3)
 _BLOOD, _BLOOD_SIDE = "three kinds of blood cells", 80
-ONCE = replace(learning.BRIEF, noisy_views=4, clean_views=8)
-WAYS: dict[str, Way] = {"anew": (learning.BRIEF, "float32"), "once": (ONCE, native_arithmetic())}
-"""The default, views drawn anew in each step, and views that are kept; with what the trunk computes in."""
+BEFORE = TrainingConfig(
+    noisy=Schedule(10, 128, decay_every=5, decay=0.1),
+    clean=Schedule(15, 32, decay_every=10, decay=0.1, n_patches=256),
+    classifier=Schedule(15, 32, decay_every=10, decay=0.1, n_patches=256),
+)
+WAYS: dict[str, Way] = {"before": (BEFORE, "float32"), "now": (learning.BRIEF, native_arithmetic())}
+"""The default of before and that of now, with what the trunk computes in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,20 +228,20 @@ def run(options: argparse.Namespace, results: Path) -> None:
 
 
 def table(lines: Sequence[Mapping[str, Any]]) -> None:
-    """Print for each class the mean over seeds of both ways, and for each lesson what they cost."""
-    print("| study | class | seeds | anew | once | change |\n| --- | --- | --- | --- | --- | --- |")
+    """Print for each class the mean over seeds of both, and for each lesson what they cost."""
+    print("| study | class | seeds | before | now | change |\n| --- | --- | --- | --- | --- | --- |")
     costs = []
     for lesson in dict.fromkeys(str(line["lesson"]) for line in lines):
         here = [line for line in lines if line["lesson"] == lesson]
         seeds = {way: {line["seed"]: line for line in here if line["way"] == way} for way in WAYS}
-        both = sorted(set(seeds["anew"]) & set(seeds["once"]))
+        both = sorted(set(seeds["before"]) & set(seeds["now"]))
         for name in here[0]["precisions"] if both else ():
-            anew, once = (float(np.mean([seeds[way][s]["precisions"][name] for s in both])) for way in WAYS)
-            print(f"| {lesson} | {name} | {len(both)} | {anew:.3f} | {once:.3f} | {once - anew:+.3f} |")
+            before, now = (float(np.mean([seeds[way][s]["precisions"][name] for s in both])) for way in WAYS)
+            print(f"| {lesson} | {name} | {len(both)} | {before:.3f} | {now:.3f} | {now - before:+.3f} |")
         for measure in ("cpu_s", "seconds") if both else ():
-            anew, once = (float(np.mean([seeds[way][s][measure] for s in both])) for way in WAYS)
-            costs.append(f"| {lesson} | {measure} | {anew:.0f} | {once:.0f} | {anew / once:.1f} |")
-    print("\n| study | measure | anew | once | ratio |\n| --- | --- | --- | --- | --- |\n" + "\n".join(costs))
+            before, now = (float(np.mean([seeds[way][s][measure] for s in both])) for way in WAYS)
+            costs.append(f"| {lesson} | {measure} | {before:.0f} | {now:.0f} | {before / now:.1f} |")
+    print("\n| study | measure | before | now | ratio |\n| --- | --- | --- | --- | --- |\n" + "\n".join(costs))
 
 
 def main() -> None:

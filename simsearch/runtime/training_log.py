@@ -1,9 +1,8 @@
 """The folder of a training: the only channel between the worker that trains and whoever watches.
 
-``progress.jsonl`` gets a line an epoch, ``checkpoint.pt`` is replaced after each, ``views.txt`` says how many views of
-patches are computed while they are, and a file ``cancel`` asks the worker to stop. So a browser that was closed, or
-another terminal, can watch and cancel too. In an object store, where nothing is appended to, progress is replaced as
-well, and is no numbered parts: a checkpoint is larger by far.
+``progress.jsonl`` gets a line an epoch, ``checkpoint.pt`` is replaced after each, and a file ``cancel`` asks the worker
+to stop. So a browser that was closed, or another terminal, can watch and cancel too. In an object store, where nothing
+is appended to, the former is replaced as well, and is no numbered parts: a checkpoint is larger by far.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ import json
 import math
 import time
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import torch
@@ -25,7 +24,7 @@ from simsearch.errors import Cancelled, StoreError
 from simsearch.io.ome_zarr.writing import store_errors
 from simsearch.io.places import in_store, output_place, write_whole
 from simsearch.io.tables.strict_json import strict
-from simsearch.runtime.events import StepEnded, StepStarted, TaskDone, Waiting
+from simsearch.runtime.events import Waiting
 from simsearch.runtime.submit import run_one
 from simsearch.training.epochs import EpochDone, EpochLog
 
@@ -37,7 +36,7 @@ if TYPE_CHECKING:
     from simsearch.runtime.events import Observer
 
 PROGRESS_NAME, CHECKPOINT_NAME, CANCEL_NAME, PATCHES_NAME = "progress.jsonl", "checkpoint.pt", "cancel", "patches.png"
-VALIDATIONS_NAME, VIEWS_NAME = "validations.json", "views.txt"
+VALIDATIONS_NAME = "validations.json"
 _FORMAT = 1  # of a checkpoint
 _LOOK_S = 2.0  # between two looks at how far a training is whose folder is in a store, where each look costs
 
@@ -80,79 +79,29 @@ def run_followed(client: Client, function: Callable[[Task], bytes], task: Task, 
     SimSearchError
         If an image cannot be read, or the folder cannot be written.
     """
-    folder = output_place(task.folder)
-    follower = _Follower(folder, observe)
+    folder, n_seen = output_place(task.folder), 0
+    look_s, looked_at = (_LOOK_S if in_store(folder) else 0.0), -math.inf
+
+    def follow(*, is_over: bool = False) -> None:
+        nonlocal n_seen, looked_at
+        if not is_over and time.monotonic() < looked_at + look_s:
+            observe(Waiting("training"))
+            return
+        epochs, looked_at = read_progress(folder), time.monotonic()
+        for event in epochs[n_seen:]:
+            observe(event)
+        if len(epochs) <= n_seen:
+            observe(Waiting("training"))
+        n_seen = max(n_seen, len(epochs))
+
     (folder / CANCEL_NAME).unlink(missing_ok=True)
     try:
-        trained = run_one(client, function, task, meanwhile=follower.look, observe=observe)
-        follower.look(is_over=True)
+        trained = run_one(client, function, task, meanwhile=follow, observe=observe)
+        follow(is_over=True)
         return trained
     except BaseException:
         cancel_training(folder)  # on Ctrl-C, the worker would go on
         raise
-
-
-class _Follower:
-    """Tells an observer what a training leaves in its folder: epochs, and before them how many views are computed."""
-
-    def __init__(self, folder: Path, observe: Observer) -> None:
-        self._folder, self._observe = folder, observe
-        self._look_s, self._looked_at = (_LOOK_S if in_store(folder) else 0.0), -math.inf
-        self._n_seen = 0
-        self._views: _Views | None = None
-        self._views_since = 0.0
-
-    def look(self, *, is_over: bool = False) -> None:
-        """Tell what is new, or that nothing is."""
-        if not is_over and time.monotonic() < self._looked_at + self._look_s:
-            self._observe(Waiting("training"))
-            return
-        views, epochs = _read_views(self._folder), read_progress(self._folder)
-        self._looked_at = time.monotonic()
-        is_new = self._tell_views(None if is_over else views)
-        for event in epochs[self._n_seen :]:
-            self._observe(event)
-        if len(epochs) <= self._n_seen and not is_new:
-            self._observe(Waiting("training"))
-        self._n_seen = max(self._n_seen, len(epochs))
-
-    def _tell_views(self, now: _Views | None) -> bool:
-        """Tell a step whose tasks are batches of views, and whether there was news; it is over when it is gone."""
-        before, self._views = self._views, now
-        if before == now:
-            return False
-        if before is not None and (now is None or now.step != before.step):
-            self._tell_batches(before.step, range(before.n_done, before.n_batches))
-            self._observe(StepEnded(before.step, time.monotonic() - self._views_since))
-            before = None
-        if now is not None:
-            if before is None:
-                self._observe(StepStarted(now.step, now.n_batches))
-                self._views_since = time.monotonic()
-            self._tell_batches(now.step, range(before.n_done if before else 0, now.n_done))
-        return True
-
-    def _tell_batches(self, step: str, numbers: range) -> None:
-        for number in numbers:
-            self._observe(TaskDone(step, f"batch {number}"))
-
-
-@dataclass(frozen=True, slots=True)
-class _Views:
-    """How many views of patches are computed."""
-
-    step: str
-    n_done: int
-    n_batches: int
-
-
-def _read_views(folder: Path) -> _Views | None:
-    """Read how many views are computed; None where none are at the moment."""
-    try:
-        stage, n_done, n_batches = (folder / VIEWS_NAME).read_text().split()
-    except FileNotFoundError:
-        return None
-    return _Views(f"views of {stage} patches", int(n_done), int(n_batches))
 
 
 def cancel_training(folder: Path) -> None:
@@ -197,7 +146,7 @@ def open_log(folder: Path, device: torch.device) -> EpochLog:
         If a newer simsearch began it.
     """
     log = TrainingLog(folder, device)
-    return EpochLog(log.observe, log.keep, log.checkpoint, log.prepare)
+    return EpochLog(log.observe, log.keep, log.checkpoint)
 
 
 class TrainingLog:
@@ -214,8 +163,7 @@ class TrainingLog:
             self._epochs = [EpochDone(**each) for each in self.checkpoint["epochs"]]
         # Epochs after the checkpoint are done again.
         self._tell_all()
-        (folder / VIEWS_NAME).unlink(missing_ok=True)
-        self._last = self._prepared = time.perf_counter()
+        self._last = time.perf_counter()
 
     def observe(self, event: EpochDone) -> None:
         """Tell that an epoch is over, and how long it took."""
@@ -242,30 +190,7 @@ class TrainingLog:
         torch.save({**checkpoint, FORMAT_KEY: _FORMAT, "epochs": epochs}, content)
         with store_errors(str(path)):
             write_whole(path, content.getvalue())
-        self._end_if_cancelled()
-
-    def prepare(self, stage: str, n_done: int, n_batches: int) -> None:
-        """Tell how many batches of views are computed before the epochs of a stage.
-
-        Raises
-        ------
-        Cancelled
-            If somebody asked to stop.
-        """
-        path, now = self._folder / VIEWS_NAME, time.perf_counter()
-        if n_done == n_batches:
-            path.unlink(missing_ok=True)
-            self._last = now  # the first epoch begins
-        elif not in_store(self._folder) or now > self._prepared + _LOOK_S:
-            write_whole(path, f"{stage} {n_done} {n_batches}".encode())
-            self._prepared = now
-        else:
-            return
-        self._end_if_cancelled()
-
-    def _end_if_cancelled(self) -> None:
         if (self._folder / CANCEL_NAME).exists():
-            (self._folder / VIEWS_NAME).unlink(missing_ok=True)
             raise Cancelled(f"{self._folder}: training was cancelled; run the same command again to go on")
 
     def _tell_all(self) -> None:

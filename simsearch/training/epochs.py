@@ -32,10 +32,6 @@ def _forget(_: object) -> None:
     return None
 
 
-def _forget_views(stage: str, n_done: int, n_batches: int) -> None:
-    return None
-
-
 @dataclass(frozen=True, slots=True)
 class EpochLog:
     """Who hears of epochs, and where a training goes on."""
@@ -46,9 +42,6 @@ class EpochLog:
     """Gets, after each epoch, what is needed to go on from there."""
     checkpoint: Mapping[str, Any] | None = None
     """What `keep` got last, to go on from; None for a new training."""
-    prepare: Callable[[str, int, int], None] = _forget_views
-    """Gets, before the epochs of a stage, how many batches of views are computed for it, and of how many; what it
-    raises cancels the training."""
 
 
 NO_LOG = EpochLog()

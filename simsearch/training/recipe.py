@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cache, cached_property, partial
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -20,10 +20,9 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from simsearch.errors import ConfigError
 from simsearch.nn.augment import self_supervised_view, supervised_view
 from simsearch.nn.losses import make_projector, self_supervised_loss, supervised_loss
-from simsearch.nn.trunk import LAYER_DIMS, LAYER_STRIDES
 from simsearch.training.epochs import NO_LOG, EpochDone, EpochLog
 from simsearch.training.patches import TrainingPatches, oversampled
-from simsearch.training.views import DrawnAnew, Views, affordable_views, compute_views, fast_middle
+from simsearch.training.views import Layers, Views, frozen_middle
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -66,10 +65,6 @@ class TrainingConfig:
     """Temperature of equation 1."""
     clean_temperature: float = 0.07
     """Temperature of equations 2 to 4."""
-    noisy_views: int = 0
-    """Views of each noisy patch, computed once, from which each step draws; 0 draws anew in each step, as the paper."""
-    clean_views: int = 0
-    """The same of each clean patch."""
     use_negatives: bool = True
     """Whether the user's negatives enter the denominator (equation 3)."""
     averaging: float = 0.98
@@ -79,10 +74,6 @@ class TrainingConfig:
     """Source of all randomness."""
 
 
-_BFLOAT16 = 2  # bytes
-_VIEWS_OF = {"noisy": 10, "clean": 11}  # in seeds: no stage has these numbers
-_VIEWS_BYTES = 2**29  # that views of patches may take; fixed, so that it does not matter which machine trains
-
 Losses = Callable[[torch.Generator], Iterator[torch.Tensor]]
 
 
@@ -91,7 +82,7 @@ class _Stage:
     name: str
     schedule: Schedule
     learned: nn.Module
-    losses: Losses  # of the steps of one epoch; before the first, views are computed
+    losses: Losses  # of the steps of one epoch
 
 
 def train(
@@ -159,21 +150,16 @@ class _Lesson:
         yield _Stage("clean", config.clean, contrastive, _clean_losses(self))
         yield _Stage("classifier", config.classifier, self.model.head, _classifier_losses(self))
 
+    @cached_property
     def noisy(self) -> Views:
-        """Compute views of noisy patches."""
-        schedule, crops = self.config.noisy, self.patches.noisy.crops
-        n_drawn = 2 * schedule.epochs * (schedule.n_patches or len(crops))
-        return self._views(
-            "noisy", crops, self_supervised_view(self.model.input_shape), self.config.noisy_views, n_drawn
-        )
+        """Views of noisy patches."""
+        return self._views(self.patches.noisy.crops, self_supervised_view(self.model.input_shape))
 
     @cached_property
     def supervised(self) -> Views:
         """Views of clean patches, of background beside objects, and of negatives, in this order."""
         crops = torch.cat([each.crops for each in (self.patches.with_beside, self.patches.negatives)])
-        config, n_clean = self.config, len(self.patches.clean)
-        n_drawn = sum(n * s.epochs * (s.n_patches or n_clean) for n, s in ((2, config.clean), (1, config.classifier)))
-        return self._views("clean", crops, supervised_view(self.model.input_shape), config.clean_views, n_drawn)
+        return self._views(crops, supervised_view(self.model.input_shape))
 
     def blocks(self, middle: torch.Tensor) -> torch.Tensor:
         """Pass what layer2 gave through layer3, and return the vectors of patches."""
@@ -188,15 +174,12 @@ class _Lesson:
         projected: torch.Tensor = self.projector(self.model.embed(self.blocks(middle), labels))
         return projected
 
-    def _views(self, stage: str, crops: torch.Tensor, augment: v2.Transform, n_wanted: int, n_drawn: int) -> Views:
-        if not n_wanted:
-            return DrawnAnew(crops, augment, torch.no_grad()(self.model.trunk.middle))
-        layers = fast_middle(self.model.trunk, self.arithmetic)
-        n_views = affordable_views(n_wanted, len(crops), n_drawn, _view_bytes(self.model), _VIEWS_BYTES)
-        if not n_views:
-            return DrawnAnew(crops, augment, layers)
-        seed = (100 * self.config.seed + _VIEWS_OF[stage]) * 10_000
-        return compute_views(crops, augment, layers, n_views, seed, partial(self.log.prepare, stage))
+    @cached_property
+    def _middle(self) -> Layers:
+        return frozen_middle(self.model.trunk, self.arithmetic)
+
+    def _views(self, crops: torch.Tensor, augment: v2.Transform) -> Views:
+        return Views(crops, augment, self._middle)
 
 
 def _run(
@@ -248,12 +231,11 @@ def _epoch(stage: _Stage, optimizer: torch.optim.Optimizer, averaged: AveragedMo
 
 
 def _noisy_losses(lesson: _Lesson) -> Losses:
-    labels, config, views_of = lesson.patches.noisy.labels, lesson.config, cache(lesson.noisy)
+    labels, config = lesson.patches.noisy.labels, lesson.config
 
     def losses(generator: torch.Generator) -> Iterator[torch.Tensor]:
-        views = views_of()
         for indices in _batches(labels, config.noisy, generator):
-            drawn = views.draw(indices, generator, n=2)
+            drawn = [lesson.noisy.draw(indices) for _ in range(2)]
             first, second = (lesson.project(middle, labels[indices]) for middle in drawn)
             yield self_supervised_loss(first, second, config.noisy_temperature)
 
@@ -264,19 +246,18 @@ def _clean_losses(lesson: _Lesson) -> Losses:
     clean, negatives, config = lesson.patches.clean, lesson.patches.negatives, lesson.config
     before_negatives = len(lesson.patches.with_beside)
 
-    def project(indices: torch.Tensor, labels: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        (middle,) = lesson.supervised.draw(indices, generator)
-        return lesson.project(middle, labels)
+    def project(indices: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        return lesson.project(lesson.supervised.draw(indices), labels)
 
     def losses(generator: torch.Generator) -> Iterator[torch.Tensor]:
         for indices in _batches(clean.labels, config.clean, generator):
             # Two views of each, so that no class is without a positive.
             labels = clean.labels[indices].repeat(2)
-            projections = project(indices.repeat(2), labels, generator)
+            projections = project(indices.repeat(2), labels)
             if config.use_negatives and len(negatives):
                 drawn = oversampled(negatives.labels, min(config.clean.batch, len(negatives)), generator)
                 flagged = negatives.labels[drawn]
-                against = (project(before_negatives + drawn, flagged, generator), flagged)
+                against = (project(before_negatives + drawn, flagged), flagged)
                 yield supervised_loss(projections, labels, *against, temperature=config.clean_temperature)
             else:
                 yield supervised_loss(projections, labels, temperature=config.clean_temperature)
@@ -286,13 +267,11 @@ def _clean_losses(lesson: _Lesson) -> Losses:
 
 def _classifier_losses(lesson: _Lesson) -> Losses:
     labels, schedule = lesson.patches.with_beside.labels, lesson.config.classifier
-    views_of = cache(lambda: lesson.supervised.through(torch.no_grad()(lesson.blocks)))
+    blocks = lesson.supervised.through(torch.no_grad()(lesson.blocks))
 
     def losses(generator: torch.Generator) -> Iterator[torch.Tensor]:
-        blocks = views_of()
         for indices in _batches(labels, schedule, generator):
-            (drawn,) = blocks.draw(indices, generator)
-            yield functional.cross_entropy(lesson.model.logits(drawn.float()), labels[indices])
+            yield functional.cross_entropy(lesson.model.logits(blocks.draw(indices)), labels[indices])
 
     return losses
 
@@ -301,13 +280,6 @@ def _batches(labels: torch.Tensor, schedule: Schedule, generator: torch.Generato
     """Yield indices of the patches of an epoch, all classes equally likely, in batches of nearly the same size."""
     order = oversampled(labels, max(schedule.n_patches or len(labels), 2), generator)
     yield from order.tensor_split(-(-len(order) // schedule.batch))
-
-
-def _view_bytes(model: PatchClassifier) -> int:
-    """Count what a view of a patch takes: what layer2 gives, and the vectors of the patch."""
-    height, width = model.input_shape
-    n_middle = LAYER_DIMS[2] * -(-height // LAYER_STRIDES[2]) * -(-width // LAYER_STRIDES[2])
-    return _BFLOAT16 * (n_middle + model.head.weight[0].numel())
 
 
 def _initialise(head: nn.Conv2d) -> None:

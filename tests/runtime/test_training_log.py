@@ -9,22 +9,12 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 
-from simsearch.errors import Cancelled, StoreError
-from simsearch.runtime.events import StepEnded, StepStarted, TaskDone, Waiting
-from simsearch.runtime.training_log import (
-    CHECKPOINT_NAME,
-    PROGRESS_NAME,
-    _Follower,
-    cancel_training,
-    open_log,
-    read_progress,
-)
+from simsearch.errors import StoreError
+from simsearch.runtime.training_log import CHECKPOINT_NAME, PROGRESS_NAME, open_log, read_progress
 from simsearch.training.epochs import EpochDone
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from simsearch.runtime.events import Event
 
 
 def test_a_loss_that_is_no_number_is_json_for_every_program(tmp_path: Path) -> None:
@@ -33,36 +23,6 @@ def test_a_loss_that_is_no_number_is_json_for_every_program(tmp_path: Path) -> N
     assert json.loads(line, parse_constant=pytest.fail)["loss"] is None
     (epoch,) = read_progress(tmp_path)
     assert math.isnan(epoch.loss)
-
-
-def test_views_are_told_while_they_are_computed_and_cost_the_first_epoch_no_time(tmp_path: Path) -> None:
-    told: list[Event] = []
-    follower, log = _Follower(tmp_path, told.append), open_log(tmp_path, torch.device("cpu"))
-    for n_done in (1, 3):
-        log.prepare("noisy", n_done, 4)
-        follower.look()
-    follower.look()
-    log.prepare("noisy", 4, 4)
-    follower.look()
-    log.observe(EpochDone("noisy", 1, 2, loss=0.5))
-    log.prepare("clean", 1, 2)
-    follower.look(is_over=True)
-    noisy, waiting = "views of noisy patches", Waiting("training")
-    done = [TaskDone(noisy, f"batch {n}") for n in range(4)]
-    (ended,) = (event for event in told if isinstance(event, StepEnded))
-    assert told == [StepStarted(noisy, 4), *done[:3], waiting, done[3], ended, *read_progress(tmp_path)]
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["progress.jsonl", "views.txt"]
-    open_log(tmp_path, torch.device("cpu"))  # after a kill
-    assert not (tmp_path / "views.txt").exists()
-
-
-def test_a_training_is_cancelled_while_views_are_computed(tmp_path: Path) -> None:
-    log = open_log(tmp_path, torch.device("cpu"))
-    log.prepare("clean", 1, 9)
-    cancel_training(tmp_path)
-    with pytest.raises(Cancelled, match="run the same command again"):
-        log.prepare("clean", 2, 9)
-    assert not (tmp_path / "views.txt").exists()
 
 
 @pytest.mark.parametrize("line", ["[" * 100_000, "{}", "[]", "nothing", '{"stage": "clean", "loss": 1, "more": 2}'])

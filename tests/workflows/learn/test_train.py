@@ -55,8 +55,6 @@ MINI = TrainingConfig(
     noisy=Schedule(1, 4, decay_every=5, decay=0.1),
     clean=Schedule(2, 4, decay_every=10, decay=0.1, n_patches=4),
     classifier=Schedule(3, 4, decay_every=10, decay=0.1, n_patches=4),
-    noisy_views=2,
-    clean_views=2,
     averaging=0.8,
 )
 EPOCHS = [("noisy", 1), ("clean", 1), ("clean", 2), ("classifier", 1), ("classifier", 2), ("classifier", 3)]
@@ -238,7 +236,6 @@ def test_the_papers_schedule_is_for_who_asks_for_it() -> None:
     assert paper == replace(TrainingConfig(), averaging=0.0, seed=4)
     assert TrainOptions().config.averaging > TrainOptions(averaging=False).config.averaging == 0
     assert TrainOptions().config.noisy.epochs < paper.noisy.epochs
-    assert (paper.noisy_views, paper.clean_views) == (0, 0)  # drawn anew
     assert not TrainOptions(negatives=False).config.use_negatives
 
 
