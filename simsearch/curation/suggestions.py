@@ -116,6 +116,17 @@ def own_peaks(curation: Curation, images: Sequence[str], by_class: Mapping[str, 
     }
 
 
+def without_flagged(curation: Curation, class_name: str, images: Sequence[str], peaks: RankedPeaks) -> RankedPeaks:
+    """Leave out of the peaks of a class those where a negative of it is, as far as `own_peaks` looks for them."""
+    roi_class = curation.roi_class(class_name)
+    if not roi_class.negatives or not len(peaks):
+        return peaks
+    shape = min(common_shape(curation, roi_class))
+    span = max(curation.shapes[name][0] for name in images) + shape
+    tree = cKDTree(np.stack([peaks.image * span + peaks.y, peaks.x], axis=1))
+    return peaks.take(~_rows_near(tree, roi_class.negatives, images, span, NEAR * shape))
+
+
 def _rows_near(
     tree: cKDTree, patches: Sequence[Patch], images: Sequence[str], span: float, radius: float
 ) -> NDArray[np.bool_]:

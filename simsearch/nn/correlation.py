@@ -20,13 +20,13 @@ def correlate(maps: torch.Tensor, blocks: torch.Tensor) -> torch.Tensor:
     Parameters
     ----------
     maps : (D, H, W) tensor
-        Vectors.
+        Vectors, of float32 or bfloat16.
     blocks : (P, D, kh, kw) tensor
-        What they are multiplied with.
+        What they are multiplied with, of the same type.
 
     Returns
     -------
-    (P, H - kh + 1, W - kw + 1) tensor
+    (P, H - kh + 1, W - kw + 1) float32 tensor
         Bit for bit the same for a position whatever is computed beside it.
     """
     n, d, kh, kw = blocks.shape
@@ -34,9 +34,9 @@ def correlate(maps: torch.Tensor, blocks: torch.Tensor) -> torch.Tensor:
     missing = max(0, CONVOLVED_OTHERWISE // (d * maps.shape[2]) + 1 - maps.shape[1])
     enough = functional.pad(maps[None], (0, 0, 0, missing)) if missing else maps[None]
     if n >= _AT_ONCE:
-        return functional.conv2d(enough, blocks)[0, :, :height]
+        return functional.conv2d(enough, blocks)[0, :, :height].float()
     columns = blocks.permute(3, 0, 1, 2).reshape(kw * n, d, kh, 1).contiguous(memory_format=torch.channels_last)
-    by_column = functional.conv2d(enough, columns)[0, :, :height].unflatten(0, (kw, n))
+    by_column = functional.conv2d(enough, columns)[0, :, :height].unflatten(0, (kw, n)).float()
     return _sum_of_shifted([each[:, :, column : column + width] for column, each in enumerate(by_column)])
 
 

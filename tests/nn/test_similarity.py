@@ -196,3 +196,14 @@ def test_merged_mean_vectors_are_that_of_the_whole() -> None:
     vectors = drawn(D, 100) * 1e3
     pieces = [(piece.sum(dim=1), piece.shape[1]) for piece in vectors.split([50, 1, 49], dim=1)]
     torch.testing.assert_close(mean_vector(pieces), vectors.mean(dim=1), rtol=1e-5, atol=1e-3)
+
+
+def test_products_of_bfloat16_differ_by_rounding_alone() -> None:
+    chance = torch.Generator().manual_seed(0)
+    vectors = torch.nn.functional.normalize(torch.randn(128, 40, 44, generator=chance).relu(), dim=0)
+    blocks = [torch.rot90(vectors[:, 10:17, 20:27], turns, (1, 2)) for turns in range(4)]
+    query = make_query([[blocks]], vectors.mean(dim=(1, 2)))
+    (exact,), (short,) = prototype_maps(vectors, query), prototype_maps(vectors, query, "bfloat16")
+    assert short.dtype == torch.float32
+    assert 0 < (exact - short).abs().max() < 2e-3
+    assert exact[0].max() == pytest.approx(1.0, abs=1e-4)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from simsearch.app.components.class_list import ClassList
 from simsearch.app.components.gallery import Gallery
+from simsearch.app.components.plate_panel import PlatePanel
 from simsearch.app.components.viewer import Viewer
 from simsearch.app.context import Page
 from simsearch.app.session.judging import DrawnBox, draw_prototype
@@ -25,10 +26,12 @@ def regions_page(context: PageContext) -> Page:
 
     viewer = Viewer(context, on_box=take_box, on_flag=lambda *place: gallery.flag(*place))
     gallery = Gallery(context, viewer.go_to)
+    plate = PlatePanel(context, viewer.go_to)
 
     def show_active() -> None:
         viewer.activate(classes.active)
         gallery.update(live.snapshot, classes.active)
+        plate.update(live.snapshot, classes.active)
 
     classes = ClassList(context, show_active, viewer.go_to)
 
@@ -37,6 +40,7 @@ def regions_page(context: PageContext) -> Page:
         classes.update(snapshot)
         viewer.update(snapshot)
         gallery.update(snapshot, classes.active)
+        plate.update(snapshot, classes.active)
         if classes.active != before:
             viewer.activate(classes.active)
 
@@ -46,5 +50,7 @@ def regions_page(context: PageContext) -> Page:
         "classes": classes.root,
         "gallery": gallery.root,
         "gallery_peaks": gallery.peaks,
+        "plate": plate.root,
+        "plate_counts": plate.counts,
     }
-    return Page(roots, update)
+    return Page(roots, update, plate.close)

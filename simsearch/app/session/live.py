@@ -8,6 +8,7 @@ from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
 
 from simsearch.app.session.jobs import Jobs, new_job
+from simsearch.app.session.overseeing import Overseer
 from simsearch.app.session.requests import Request, Requests
 from simsearch.app.session.shared import SharedStudy
 from simsearch.app.session.shelf import Shelf
@@ -18,11 +19,12 @@ from simsearch.curation.actions import ChooseImages
 from simsearch.errors import ConfigError
 from simsearch.workflows.curate.channel_report import report_channels
 from simsearch.workflows.curate.study import study_images
+from simsearch.workflows.curate.suggest import prepare_all
 from simsearch.workflows.find.diverse import DiverseOptions, choose_diverse
 from simsearch.workflows.image_set import ImageSet
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from simsearch.app.session.jobs import Work
@@ -68,12 +70,14 @@ class LiveStudy(SharedStudy):
         with ExitStack() as stack:
             stack.enter_context(self._resources)
             self._shelf, self._requests = Shelf(study), Requests(study.folder)
-            self._publish(models=self._shelf.models(), n_results=len(self._shelf.results()), cluster=self._cluster())
+            self._publish(models=self._shelf.models(), n_results=len(self._shelf.results()), cluster=_cluster(client))
             self._jobs = Jobs(lambda views: self._publish(jobs=views))
             stack.callback(self._jobs.close)
             self._list_interrupted()
             self._suggester = Suggester(client, study, self._jobs, self._suggested, memory_bytes)
             stack.callback(self._suggester.close)
+            self._overseer = Overseer(client, study, lambda overview: self._publish(overview=overview))
+            stack.callback(self._overseer.close)
             self._follow(self.snapshot.curation)
             watch = Thread(target=self._watch_cluster, name="cluster", daemon=True)
             watch.start()
@@ -116,7 +120,10 @@ class LiveStudy(SharedStudy):
         StoreError
             If the request cannot be written.
         """
-        names, floor = self._names(images), detection_floor(self.snapshot.curation, find_model(self.study, model_id))
+        names, floor = (
+            _names(self.study, images),
+            detection_floor(self.snapshot.curation, find_model(self.study, model_id)),
+        )
         options = {"model": model_id, "images": names, "floor": floor}
         return self._ask("detect", f"Find objects on {_images(names)}", user, options)
 
@@ -139,7 +146,7 @@ class LiveStudy(SharedStudy):
             If the request cannot be written.
         """
         find_model(self.study, model_id)
-        names = self._names(images)
+        names = _names(self.study, images)
         options = {"model": model_id, "images": names, "tissue_mask": tissue_mask, "beside_image": beside_image}
         return self._ask("segment", f"Segment {_images(names)}", user, options)
 
@@ -153,6 +160,28 @@ class LiveStudy(SharedStudy):
             self.act(user, ChooseImages(choose_diverse(self.client, images, options, observe=observe)))
 
         return self._start(new_job("diverse", f"Choose {n} diverse images", user), work)
+
+    def look_at_all(self, user: str) -> str:
+        """Compute the features of all images of the study, for `watch_plates`; returns the id of the job.
+
+        What was done when it is stopped, or the server is, is not done again.
+        """
+        for job in self._snapshot.jobs:  # a second click is no second job
+            if job.kind == "index" and not job.is_over:
+                return job.id
+        curation = self._snapshot.curation
+
+        def work(observe: Observer) -> None:
+            try:
+                prepare_all(self.client, self.study, curation, observe=observe)
+            finally:
+                self._overseer.look_again()
+
+        return self._start(new_job("index", f"Look at {_images(_names(self.study, None))}", user), work)
+
+    def watch_plates(self) -> Callable[[], None]:
+        """Have `Snapshot.overview` follow what is said, until what is returned is called."""
+        return self._overseer.watch()
 
     def resume(self, user: str, job_id: str) -> str:
         """Go on with a job that an earlier server was stopped in; returns the id of the job, which is the same.
@@ -249,32 +278,37 @@ class LiveStudy(SharedStudy):
             view = replace(new_job(request.kind, request.title, request.user), id=request.id, state="interrupted")
             self._jobs.list(replace(view, message="The server was stopped meanwhile. It can go on where it was."))
 
-    def _names(self, images: Sequence[str] | None) -> list[str]:
-        known = [image.name for image in self.study.images]
-        unknown = sorted(set(images or ()) - set(known))
-        if unknown or (images is not None and not images):
-            raise ConfigError(f"expected images of the study, got {', '.join(unknown) or 'none'}: choose some")
-        return known if images is None else [name for name in known if name in set(images)]
-
     def _follow(self, curation: Curation) -> None:
         self._suggester.follow(curation)
 
     def _suggested(self, suggestions: Suggestions) -> None:
         self._publish(suggestions=suggestions)
+        if suggestions.state in ("ready", "empty"):  # whoever has drawn a box waits for these first
+            self._overseer.follow(self._snapshot.curation)
 
     def _watch_cluster(self) -> None:
         while not self._is_closing.wait(_POLL_S):
-            now = self._cluster()
+            now = _cluster(self.client)
             if now != self._snapshot.cluster:
                 self._publish(cluster=now)
 
-    def _cluster(self) -> ClusterView:
-        try:
-            n_threads = self.client.nthreads() if self.client.status == "running" else {}
-        except (OSError, TimeoutError):
-            n_threads = {}
-        address = str(self.client.scheduler.address) if self.client.scheduler else ""
-        return ClusterView(address, len(n_threads), sum(n_threads.values()), bool(n_threads))
+
+def _cluster(client: Client) -> ClusterView:
+    try:
+        n_threads = client.nthreads() if client.status == "running" else {}
+    except (OSError, TimeoutError):
+        n_threads = {}
+    address = str(client.scheduler.address) if client.scheduler else ""
+    return ClusterView(address, len(n_threads), sum(n_threads.values()), bool(n_threads))
+
+
+def _names(study: Study, images: Sequence[str] | None) -> list[str]:
+    """Return the names of some images, or of all, in the order of the study."""
+    known = [image.name for image in study.images]
+    unknown = sorted(set(images or ()) - set(known))
+    if unknown or (images is not None and not images):
+        raise ConfigError(f"expected images of the study, got {', '.join(unknown) or 'none'}: choose some")
+    return known if images is None else [name for name in known if name in set(images)]
 
 
 def _images(names: Sequence[str]) -> str:

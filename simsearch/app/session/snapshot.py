@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from simsearch.workflows.curate.study import Study
     from simsearch.workflows.curate.trained import TrainedModel
 
-JobKind = Literal["features", "measure", "diverse", "train", "predict", "detect", "segment"]
+JobKind = Literal["features", "index", "measure", "diverse", "train", "predict", "detect", "segment"]
 JobState = Literal["waiting", "running", "done", "failed", "cancelled", "interrupted"]
 
 
@@ -55,6 +55,26 @@ class Suggestions:
     def background(self) -> tuple[Patch, ...]:
         """All that may be background."""
         return (*self.difficult, *self.beside, *self.easy, *self.kept)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PlateOverview:
+    """What looks like the prototypes on all images of the study that were looked at, while somebody watches."""
+
+    images: tuple[str, ...] = ()
+    """Names of the images that `by_class` refers to: those with features."""
+    by_class: Mapping[str, RankedPeaks] = field(default_factory=dict)
+    """The own peaks of each class of similarity above 0, without what was flagged."""
+    n_unseen: int = 0
+    """Images that were not looked at yet."""
+    unseen_bytes: int = 0
+    """Of disk that their features would take."""
+    state: Literal["idle", "computing", "ready", "failed"] = "idle"
+    """What was there stays while it is computed anew."""
+    message: str = ""
+    """In words: what failed and the way out."""
+    version: int = 0
+    """Grows when the peaks change."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +130,7 @@ class Snapshot:
     history: History
     """`history.state` is the curation."""
     suggestions: Suggestions
+    overview: PlateOverview = PlateOverview()
     jobs: tuple[JobView, ...] = ()
     """The newest last."""
     models: tuple[TrainedModel, ...] = ()

@@ -262,6 +262,7 @@
       least = Number(slider.value);
       told = least;
       app.viewer.threshold(about.name, least);
+      app.plate?.threshold(least);
       redraw();
       app.drawBarsAbove(byId("threshold-bars"), least);
       count();
@@ -284,6 +285,7 @@
         about = value;
         const wanted = about?.threshold ?? about?.suggested ?? 1;
         if (isOther || told === null || told === wanted) { told = null; least = wanted; }
+        app.plate?.threshold(least);
         if (isOther) peaks.forget();
         findSaid();
         drawAll();

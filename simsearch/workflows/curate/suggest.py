@@ -15,7 +15,7 @@ from simsearch.curation.background import (
 from simsearch.curation.checks import common_shape
 from simsearch.curation.state import BACKGROUND, Patch
 from simsearch.curation.suggestions import background_patches, marked_patches, own_candidates, own_of
-from simsearch.errors import CurationError
+from simsearch.errors import CurationError, SourceError
 from simsearch.runtime.events import Observer, ignore
 from simsearch.workflows.curate.refine import answer_blocks, refined_query, said_of, sample_background
 from simsearch.workflows.curate.sight import study_groups, study_setting, study_sight
@@ -231,6 +231,27 @@ def prepare_suggestions(client: Client, study: Study, curation: Curation, *, obs
     groups, setting = study_sight(client, study, curation, observe=observe)
     for group in groups:
         keep_features(client, ImageSet(study_images(study, curation.displayed)), group, setting, observe)
+
+
+def prepare_all(client: Client, study: Study, curation: Curation, *, observe: Observer = ignore) -> None:
+    """Compute for all images of a study what `prepare_suggestions` computes for the displayed ones.
+
+    What was computed before, also by a run that was killed, is not computed again, image by image.
+
+    Raises
+    ------
+    ConfigError
+        If a channel has no range, or is constant.
+    SourceError, StoreError, TrunkError
+        If an image or the trunk cannot be read, or the folder cannot be written; all other images are done then.
+    """
+    groups, setting = study_sight(client, study, curation, observe=observe)
+    images = ImageSet(study_images(study), skip_errors=True)
+    for group in groups:
+        keep_features(client, images, group, setting, observe)
+    if images.failures:
+        (name, why), n = images.failures[0], len(images.failures)
+        raise SourceError(f"expected features of all images, got none of {n}, such as {name} ({why}): mend them")
 
 
 def _look(client: Client, study: Study, curation: Curation, observe: Observer) -> Iterator[_Sight]:

@@ -67,5 +67,10 @@ def _stored_shape(view: View) -> tuple[int, int]:
 
 def can_keep_features(view: View) -> bool:
     """Tell whether a feature map of an image is not too large to be kept."""
+    return kept_bytes(view) <= _LARGEST_BYTES
+
+
+def kept_bytes(view: View) -> int:
+    """Tell how much disk the feature map of an image takes."""
     height, width = _stored_shape(view)
-    return height * width * view.extractor.dim * np.dtype(np.float16).itemsize <= _LARGEST_BYTES
+    return height * width * view.extractor.dim * np.dtype(np.float16).itemsize
