@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
+from unittest.mock import patch
 
 import numpy as np
 import psutil
@@ -16,12 +17,13 @@ from dask.system import CPU_COUNT
 from simsearch.core.synthetic import cell_field
 from simsearch.curation.actions import AddClass, apply
 from simsearch.curation.marks import AddPrototypes
-from simsearch.curation.state import Patch
+from simsearch.curation.state import Curation, Patch
 from simsearch.io.ome_zarr.plates.hierarchy import write_plate
 from simsearch.io.ome_zarr.plates.wells import Well
 from simsearch.io.ome_zarr.pyramid import halved
 from simsearch.io.ome_zarr.writing import ImageTemplate, create_image, finish_image, write_region
 from simsearch.runtime import open_cluster
+from simsearch.workflows.curate.live import plate_search
 from simsearch.workflows.curate.live.plate_search import PlateSearch
 from simsearch.workflows.curate.study import STUDY_NAME, Study, StudyOptions, create_study, open_study
 from simsearch.workflows.curate.suggest import prepare_all
@@ -29,7 +31,9 @@ from simsearch.workflows.curate.suggest import prepare_all
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-_CLASS, _PATCH = "cell", (48.0, 48.0)
+    from simsearch.nn.device import Arithmetic
+
+_CLASS, _OTHER, _PATCH = "cell", "other", (48.0, 48.0)
 _N_DRAWN = 12  # different fields that are drawn; all others show one of them
 
 
@@ -47,19 +51,22 @@ def run(folder: Path, side: int, n_wells: int, n_fields: int) -> Iterator[tuple[
         curation = apply(study.initial, AddClass(_CLASS, "#e69f00"))
         begin = time.perf_counter()
         unseen = search.unseen(curation)
-        yield "describe the images, and look which have features", f"{time.perf_counter() - begin:.2f} s"
+        yield "describe and measure the images, and look which have features", f"{time.perf_counter() - begin:.2f} s"
         wall, cpu = _timed(lambda: prepare_all(client, study, curation), _tree_seconds)
         yield f"look at {len(unseen.names)} images once", f"{wall:.0f} s, {cpu:.0f} CPU-s"
         kept = sum(path.stat().st_size for path in (study.folder / "cache").rglob("*") if path.is_file())
         yield "features on disk", f"{kept / 1e9:.2f} GB"
-        before = _peak_mib()
-        for number, box in enumerate(_boxes(study, side, 4), start=1):
+        before, (*boxes, other) = _peak_mib(), _boxes(study, side, 6)
+        for number, box in enumerate(boxes, start=1):
             curation = apply(curation, AddPrototypes(_CLASS, (box,), _PATCH))
-            wall, cpu = _timed(lambda drawn=curation: search.find(drawn), time.process_time)  # type: ignore[misc]
-            yield f"box {number} to the colours of all wells, {CPU_COUNT} cores", f"{wall:.2f} s, {cpu:.2f} CPU-s"
-        wall, cpu = _timed(lambda: search.find(curation), time.process_time)
+            arithmetic: Arithmetic = "bfloat16" if number % 2 else "float32"
+            with patch.object(plate_search, "native_arithmetic", return_value=arithmetic):
+                cost = _cost(search, curation)
+            yield f"box {number} to the colours of all wells, {CPU_COUNT} cores, {arithmetic}", cost
+        curation = apply(apply(curation, AddClass(_OTHER, "#56b4e9")), AddPrototypes(_OTHER, (other,), _PATCH))
+        yield "a box of a second class to the colours of all wells", _cost(search, curation)
+        yield "nothing new: merge maps, find peaks", _cost(search, curation)
         found = search.find(curation)
-        yield "nothing new: merge maps, find peaks", f"{wall:.2f} s, {cpu:.2f} CPU-s"
         yield "places above 0", f"{len(found.by_class[_CLASS]):,} in {len(found.images)} images"
         yield "memory of the server beside what it had", f"{_peak_mib() - before:.0f} MiB"
         search.close()
@@ -117,6 +124,11 @@ def _timed(work: Callable[[], object], cpu: Callable[[], float]) -> tuple[float,
     begin, used = time.perf_counter(), cpu()
     work()
     return time.perf_counter() - begin, cpu() - used
+
+
+def _cost(search: PlateSearch, curation: Curation) -> str:
+    wall, cpu = _timed(lambda: search.find(curation), time.process_time)
+    return f"{wall:.2f} s, {cpu:.2f} CPU-s"
 
 
 def _tree_seconds() -> float:
