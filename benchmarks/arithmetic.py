@@ -68,7 +68,7 @@ class Differences(NamedTuple):
 def on_a_worker(scratch: Path, trunk: str, side: int, rounds: int = 3) -> tuple[Costs, Differences]:
     """Return CPU-seconds per megapixel of `detect` in the process of one worker, and how far peaks differ."""
     image, _ = write_tissue(scratch, side)
-    model, peaks = _write_telling_model(scratch, trunk, image), {}
+    model, peaks = write_telling_model(scratch, trunk, image), {}
     with open_cluster("local:1") as client:
         client.run(use_one_thread)
 
@@ -129,7 +129,7 @@ def _process_seconds() -> float:
     return float(times.user + times.system)
 
 
-def _write_telling_model(scratch: Path, trunk: str, image: Path) -> Path:
+def write_telling_model(scratch: Path, trunk: str, image: Path) -> Path:
     """Write a model whose head knows three patches by their features: it is sure of some places, and of others not."""
     path = write_model(scratch, "dense", trunk)
     model, header = model_from_bytes(path.read_bytes())

@@ -54,7 +54,7 @@ def run(scratch: Path, trunk: str, side: int) -> dict[str, Timed]:
     """Search a tissue slide of so many pixels a side, and detect in it with an untrained model, on each device."""
     found = {}
     for device in DEVICES:
-        with _only(device), open_cluster("local:1") as client:
+        with only(device), open_cluster("local:1") as client:
             found[device] = _on(client, scratch, trunk, side)
     return found
 
@@ -82,7 +82,7 @@ def _on(client: Client, scratch: Path, trunk: str, side: int) -> Timed:
 
 
 @contextmanager
-def _only(device: str) -> Iterator[None]:
+def only(device: str) -> Iterator[None]:
     """Hide the GPU from workers that are started meanwhile, if that is asked for."""
     before = os.environ.get("CUDA_VISIBLE_DEVICES")
     if device == "CPU":

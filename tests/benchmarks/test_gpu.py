@@ -7,7 +7,7 @@ import os
 import numpy as np
 import pytest
 
-from benchmarks.gpu import Agreement, _only, compare
+from benchmarks.gpu import Agreement, compare, only
 
 PEAKS = np.array([[10.0, 10.0, 0.9], [100.0, 40.0, 0.5], [300.0, 300.0, 0.2]])
 
@@ -32,8 +32,8 @@ def test_the_gpu_is_hidden_from_the_cpus_workers_and_shown_again(
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     if before is not None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", before)
-    with _only("GPU"):
+    with only("GPU"):
         assert os.environ.get("CUDA_VISIBLE_DEVICES") == before
-    with _only("CPU"):
+    with only("CPU"):
         assert os.environ["CUDA_VISIBLE_DEVICES"] == ""
     assert os.environ.get("CUDA_VISIBLE_DEVICES") == before
