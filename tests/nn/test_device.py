@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from simsearch.nn.device import fast_inference, pick_device, with_weights_for
+from simsearch.nn.device import fast_inference, pick_device, whole_float32, with_weights_for
 from simsearch.nn.features import dense_features
 from simsearch.nn.trunk import Trunk
 
@@ -16,6 +16,15 @@ def test_inference_on_the_cpu_is_in_full_precision() -> None:
 
     assert product.dtype == torch.float32
     assert product.is_inference()
+
+
+def test_float32_is_not_rounded_on_gpus_and_what_was_set_comes_back() -> None:
+    before = torch.backends.cudnn.allow_tf32
+    with whole_float32(torch.device("cuda")):  # switches that are there without a GPU, too
+        assert not torch.backends.cudnn.allow_tf32
+        with fast_inference(torch.device("cpu"), "bfloat16"):
+            assert not torch.backends.cudnn.allow_tf32
+    assert torch.backends.cudnn.allow_tf32 == before
 
 
 def test_features_in_bfloat16_are_near_those_in_float32_and_are_the_same_with_rounded_weights() -> None:
