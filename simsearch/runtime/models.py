@@ -8,7 +8,6 @@ from threading import RLock
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 import torch
-from distributed import fire_and_forget
 
 from simsearch.nn.device import Arithmetic, pick_device, with_weights_for
 from simsearch.nn.model_file import model_from_bytes
@@ -20,7 +19,7 @@ from simsearch.runtime.worker import fetch
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from distributed import Client
+    from distributed import Client, Future
 
     from simsearch.nn.classifier import PatchClassifier
 
@@ -49,10 +48,18 @@ def trunk_on_worker(digest: str, n_channels: int, arithmetic: Arithmetic) -> Tru
     return trunk.to(memory_format=torch.channels_last)  # twice as fast on CPUs, and what GPUs want in bfloat16
 
 
-def make_trunks(client: Client, digest: str, n_channels: int, arithmetic: Arithmetic) -> None:
-    """Have each worker make a broadcast trunk, so that the first task that wants it finds it; nobody waits."""
-    for worker in client.nthreads():
-        fire_and_forget(client.submit(_make_trunk, digest, n_channels, arithmetic, workers=[worker], pure=False))
+def make_trunks(client: Client, digest: str, n_channels: int, arithmetic: Arithmetic) -> tuple[Future[None], ...]:
+    """Have each worker make a broadcast trunk, so that the first task that wants it finds it.
+
+    Returns
+    -------
+    tuple of distributed.Future
+        To be kept until they are made; nobody needs to wait.
+    """
+    return tuple(
+        client.submit(_make_trunk, digest, n_channels, arithmetic, workers=[worker], pure=False)
+        for worker in client.nthreads()
+    )
 
 
 def _make_trunk(digest: str, n_channels: int, arithmetic: Arithmetic) -> None:

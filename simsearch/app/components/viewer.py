@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from simsearch.app.context import PageContext
     from simsearch.app.session.snapshot import Snapshot
     from simsearch.curation.state import Curation
-    from simsearch.workflows.curate.live.search import SimilarityMap
+    from simsearch.workflows.curate.live.coarse_maps import SimilarityMap
 
 _SMALLEST_BOX_PX = 4  # of level 0: less is a click with a trembling hand
 _ACCEPTED_INSIDE = 0.18  # opacity of the inside of boxes that somebody has approved

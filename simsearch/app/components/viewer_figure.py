@@ -86,8 +86,9 @@ def make_figure(tile_url: str, *, is_drawn_on: bool) -> ViewerFigure:
     plot.add_tile(tiles)
     heat = ColumnDataSource({"image": [], "x": [], "y": [], "dw": [], "dh": []})
     plot.image(
-        "image", "x", "y", "dw", "dh", source=heat, color_mapper=LinearColorMapper(_see_through(), low=0.0, high=1.0)
-    )
+        "image", "x", "y", "dw", "dh", source=heat,
+        color_mapper=LinearColorMapper(_see_through(), low=0.0, high=1.0, nan_color="#00000000"),
+    )  # fmt: skip
     marks = ColumnDataSource({name: [] for name in _MARKS})
     boxes_of_marks = plot.rect(
         "x", "y", "width", "height", source=marks, fill_color="black", fill_alpha="inside", line_color="color",

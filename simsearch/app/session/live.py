@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from simsearch.runtime import Client
     from simsearch.runtime.events import Observer
     from simsearch.workflows.curate.channel_report import ChannelReport
-    from simsearch.workflows.curate.live.search import SimilarityMap
+    from simsearch.workflows.curate.live.coarse_maps import SimilarityMap
     from simsearch.workflows.curate.study import Study
     from simsearch.workflows.learn.train import TrainOptions
     from simsearch.workflows.run.predict import Predictions
@@ -233,7 +233,7 @@ class LiveStudy(SharedStudy):
             return self._channels
 
     def similarity_map(self, class_name: str, image: str) -> SimilarityMap | None:
-        """Return how similar a displayed image is to a class; None where there is no prototype, or no room for it."""
+        """Return how similar a displayed image is to a class; None where nothing was searched for it."""
         return self._suggester.similarity_map(class_name, image)
 
     def more_background(self) -> None:

@@ -30,8 +30,9 @@ if TYPE_CHECKING:
     from simsearch.curation.state import Curation, Patch
     from simsearch.runtime import Client
     from simsearch.runtime.events import Event, Observer
+    from simsearch.workflows.curate.live.coarse_maps import SimilarityMap
     from simsearch.workflows.curate.live.held_images import Room
-    from simsearch.workflows.curate.live.search import Findings, SimilarityMap
+    from simsearch.workflows.curate.live.search import Findings
     from simsearch.workflows.curate.study import Study
 
 _log = logging.getLogger(__name__)
@@ -80,7 +81,8 @@ def _note(room: Room) -> str:
     return (
         f"These images are too large to be held in memory (that takes {format_bytes(room.needed_bytes)} of the "
         f"{format_bytes(room.bytes)} that may be taken): workers search them at each box, from there outward. "
-        "There is no similarity map. Display fewer images, or serve with more --memory."
+        "The similarity map is coarse, and blank where nothing was searched yet. Display fewer images, or serve with "
+        "more --memory, for more."
     )
 
 
@@ -141,10 +143,12 @@ class Suggester:
             self._changed.notify()
 
     def similarity_map(self, class_name: str, image: str) -> SimilarityMap | None:
-        """Return how similar a displayed image is to a class; None where that is not known, or not held."""
+        """Return how similar a displayed image is to a class, as far as that is known; None where nothing is."""
         found = self._found
-        if found is None or image not in found.images or class_name not in found.maps:
+        if self._shown.state == "empty":
             return None
+        if found is None or image not in found.images or class_name not in found.maps:
+            return self._search.coarse_map(class_name, image)
         return found.maps[class_name][found.images.index(image)]
 
     def close(self) -> None:

@@ -220,7 +220,7 @@
       state.replaceChildren(...words);
       byId("gallery-note").textContent = progress.note;
       const heat = byId("viewer-heat");
-      if (heat) Object.assign(heat, { disabled: Boolean(progress.note) }).dataset.tip = progress.note ? "Not for images too large to be held in memory" : "Colour the image by similarity to the class";
+      if (heat) heat.dataset.tip = progress.note ? "Colour what was searched so far by similarity to the class: coarse, as the images are too large to be held" : "Colour the image by similarity to the class";
     }
 
     function empty() {

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from torch.nn import functional
 
 from simsearch.core.tiles import Region
 from simsearch.io.ome_zarr.feature_store import read_blocks, read_features, write_blocks, write_features
@@ -128,6 +129,8 @@ class SearchTask:
     """Lower similarities are no peaks."""
     map_path: str | None = None
     """OME-Zarr image that the similarity is written to."""
+    coarseness: int = 0
+    """Positions along a side of squares of which the highest similarity is told; 0 tells none."""
 
     @property
     def is_pure(self) -> bool:
@@ -233,7 +236,9 @@ def search_tile(task: SearchTask) -> NDArray[np.float64]:
     return peak_table(maps, task.view, task.window, task.floor)
 
 
-def find_candidates(task: SearchTask) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+def find_candidates(
+    task: SearchTask,
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.uint8]]:
     """Return the peaks in a window, and what may be background (algorithm 1).
 
     Returns
@@ -241,6 +246,9 @@ def find_candidates(task: SearchTask) -> tuple[NDArray[np.float64], NDArray[np.f
     peaks, highest, lowest : (N, 4) arrays
         Index of the class, y and x in grid steps from the image's first pixel, similarity. Highest and lowest are the
         local maxima and minima of the mean similarity to all prototypes; they have no class, and index 0.
+    coarse : (classes, h, w) array
+        Of each class and each square that the window reaches into, 1 to 255 for a highest similarity of 0 or less to 1;
+        0 where there are no intensities. (0, 0, 0) where no squares are asked for.
     """
     query = query_on_worker(task.query)
 
@@ -253,7 +261,17 @@ def find_candidates(task: SearchTask) -> tuple[NDArray[np.float64], NDArray[np.f
     highest = peak_table(mean, task.view, task.window, -np.inf)
     lowest = peak_table(torch.where(mean.isfinite(), -mean, mean), task.view, task.window, -np.inf)
     lowest[:, 3] *= -1
-    return peak_table(maps[:-1], task.view, task.window, task.floor), highest, lowest
+    coarse = _coarse(maps[:-1], task) if task.coarseness else np.zeros((0, 0, 0), np.uint8)
+    return peak_table(maps[:-1], task.view, task.window, task.floor), highest, lowest, coarse
+
+
+def _coarse(maps: torch.Tensor, task: SearchTask) -> NDArray[np.uint8]:
+    """Find the highest value in each square of a grid that is the same for all windows of an image."""
+    step, window, core = task.coarseness, task.window, slice(task.view.peak_radius, -task.view.peak_radius)
+    beside = (window.x0 % step, -window.x1 % step, window.y0 % step, -window.y1 % step)
+    highest = functional.max_pool2d(functional.pad(maps[:, core, core], beside, value=-torch.inf), step)
+    known = highest.isneginf().logical_not()
+    return ((1 + (254 * highest.clamp(0, 1)).round()) * known).to(torch.uint8).cpu().numpy()
 
 
 def _trunk(view: View) -> Trunk:

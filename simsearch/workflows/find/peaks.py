@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from simsearch.workflows.image_set import ImageSet
 
 
+_COARSE_SIDE = 512  # squares along the longer side of a coarse map: a quarter of a megabyte for each class and image
 _NEAR_TILE, _FAR_TILE = 64, 128  # positions along a side of tiles at a box and away from it, where somebody waits
 _TELL_S, _TELL_SHARE = 1.0, 10.0  # seconds between what is told, and times as long as telling takes
 _LOWEST_PERCENT = 5  # of peaks, that a suggested threshold does not look at
@@ -109,10 +110,12 @@ class Way:
     """Where there is tissue in some of the images: tiles of nothing but glass are left out."""
     tell: Callable[[Candidates], None] | None = None
     """Gets what was found so far, with the first tile and then every second, or less often where there is much."""
+    draw: Callable[[SearchTask, Sequence[str], NDArray[np.uint8]], None] | None = None
+    """Gets of each tile, before `tell`, how similar its squares are to classes, as `find_candidates` tells it."""
 
     def tiles(self, tasks: Iterable[SearchTask]) -> list[SearchTask]:
         """Leave out tasks, and put the others in order; where somebody waits they are cut first."""
-        kept = [task for task in tasks if self._has_tissue(task)]
+        kept = [self._drawn(task) for task in tasks if self._has_tissue(task)]
         if not self.around:
             return kept
         return sorted((piece for task in kept for piece in self._cut(task)), key=self._distance)
@@ -128,6 +131,10 @@ class Way:
         for half in halves_of(task.window):
             for quarter in halves_of(half):
                 yield from self._cut(replace(task, window=quarter))
+
+    def _drawn(self, task: SearchTask) -> SearchTask:
+        """Ask for squares of which no image has more than 512 along a side, where somebody draws them."""
+        return replace(task, coarseness=-(-max(task.view.grid_shape) // _COARSE_SIDE)) if self.draw else task
 
     def _has_tissue(self, task: SearchTask) -> bool:
         image, tissue = task.view.image.meta, self.tissues.get(image_name(task))
@@ -167,7 +174,9 @@ def find_group_candidates(
         tasks = way.tiles(task for image in images for task in _search_tasks(image, group, setting, digest))
         outcomes = run_tasks(client, find_candidates, tasks, step="suggestions", observe=observe)
         due = 0.0
-        for task, tables in images.results(outcomes, image_name):
+        for task, (*tables, coarse) in images.results(outcomes, image_name):
+            if way.draw:
+                way.draw(task, group.classes, coarse)
             for each, table, names in zip(found, tables, (group.classes, (BACKGROUND,), (BACKGROUND,)), strict=True):
                 each.extend(peaks_of(table, task.view, names, shapes))
             if way.tell and (begin := time.perf_counter()) >= due:

@@ -27,7 +27,7 @@ from simsearch.core.ranked_peaks import RankedPeaks
 from simsearch.curation.actions import AddClass, ChooseChannels, RenameClass, SetSimilarityThreshold
 from simsearch.curation.marks import AddPrototypes, ConfirmPatches, FlagNegatives
 from simsearch.curation.state import Patch
-from simsearch.workflows.curate.live.search import SimilarityMap
+from simsearch.workflows.curate.live.coarse_maps import SimilarityMap
 from simsearch.workflows.run.predict import Predictions
 
 if TYPE_CHECKING:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 
 from simsearch.app.session.live import LiveStudy
 from simsearch.curation.actions import AddClass, RenameClass
+from simsearch.curation.marks import AddPrototypes, RemovePrototype
+from simsearch.curation.state import Patch
 from simsearch.errors import CurationError, StoreError
 from simsearch.workflows.curate.study import read_curation
+from tests.app.browser import wait_until
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -78,3 +82,22 @@ def test_a_torn_line_is_told(client: Client, fresh_study: Study) -> None:
     with LiveStudy(client, fresh_study) as live:
         assert "line 2" in live.snapshot.notice
         assert names(live.snapshot) == ["one"]
+
+
+def test_images_too_large_to_be_held_have_a_similarity_map_while_there_is_a_box(
+    client: Client, fresh_study: Study
+) -> None:
+    image = fresh_study.images[0]
+    with LiveStudy(client, fresh_study, memory_bytes=1000) as live:
+        live.act("ada", AddClass("cell", "#e69f00"))
+        assert live.similarity_map("cell", image.name) is None
+        box = Patch.at(image.name, 60, 60)
+        live.act("ada", AddPrototypes("cell", (box,), (48.0, 48.0)))
+        wait_until(lambda: live.snapshot.suggestions.state == "ready", "suggestions")
+        found = live.similarity_map("cell", image.name)
+        assert found is not None
+        assert np.nanmax(found.values) > 0.6  # the box lies where there is no cell
+        assert "similarity map is coarse" in live.snapshot.suggestions.note
+        live.act("ada", RemovePrototype("cell", box.id))
+        wait_until(lambda: live.snapshot.suggestions.state == "empty", "nothing to look for")
+        assert live.similarity_map("cell", image.name) is None

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from simsearch.curation.state import Curation
     from simsearch.runtime.tasks.search import SearchTask
+    from simsearch.workflows.curate.live.coarse_maps import SimilarityMap
     from simsearch.workflows.curate.live.search import Findings
     from simsearch.workflows.curate.study import Study
     from tests.conftest import SaveImage
@@ -110,6 +111,39 @@ def test_tiles_at_the_box_are_small_and_first_and_find_the_same(
     got, expected = (np.array([(p.score, p.y, p.x) for p in each.peaks]) for each in (found.candidates, whole))
     np.testing.assert_array_equal(got[:, 0], expected[:, 0])
     np.testing.assert_allclose(got, expected, atol=1e-9)
+
+
+def coarse(search: LiveSearch) -> SimilarityMap:
+    found = search.coarse_map("cell", "slide")
+    assert found is not None
+    return found
+
+
+def test_the_similarity_map_is_coarse_and_comes_with_what_is_found(
+    client: Client, slide: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(peaks, "_COARSE_SIDE", 50)  # for 128 positions: squares of 3, which tiles do not end at
+    monkeypatch.setattr(query.Setting, "search_tile", lambda setting, shape: 32)
+    search = LiveSearch(client, slide, memory_bytes=1000)
+    parts: list[SimilarityMap] = []
+    found = search.find(drawn(slide, ISLANDS[0]), tell=lambda _: parts.append(coarse(search)))
+    whole = coarse(search)
+    assert (whole.values.shape, whole.step) == ((43, 43), 24.0)
+    assert np.isnan(parts[0].values).sum() > np.isnan(whole.values).sum()  # the second island was searched later
+    top, left = (at - whole.step / 2 for at in whole.origin)
+    columns = found.by_class["cell"]
+    for y, x, score in zip(columns.y, columns.x, columns.score, strict=True):
+        square = whole.values[int((y - top) // whole.step), int((x - left) // whole.step)]
+        assert square > score - 0.05  # a peak lies between positions, and a byte has 254 steps
+    glass = whole.values[:, 33:][:20]
+    assert np.isnan(glass).all()
+
+    monkeypatch.setattr(peaks, "_NEAR_TILE", 8)
+    monkeypatch.setattr(peaks, "_FAR_TILE", 16)
+    search.find(drawn(slide, ISLANDS[0]))
+    np.testing.assert_array_equal(coarse(search).values, whole.values)
+    assert search.coarse_map("other", "slide") is None
+    search.close()
 
 
 def test_what_only_images_tell_is_computed_once_and_before_anybody_draws(client: Client, slide: Study) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,6 +27,7 @@ from simsearch.runtime.memory import free_bytes
 from simsearch.runtime.models import make_trunks
 from simsearch.runtime.worker import hold
 from simsearch.workflows.curate.live.blocks import Key, LiveBlocks, patch_key
+from simsearch.workflows.curate.live.coarse_maps import CoarseMaps, grid_step, map_of
 from simsearch.workflows.curate.live.held_images import HeldImages, Room, maps_bytes, peak_bytes, read_spectra
 from simsearch.workflows.curate.refine import refinement, said_of
 from simsearch.workflows.curate.sight import settle_measurement, sight_groups, study_groups, study_sight
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
     from simsearch.curation.state import Curation
     from simsearch.runtime import Client
     from simsearch.runtime.views import View
+    from simsearch.workflows.curate.live.coarse_maps import SimilarityMap
     from simsearch.workflows.curate.refine import Said
     from simsearch.workflows.curate.study import Study
     from simsearch.workflows.find.peaks import Candidates
@@ -56,18 +59,6 @@ _N_KEPT = 64  # prototypes whose maps are kept, if there is room: what is undone
 _N_EXPECTED = 16  # prototypes that there is room for where images are held
 
 _ClassKey = tuple[tuple[Key, ...], tuple[Key, ...], tuple[Key, ...]]  # of prototypes, confirmed and flagged patches
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class SimilarityMap:
-    """How similar an image is to a class."""
-
-    values: NDArray[np.float32]
-    """(h, w) similarity in [-1, 1]."""
-    origin: tuple[float, float]
-    """Row and column of the first value in level-0 pixels."""
-    step: float
-    """Level-0 pixels between values."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -135,6 +126,8 @@ class LiveSearch:
         self._drawn: tuple[Box, ...] = ()  # that were searched for last, the newest last
         self._kept: dict[Key, _Maps] = {}
         self._classes: dict[_ClassKey, _Class] = {}
+        self._coarse = CoarseMaps()  # of images that are too large to be held
+        self._making: object = None  # what has workers make trunks, as long as it is kept
         self._blocks = LiveBlocks(study, self._threads.map)
 
     def look(self, curation: Curation, *, observe: Observer = ignore) -> bool:
@@ -168,7 +161,7 @@ class LiveSearch:
         self._room = Room(peak_bytes(everything) + _N_EXPECTED * maps_bytes(views[min(views)]), free)
         is_held = self._room.is_enough and all(view.features for view in everything)
         if not is_held:  # the first box finds workers with their trunk
-            make_trunks(self._client, setting.trunk, len(setting.channels), setting.arithmetic)
+            self._making = make_trunks(self._client, setting.trunk, len(setting.channels), setting.arithmetic)
         for scale, group in scales.items():
             centre = find_centre(self._client, ImageSet(images), group, setting, observe).to(pick_device())
             if is_held:
@@ -203,8 +196,10 @@ class LiveSearch:
         groups = study_groups(curation)
         if self.look(curation, observe=observe):
             self._check_room(sum(len(group.boxes) for group in groups))
+        self._coarse.clear()
         if not self._held:
-            way = Way(self._newest(groups), self._tissues, tell and (lambda part: tell(_findings_of(curation, part))))
+            tell_part = partial(_tell_part, tell, curation) if tell else None
+            way = Way(self._newest(groups), self._tissues, tell_part, self._coarse.add)
             found = find_suggestions(self._client, self._study, curation, way=way, observe=observe)
             return _findings_of(curation, found)
         for group in groups:
@@ -216,6 +211,10 @@ class LiveSearch:
         maps = {name: each.maps for name, each in classes.items()}
         by_class, left_out = ({n: getattr(c, part) for n, c in classes.items()} for part in ("peaks", "left_out"))
         return Findings(curation.displayed, by_class, left_out, maps, tuple(self._ground(group) for group in groups))
+
+    def coarse_map(self, class_name: str, image: str) -> SimilarityMap | None:
+        """Return how similar an image too large to be held is to a class, as far as it was searched; in any thread."""
+        return self._coarse.of(class_name, image)
 
     def prepare_answers(self, curation: Curation) -> None:
         """Read what a first answer needs, while nobody waits for it; of no effect without prototypes.
@@ -235,7 +234,8 @@ class LiveSearch:
         return self._room
 
     def close(self) -> None:
-        """Let go of threads."""
+        """Let go of threads, and of what workers do for it."""
+        self._making = None
         self._threads.shutdown(cancel_futures=True)
 
     def _newest(self, groups: Sequence[Group]) -> tuple[str, float, float]:
@@ -305,7 +305,7 @@ class LiveSearch:
             if learned and kernels:
                 with torch.inference_mode():
                     values = refined(values, held.spectra[index].compare(kernels)[0].cpu(), learned)
-            return _map(values.numpy(), views[index]), level0_peaks(values.numpy(), views[index], 0.0)
+            return map_of(values.numpy(), views[index]), level0_peaks(values.numpy(), views[index], 0.0)
 
         merged = list(self._threads.map(merge, range(len(views))))
         maps, peaks = tuple(each for each, _ in merged), ranked_tables([table for _, table in merged])
@@ -313,6 +313,7 @@ class LiveSearch:
 
     def _let_go(self) -> None:
         self._held, self._kept, self._classes = {}, {}, {}
+        self._coarse.clear()
         self._blocks.forget()
 
     def _bytes(self) -> tuple[int, int]:
@@ -335,6 +336,10 @@ class LiveSearch:
             del self._kept[key]
 
 
+def _tell_part(tell: Callable[[Findings], None], curation: Curation, found: Candidates) -> None:
+    tell(_findings_of(curation, found))
+
+
 def _findings_of(curation: Curation, found: Candidates) -> Findings:
     """Sort what workers found by classes."""
     names = [each.name for each in curation.classes if each.prototypes]
@@ -351,19 +356,9 @@ def _class_key(group: Group, name: str, said: Said | None) -> _ClassKey:
     return drawn, confirmed, flagged
 
 
-def _map(values: NDArray[np.float32], view: View) -> SimilarityMap:
-    first = to_level0(0.0, view.image.downsampling)
-    return SimilarityMap(values, (first, first), _step(view))
-
-
 def level0_peaks(values: NDArray[np.float32], view: View, floor: float) -> NDArray[np.float64]:
     """Find the peaks of a map of a whole image, as (N, 3) rows of y and x in level-0 pixels, and height."""
     framed = np.pad(values, view.peak_radius, constant_values=-np.inf)
     table = find_peaks(framed, view.peak_radius, floor)
-    table[:, :2] = to_level0(0.0, view.image.downsampling) + _step(view) * table[:, :2]
+    table[:, :2] = to_level0(0.0, view.image.downsampling) + grid_step(view) * table[:, :2]
     return table
-
-
-def _step(view: View) -> float:
-    """Return the level-0 pixels between positions."""
-    return view.extractor.grid.stride * view.image.downsampling
