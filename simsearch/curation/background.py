@@ -166,29 +166,46 @@ def offer_background(curation: Curation, found: Similarities, amount: Amount) ->
         return BackgroundOffer()
     plane, half = _Plane(curation, found.images, curation.patch_shape), amount.n // 2
     own = {name: _unflagged(curation, name, peaks, found.images) for name, peaks in found.own.items()}
-    marked = plane.points_of(marked_patches(curation))
-    said = plane.points_of(p for each in curation.classes for p in (*singled_out(each), *each.positives))
-    reached, objects = (
-        [plane.points(peaks)[peaks.score >= found.least[name] - below] for name, peaks in own.items()]
-        for below in (_MARGIN, 0.0)
-    )
+    marked, said = _marked(curation, plane)
+    reached, objects = (_reaching(curation, found, own, below) for below in (_MARGIN, 0.0))
     # Similarities of one patch shape are not those of another: shapes take turns, as kinds do.
-    highs = [plane.free(peaks, marked, *reached) for peaks in found.highest]
+    highs = [plane.free(peaks, (*marked, *reached)) for peaks in found.highest]
     high, of_shapes = _joined(highs), np.repeat(np.arange(len(highs)), [len(peaks) for peaks in highs])
     shapes = [of_shapes == index for index in range(len(highs))]
     difficult = plane.choose(high, shapes, half, amount.most_in_image)
-    lows = [plane.free(_ascending(peaks), marked, *reached, plane.points(high)[difficult]) for peaks in found.lowest]
-    low, kinds = _joined(lows), _kinds(plane, lows, found.highest, (said, *objects))
+    taken = (*marked, *reached, (plane, plane.points(high)[difficult]))
+    lows = [plane.free(_ascending(peaks), taken) for peaks in found.lowest]
+    low, kinds = _joined(lows), _kinds(plane, lows, found.highest, (*said, *objects))
     unlike = plane.choose(low, kinds, amount.n - len(difficult), amount.most_in_image)
-    chosen = plane.points(high)[difficult], plane.points(low)[unlike]
+    chosen = [(plane, plane.points(high)[difficult]), (plane, plane.points(low)[unlike])]
     is_beside = np.any([np.zeros(len(low), bool), *kinds[: len(lows)]], axis=0)
     return BackgroundOffer(
-        kept=_kept(plane, [patch for patch in curation.background if patch.image in found.images], objects, chosen),
+        kept=_kept([patch for patch in curation.background if patch.image in found.images], objects, chosen),
         difficult=plane.patches(high, difficult),
         beside=plane.patches(low, unlike[is_beside[unlike]]),
         easy=plane.patches(low, unlike[~is_beside[unlike]]),
         asked=_questions(curation, found, own, amount.n_asked),
     )
+
+
+def _marked(curation: Curation, plane: _Plane) -> tuple[list[_Places], list[_Places]]:
+    """Gather places about which somebody has said what they are, or are not; and of these the objects."""
+    marked, said = [(plane, plane.points_of(curation.not_background))], []
+    for each in curation.classes:
+        if next(each.patches(), None):
+            own = _Plane(curation, plane.images, common_shape(curation, each))
+            said.append((own, own.points_of((*singled_out(each), *each.positives))))
+            marked += [said[-1], (own, own.points_of(each.negatives))]
+    return marked, said
+
+
+def _reaching(curation: Curation, found: Similarities, own: Mapping[str, RankedPeaks], below: float) -> list[_Places]:
+    """Gather what reaches the threshold of its class, or so far below."""
+    planes = {name: _Plane(curation, found.images, common_shape(curation, curation.roi_class(name))) for name in own}
+    return [
+        (planes[name], planes[name].points(peaks)[peaks.score >= found.least[name] - below])
+        for name, peaks in own.items()
+    ]
 
 
 def _questions(curation: Curation, found: Similarities, own: Mapping[str, RankedPeaks], n: int) -> tuple[Question, ...]:
@@ -198,16 +215,16 @@ def _questions(curation: Curation, found: Similarities, own: Mapping[str, Ranked
         plane = _Plane(curation, found.images, common_shape(curation, curation.roi_class(name)))
         marked = plane.points_of([*marked_patches(curation), *curation.background])
         objects = [plane.points(each)[each.score >= found.least[other]] for other, each in own.items()]
-        rows = _just_below(plane, peaks, found.least[name], marked, *objects)[:n]
+        rows = _just_below(plane, peaks, found.least[name], np.concatenate([marked, *objects]))[:n]
         asked.append([Question(name, patch) for patch in plane.patches(peaks, rows)])
     return tuple(_in_turns(asked)[:n])
 
 
 def _kinds(
-    plane: _Plane, lows: Sequence[RankedPeaks], highs: Sequence[RankedPeaks], objects: Sequence[_Points]
+    plane: _Plane, lows: Sequence[RankedPeaks], highs: Sequence[RankedPeaks], objects: Sequence[_Places]
 ) -> list[NDArray[np.bool_]]:
     """Tell which minima lie beside objects, which in structure and which on plain ground: of each shape its own."""
-    beside = [plane.distances(plane.points(low), *objects) <= _BESIDE for low in lows]
+    beside = [_gaps(low, objects) <= _BESIDE for low in lows]
     structure = [
         _is_structure(plane, low, high, ~is_beside) for low, high, is_beside in zip(lows, highs, beside, strict=True)
     ]
@@ -229,8 +246,8 @@ class _Plane:
     """All images in one plane, too far apart to be near, whose unit is a patch."""
 
     def __init__(self, curation: Curation, images: Sequence[str], shape: tuple[float, float]) -> None:
-        self._shape = shape
-        self._images, self._indices = images, {name: index for index, name in enumerate(images)}
+        self._shape, self.images = shape, images
+        self._indices = {name: index for index, name in enumerate(images)}
         self._sides = np.array([curation.shapes[name] for name in images], np.float64).reshape(-1, 2)
         self._span = self._sides[:, 0].max(initial=0) + 10 * self._shape[0]
 
@@ -242,41 +259,50 @@ class _Plane:
         image, y, x = np.array(here, np.float64).reshape(-1, 3).T
         return np.stack([image * self._span + y, x], axis=1) / self._shape
 
-    def distances(self, points: _Points, *others: _Points) -> NDArray[np.float64]:
+    def distances(self, points: _Points, known: _Points) -> NDArray[np.float64]:
         """Measure how far the nearest of others is, along the axis on which that is more."""
-        known = np.concatenate(others)
         if not len(known):
             return np.full(len(points), np.inf)
         return np.asarray(cKDTree(known).query(points, p=np.inf)[0])
 
-    def free(self, peaks: RankedPeaks, *taken: _Points) -> RankedPeaks:
+    def free(self, peaks: RankedPeaks, taken: Iterable[_Places]) -> RankedPeaks:
         """Leave out what has its centre in a patch of others, or is not whole where there is room for it."""
         fits = np.ones(len(peaks), bool)
         for at, side, lengths in zip((peaks.y, peaks.x), self._shape, self._sides.T, strict=True):
             length = lengths[peaks.image]
             fits &= (side > length) | ((at >= (side - 1) / 2) & (at <= length - (side + 1) / 2))
-        return peaks.take(fits & (self.distances(self.points(peaks), *taken) >= _HALF))
+        return peaks.take(fits & (_gaps(peaks, taken) >= _HALF))
 
     def choose(self, peaks: RankedPeaks, kinds: Sequence[NDArray[np.bool_]], n: int, most_in_image: int) -> _Rows:
         """Choose rows: images in turns, in each of them kinds in turns, the first ones that are not side by side."""
         points, limit = self.points(peaks), min(n, most_in_image)
         by_image = []
-        for image in range(len(self._images)):
+        for image in range(len(self.images)):
             rows = [np.flatnonzero(is_kind & (peaks.image == image)) for is_kind in kinds]
             by_image.append(_in_turns([_apart(points, each, limit) for each in rows])[:limit])
         return np.array(_in_turns(by_image)[:n], np.intp)
 
     def patches(self, peaks: RankedPeaks, rows: _Rows) -> tuple[Patch, ...]:
         columns = (column[rows].tolist() for column in (peaks.image, peaks.y, peaks.x))
-        return tuple(Patch.at(self._images[image], y, x) for image, y, x in zip(*columns, strict=True))
+        return tuple(Patch.at(self.images[image], y, x) for image, y, x in zip(*columns, strict=True))
 
 
-def _kept(
-    plane: _Plane, background: Sequence[Patch], objects: Sequence[_Points], chosen: Sequence[_Points]
-) -> tuple[Patch, ...]:
+_Places = tuple[_Plane, "_Points"]
+"""Places in a plane whose unit is their patch."""
+
+
+def _gaps(at: RankedPeaks | Sequence[Patch], taken: Iterable[_Places]) -> NDArray[np.float64]:
+    """Measure how far the nearest of some places is, each in patches of its own."""
+    gaps = [
+        plane.distances(plane.points(at) if isinstance(at, RankedPeaks) else plane.points_of(at), points)
+        for plane, points in taken
+    ]
+    return np.asarray(np.min([np.full(len(at), np.inf), *gaps], axis=0))
+
+
+def _kept(background: Sequence[Patch], objects: Sequence[_Places], chosen: Sequence[_Places]) -> tuple[Patch, ...]:
     """List what stays background beside what is suggested: what was drawn just below a threshold, too."""
-    points = plane.points_of(background)
-    stays = (plane.distances(points, *objects) >= _HALF) & (plane.distances(points, *chosen) >= NEAR)
+    stays = (_gaps(background, objects) >= _HALF) & (_gaps(background, chosen) >= NEAR)
     return tuple(patch for patch, is_kept in zip(background, stays, strict=True) if is_kept)
 
 
@@ -296,10 +322,10 @@ def _ascending(peaks: RankedPeaks) -> RankedPeaks:
     return peaks.take(np.lexsort((peaks.x, peaks.y, peaks.image, peaks.score)))
 
 
-def _just_below(plane: _Plane, peaks: RankedPeaks, least: float, *taken: _Points) -> _Rows:
+def _just_below(plane: _Plane, peaks: RankedPeaks, least: float, taken: _Points) -> _Rows:
     """List the rows of peaks that nearly reach a threshold where nothing is known, the most similar first."""
     is_near = (peaks.score >= least - _MARGIN) & (peaks.score < least)
-    return np.flatnonzero(is_near & (plane.distances(plane.points(peaks), *taken) >= _HALF))
+    return np.flatnonzero(is_near & (plane.distances(plane.points(peaks), taken) >= _HALF))
 
 
 def _is_structure(plane: _Plane, low: RankedPeaks, high: RankedPeaks, rows: NDArray[np.bool_]) -> NDArray[np.bool_]:

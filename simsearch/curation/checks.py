@@ -185,10 +185,11 @@ def check_apart(patches: Sequence[Patch], others: Iterable[Patch], shape: tuple[
 
 def check_background(curation: Curation, patches: Sequence[Patch]) -> None:
     """Refuse background in the places of objects, and where somebody said that there is none."""
-    objects = [patch for each in curation.classes for patch in (*singled_out(each), *each.positives)]
-    shape = common_shape(curation)
-    check_apart(patches, objects, shape, "an object of a class: leave it out")
-    check_apart(patches, curation.not_background, shape, "flagged as not background: leave it out")
+    for each in curation.classes:
+        objects = (*singled_out(each), *each.positives)
+        check_apart(patches, objects, common_shape(curation, each), "an object of a class: leave it out")
+    flagged = curation.not_background
+    check_apart(patches, flagged, common_shape(curation), "flagged as not background: leave it out")
 
 
 def check_drawn_background(curation: Curation, patch: Patch, found: Mapping[str, Sequence[Patch]]) -> None:
@@ -199,7 +200,7 @@ def check_drawn_background(curation: Curation, patch: Patch, found: Mapping[str,
     curation : Curation
         What was said.
     patch : Patch
-        What is drawn. It lies on an object whose centre is in its box, as what is suggested as background does not.
+        What is drawn. It lies on an object in whose box its centre is, as what is suggested as background does not.
     found : mapping of str to sequence of Patch
         What is suggested for classes, and nobody flagged.
 
@@ -208,9 +209,8 @@ def check_drawn_background(curation: Curation, patch: Patch, found: Mapping[str,
     CurationError
         If it lies on something; the message says on what, and the way out.
     """
-    shape = height, width = common_shape(curation)
 
-    def is_on(other: Patch) -> bool:
+    def is_on(other: Patch, height: float, width: float) -> bool:
         is_near = abs(other.y - patch.y) < height / 2 and abs(other.x - patch.x) < width / 2
         return other.image == patch.image and is_near
 
@@ -221,9 +221,10 @@ def check_drawn_background(curation: Curation, patch: Patch, found: Mapping[str,
             ("an accepted region", each.positives, "flag it"),
             ("a region above the threshold", found.get(each.name, ()), "flag it"),
         ):
-            if any(is_on(other) for other in patches):
+            if any(is_on(other, *common_shape(curation, each)) for other in patches):
                 way_out = f"draw beside it, or {way_out} on the page Regions if it is none"
                 raise CurationError(f"{patch}: expected a place of no class, got {what} of {each.name}: {way_out}")
+    shape = common_shape(curation)
     check_apart([patch], curation.background, shape, "background: it is that already")
     check_apart([patch], curation.not_background, shape, "flagged as not background: take that back first")
 

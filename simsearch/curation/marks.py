@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from simsearch.curation.state import Curation, Patch
 
 
-def cleared(curation: Curation, patches: Iterable[Patch]) -> Curation:
-    """Return the curation without background in the places of patches."""
-    return replace(curation, background=without(curation.background, patches, common_shape(curation)))
+def cleared(curation: Curation, patches: Iterable[Patch], shape: tuple[float, float]) -> Curation:
+    """Return the curation without background in the places of patches of a shape."""
+    return replace(curation, background=without(curation.background, patches, shape))
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ class AddPrototypes(Action):
             shaped = replace(curation, patch_shape=self.patch_shape).with_class(self.class_name, changed)
         else:
             shaped = curation.with_class(self.class_name, replace(changed, patch_shape=self.patch_shape)).measured()
-        return cleared(shaped, self.patches)
+        return cleared(shaped, self.patches, self.patch_shape)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ class MovePrototype(Action):
         check_apart([moved], roi_class.negatives, shape, "a negative of the class: unflag it first")
         prototypes = tuple(moved if patch.id == self.patch_id else patch for patch in roi_class.prototypes)
         changed = replace(roi_class, prototypes=prototypes, is_accepted=False)
-        return cleared(curation, [moved]).with_class(self.class_name, changed)
+        return cleared(curation, [moved], shape).with_class(self.class_name, changed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +209,7 @@ class ConfirmPatches(Action):
                 left = replace(other, positives=without(other.positives, self.patches, shape))
                 curation = curation.with_class(other.name, left)
         changed = replace(roi_class, confirmed=roi_class.confirmed + self.patches)
-        return cleared(curation, self.patches).with_class(self.class_name, changed)
+        return cleared(curation, self.patches, own).with_class(self.class_name, changed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,7 +269,7 @@ class AcceptClass(Action):
         own = common_shape(curation, roi_class)
         check_apart(self.positives, roi_class.negatives, own, "a negative of the class: look at it again")
         changed = replace(roi_class, positives=self.positives, is_accepted=True)
-        return cleared(curation, self.positives).with_class(self.class_name, changed)
+        return cleared(curation, self.positives, own).with_class(self.class_name, changed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,7 +287,11 @@ class FlagNotBackground(Action):
         check_some(self.patches)
         check_patches(curation, self.patches, curation.not_background)
         flagged = curation.not_background + self.patches
-        return replace(cleared(curation, self.patches), not_background=flagged, is_background_accepted=False)
+        return replace(
+            cleared(curation, self.patches, common_shape(curation)),
+            not_background=flagged,
+            is_background_accepted=False,
+        )
 
 
 @dataclass(frozen=True, slots=True)

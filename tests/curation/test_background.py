@@ -204,6 +204,24 @@ def test_patches_are_whole_and_none_lies_in_another(drawn: Curation) -> None:
     assert places(offer.easy) == [("a", 540, 540)]
 
 
+def test_beside_a_small_object_there_is_background_however_large_others_are() -> None:
+    curation = Curation({"b": (SIDE, SIDE)}, ("DNA",), ("b",), ("DNA",))
+    for name, x, side in (("cell", 200, 200.0), ("mitosis", 600, 20.0)):
+        curation = apply(curation, AddClass(name, "#e69f00"))
+        curation = apply(curation, AddPrototypes(name, (Patch.at("b", 500, x),), (side, side)))
+    highs = [Peak("b", "background", 500, x, SHAPE, 0.4) for x in (270, 608, 620)]
+    none = dict.fromkeys(("cell", "mitosis"), ranked_peaks((), ("b",)))
+    found = known_similarities(("b",), highs, (), none, {"cell": 0.5, "mitosis": 0.7})
+    offer = offer_background(curation, found, Amount(10, 10))
+    assert places(offer.difficult) == [("b", 500, 620)]  # the first is on the cell, the next on the mitosis
+    accepted = apply(curation, AcceptBackground(offer.difficult))
+    with pytest.raises(CurationError, match="an object of a class: leave it out"):
+        apply(curation, AcceptBackground((Patch.at("b", 500, 240),)))
+    beside = apply(accepted, ConfirmPatches("mitosis", (Patch.at("b", 510, 634),)))
+    assert beside.background == accepted.background
+    assert not apply(accepted, ConfirmPatches("cell", (Patch.at("b", 510, 634),))).background
+
+
 def test_where_there_are_no_objects_there_is_nothing_to_choose() -> None:
     bare = Curation({"a": (SIDE, SIDE)}, ("DNA",), ("a",), ("DNA",))
     assert offer_background(bare, known_similarities(("a",), [], [], {}, {}), Amount(10, 10)) == BackgroundOffer()

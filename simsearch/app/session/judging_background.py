@@ -118,12 +118,13 @@ def free_background(snapshot: Snapshot) -> list[Patch]:
 def _found_around(snapshot: Snapshot, patch: Patch) -> dict[str, list[Patch]]:
     """List for each class what reaches its threshold around a patch, and is not flagged."""
     curation, suggestions = snapshot.curation, snapshot.suggestions
-    reach, found = curation.patch_shape or (0.0, 0.0), {}
+    found = {}
     for each in curation.classes:
         peaks, least = suggestions.by_class.get(each.name), each.similarity_threshold
         least = suggestions.suggested_thresholds.get(each.name, 1.0) if least is None else least
         if peaks is None or patch.image not in suggestions.images:
             continue
+        reach = common_shape(curation, each)
         is_here = (peaks.image == suggestions.images.index(patch.image)) & (peaks.score >= least)
         is_here &= (np.abs(peaks.y - patch.y) < reach[0] / 2) & (np.abs(peaks.x - patch.x) < reach[1] / 2)
         around = [Patch.at(patch.image, peaks.y[row], peaks.x[row]) for row in np.flatnonzero(is_here)]

@@ -228,9 +228,7 @@ class PatchShapes:
         return self._own.get(name, self.largest)
 
     def common(self, name: str, other: str) -> tuple[float, float]:
-        """Return the patch that tells how near places of two classes are to be one; background decides for itself."""
-        if BACKGROUND in (name, other):
-            return self.largest
+        """Return the patch that tells how near places of two classes are to be one; background has the largest."""
         return min(self.of(name), self.of(other), key=min)
 
 
