@@ -167,6 +167,14 @@ def show_training(report: TrainReport) -> None:
     for stage, losses in report.losses.items():
         stages.add_row(stage, str(len(losses)), f"{losses[0]:.3f}", f"{losses[-1]:.3f}")
     _out.print(stages)
+    if report.held_out and report.held_out.classes:
+        held_out = Table("class", "patches", "precision", "recall", "average precision", title="Held out, by images")
+        for name, each in report.held_out.classes.items():
+            precision = "" if each.precision is None else f"{each.precision:.2f}"
+            held_out.add_row(
+                name, str(each.n_patches), precision, f"{each.recall:.2f}", f"{each.average_precision:.2f}"
+            )
+        _out.print(held_out)
     _out.print(f"Model {report.sha256[:16]}: {report.model}", soft_wrap=True)
     _out.print(f"Its card: {report.model.parent / 'README.md'}", soft_wrap=True)
     for note in report.notes:

@@ -17,6 +17,8 @@ class LabelledPatches:
     """(N, C, S, S) intensities in [0, 1], a patch in the middle of each; wide enough to be turned."""
     labels: torch.Tensor
     """(N,) class of each; 0 is background."""
+    weights: torch.Tensor | None = None
+    """(N,) how often each is drawn beside others of its class; None where all are alike."""
 
     def __post_init__(self) -> None:
         if self.crops.ndim != 4 or len(self.crops) != len(self.labels):
@@ -46,12 +48,19 @@ class TrainingPatches:
         """What the classifier learns from."""
         if self.beside is None:
             return self.clean
+        weights = self.clean.weights
+        if weights is not None:
+            weights = torch.cat([weights, weights.new_ones(len(self.beside))])
         return LabelledPatches(
-            torch.cat([self.clean.crops, self.beside.crops]), torch.cat([self.clean.labels, self.beside.labels])
+            torch.cat([self.clean.crops, self.beside.crops]),
+            torch.cat([self.clean.labels, self.beside.labels]),
+            weights,
         )
 
 
-def oversampled(labels: torch.Tensor, n_drawn: int, generator: torch.Generator) -> torch.Tensor:
+def oversampled(
+    labels: torch.Tensor, n_drawn: int, generator: torch.Generator, weights: torch.Tensor | None = None
+) -> torch.Tensor:
     """Draw indices so that all classes are equally likely (weighted oversampling, section 2.4.2).
 
     Parameters
@@ -62,11 +71,17 @@ def oversampled(labels: torch.Tensor, n_drawn: int, generator: torch.Generator) 
         How many to draw, with replacement.
     generator : torch.Generator
         Source of randomness.
+    weights : (N,) tensor, optional
+        How often each patch is drawn beside others of its class; all alike by default.
 
     Returns
     -------
     (n_drawn,) tensor
     """
     _, inverse, counts = torch.unique(labels.cpu(), return_inverse=True, return_counts=True)  # where the generator is
-    drawn = torch.multinomial(1.0 / counts[inverse].double(), n_drawn, replacement=True, generator=generator)
+    shares = 1.0 / counts[inverse].double()
+    if weights is not None:
+        own = weights.double().cpu()
+        shares = own / torch.zeros(len(counts)).double().index_add_(0, inverse, own)[inverse]
+    drawn = torch.multinomial(shares, n_drawn, replacement=True, generator=generator)
     return drawn.to(labels.device)

@@ -21,7 +21,7 @@ from simsearch.errors import ConfigError
 from simsearch.nn.augment import self_supervised_view, supervised_view
 from simsearch.nn.losses import make_projector, self_supervised_loss, supervised_loss
 from simsearch.training.epochs import NO_LOG, EpochDone, EpochLog
-from simsearch.training.patches import TrainingPatches, oversampled
+from simsearch.training.patches import LabelledPatches, TrainingPatches, oversampled
 from simsearch.training.views import Layers, Views, frozen_middle
 
 if TYPE_CHECKING:
@@ -234,7 +234,7 @@ def _noisy_losses(lesson: _Lesson) -> Losses:
     labels, config = lesson.patches.noisy.labels, lesson.config
 
     def losses(generator: torch.Generator) -> Iterator[torch.Tensor]:
-        for indices in _batches(labels, config.noisy, generator):
+        for indices in _batches(lesson.patches.noisy, config.noisy, generator):
             drawn = [lesson.noisy.draw(indices) for _ in range(2)]
             first, second = (lesson.project(middle, labels[indices]) for middle in drawn)
             yield self_supervised_loss(first, second, config.noisy_temperature)
@@ -250,7 +250,7 @@ def _clean_losses(lesson: _Lesson) -> Losses:
         return lesson.project(lesson.supervised.draw(indices), labels)
 
     def losses(generator: torch.Generator) -> Iterator[torch.Tensor]:
-        for indices in _batches(clean.labels, config.clean, generator):
+        for indices in _batches(clean, config.clean, generator):
             # Two views of each, so that no class is without a positive.
             labels = clean.labels[indices].repeat(2)
             projections = project(indices.repeat(2), labels)
@@ -266,19 +266,20 @@ def _clean_losses(lesson: _Lesson) -> Losses:
 
 
 def _classifier_losses(lesson: _Lesson) -> Losses:
-    labels, schedule = lesson.patches.with_beside.labels, lesson.config.classifier
+    patches, schedule = lesson.patches.with_beside, lesson.config.classifier
     blocks = lesson.supervised.through(torch.no_grad()(lesson.blocks))
 
     def losses(generator: torch.Generator) -> Iterator[torch.Tensor]:
-        for indices in _batches(labels, schedule, generator):
-            yield functional.cross_entropy(lesson.model.logits(blocks.draw(indices)), labels[indices])
+        for indices in _batches(patches, schedule, generator):
+            yield functional.cross_entropy(lesson.model.logits(blocks.draw(indices)), patches.labels[indices])
 
     return losses
 
 
-def _batches(labels: torch.Tensor, schedule: Schedule, generator: torch.Generator) -> Iterator[torch.Tensor]:
+def _batches(patches: LabelledPatches, schedule: Schedule, generator: torch.Generator) -> Iterator[torch.Tensor]:
     """Yield indices of the patches of an epoch, all classes equally likely, in batches of nearly the same size."""
-    order = oversampled(labels, max(schedule.n_patches or len(labels), 2), generator)
+    n_drawn = max(schedule.n_patches or len(patches), 2)
+    order = oversampled(patches.labels, n_drawn, generator, patches.weights)
     yield from order.tensor_split(-(-len(order) // schedule.batch))
 
 

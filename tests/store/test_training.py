@@ -139,7 +139,8 @@ def test_a_model_of_a_study_here_is_trained_there(home: Path, bucket: ObjectPath
     done("train", study, *words)
     (local,) = (study / "models").iterdir()
     assert str(bucket / "model/model.safetensors") in done("train", study, *words, "--out", bucket / "model").output
-    expected = {"model.safetensors", "losses.png", "patches.png", "noisy/peaks.csv", "noisy/peaks.parquet"}
+    pictures, noisy = {"losses.png", "patches.png"}, {"noisy/peaks.csv", "noisy/peaks.parquet"}
+    expected = {"model.safetensors", "held_out.csv"} | pictures | noisy
     assert set(files_below(local)) == expected
     assert files_below(bucket / "model") == files_below(local) | {
         "training.json": (bucket / "model/training.json").read_bytes()

@@ -148,6 +148,8 @@ def model_part(model: TrainedModel, urls: Urls) -> dict[str, Any]:
         "created": model.created,
         "n_patches": {role: sum(counts.values()) for role, counts in model.n_patches.items()},
         "losses": {stage: list(losses) for stage, losses in model.losses.items()},
+        "held_out": dict(model.held_out),
+        "n_doubtful": model.n_doubtful,
         "files": [{"name": path.name, "url": urls.download(download_key(path))} for path in model.files],
     }
 

@@ -107,6 +107,17 @@
         stages(job.epochs ?? {}, job));
     }
 
+    const percent = (share) => (share === null ? "–" : `${Math.round(100 * share)} %`);
+    function heldOut(model) {
+      const classes = Object.entries(model.held_out);
+      if (!classes.length) return null;
+      const doubts = model.n_doubtful === 1 ? "1 patch disagrees" : `${model.n_doubtful.toLocaleString("en")} patches disagree`;
+      return h("div", { class: "small" },
+        h("p", {}, h("strong", {}, "Told apart in images that were held out: "), classes.map(([name, each]) =>
+          `${name} precision ${percent(each.precision)}, recall ${percent(each.recall)} of ${each.n_patches}`).join("; "), "."),
+        model.n_doubtful ? h("p", { class: "job-problem" }, `${doubts} with the rest: the first rows of held_out.csv say which. Look at them on the page `, h("a", { href: app.address("regions") }, "Regions"), ", and train again.") : null);
+    }
+
     function drawModels(models) {
       byId("train-next").classList.toggle("primary", models.length > 0);
       byId("train-models").closest("section").hidden = !models.length;
@@ -115,6 +126,7 @@
           h("summary", {}, h("strong", {}, new Date(model.created).toLocaleString([], { dateStyle: "medium", timeStyle: "short" })), h("span", { class: "quiet small" }, model.classes.join(", "))),
           h("p", { class: "small quiet" }, Object.entries(model.n_patches).map(([role, n]) => `${n.toLocaleString("en")} ${role}`).join(", "), " patches · model ", h("code", {}, model.id)),
           stages(model.losses, null),
+          heldOut(model),
           h("div", { class: "files" }, model.files.map((file) => h("a", { class: "button small", href: file.url, download: file.name }, icon("download"), file.name))))));
     }
 

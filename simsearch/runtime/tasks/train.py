@@ -18,6 +18,7 @@ from simsearch.nn.device import pick_device
 from simsearch.nn.model_file import ModelHeader, make_classifier, model_to_bytes
 from simsearch.nn.trunk_file import trunk_from_bytes
 from simsearch.runtime.compute import computing
+from simsearch.runtime.tasks.labels import check_labels
 from simsearch.runtime.training_log import PATCHES_NAME, all_cores, open_log, run_followed
 from simsearch.runtime.views import View, read_pixels
 from simsearch.runtime.worker import fetch
@@ -48,6 +49,8 @@ class Place:
     """Column of its centre."""
     label: int
     """Its class; 0 is background."""
+    is_single: bool = False
+    """Whether somebody said so of it alone: its label counts in full whatever others say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +75,8 @@ class TrainTask:
     """Folder of the training, which exists."""
     arithmetic: Arithmetic = "float32"
     """What the trunk computes with."""
+    is_checked: bool = True
+    """Whether labels are compared with each other, and count less where they disagree."""
 
     def __str__(self) -> str:
         return f"training in {self.folder}"
@@ -95,9 +100,11 @@ def train_on_worker(task: TrainTask) -> bytes:
         model = _model(task).to(device)
         patches = _read_patches(task, crop_side(max(model.input_shape)), device)
         _draw(task, patches, folder)
-        log = open_log(folder, device)
         with computing(), all_cores():
-            train(model, patches, task.config, log, task.arithmetic)
+            if task.is_checked:
+                weights = check_labels(task, model, patches.clean, folder)
+                patches = replace(patches, clean=replace(patches.clean, weights=weights))
+            train(model, patches, task.config, open_log(folder, device), task.arithmetic)
         training = {**asdict(task.config), "n_clean": len(patches.clean), "n_negatives": len(patches.negatives),
                     "n_noisy": len(patches.noisy), "n_beside": len(task.beside)}  # fmt: skip
         return model_to_bytes(model, replace(task.header, training=training))

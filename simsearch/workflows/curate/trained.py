@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from simsearch.core.checks.json_text import parse_json
@@ -41,11 +41,16 @@ class TrainedModel:
     """How many it was trained on, by role and class."""
     losses: Mapping[str, tuple[float, ...]]
     """Loss of each epoch of each stage."""
+    held_out: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
+    """By class what cross-validation says of its patches: precision, recall, average precision; empty where labels were
+    not compared."""
+    n_doubtful: int = 0
+    """Patches whose label the others disagree with."""
 
     @property
     def files(self) -> tuple[Path, ...]:
         """The model, its card and its pictures, as far as they are there."""
-        names = (self.path.name, "README.md", "run.json", "losses.png", "patches.png")
+        names = (self.path.name, "README.md", "run.json", "held_out.csv", "losses.png", "patches.png")
         return tuple(path for name in names if (path := self.path.with_name(name)).exists())
 
 
@@ -59,6 +64,7 @@ def _read(path: Path) -> TrainedModel | None:
     try:
         run = parse_json(path.with_name("run.json").read_text(encoding="utf-8"))
         report, header = run["report"], read_header(path.read_bytes(), str(path))
+        held_out = report.get("held_out") or {"classes": {}, "n_doubtful": 0}  # models of before have none
         return TrainedModel(
             id=path.parent.name,
             path=path,
@@ -70,6 +76,8 @@ def _read(path: Path) -> TrainedModel | None:
             created=run["finished"],
             n_patches=report["n_patches"],
             losses={stage: tuple(values) for stage, values in report["losses"].items()},
+            held_out=held_out["classes"],
+            n_doubtful=held_out["n_doubtful"],
         )
     except (OSError, ValueError, KeyError, TypeError, ModelFileError):
         return None

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from simsearch.core.boxes import shapes_in_words
 from simsearch.core.checks.options import check_among
 from simsearch.core.feature_grid import from_level0
 from simsearch.curation.background import N_BACKGROUND
@@ -19,8 +18,6 @@ from simsearch.curation.suggestions import beside_objects, inside_objects
 from simsearch.errors import CurationError
 from simsearch.io.ome_zarr.scaled import scaled
 from simsearch.io.ome_zarr.writing import store_errors
-from simsearch.io.pictures.drawing import missing_picture, try_to_draw
-from simsearch.io.pictures.model_card import draw_losses, write_card
 from simsearch.io.places import write_whole
 from simsearch.io.tables.peaks import read_peaks, write_peaks
 from simsearch.io.tables.records.results_folder import only_writer
@@ -29,15 +26,17 @@ from simsearch.nn.model_file import ModelHeader, model_from_bytes
 from simsearch.nn.trunk_file import trunk_label
 from simsearch.runtime.events import Observer, ignore
 from simsearch.runtime.tasks.train import Place, TrainTask, run_training
-from simsearch.runtime.training_log import CHECKPOINT_NAME, PATCHES_NAME, losses_of
+from simsearch.runtime.training_log import CHECKPOINT_NAME, losses_of
 from simsearch.runtime.views import View
 from simsearch.training.recipe import Schedule, TrainingConfig
 from simsearch.workflows.curate.sight import study_setting
 from simsearch.workflows.curate.study import MODEL_NAME, MODELS_NAME, study_images
 from simsearch.workflows.curate.suggest import find_noisy
+from simsearch.workflows.learn.card import describe
 from simsearch.workflows.learn.claim import claim
+from simsearch.workflows.learn.held_out import HeldOut, read_agreement
 from simsearch.workflows.learn.sizes import Sizes, seen_sizes
-from simsearch.workflows.provenance import arithmetic_key, fingerprint, image_key, write_run
+from simsearch.workflows.provenance import arithmetic_key, fingerprint, image_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -109,8 +108,10 @@ class TrainReport:
     """Number of patches by role and class."""
     losses: Mapping[str, tuple[float, ...]]
     """Loss of each epoch of each stage."""
+    held_out: HeldOut | None = None
+    """How well labels agree by cross-validation; None with `paper`."""
     notes: tuple[str, ...] = ()
-    """Which pictures are missing, and why."""
+    """Which labels disagree; which pictures are missing, and why."""
 
 
 def train_study(
@@ -176,7 +177,7 @@ def train_study(
         task = replace(task, header=model_from_bytes(model.read_bytes(), str(model))[1])
         report = _report(folder, task)
         (folder / CHECKPOINT_NAME).unlink(missing_ok=True)
-        return _describe(report, task, options, trunk_label(study.trunk, setting.trunk))
+        return describe(report, task, options, trunk_label(study.trunk, setting.trunk))
 
 
 def trained_classes(curation: Curation) -> list[RoiClass]:
@@ -313,9 +314,11 @@ def _task(
     names = [*{p.image for p in curation.patches()}, *{peak.image for peak in noisy}]
     indices = {name: index for index, name in enumerate(sorted(set(names)))}
 
+    single = {patch.id for each in curation.classes for patch in singled_out(each)}
+
     def place(at: Patch | Peak, label: int) -> Place:
         y, x = from_level0(at.y, header.downsampling), from_level0(at.x, header.downsampling)
-        return Place(indices[at.image], y, x, label)
+        return Place(indices[at.image], y, x, label, getattr(at, "id", None) in single)
 
     clean = [place(patch, 0) for patch in curation.background]
     negatives = []
@@ -342,6 +345,7 @@ def _task(
         config=options.config,
         folder=str(folder),
         arithmetic=_arithmetic(setting, options),
+        is_checked=not options.paper,
     )
 
 
@@ -356,43 +360,5 @@ def _report(folder: Path, task: TrainTask) -> TrainReport:
         sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
         n_patches={"clean": counted(task.clean), "negative": counted(task.negatives), "noisy": counted(task.noisy)},
         losses=losses_of(folder),
+        held_out=read_agreement(folder, task.header.classes) if task.is_checked else None,
     )
-
-
-def _describe(report: TrainReport, task: TrainTask, options: TrainOptions, trunk: str) -> TrainReport:
-    """Write the card and the record, and tell which pictures are missing."""
-    header, folder = task.header, report.model.parent
-    notes = try_to_draw(folder / "losses.png", lambda: draw_losses(report.losses, folder / "losses.png"))
-    report = replace(report, notes=(*notes, *missing_picture(folder / PATCHES_NAME)))
-    patches = shapes_in_words(dict(zip(header.classes[1:], header.patch_shapes, strict=True)))
-    ranges = zip(header.channels, header.ranges, strict=True)
-    facts = {
-        "kind": header.kind,
-        "classes": ", ".join(header.classes),
-        "patch": f"{patches} at full resolution, seen at 1 / {header.downsampling}",
-        "channels": ", ".join(f"{name} ({low:g} to {high:g})" for name, (low, high) in ranges),
-        "pixels": f"{header.dtype}, {_size(header.pixel_size_um)}",
-        "confidence thresholds": ", ".join(f"{value:g}" for value in header.confidence_thresholds),
-        "began with trunk": trunk,
-        "sha256": report.sha256,
-        **{f"{role} patches": _counts(counts) for role, counts in report.n_patches.items()},
-        **{f"{stage} stage": f"{len(values)} epochs, loss {values[-1]:.3f}" for stage, values in report.losses.items()},
-    }
-    write_card(facts, folder / "README.md")
-    content = {
-        "options": options,
-        "config": task.config,
-        "arithmetic": task.arithmetic,
-        "trunk": trunk,
-        "report": report,
-    }
-    write_run(folder, "train", content)
-    return report
-
-
-def _size(pixel_size_um: tuple[float, float] | None) -> str:
-    return "of unknown size" if pixel_size_um is None else f"{pixel_size_um[0]:g} x {pixel_size_um[1]:g} um"
-
-
-def _counts(counts: Mapping[str, int]) -> str:
-    return ", ".join(f"{n} {name}" for name, n in counts.items()) or "none"

@@ -248,6 +248,7 @@ def test_a_model_offers_its_files(marked: PageContext, tmp_path: Path) -> None:
         (tmp_path / name).write_text("x")
     part = model_part(replace(MODEL, path=tmp_path / "model.safetensors"), marked.urls)
     assert part["n_patches"] == {"clean": 5, "noisy": 0}
+    assert (part["held_out"], part["n_doubtful"]) == ({}, 0)  # of before labels were compared
     key = download_key(tmp_path / "README.md")
     assert {"name": "README.md", "url": f"/lab/downloads/{key}"} in part["files"]
 

@@ -26,6 +26,7 @@ from simsearch.curation.state import BACKGROUND, Curation, Patch
 from simsearch.errors import Cancelled, ConfigError, CurationError, SourceError
 from simsearch.io.ome_zarr.image import describe_image
 from simsearch.io.ome_zarr.scaled import scaled
+from simsearch.io.tables.held_out import read_held_out
 from simsearch.io.tables.peaks import read_peaks
 from simsearch.nn.model_file import model_from_bytes
 from simsearch.nn.trunk_file import BUNDLED_SHA256
@@ -36,6 +37,8 @@ from simsearch.runtime.views import View, read_pixels
 from simsearch.training.epochs import EpochDone
 from simsearch.training.recipe import Schedule, TrainingConfig
 from simsearch.workflows.curate.study import Study, StudyOptions, create_study, read_curation
+from simsearch.workflows.curate.trained import read_trained
+from simsearch.workflows.learn import card
 from simsearch.workflows.learn import train as train_module
 from simsearch.workflows.learn.train import TrainOptions, TrainReport, train_study
 
@@ -166,7 +169,8 @@ def test_the_report_tells_what_was_learned_from(trained: TrainReport, curated: S
 def test_model_card_and_record_are_beside_the_model(trained: TrainReport) -> None:
     folder = trained.model.parent
     assert sorted(path.name for path in folder.iterdir()) == [
-        ".lock", "README.md", "losses.png", "model.safetensors", "noisy", "patches.png", "progress.jsonl", "run.json",
+        ".lock", "README.md", "held_out.csv", "losses.png", "model.safetensors", "noisy", "patches.png",
+        "progress.jsonl", "run.json",
     ]  # fmt: skip
     card = (folder / "README.md").read_text(encoding="utf-8")
     for fact in (trained.sha256, "background, GFP in cytoplasm, GFP in nucleus", "40 x 40 px", "uint16, 0.5 x 0.5 um",
@@ -190,6 +194,30 @@ def test_model_card_and_record_are_beside_the_model(trained: TrainReport) -> Non
     assert (header.dtype, header.pixel_size_um, header.channels) == ("uint16", (0.5, 0.5), ("GFP", "DNA"))
 
 
+def test_labels_that_disagree_are_named_and_learned_from_less(
+    client: Client, curated: Study, copied: Copied, mini: None
+) -> None:
+    study = copied(curated)
+    shutil.rmtree(study.folder / "models", ignore_errors=True)
+    said = state(study)
+    cytoplasm, nucleus = said.classes
+    taken, rest = nucleus.positives[:2], nucleus.positives[2:]
+    wrong = replace(cytoplasm, positives=(*cytoplasm.positives, *taken)), replace(nucleus, positives=rest)
+    report = train_study(client, study, replace(said, classes=wrong), replace(OPTIONS, selflearn=False))
+    assert report.held_out is not None
+    rows = read_held_out(report.model.with_name("held_out.csv"), CLASSES)
+    doubtful = {(row.y, row.x) for row in rows if row.is_doubtful}
+    assert {(p.y, p.x) for p in taken} & doubtful
+    assert [row.is_doubtful for row in rows] == sorted((row.is_doubtful for row in rows), reverse=True)
+    assert report.held_out.n_doubtful == len(doubtful) <= len(taken) + 2
+    assert f"{len(doubtful)} patch" in report.notes[0]
+    assert report.held_out.classes[NUCLEUS].average_precision > 0.8
+    (model,) = read_trained(study)
+    assert model.n_doubtful == len(doubtful)
+    assert model.held_out[NUCLEUS] == asdict(report.held_out.classes[NUCLEUS])
+    assert report.model.with_name("held_out.csv") in model.files
+
+
 # Seeds and options
 
 
@@ -207,7 +235,7 @@ def test_the_same_seed_gives_the_same_bytes_wherever_the_study_is(
 def test_without_selflearning_there_is_no_noisy_stage(
     whole: TrainReport, run: Callable[..., TrainReport], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(train_module, "draw_losses", lambda *_: 1 / 0)  # pictures never cost a model
+    monkeypatch.setattr(card, "draw_losses", lambda *_: 1 / 0)  # pictures never cost a model
     monkeypatch.setattr(train_tasks, "draw_patches", lambda *_: 1 / 0)
     report = run(selflearn=False)
     assert [note.partition(" was not drawn")[0] for note in report.notes] == ["losses.png", "patches.png"]
