@@ -63,7 +63,7 @@ def flawless_tab(chromium: Browser, height: int) -> Iterator[Page]:
     tab.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
     yield tab
     tab.close()
-    assert problems == []
+    assert problems == [], problems
 
 
 def on_screen(tab: Page, y: float, x: float) -> tuple[float, float]:

@@ -65,7 +65,7 @@ class ConfidenceChoice(Island):
 
     def update(self, snapshot: Snapshot) -> None:
         """Draw another state."""
-        model = self._model(snapshot)
+        model = self.model(snapshot)
         self.send(
             models={
                 "list": [{"id": each.id, "created": each.created} for each in reversed(snapshot.models)],
@@ -77,7 +77,8 @@ class ConfidenceChoice(Island):
             self._ask(snapshot, model)
             self._draw(snapshot, model)
 
-    def _model(self, snapshot: Snapshot) -> TrainedModel | None:
+    def model(self, snapshot: Snapshot) -> TrainedModel | None:
+        """Return the model whose thresholds are chosen, if there is one."""
         models = {model.id: model for model in snapshot.models}
         return models.get(self._wanted or "") or (snapshot.models[-1] if snapshot.models else None)
 
@@ -99,7 +100,7 @@ class ConfidenceChoice(Island):
             found = None
         if found is None and is_first:
             self._context.run(partial(live.start_prediction, user, model.id))
-        if self._model(live.snapshot) == model:
+        if self.model(live.snapshot) == model:
             self.show(found, live.snapshot, model)
 
     def show(self, found: Predictions | None, snapshot: Snapshot, model: TrainedModel) -> None:
@@ -139,7 +140,7 @@ class ConfidenceChoice(Island):
         self.update(self._context.live.snapshot)
 
     def _find(self, _: Message) -> None:
-        live, user, model = self._context.live, self._context.user, self._model(self._context.live.snapshot)
+        live, user, model = self._context.live, self._context.user, self.model(self._context.live.snapshot)
         if model is not None:
             self._context.run(partial(live.start_prediction, user, model.id))
 

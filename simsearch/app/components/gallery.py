@@ -12,7 +12,8 @@ from bokeh.models import ColumnDataSource
 
 from simsearch.app.components.class_list import crop_part, patch_parts
 from simsearch.app.components.island import Island, Part, Wire
-from simsearch.app.session.judging import accept_class, confirm, flag, move_to_class, toggle_negative
+from simsearch.app.components.judgements import judging_messages
+from simsearch.app.session.judging import accept_class, toggle_negative
 from simsearch.curation.actions import SetSimilarityThreshold
 from simsearch.curation.checks import common_shape
 from simsearch.curation.questions import open_questions
@@ -62,8 +63,7 @@ class Gallery(Island):
             GalleryWire(),
             {
                 "flag": self._flag,
-                "refuse": self._refuse,
-                "assign": self._assign,
+                **judging_messages(context),
                 "threshold": self._threshold,
                 "accept": self._accept,
                 "visit": self._visit,
@@ -150,21 +150,6 @@ class Gallery(Island):
 
     def _flag(self, message: Message) -> None:
         self.flag(str(message["name"]), self._names[int(message["image"])], float(message["y"]), float(message["x"]))
-
-    def _refuse(self, message: Message) -> None:
-        self._context.do(flag, str(message["name"]), self._places(message))
-
-    def _assign(self, message: Message) -> None:
-        name, to, places = str(message["name"]), str(message["to"]), self._places(message)
-        if name == to:
-            self._context.do(confirm, name, places)
-        else:
-            self._context.do(move_to_class, name, to, places)
-
-    def _places(self, message: Message) -> list[Patch]:
-        return [
-            Patch.at(self._names[int(each["image"])], float(each["y"]), float(each["x"])) for each in message["places"]
-        ]
 
     def _threshold(self, message: Message) -> None:
         self._context.act(SetSimilarityThreshold(str(message["name"]), float(message["value"])))

@@ -7,17 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from simsearch.core.peaks import NEAREST
 from simsearch.curation.checks import common_shape, without
 from simsearch.curation.state import NEAR, singled_out
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from numpy.typing import NDArray
 
     from simsearch.app.session.snapshot import Snapshot
     from simsearch.core.ranked_peaks import RankedPeaks
-    from simsearch.curation.state import Curation, Patch
+    from simsearch.curation.state import Curation, Patch, RoiClass
+    from simsearch.workflows.run.found_objects import FoundObjects
     from simsearch.workflows.run.predict import Predictions
 
 _MARK_LOOKS = {  # of each kind of mark: line, its width, darkness of the inside
@@ -27,8 +29,10 @@ _MARK_LOOKS = {  # of each kind of mark: line, its width, darkness of the inside
     "negative": ("4 4", 1.5, 0.25),
     "background": ("2 3", 2.5, 0.0),
     "suggested background": ("6 4", 1.0, 0.0),
+    "chosen": ("solid", 3.0, 0.0),
 }
 _OF_NO_CLASS = "#9aa0a6"
+_CHOSEN = "#ffffff"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +53,13 @@ class Layer:
     """What somebody said is not of the class: peaks there are not shown."""
     is_accepted: bool = False
     """Whether somebody has approved what is shown."""
+    is_compared: bool = False
+    """Whether it is what another run found: it is only looked at, and drawn with broken lines."""
+
+    @property
+    def key(self) -> str:
+        """Name it among all layers."""
+        return f"compared:{self.name}" if self.is_compared else f"peaks:{self.name}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +89,7 @@ class Scene:
 
     def layer(self, name: str) -> Layer | None:
         """Find the layer of a class."""
-        return next((layer for layer in self.layers if layer.name == name), None)
+        return next((layer for layer in self.layers if layer.key == f"peaks:{name}"), None)
 
 
 def suggestion_scene(snapshot: Snapshot) -> Scene:
@@ -118,13 +129,51 @@ def prediction_scene(
     thresholds: Mapping[str, float],
     shapes: Mapping[str, tuple[float, float]],
 ) -> Scene:
-    """Show what a model finds, with the patches of its classes."""
-    colors = {each.name: each.color for each in curation.classes}
-    layers = [
-        Layer(name, colors.get(name, _OF_NO_CLASS), thresholds[name], peaks, shapes[name])
-        for name, peaks in predictions.by_class.items()
-    ]
-    return Scene(curation.displayed, tuple(layers), predictions.images)
+    """Show what a model finds, with the patches of its classes, and what was said one by one."""
+    known = {each.name: (each.color, each.negatives) for each in curation.classes}
+    layers = []
+    for name, peaks in predictions.by_class.items():
+        color, flagged = known.get(name, (_OF_NO_CLASS, ()))
+        layers.append(Layer(name, color, thresholds[name], peaks, shapes[name], flagged))
+    return Scene(curation.displayed, tuple(layers), predictions.images, tuple(said_marks(curation)))
+
+
+def found_scene(
+    curation: Curation, images: tuple[str, ...], found: FoundObjects, compared: FoundObjects | None = None
+) -> Scene:
+    """Show what a run found on some of its images, what another found there, and what was said one by one.
+
+    Parameters
+    ----------
+    curation : Curation
+        What was said.
+    images : tuple of str
+        Names of the images.
+    found, compared : FoundObjects
+        Of the runs; both refer to the same names of images.
+    """
+    known = {each.name: (each.color, each.negatives) for each in curation.classes}
+    layers = []
+    for is_compared, run in enumerate((found,) if compared is None else (found, compared)):
+        for name, peaks in run.by_class.items():
+            color, negatives = known.get(name, (_OF_NO_CLASS, ()))
+            flagged = () if is_compared else negatives
+            layers.append(
+                Layer(name, color, 0.0, peaks, run.patch_shapes[name], flagged, is_compared=bool(is_compared))
+            )
+    return Scene(images, tuple(layers), found.images, tuple(said_marks(curation)))
+
+
+def chosen_mark(patch: Patch, patch_shape: tuple[float, float]) -> Mark:
+    """Mark what somebody looks at, a little outside its box."""
+    height, width = (1.1 * side + 2 for side in patch_shape)
+    return Mark("chosen", "", _CHOSEN, patch, (height, width))
+
+
+def said_marks(curation: Curation) -> Iterator[Mark]:
+    """Mark what was said one by one."""
+    for each in curation.classes if curation.patch_shape else ():
+        yield from _marks_of(curation, each, ())
 
 
 def peak_columns(scene: Scene, layer: Layer, image: str) -> dict[str, NDArray[Any]]:
@@ -146,9 +195,9 @@ def peak_columns(scene: Scene, layer: Layer, image: str) -> dict[str, NDArray[An
     }
 
 
-def mark_columns(scene: Scene, image: str) -> dict[str, list[Any]]:
+def mark_columns(marks: Iterable[Mark], image: str) -> dict[str, list[Any]]:
     """Return the marks on an image as columns of a Bokeh source."""
-    here = [mark for mark in scene.marks if mark.patch.image == image]
+    here = [mark for mark in marks if mark.patch.image == image]
     looks = [_MARK_LOOKS[mark.kind] for mark in here]
     return {
         "x": [mark.patch.x + 0.5 for mark in here],
@@ -182,23 +231,40 @@ def find_peak(
     Returns
     -------
     (str, float, float) or None
-        Class, y and x of the peak whose patch holds the place and whose centre is nearest.
+        Class, y and x of the peak whose patch holds the place and whose centre is nearest; of classes that find one
+        there, the one with the highest score.
     """
-    best: tuple[float, str, float, float] | None = None
+    found = []
     for layer in scene.layers:
-        if class_name is not None and layer.name != class_name:
+        if layer.is_compared or (class_name is not None and layer.name != class_name):
             continue
         rows = _rows(scene, layer, image)
         rows = rows[layer.peaks.score[rows] >= layer.threshold]
         y, x = layer.peaks.y[rows], layer.peaks.x[rows]
         inside = (np.abs(y - at[0]) <= layer.patch_shape[0] / 2) & (np.abs(x - at[1]) <= layer.patch_shape[1] / 2)
-        if not inside.any():
-            continue
-        distances = np.where(inside, np.hypot(y - at[0], x - at[1]), np.inf)
-        nearest = int(distances.argmin())
-        found = (float(distances[nearest]), layer.name, float(y[nearest]), float(x[nearest]))
-        best = found if best is None else min(best, found)
-    return None if best is None else best[1:]
+        if inside.any():
+            distances = np.where(inside, np.hypot(y - at[0], x - at[1]), np.inf)
+            row = int(distances.argmin())
+            reach = NEAREST * min(layer.patch_shape)
+            found.append((float(distances[row]), float(layer.peaks.score[rows[row]]), reach, layer, y[row], x[row]))
+    if not found:
+        return None
+    _, _, reach, _, y0, x0 = min(found, key=lambda each: each[:2])
+    # Of classes that compete for one place, the surest is shown.
+    rivals = [each for each in found if np.hypot(each[4] - y0, each[5] - x0) < min(reach, each[2])]
+    _, _, _, best, y1, x1 = max(rivals, key=lambda each: each[1])
+    return best.name, float(y1), float(x1)
+
+
+def score_at(scene: Scene, class_name: str, at: Patch) -> float | None:
+    """Tell the score of the peak of a class whose centre is nearest to a place, if it is the same object."""
+    layer = scene.layer(class_name)
+    rows = _rows(scene, layer, at.image) if layer else np.empty(0, np.intp)
+    if layer is None or not rows.size:
+        return None
+    distances = np.hypot(layer.peaks.y[rows] - at.y, layer.peaks.x[rows] - at.x)
+    nearest = int(distances.argmin())
+    return float(layer.peaks.score[rows[nearest]]) if distances[nearest] < NEAR * min(layer.patch_shape) else None
 
 
 def _rows(scene: Scene, layer: Layer, image: str) -> NDArray[np.intp]:
@@ -218,14 +284,21 @@ def _is_flagged(layer: Layer, image: str, y: NDArray[np.floating], x: NDArray[np
 def _marks(curation: Curation, by_class: Mapping[str, RankedPeaks]) -> Iterator[Mark]:
     for each in curation.classes:
         # Positives are peaks, which layers show as soon as they are computed.
-        positives = () if each.name in by_class else each.positives
-        # What was moved to another class is a negative of this one, too: the other mark says enough.
-        others = [patch for other in curation.classes if other is not each for patch in singled_out(other)]
-        negatives = without(each.negatives, others, common_shape(curation, each)) if each.negatives else ()
-        said = {
-            "positive": positives, "negative": negatives, "confirmed": each.confirmed, "prototype": each.prototypes
-        }  # fmt: skip
-        shape = common_shape(curation, each)
-        yield from (Mark(kind, each.name, each.color, p, shape) for kind, patches in said.items() for p in patches)
+        yield from _marks_of(curation, each, () if each.name in by_class else each.positives)
     shape = common_shape(curation)
     yield from (Mark("background", "", _OF_NO_CLASS, patch, shape) for patch in curation.background)
+
+
+def _marks_of(curation: Curation, roi_class: RoiClass, positives: tuple[Patch, ...]) -> Iterator[Mark]:
+    # What was moved to another class is a negative of this one, too: the other mark says enough.
+    others = [patch for other in curation.classes if other is not roi_class for patch in singled_out(other)]
+    negatives = without(roi_class.negatives, others, common_shape(curation, roi_class)) if roi_class.negatives else ()
+    said = {
+        "positive": positives,
+        "negative": negatives,
+        "confirmed": roi_class.confirmed,
+        "prototype": roi_class.prototypes,
+    }
+    shape = common_shape(curation, roi_class)
+    for kind, patches in said.items():
+        yield from (Mark(kind, roi_class.name, roi_class.color, patch, shape) for patch in patches)

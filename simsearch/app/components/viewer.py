@@ -11,7 +11,7 @@ from bokeh.core.properties import value
 from bokeh.events import SelectionGeometry, Tap
 
 from simsearch.app.components.island import Island, Part, Wire
-from simsearch.app.components.scene import Scene, find_peak, mark_columns, peak_columns, suggestion_scene
+from simsearch.app.components.scene import Scene, find_peak, mark_columns, peak_columns, score_at, suggestion_scene
 from simsearch.app.components.viewer_figure import LayerModels, add_layer, make_figure
 from simsearch.io.pictures.render import ShownChannel
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from simsearch.app.components.island import Message
-    from simsearch.app.components.scene import Layer
+    from simsearch.app.components.scene import Layer, Mark
     from simsearch.app.context import PageContext
     from simsearch.app.session.snapshot import Snapshot
-    from simsearch.curation.state import Curation
+    from simsearch.curation.state import Curation, Patch
     from simsearch.workflows.curate.live.coarse_maps import SimilarityMap
 
 _SMALLEST_BOX_PX = 4  # of level 0: less is a click with a trembling hand
@@ -70,6 +70,7 @@ class Viewer:
         self._context, self._on_box, self._on_flag, self._on_place = context, on_box, on_flag, on_place
         self._shapes = {image.name: image.shape for image in context.live.study.images}
         self._scene = Scene(())
+        self._pointed_out: Mark | None = None
         self._image = ""
         self._active: str | None = None
         self._heat_class: str | None = None
@@ -103,11 +104,12 @@ class Viewer:
         if self._is_other("heat", (snapshot.suggestions.version,)) and self._heat_class is not None:
             self._show_heat(self._heat_class)
 
-    def draw(self, scene: Scene, curation: Curation) -> None:
-        """Draw a scene on the displayed images."""
+    def draw(self, scene: Scene, curation: Curation, image: str | None = None) -> None:
+        """Draw a scene, on one of its images if that is named; else the one that is shown stays, if it has it."""
         self._scene = scene
         self._show_channels(curation)
-        image = self._image if self._image in scene.images else next(iter(scene.images), "")
+        image = self._image if image is None else image
+        image = image if image in scene.images else next(iter(scene.images), "")
         self._bar.send(images={"names": scene.images})
         self._draw_image(image)
 
@@ -137,6 +139,19 @@ class Viewer:
         side = max(map(max, shapes), default=64.0)
         self._send_view(at={"y": y, "x": x, "side": side})
 
+    def point_out(self, mark: Mark | None) -> None:
+        """Mark one thing beside what the scene has, or none."""
+        self._pointed_out = mark
+        self._draw_marks()
+
+    def layer(self, class_name: str) -> Layer | None:
+        """Find what is shown of a class."""
+        return self._scene.layer(class_name)
+
+    def score(self, class_name: str, at: Patch) -> float | None:
+        """Tell the score of what was found of a class at a place, if something was."""
+        return score_at(self._scene, class_name, at)
+
     def _draw_image(self, name: str) -> None:
         is_new = name != self._image
         self._image = name
@@ -161,20 +176,21 @@ class Viewer:
         self._bar.send(view={"image": self._image, "index": index, "height": height, "width": width, "at": at})
 
     def _draw_layers(self) -> None:
-        for name in set(self._layers) - {layer.name for layer in self._scene.layers}:
-            self._remove_layer(name)
+        for key in set(self._layers) - {layer.key for layer in self._scene.layers}:
+            self._remove_layer(key)
         for layer in self._scene.layers:
-            if layer.name not in self._layers:
-                self._layers[layer.name] = add_layer(self._parts, layer.name, layer.color)
-            self._draw_layer(layer, self._layers[layer.name])
+            if layer.key not in self._layers:
+                dash = "dashed" if layer.is_compared else "solid"
+                self._layers[layer.key] = add_layer(self._parts, layer.key, layer.color, dash)
+            self._draw_layer(layer, self._layers[layer.key])
 
-    def _remove_layer(self, name: str) -> None:
-        models = self._layers.pop(name)
+    def _remove_layer(self, key: str) -> None:
+        models = self._layers.pop(key)
         for model in (models.source, models.limit):
             model.name = None  # scripts find removed models for another half minute, and the name may be used again
         self.figure.renderers = [each for each in self.figure.renderers if each is not models.renderer]
         for part in ("looks", "limit", "peaks"):
-            self._drawn.pop(f"{part}:{name}", None)
+            self._drawn.pop(f"{part} of {key}", None)
 
     def _draw_layer(self, layer: Layer, models: LayerModels) -> None:
         glyph = models.renderer.glyph
@@ -182,17 +198,18 @@ class Viewer:
         inside = _ACCEPTED_INSIDE if layer.is_accepted else 0.0
         looks = {"width": value(width), "height": value(height), "line_color": value(layer.color),
                  "fill_color": value(layer.color), "fill_alpha": value(inside)}  # fmt: skip
-        if self._is_other(f"looks:{layer.name}", (height, width, layer.color, inside)):
+        if self._is_other(f"looks of {layer.key}", (height, width, layer.color, inside)):
             glyph.update(**looks)
-        if self._is_other(f"limit:{layer.name}", (layer.threshold,)):
+        if self._is_other(f"limit of {layer.key}", (layer.threshold,)):
             models.limit.data = {"threshold": [layer.threshold]}
         drawn = (layer.peaks, layer.flagged, layer.patch_shape, self._scene.peak_images, self._image)
-        if self._is_other(f"peaks:{layer.name}", drawn):
+        if self._is_other(f"peaks of {layer.key}", drawn):
             models.source.data = peak_columns(self._scene, layer, self._image)
 
     def _draw_marks(self) -> None:
-        if self._is_other("marks", (self._scene.marks, self._image)):
-            self._parts.marks.data = mark_columns(self._scene, self._image)
+        marks = (*self._scene.marks, *([self._pointed_out] if self._pointed_out else []))
+        if self._is_other("marks", (marks, self._image)):
+            self._parts.marks.data = mark_columns(marks, self._image)
 
     def _is_other(self, name: str, drawn: tuple[object, ...]) -> bool:
         """Tell whether something is not what was drawn, and remember it: what has not changed does not travel."""

@@ -98,15 +98,26 @@ def make_figure(tile_url: str, *, is_drawn_on: bool) -> ViewerFigure:
     return ViewerFigure(plot, tiles, marks, boxes_of_marks, heat)
 
 
-def add_layer(parts: ViewerFigure, name: str, color: str) -> LayerModels:
-    """Add the boxes of a class."""
-    source = ColumnDataSource({"x": [], "y": [], "score": [], "is_flagged": []}, name=f"peaks:{name}")
-    limit = ColumnDataSource({"threshold": [1.0]}, name=f"limit:{name}")
+def add_layer(parts: ViewerFigure, name: str, color: str, dash: str = "solid") -> LayerModels:
+    """Add boxes.
+
+    Parameters
+    ----------
+    parts : ViewerFigure
+        What they are added to.
+    name : str
+        By which scripts find their source, ``peaks:CLASS`` for those that are judged; that of the limit of their scores
+        is ``limit of NAME``.
+    color, dash : str
+        Of their lines.
+    """
+    source = ColumnDataSource({"x": [], "y": [], "score": [], "is_flagged": []}, name=name)
+    limit = ColumnDataSource({"threshold": [1.0]}, name=f"limit of {name}")
     limit.js_on_change("data", CustomJS(args={"source": source}, code="source.change.emit()"))  # filters anew
     view = CDSView(filter=CustomJSFilter(args={"limit": limit}, code=_script("viewer_filter.js")))
     renderer = parts.plot.rect(
-        "x", "y", 1.0, 1.0, source=source, view=view, line_color=color, line_width=1.75, fill_color=color,
-        fill_alpha=0.0, **_NO_CHANGE,
+        "x", "y", 1.0, 1.0, source=source, view=view, line_color=color, line_width=1.75, line_dash=dash,
+        fill_color=color, fill_alpha=0.0, **_NO_CHANGE,
     )  # fmt: skip
     # Marks stay on top of what is only found.
     others = [each for each in parts.plot.renderers if each is not parts.boxes_of_marks]

@@ -1,4 +1,4 @@
-"""What people do on the Regions page, as actions: boxes become prototypes, clicks become flags.
+"""What people do where regions are found and looked at, as actions: boxes become prototypes, clicks become flags.
 
 Each decides by what holds when it is done, not by what the page showed: others may have been quicker. None is to be
 called in an event loop.
@@ -156,6 +156,22 @@ def confirm(live: LiveStudy, user: str, class_name: str, places: Sequence[Patch]
     """
     actions = _assents(live.snapshot.curation, class_name, places)
     _act(live, user, f"confirm {count(places, 'region')} of {class_name}", actions)
+
+
+def add_missed(live: LiveStudy, user: str, class_name: str, at: Patch) -> None:
+    """Say that there is one of a class at a place, moved inwards where its patch would not lie in the image.
+
+    Raises
+    ------
+    CurationError
+        If there is a prototype of another class at the place, or no such class, or no box yet.
+    StoreError
+        If it cannot be saved.
+    """
+    curation = live.snapshot.curation
+    shape = common_shape(curation, curation.roi_class(class_name))
+    sides = zip((at.y, at.x), shape, curation.shapes[at.image], strict=True)
+    confirm(live, user, class_name, [at.moved(*(inside(centre, side, length) for centre, side, length in sides))])
 
 
 def refuse(live: LiveStudy, user: str, class_name: str, places: Sequence[Patch]) -> None:

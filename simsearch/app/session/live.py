@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from simsearch.workflows.curate.live.coarse_maps import SimilarityMap
     from simsearch.workflows.curate.study import Study
     from simsearch.workflows.learn.train import TrainOptions
+    from simsearch.workflows.run.found_objects import FoundObjects
     from simsearch.workflows.run.predict import Predictions
     from simsearch.workflows.run.results import ResultView
 
@@ -243,6 +244,10 @@ class LiveStudy(SharedStudy):
     def results(self) -> tuple[ResultView, ...]:
         """Return the finished detections and segmentations, the oldest first."""
         return self._shelf.results()
+
+    def found(self, result_id: str) -> FoundObjects:
+        """Return what a finished detection found; what was asked for last is kept in memory."""
+        return self._shelf.found(result_id)
 
     def _measure(self, observe: Observer) -> None:
         report = report_channels(self.client, self.study, self.snapshot.curation, observe=observe)

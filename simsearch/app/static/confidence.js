@@ -5,6 +5,7 @@
   const byId = (id) => document.getElementById(id);
   const FIRST = 0.05; // the model's findings below are not kept
   const WAIT_MS = 250; // before a threshold that is moved by keys is told
+  const NO_OBJECT = 2; // hidden, as another class is surer of the place
 
   app.island("confidence", (send) => {
     let classes = [];
@@ -14,6 +15,7 @@
     let rivals = null; // by row: rows of greater confidence so near that only one of them is an object
     const least = new Map(); // by class: the threshold as the slider has it
     const cards = new Map();
+    const saidWrong = new WeakMap(); // by the data of a class as the server sent it: which rows are said to be wrong
 
     // What counts as an object, as simsearch.core.peaks.objects says it
 
@@ -67,7 +69,9 @@
       classes.forEach(({ name }, kind) => {
         const source = app.model(`peaks:${name}`);
         if (source && source.data.is_flagged.length === rows[kind].length) {
-          source.data.is_flagged.set?.(rows[kind]);
+          if (!saidWrong.has(source.data)) saidWrong.set(source.data, Uint8Array.from(source.data.is_flagged));
+          const isWrong = saidWrong.get(source.data);
+          source.data.is_flagged.set?.(rows[kind].map((isHidden, row) => (isWrong[row] ? 1 : isHidden ? NO_OBJECT : 0)));
           app.viewer.threshold(name, least.get(name));
         }
         cards.get(name)?.count(counts[kind], images.length);

@@ -112,7 +112,7 @@
     const still = app.whenStill(area, arrange, () => picking.picked.size > 0 || picking.isDragging || judging.isOpen);
 
     /** Judge a place in an image; for the viewer. */
-    app.gallery = { send };
+    app.judge = { send };
 
     // What was said
 

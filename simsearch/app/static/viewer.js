@@ -128,7 +128,7 @@
 
   /** Show those boxes of a class that reach a threshold; the server is not asked. Returns how many there are here. */
   function threshold(className, least) {
-    const limit = app.model(`limit:${className}`);
+    const limit = app.model(`limit of peaks:${className}`);
     const source = app.model(`peaks:${className}`);
     if (!limit || !source) return 0;
     limit.data.threshold[0] = least;
@@ -140,6 +140,7 @@
   }
 
   const listeners = []; // of what was drawn
+  const viewListeners = [];
   let names = [];
   app.viewer = {
     threshold, fit, zoom, move, centre,
@@ -149,6 +150,8 @@
     images: () => names,
     /** Call when the server has drawn other boxes. */
     onSources: (listener) => listeners.push(listener),
+    /** Call with what the server says is shown, whenever it says so. */
+    onView: (listener) => viewListeners.push(listener),
   };
 
   app.ready((doc) => {
@@ -235,6 +238,7 @@
         drawTabs();
         if (value.at) centre(value.at.x + 0.5, -value.at.y - 0.5, SIDES_AROUND * value.at.side, SIDES_AROUND * value.at.side);
         else if (before?.image !== value.image) (seen.has(value.image) ? setRanges(seen.get(value.image)) : fit());
+        for (const listener of viewListeners) listener(value);
       },
       channels(channels) {
         const details = document.getElementById("viewer-channels");

@@ -15,6 +15,8 @@
     let timer = null;
     host.addEventListener("pointermove", (event) => { pointer = event; }, { passive: true, capture: true });
     host.addEventListener("pointerleave", () => { pointer = null; });
+    /** Let keys be about nothing under the pointer until it moves: something else was pointed out. */
+    app.judge.forgetPointer = () => { pointer = null; };
 
     function say(words) {
       note.textContent = words;
@@ -31,11 +33,11 @@
       for (const { glyph, data_source: source } of figure.renderers) {
         const name = source?.name?.startsWith("peaks:") ? source.name.slice("peaks:".length) : null;
         if (name === null) continue;
-        const [width, height, least] = [glyph.width.value, glyph.height.value, app.model(`limit:${name}`).data.threshold[0]];
+        const [width, height, least] = [glyph.width.value, glyph.height.value, app.model(`limit of peaks:${name}`).data.threshold[0]];
         const { x, y, score, is_flagged: isFlagged } = source.data;
         for (let row = 0; row < score.length && score[row] >= least; row += 1) {
           const [dx, dy] = [Math.abs(x[row] - at.x), Math.abs(y[row] - at.y)];
-          if (dx > width / 2 || dy > height / 2) continue;
+          if (dx > width / 2 || dy > height / 2 || isFlagged[row] > 1) continue; // which is no object, and hidden
           const rank = Math.hypot(dx, dy) + Math.min(width, height) * ((isFlagged[row] ? 0.25 : 0) + (name === active ? 0 : 0.125));
           if (!best || rank < best.rank) best = { rank, name, y: -y[row] - 0.5, x: x[row] - 0.5 };
         }
@@ -44,10 +46,10 @@
     }
 
     function judge(kind, to, words) {
-      const found = under();
+      const found = app.judge.isMissing ? null : under();
       if (!found) return false;
       const places = [{ image: app.viewer.imageIndex, y: found.y, x: found.x }];
-      app.gallery.send(kind, { name: found.name, to, places });
+      app.judge.send(kind, { name: found.name, to: to ?? found.name, places });
       say(words(found.name));
       return true;
     }
@@ -55,6 +57,7 @@
       const name = app.viewer.classes()[Number(event.key) - 1];
       return name === undefined ? false : judge("assign", name, () => `This is “${name}”. Z takes it back.`);
     });
+    app.key("y", "", () => judge("assign", null, (name) => `This is “${name}”. Z takes it back.`));
     app.key("x", "", () => judge("refuse", "", (name) => `This is no “${name}”. Z takes it back.`));
   });
 })();

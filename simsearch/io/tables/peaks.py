@@ -140,7 +140,7 @@ def write_chosen_rows(source: Path, is_chosen: NDArray[np.bool_], path: Path) ->
 
 def _detection_table(peaks: PeakColumns, image: ImageMeta, model: str) -> pa.Table:
     n = len(peaks)
-    well, field = (_repeated(text, n) for text in _well_and_field(image.name))
+    well, field = (_repeated(text, n) for text in well_and_field(image.name))
     index = pa.array(peaks.class_index.astype(np.int32))
     size_um = image.pixel_size_um
     columns = {
@@ -164,12 +164,12 @@ def _repeated(text: str | None, n: int) -> pa.Array:
     return pa.nulls(n, pa.string()) if text is None else pa.repeat(text, n)
 
 
-def _well_and_field(name: str) -> tuple[str | None, str | None]:
+def well_and_field(name: str) -> tuple[str | None, str | None]:
     """Tell from ``PLATE/ROW/COLUMN/FIELD`` which well and field an image is.
 
     Examples
     --------
-    >>> _well_and_field("P1/B/03/0"), _well_and_field("slide")
+    >>> well_and_field("P1/B/03/0"), well_and_field("slide")
     (('B03', '0'), (None, None))
     """
     parts = name.split("/")

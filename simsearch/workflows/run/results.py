@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import csv
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from simsearch.core.checks.json_text import parse_json
 from simsearch.core.checks.names import natural_key
-from simsearch.errors import StoreError
 from simsearch.io.ome_zarr.plates.wells import parse_well
 from simsearch.io.tables.records.results_folder import RUN_NAME
 from simsearch.workflows.run.image_counts import IMAGE_COUNTS_NAME, ImageCounts, read_image_counts
@@ -128,62 +126,6 @@ def read_results(study: Study) -> list[ResultView]:
     runs = (study.folder.absolute() / RESULTS_NAME).glob(f"*/{RUN_NAME}")
     found = [view for path in runs if (view := _read(path)) is not None]
     return sorted(found, key=lambda view: view.finished)
-
-
-@dataclass(frozen=True, slots=True)
-class FoundObject:
-    """An object of a detection, as far as it is looked at."""
-
-    image: str
-    well: str
-    """Empty outside plates."""
-    class_name: str
-    y: float
-    """Row of the centre in level-0 pixels."""
-    x: float
-    """Column of the centre in level-0 pixels."""
-    patch_shape: tuple[float, float]
-    """Height and width of the patches of its class in level-0 pixels."""
-    confidence: float
-
-
-def read_objects(folder: Path, start: int, n: int, *, well: str = "") -> list[FoundObject]:
-    """Read some of the objects of a detection; the others are passed over, and none is kept in memory.
-
-    Parameters
-    ----------
-    folder : Path
-        Of the detection.
-    start, n : int
-        The first, from 0, and at most how many.
-    well : str
-        Only those of a well of this name, on any plate.
-
-    Returns
-    -------
-    list of FoundObject
-        By image, class and descending confidence.
-
-    Raises
-    ------
-    StoreError
-        If they cannot be read.
-    """
-    try:
-        with (folder / OBJECTS_NAME).open(newline="", encoding="utf-8") as file:
-            wanted = (row for row in csv.DictReader(file) if not well or row["well"] == well)
-            return [
-                FoundObject(
-                    *(row["image"], row["well"], row["class"], float(row["y"]), float(row["x"])),
-                    patch_shape=(float(row["height"]), float(row["width"])),
-                    confidence=float(row["confidence"]),
-                )
-                for row in islice(wanted, start, start + n)
-            ]
-    except (OSError, ValueError, KeyError) as error:
-        raise StoreError(
-            f"{folder / OBJECTS_NAME}: expected a table of objects, got {type(error).__name__}: {error}: run it again"
-        ) from error
 
 
 def _read(path: Path) -> ResultView | None:

@@ -66,7 +66,7 @@ def source(viewer: Viewer, name: str) -> dict[str, Any]:
 
 
 def limit(viewer: Viewer, class_name: str) -> float:
-    return float(next(iter(viewer._layers[class_name].limit.data["threshold"])))
+    return float(next(iter(viewer._layers[f"peaks:{class_name}"].limit.data["threshold"])))
 
 
 def test_peaks_are_where_they_are_seen_and_flagged_ones_are_known(curated: PageContext) -> None:
@@ -82,26 +82,26 @@ def test_peaks_are_where_they_are_seen_and_flagged_ones_are_known(curated: PageC
 
 
 def test_marks_show_what_they_are(curated: PageContext) -> None:
-    columns = mark_columns(suggestion_scene(with_peaks(curated)), "a")
+    columns = mark_columns(suggestion_scene(with_peaks(curated)).marks, "a")
     assert columns["what"] == ["negative cell", "prototype cell"]
     assert columns["x"] == [91.5, 30.5]
     assert columns["color"] == [ORANGE, ORANGE]
-    assert mark_columns(suggestion_scene(with_peaks(curated)), "b")["x"] == []
+    assert mark_columns(suggestion_scene(with_peaks(curated)).marks, "b")["x"] == []
 
 
 def test_what_was_moved_to_another_class_has_one_mark(curated: PageContext) -> None:
     curated.act(AddClass("mitosis", BLUE))
     curated.act(ConfirmPatches("mitosis", (Patch.at("a", 60, 90),)))
-    columns = mark_columns(suggestion_scene(with_peaks(curated)), "a")
+    columns = mark_columns(suggestion_scene(with_peaks(curated)).marks, "a")
     assert columns["what"] == ["prototype cell", "confirmed mitosis"]
 
 
 def test_a_click_finds_the_nearest_peak_that_is_shown() -> None:
-    near = RankedPeaks(np.array([0, 0], np.int32), np.array([40.0, 48.0]), np.array([30.0, 30.0]), np.array([0.9, 0.8]))
+    near = RankedPeaks(np.array([0, 0], np.int32), np.array([48.0, 41.0]), np.array([30.0, 30.0]), np.array([0.8, 0.6]))
     layers = (Layer("cell", ORANGE, 0.5, PEAKS, (24.0, 20.0)), Layer("other", BLUE, 0.5, near, (12.0, 20.0)))
     scene = Scene(("a",), layers, ("a", "b"))
     assert find_peak(scene, "a", (47.0, 31.0)) == ("other", 48.0, 30.0)
-    assert find_peak(scene, "a", (41.0, 31.0)) == ("cell", 40.0, 30.0)
+    assert find_peak(scene, "a", (41.0, 31.0)) == ("cell", 40.0, 30.0)  # the other is nearer, and less sure
     assert find_peak(scene, "a", (55.0, 30.0)) is None  # in a patch as large as the other class has
     assert find_peak(scene, "a", (47.0, 31.0), "cell") == ("cell", 40.0, 30.0)
     assert find_peak(scene, "a", (53.0, 30.0), "cell") is None
@@ -125,7 +125,7 @@ def test_the_viewer_draws_the_state(curated: PageContext) -> None:
     viewer.update(with_peaks(curated))
     assert viewer.image == "a"
     assert viewer._parts.tiles.url.startswith("/lab/tiles/0/{Z}/{X}/{Y}?c=0,00FF00,0,1000&c=1,0000FF,0,1000")
-    models = viewer._layers["cell"]
+    models = viewer._layers["peaks:cell"]
     assert len(models.source.data["x"]) == 3
     assert limit(viewer, "cell") == 0.5
     assert models.renderer.glyph.width == value(20.0)
@@ -146,7 +146,7 @@ def test_another_image_is_shown_and_stepped_through(curated: PageContext) -> Non
     viewer.bar.up = json.dumps({"kind": "image", "name": "b"})
     assert viewer.image == "b"
     assert viewer._parts.tiles.url.startswith("/lab/tiles/1/")
-    assert viewer._layers["cell"].source.data["x"].tolist() == [50.5]
+    assert viewer._layers["peaks:cell"].source.data["x"].tolist() == [50.5]
     assert len(viewer._parts.marks.data["x"]) == 0
     viewer.step(1)
     viewer.step(1)
@@ -181,12 +181,12 @@ def test_a_class_that_goes_takes_its_boxes_along(curated: PageContext) -> None:
 def test_a_class_of_a_name_that_was_there_before_has_boxes_of_its_own(curated: PageContext) -> None:
     viewer = Viewer(curated)
     viewer.update(with_peaks(curated))
-    before = viewer._layers["cell"]
+    before = viewer._layers["peaks:cell"]
     curated.act(RenameClass("cell", "other"))
     viewer.update(with_peaks(curated))
     curated.live.undo("ada")
     viewer.update(with_peaks(curated))
-    now = viewer._layers["cell"]
+    now = viewer._layers["peaks:cell"]
     assert now.source.data["score"].tolist() == before.source.data["score"].tolist() != []
     assert now.limit.data == before.limit.data
     assert (before.source.name, now.source.name) == (None, "peaks:cell")

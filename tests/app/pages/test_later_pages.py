@@ -17,7 +17,8 @@ from simsearch.app.components.confidence_choice import (
     found_columns,
     progress_part,
 )
-from simsearch.app.components.result_board import ResultBoard, run_part, table_part
+from simsearch.app.components.result_board import ResultBoard
+from simsearch.app.components.result_parts import run_part
 from simsearch.app.components.training import model_part, problems, roles, training_part
 from simsearch.app.pages.background import background_page
 from simsearch.app.pages.confidence import confidence_page
@@ -32,12 +33,12 @@ from simsearch.curation.background import Question
 from simsearch.curation.confidence import estimate_confidence
 from simsearch.curation.marks import AcceptBackground, AcceptClass, AddPrototypes, FlagNegatives
 from simsearch.curation.state import Patch
-from simsearch.errors import CurationError, StoreError
+from simsearch.errors import CurationError
 from simsearch.workflows.curate.trained import TrainedModel
 from simsearch.workflows.learn.train import TrainOptions
 from simsearch.workflows.run.image_counts import ImageCounts
 from simsearch.workflows.run.predict import Predictions
-from simsearch.workflows.run.results import AreaResult, DoseFit, PlateResult, ResultView, WellResult, read_objects
+from simsearch.workflows.run.results import AreaResult, DoseFit, PlateResult, ResultView, WellResult
 from tests.app.drawing import drawn, say
 
 if TYPE_CHECKING:
@@ -321,26 +322,12 @@ def test_the_page_shows_images_before_anything_is_found(marked: PageContext) -> 
 def a_result(folder: Path) -> ResultView:
     wells = (WellResult("B03", 1, 2, {"drug": "Wortmannin"}, {"cell": 4}, {"cell": 1.0}),)
     plate = PlateResult("P1", wells, (DoseFit("W", "cell", 0.1, (0.05, 0.2), "µM", 0.0, 1.0, 1.0, 0.6),), None)
-    (folder / "objects.csv").write_text(
-        "image,well,field,class,y,x,height,width,confidence\n"
-        + "".join(f"P1/B/03/{i},B03,{i},cell,{i}.5,9,24,20,0.{9 - i}\n" for i in range(4))
-        + "a,,,cell,1,2,24,20,0.5\n"
-    )
+    (folder / "objects.csv").write_text("")
     return ResultView(
         "detect-1", "detect", folder, "f" * 64, "2026-01-01T00:00:00+00:00", ("cell",), 4, {"cell": 5}, {"cell": 0.5},
         (ImageCounts("a", {"cell": 1}),), (plate,), (AreaResult("a", "cell", 10, 0.1, None, 0.25),), (), (),
         (("x", "gone"),), (folder / "objects.csv",),
     )  # fmt: skip
-
-
-def test_objects_are_read_a_page_at_a_time(tmp_path: Path) -> None:
-    a_result(tmp_path)
-    assert [each.image for each in read_objects(tmp_path, 1, 2)] == ["P1/B/03/1", "P1/B/03/2"]
-    assert [each.confidence for each in read_objects(tmp_path, 0, 9, well="B03")] == [0.9, 0.8, 0.7, 0.6]
-    assert read_objects(tmp_path, 5, 9) == []
-    (tmp_path / "objects.csv").write_text("image,well\na,b\n")
-    with pytest.raises(StoreError, match="expected a table of objects, got KeyError"):
-        read_objects(tmp_path, 0, 1)
 
 
 def test_a_run_is_shown_with_its_plates_areas_and_files(marked: PageContext, tmp_path: Path) -> None:
@@ -359,19 +346,6 @@ def test_a_run_is_shown_with_its_plates_areas_and_files(marked: PageContext, tmp
         }
     ]
     assert part["archive"] == {"name": "detect-1.zip", "url": f"/lab/downloads/{download_key(tmp_path)}"}
-
-
-def test_a_table_says_whether_there_is_more(marked: PageContext, tmp_path: Path) -> None:
-    a_result(tmp_path)
-    rows = read_objects(tmp_path, 0, 9)
-    part = table_part(rows * 13, 60, "", marked.urls)
-    assert (part["start"], part["has_more"], len(part["rows"])) == (60, True, 60)
-    assert part["rows"][4] == {
-        "image": "a", "place": 0, "well": "", "class": "cell", "y": 1.0, "x": 2.0, "shape": (24.0, 20.0),
-        "confidence": 0.5,
-    }  # fmt: skip
-    assert part["rows"][0]["place"] is None  # of no image of the study: no picture of it
-    assert not table_part(rows, 0, "", marked.urls)["has_more"]
 
 
 def test_runs_are_started_chosen_and_listed(marked: PageContext, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import zipfile
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,7 +15,8 @@ from simsearch.app.pages.results import results_page
 from simsearch.app.server.application import Site
 from simsearch.workflows.run.results import RESULTS_NAME
 from tests.app.axe import check_light_and_dark
-from tests.app.browser import flawless_tab
+from tests.app.browser import flawless_tab, wait_until
+from tests.app.planted_runs import draw_classes, found_cells, plant_run
 from tests.app.serving import serving
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Page as Tab
 
     from simsearch.app.session.live import LiveStudy
+    from simsearch.core.synthetic import CellField
 
 pytestmark = pytest.mark.browser
 
@@ -34,7 +37,7 @@ COUNTS = {"blood 2": (3, 1), "blood 10": (0, 0), "blood 1": (12, 0), "blood 3": 
 
 @pytest.fixture
 def tab(live: LiveStudy, chromium: Browser) -> Iterator[Tab]:
-    """Show a detection in images that are no plate."""
+    """Show a detection in images that the study does not have."""
     folder = live.study.folder / RESULTS_NAME / "detect-1"
     folder.mkdir(parents=True)
     rows = ["image,count burr,fraction burr,count normal,fraction normal"]
@@ -53,6 +56,12 @@ def tab(live: LiveStudy, chromium: Browser) -> Iterator[Tab]:
         "report": {"n_images": len(COUNTS), "n_objects": {"burr": 18, "normal": 3}, "failures": []},
     }
     (folder / "run.json").write_text(json.dumps(run))
+    with open_results(live, chromium) as tab:
+        yield tab
+
+
+@contextmanager
+def open_results(live: LiveStudy, chromium: Browser) -> Iterator[Tab]:
     with flawless_tab(chromium, height=720) as tab:
         site = Site({"results": results_page}, shell.mount_page, lambda _: "results")
         with serving(live, site) as server:
@@ -60,6 +69,16 @@ def tab(live: LiveStudy, chromium: Browser) -> Iterator[Tab]:
             tab.wait_for_selector("html[data-ready]")
             yield tab
             tab.goto("about:blank")  # before the server goes, which a page would complain about
+
+
+@pytest.fixture
+def found(live: LiveStudy, chromium: Browser, cell_fields: dict[str, CellField]) -> Iterator[Tab]:
+    """Show what two runs found on the images of a study, of which d is not displayed; the newer has swapped some."""
+    draw_classes(live, cell_fields["a"])
+    plant_run(live.study, "detect-1", found_cells(cell_fields), day=1)
+    plant_run(live.study, "detect-2", found_cells(cell_fields, n_swapped=1), day=2)
+    with open_results(live, chromium) as tab:
+        yield tab
 
 
 def rows(tab: Tab) -> list[list[str]]:
@@ -107,3 +126,41 @@ def test_all_files_come_as_one_zip_and_alone_under_names_that_differ(tab: Tab) -
     with tab.expect_download() as download:
         tab.get_by_role("link", name="geojson/P/A/02/0.geojson").click()
     assert download.value.suggested_filename == "P_A_02_0.geojson"
+
+
+def shoot(tab: Tab, name: str, folder: Path) -> None:
+    chosen = os.environ.get("SIMSEARCH_SCREENSHOTS", str(folder))
+    for width, height in ((1280, 720), (1920, 1080)):
+        tab.set_viewport_size({"width": width, "height": height})
+        for scheme in ("light", "dark"):
+            tab.emulate_media(color_scheme=scheme)
+            tab.wait_for_timeout(400)
+            tab.screenshot(path=f"{chosen}/{name}-{width}-{scheme}.png")
+    tab.set_viewport_size({"width": 1280, "height": 720})
+    tab.emulate_media(color_scheme="light")
+
+
+def test_a_row_is_shown_on_its_image_and_back_goes_back(found: Tab, tmp_path: Path) -> None:
+    found.get_by_role("tab", name="Objects").click()
+    row = found.locator("tr.look", has_text="d").last  # of an image that is not displayed
+    row.click()
+    wait_until(lambda: found.evaluate("simsearch.viewer.image") == "d", "the image of the row")
+    y, x = (float(text) for text in row.locator("td.wide").all_text_contents())
+    middle = found.evaluate("simsearch.viewer.middle()")
+    assert (middle["x"] - 0.5, -middle["y"] - 0.5) == pytest.approx((x, y), abs=0.2)
+    assert row.get_attribute("aria-current") == "true"
+    assert found.locator(".chosen-class").inner_text().split()[0] == row.locator("td").nth(1).inner_text().strip()
+    assert "image=d" in found.url
+    shoot(found, "7-results-image", tmp_path)
+    check_light_and_dark(found, "a row and its image")
+    found.reload()
+    found.wait_for_selector("html[data-ready]")
+    wait_until(lambda: found.evaluate("simsearch.viewer.image") == "d", "the same image after a reload")
+    found.locator("tr.look[aria-current=true]").wait_for()
+    found.go_back()
+    found.locator("#results-image").wait_for(state="hidden")
+    assert found.get_by_role("tab", name="Objects").get_attribute("aria-selected") == "true"
+    found.go_back()
+    wait_until(
+        lambda: found.get_by_role("tab", name="Images").get_attribute("aria-selected") == "true", "the first view"
+    )
