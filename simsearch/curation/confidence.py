@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from simsearch.core.intervals import wilson_interval
+from simsearch.core.peaks import NEAREST, strongest
 from simsearch.curation.checks import common_shape, without
 from simsearch.curation.state import clean_objects
 
@@ -40,6 +41,8 @@ class Estimate:
     """Share of the class's places that the model takes for it; NaN without places."""
     recall_low: NDArray[np.float64]
     recall_high: NDArray[np.float64]
+    n_unjudged: NDArray[np.int64]
+    """Objects that the model finds where nobody judged anything, of which precision says nothing."""
 
 
 def estimate_confidence(
@@ -73,16 +76,38 @@ def estimate_confidence(
 
 def _of_class(curation: Curation, roi_class: RoiClass, images: Sequence[str], peaks: RankedPeaks) -> Estimate:
     own_shape = common_shape(curation, roi_class)
-    own = _confidences(clean_objects(roi_class, own_shape), images, peaks, own_shape)
+    own = clean_objects(roi_class, own_shape)
     others, negatives = [], roi_class.negatives
     for each in curation.classes:
         if each.name != roi_class.name:
             objects = clean_objects(each, common_shape(curation, each))
             shape = common_shape(curation, roi_class, each)
             negatives = without(negatives, objects, shape)  # what is flagged for one class may be of another
-            others.append(_confidences(objects, images, peaks, shape))
-    others += [_confidences(patches, images, peaks, own_shape) for patches in (negatives, curation.background)]
-    return _estimate(own, np.concatenate(others))
+            others.append((objects, shape))
+    others += [(list(patches), own_shape) for patches in (negatives, curation.background)]
+    confidences = [_confidences(patches, images, peaks, shape) for patches, shape in ((own, own_shape), *others)]
+    n_unjudged = _unjudged([(own, own_shape), *others], images, peaks, own_shape)
+    return _estimate(confidences[0], np.concatenate(confidences[1:]), n_unjudged)
+
+
+def _unjudged(
+    judged: Sequence[tuple[Sequence[Patch], tuple[float, float]]],
+    images: Sequence[str],
+    peaks: RankedPeaks,
+    shape: tuple[float, float],
+) -> NDArray[np.int64]:
+    """Count objects over `THRESHOLDS` that are not near judged places, given with the shape that says what is near."""
+    is_left = np.zeros(len(peaks), bool)
+    for index, name in enumerate(images):
+        rows = np.flatnonzero(peaks.image == index)
+        points = np.stack([peaks.y[rows], peaks.x[rows]], axis=1)
+        is_object = strongest(points, peaks.score[rows], NEAREST * min(shape))
+        for patches, reach in judged:
+            for patch in patches:
+                if patch.image == name:
+                    is_object &= np.hypot(*(points - (patch.y, patch.x)).T) >= _NEAR * min(reach)
+        is_left[rows] = is_object
+    return np.asarray((peaks.score[is_left][:, None] >= THRESHOLDS).sum(axis=0))
 
 
 def _confidences(
@@ -99,7 +124,7 @@ def _confidences(
     return np.array(found)
 
 
-def _estimate(own: NDArray[np.float64], others: NDArray[np.float64]) -> Estimate:
+def _estimate(own: NDArray[np.float64], others: NDArray[np.float64], n_unjudged: NDArray[np.int64]) -> Estimate:
     n_true = (own[:, None] >= THRESHOLDS).sum(axis=0)
     n_taken = n_true + (others[:, None] >= THRESHOLDS).sum(axis=0)
     n_own = np.full_like(n_true, len(own))
@@ -109,4 +134,5 @@ def _estimate(own: NDArray[np.float64], others: NDArray[np.float64]) -> Estimate
         len(own), len(others),
         precision, *wilson_interval(n_true, n_taken),
         recall, *wilson_interval(n_true, n_own),
+        n_unjudged,
     )  # fmt: skip

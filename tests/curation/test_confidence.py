@@ -62,6 +62,13 @@ def test_precision_and_recall_are_shares_of_judged_places_on_the_images(curation
         assert np.all(value[known] <= high[known])
 
 
+def test_what_lies_where_nobody_judged_is_counted_as_objects(curation: Curation) -> None:
+    judged = [peak("a", 52, 0.9), peak("a", 252, 0.9), peak("b", 450, 0.9)]  # an object, a negative, background
+    elsewhere = [peak("a", 400, 0.8), peak("a", 407, 0.7), peak("b", 200, 0.3)]  # two of them are one
+    found = estimate_confidence(curation, IMAGES, {"one": ranked_peaks([*judged, *elsewhere], IMAGES)})["one"]
+    assert [at(found, "n_unjudged", threshold) for threshold in (0.05, 0.5, 0.75, 0.85)] == [2, 1, 1, 0]
+
+
 def test_without_judged_places_nothing_is_known() -> None:
     empty = Curation({"a": (500, 100)}, ("DNA",), ("a",), ("DNA",), (RoiClass("one", "#000000"),), SHAPE)
     estimate = estimate_confidence(empty, ("a",), {"one": ranked_peaks([peak("a", 50, 0.9)], ("a",))})["one"]

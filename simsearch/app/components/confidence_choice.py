@@ -198,6 +198,7 @@ def estimate_part(estimate: Estimate) -> dict[str, Any]:
         "thresholds": THRESHOLDS,
         "n_objects": estimate.n_objects,
         "n_others": estimate.n_others,
+        "n_unjudged": estimate.n_unjudged.tolist(),
         "precision": [known(v) for v in (estimate.precision_low, estimate.precision, estimate.precision_high)],
         "recall": [known(v) for v in (estimate.recall_low, estimate.recall, estimate.recall_high)],
     }

@@ -103,13 +103,14 @@
     function makeCard({ name }) {
       const slider = h("input", { type: "range", min: FIRST, max: 1, step: 0.01, "aria-label": `Confidence of ${name}` });
       const [value, number, state, judged] = [h("strong", { class: "number" }), h("span", { class: "number" }), h("span", { class: "chip" }), h("p", { class: "small quiet" })];
+      const unjudged = h("p", { class: "small" });
       const precision = meter("Precision", "Of what the model takes for the class, how much is of it; in brackets what the true share may be (95 %).");
       const recall = meter("Recall", "Of what is of the class, how much the model finds; in brackets what the true share may be (95 %).");
       const swatch = h("span", { class: "swatch" });
       const element = h("article", { class: "confidence-class" },
         h("div", { class: "confidence-head" }, swatch, h("h2", {}, name), h("span", { class: "grow" }), state),
         h("div", { class: "confidence-value" }, h("span", {}, "Confidence at least ", value), number),
-        slider, precision.element, recall.element, judged);
+        slider, precision.element, recall.element, judged, unjudged);
       let estimate = null;
       const draw = () => {
         const at = least.get(name);
@@ -120,6 +121,8 @@
         estimate.thresholds.forEach((threshold, i) => { if (threshold <= at + 1e-9) nearest = i; });
         precision.draw(estimate.precision.map((values) => values[nearest]));
         recall.draw(estimate.recall.map((values) => values[nearest]));
+        const n = estimate.n_unjudged[nearest];
+        unjudged.textContent = n ? `${n.toLocaleString("en")} of what it finds here ${n === 1 ? "lies" : "lie"} where nobody judged: precision says nothing of ${n === 1 ? "it" : "them"}. Look, and flag what is wrong.` : "";
       };
       let told = null; // a threshold that is on its way; what comes back meanwhile is older
       let timer = null;
@@ -149,6 +152,7 @@
           slider.disabled = !part.is_known;
           estimate = part.estimate;
           for (const each of [precision, recall]) each.element.hidden = !estimate;
+          unjudged.hidden = !estimate;
           judged.textContent = estimate ? `On ${app.plural(estimate.n_objects, "place")} of the class and ${estimate.n_others.toLocaleString("en")} others that you judged.` : "";
           if (told === null || told === part.threshold) {
             told = null;
