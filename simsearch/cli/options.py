@@ -256,7 +256,7 @@ skip_errors_option = click.option(
     "--skip-errors", is_flag=True, help="Leave out images that cannot be read; list them at the end."
 )
 tissue_option = click.option(
-    "--tissue-mask/--no-tissue-mask", default=True, show_default=True, help="Leave glass out (RGB only)."
+    "--tissue-mask/--no-tissue-mask", default=True, show_default=True, help="Leave glass out (RGB; detect: of slides)."
 )
 exact_option = click.option(
     "--exact", is_flag=True, help="Compute in float32 also where GPUs or CPUs have bfloat16, which is twice as fast."

@@ -28,13 +28,12 @@ from simsearch.core.percentiles import (
     values_of,
 )
 from simsearch.errors import AnnotationError, ConfigError, SourceError
-from simsearch.io.ome_zarr.image import is_rgb
 from simsearch.io.ome_zarr.scaled import downsampling_to, scaled
 from simsearch.io.tables.records.replacing import replacing_text
 from simsearch.runtime.events import Observer, ignore
 from simsearch.runtime.submit import run_tasks
 from simsearch.workflows.find.counting import count_intensities, count_tasks, merged_counts
-from simsearch.workflows.find.tissue import find_tissues
+from simsearch.workflows.find.tissue import SLIDE, find_tissues, is_slide
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -48,7 +47,6 @@ if TYPE_CHECKING:
     from simsearch.workflows.find.counting import CountTask, Piece, Sparse
     from simsearch.workflows.image_set import ImageSet
 
-_SLIDE = 2048  # pixels of the longer side of an image that may be mostly glass, at least
 _MOST_READ = 8192**2  # pixels of a level, to find tissue: without a pyramid, an overview needs all there is
 _FORMAT = 1  # of the JSON
 
@@ -174,8 +172,8 @@ def write_measurement(measurement: Measurement, path: Path) -> None:
 
 def _may_be_glass(image: ImageMeta) -> bool:
     """Tell whether an image may be a stained slide that is mostly glass, and has an overview."""
-    overview = scaled(image, downsampling_to(max(image.shape), _SLIDE))
-    return is_rgb(image) and max(image.shape) > _SLIDE and math.prod(image.levels[overview.level].shape) <= _MOST_READ
+    overview = scaled(image, downsampling_to(max(image.shape), SLIDE))
+    return is_slide(image) and math.prod(image.levels[overview.level].shape) <= _MOST_READ
 
 
 def read_ranges(path: Path, channels: Sequence[str]) -> tuple[Range, ...]:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from simsearch.runtime.events import Observer
     from simsearch.workflows.image_set import ImageSet
 
+SLIDE = 2048
+"""Pixels of the longer side of an image that may be mostly glass, at least."""
 _OVERVIEW = 2048  # pixels of the longer side of a tissue mask, at most
 _MASK_PIXEL = 8  # pixels of the working scale, at least: single pixels of pale tissue are as bright as glass
 
@@ -87,6 +89,14 @@ def find_tissues(
     tasks = [TissueTask(scaled(image, factors[image.name])) for image in stained]
     outcomes = run_tasks(client, find_tissue, tasks, step="tissue", observe=observe)
     return {str(task): Tissue(mask, factors[str(task)]) for task, mask in images.results(outcomes, str)}
+
+
+def is_slide(image: ImageMeta) -> bool:
+    """Tell whether an image may be a stained slide, of which much may be glass: a field is small, and looked at whole.
+
+    What lies between the cells of a smear, such as platelets, is on glass too.
+    """
+    return is_rgb(image) and max(image.shape) > SLIDE
 
 
 def _mask_downsampling(image: ImageMeta, downsampling: int) -> int:

@@ -26,7 +26,7 @@ from simsearch.runtime.worker import lent
 from simsearch.workflows.event_log import logged
 from simsearch.workflows.find.peaks import peaks_of
 from simsearch.workflows.find.tiles import check_free, open_log, run_tiles
-from simsearch.workflows.find.tissue import find_tissues
+from simsearch.workflows.find.tissue import find_tissues, is_slide
 from simsearch.workflows.provenance import Timings, arithmetic_key, fingerprint, write_run
 from simsearch.workflows.run.models import DETECTION_SPACING, check_images, model_view, read_model
 from simsearch.workflows.run.objects import RESULT_NAMES, DetectionTables, chosen_thresholds, write_objects
@@ -151,7 +151,8 @@ def _detect(
     run = run_of(images, digest, options, arithmetic)
     with open_log(folder, run, images, overwrite=options.overwrite) as log:
         chosen = {} if options.overwrite else chosen_thresholds(folder, run)
-        tissues = find_tissues(client, images, header.downsampling, timings) if options.tissue_mask else {}
+        is_masked = options.tissue_mask
+        tissues = find_tissues(client, images, header.downsampling, timings, among=is_slide) if is_masked else {}
         views = [model_view(image, header, digest, arithmetic) for image in images]
         tasks = [task for view in views for task in _tasks(view, header, options, tissues.get(view.image.meta.name))]
         missing = [task for task in tasks if str(task) not in log.done]

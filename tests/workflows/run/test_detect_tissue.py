@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from simsearch.io.tables.peaks import read_peaks
+from simsearch.workflows.find import tissue
 from simsearch.workflows.image_set import find_image_set
 from simsearch.workflows.run.detect import DetectOptions, DetectReport, detect
 from tests.workflows.run.test_detect import check_same
 from tests.workflows.run.test_segment import SHAPE, write_model, write_slide
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from distributed import Client
@@ -29,6 +31,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_slide(folder / "slide.ome.zarr")
     write_model(folder / "model.safetensors", (48, 48))
     return folder
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _small_slides() -> Iterator[None]:
+    """Take small images for slides."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tissue, "SLIDE", 100)
+        yield
 
 
 def run(client: Client, folder: Path, name: str, **options: object) -> DetectReport:
@@ -54,6 +64,14 @@ def test_detections_on_glass_are_left_out_and_the_others_are_not(
     inside = [peak for peak in everywhere if peak.y < GLASS - MARGIN]
     assert [peak for peak in found if peak.y < GLASS - MARGIN] == inside
     assert len(inside) > 10
+
+
+def test_an_image_of_one_field_is_looked_at_whole(
+    client: Client, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tissue, "SLIDE", max(SHAPE))
+    found = read_peaks(run(client, folder, "field", tile=128).folder / "detections.parquet")
+    assert any(peak.y > GLASS + MARGIN for peak in found)
 
 
 @pytest.mark.parametrize("tile", [16, 23])
