@@ -74,6 +74,9 @@ def plant_run(study: Study, name: str, peaks: Sequence[Peak], day: int = 1) -> N
         "finished": f"2026-01-{day:02d}T00:00:00+00:00",
         "model": f"m.safetensors@{'ab' * 32}",
         "header": {"classes": ["background", *THRESHOLDS]},
+        "options": {"floor": 0.05},
+        "plates": [],
+        "images": [image.path for image in images],
         "confidence_thresholds": THRESHOLDS,
         "report": {"n_images": len(images), "n_objects": dict(report.n_objects), "failures": []},
     }

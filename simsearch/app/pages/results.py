@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from simsearch.app.components.corrections import Corrections
 from simsearch.app.components.result_board import ResultBoard
 from simsearch.app.components.result_objects import ResultObjects
+from simsearch.app.components.result_sample import ResultSample
 from simsearch.app.components.viewer import Viewer
 from simsearch.app.context import Page
 
@@ -22,10 +23,11 @@ def results_page(context: PageContext) -> Page:
         context, on_flag=lambda *place: corrections.pick(*place), on_place=lambda *place: corrections.add(*place)
     )
     corrections = Corrections(context, viewer)
-    objects = ResultObjects(context, viewer, corrections.choose)
+    objects, sample = ResultObjects(context, viewer, corrections.choose), ResultSample(context)
 
     def show(run: ResultView | None, compared: ResultView | None) -> None:
         objects.show(run, compared)
+        sample.show(run)
         corrections.update(context.live.snapshot, _learned(run, context.live.snapshot))
 
     board = ResultBoard(context, show)
@@ -40,6 +42,7 @@ def results_page(context: PageContext) -> Page:
         "viewer_bar": viewer.bar,
         "results": board.root,
         "objects": objects.root,
+        "sample": sample.root,
         "corrections": corrections.root,
     }
     return Page(roots, update)

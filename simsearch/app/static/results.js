@@ -81,7 +81,7 @@
       if (run.plates.length) found.push(["plate", "Plate"]);
       if (run.kind === "segment") found.push(["areas", "Areas"]);
       if (run.images.length) found.push(["images", "Images"]);
-      if (run.kind === "detect") found.push(["table", "Objects"]);
+      if (run.kind === "detect") found.push(["table", "Objects"], ["sample", "How right?"]);
       found.push(["files", "Downloads"]);
       return found;
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -27,13 +27,16 @@ from simsearch.io.tables.sample import SampledPlace, read_sample, write_sample
 from simsearch.workflows.run.objects import TABLE_NAME, finished_run
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     import pandas as pd
     from numpy.typing import NDArray
 
     from simsearch.workflows.run.objects import FinishedRun
+
+    Change = Callable[[list[SampledPlace], Mapping[str, "Places"], FinishedRun], list[SampledPlace]]
+    """What becomes of a sample."""
 
 SAMPLE_NAME, ESTIMATES_NAME, SHEETS_NAME = "sample.csv", "sample_estimates.csv", "sample"
 _NEAR_PX = 0.02  # what is written with two decimals lies within this of what it is
@@ -65,6 +68,8 @@ class SampleReport:
     """Where the results are, ``sample.csv`` and what it says."""
     classes: tuple[ClassSample, ...]
     """For each class that something was found of."""
+    places: tuple[SampledPlace, ...]
+    """The sample, in the order in which it is numbered, from 1 on."""
     notes: tuple[str, ...] = ()
     """What was guessed in the table, or is not in it, and why there are no pictures, where there are none."""
 
@@ -98,10 +103,10 @@ class Places:
         return int(rows[0]) if len(rows) else None
 
     def at(self, row: int, chosen_at: float) -> SampledPlace:
-        """Return a place, to be judged."""
-        y, x, height, width = (float(value) for value in self.box[row])
-        where = self.images[int(self.image[row])]
-        return SampledPlace(where, self.class_name, y, x, height, width, float(self.score[row]), chosen_at)
+        """Return a place, to be judged, with as many digits as are written."""
+        y, x, height, width = (round(float(value), 2) for value in self.box[row])
+        score = round(float(self.score[row]), 4)
+        return SampledPlace(self.images[int(self.image[row])], self.class_name, y, x, height, width, score, chosen_at)
 
 
 def sample_results(
@@ -137,23 +142,63 @@ def sample_results(
     """
     if n < 1:
         raise ConfigError(f"n: expected at least 1 place of each class, got {n}: choose another number")
+
+    def draw(known: list[SampledPlace], by_class: Mapping[str, Places], run: FinishedRun) -> list[SampledPlace]:
+        generator = np.random.default_rng([seed, len(known)])
+        return [
+            *known,
+            *(each for name in _wanted(classes, run) for each in _drawn(by_class[name], known, run, n, generator)),
+        ]
+
+    return _sample(folder, draw, pictures=pictures)
+
+
+def judge_sample(folder: Path, answers: Mapping[int, bool | None]) -> SampleReport:
+    """Say of places of a sample whether they are right, and estimate from all that was judged.
+
+    Parameters
+    ----------
+    folder : Path
+        Results of `detect` with ``sample.csv``.
+    answers : mapping of int to bool or None
+        By the number of a place; None takes an answer back.
+
+    Raises
+    ------
+    StoreError
+        If there are no results, or the folder cannot be written.
+    ConfigError
+        If there is no place of such a number.
+    AnnotationError, SourceError
+        If ``sample.csv`` cannot be understood; the message names the row.
+    """
+
+    def answer(known: list[SampledPlace], *_: object) -> list[SampledPlace]:
+        for number in answers:
+            if not 1 <= number <= len(known):
+                raise ConfigError(f"{folder}: expected the number of a place from 1 to {len(known)}, got {number}")
+        return [replace(each, is_right=answers.get(n, each.is_right)) for n, each in enumerate(known, 1)]
+
+    return _sample(folder, answer, pictures=False)
+
+
+def _sample(folder: Path, change: Change, *, pictures: bool) -> SampleReport:
+    """Change the sample of a folder, and estimate from it."""
     finished_run(folder)  # before anything is touched
     with only_writer(folder), store_errors(str(folder)):
         run = finished_run(folder)
-        wanted = _wanted(classes, run)
         notes: list[str] = []
         by_class = find_places(folder, run)
-        known = read_known(folder, run, notes.append)
-        generator = np.random.default_rng([seed, len(known)])
-        sampled = [*known, *(each for name in wanted for each in _drawn(by_class[name], known, run, n, generator))]
+        known = _read_known(folder, run, notes.append)
+        sampled = change(known, by_class, run)
         if sampled != known or not (folder / SAMPLE_NAME).exists():
             write_sample(sampled, run.model, folder / SAMPLE_NAME)
-        rows = [row for name, places in by_class.items() for row in _estimates(places, sampled, run, notes.append)]
+        rows = [row for places in by_class.values() for row in _estimates(places, sampled, run, notes.append)]
         _write_estimates(rows, folder / ESTIMATES_NAME)
         if pictures:
             notes += _draw_sheets(sampled, run, folder)
     found = tuple(each for each in rows if each.threshold == run.thresholds[each.class_name])
-    return SampleReport(folder, found, tuple(dict.fromkeys(notes)))
+    return SampleReport(folder, found, tuple(sampled), tuple(dict.fromkeys(notes)))
 
 
 def _wanted(classes: Sequence[str], run: FinishedRun) -> Sequence[str]:
@@ -189,7 +234,7 @@ def _gathered(
     return Places(name, images, where, box, np.concatenate([np.empty(0), *(score for _, _, score in parts)]))
 
 
-def read_known(folder: Path, run: FinishedRun, tell: Callable[[str], object]) -> list[SampledPlace]:
+def _read_known(folder: Path, run: FinishedRun, tell: Callable[[str], object]) -> list[SampledPlace]:
     """Read the sample that there is; none before the first is drawn."""
     path = folder / SAMPLE_NAME
     return read_sample(path, run.model, tell) if path.exists() else []

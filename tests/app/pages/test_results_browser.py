@@ -13,10 +13,12 @@ import pytest
 from simsearch.app import shell
 from simsearch.app.pages.results import results_page
 from simsearch.app.server.application import Site
+from simsearch.io.tables.sample import read_sample
 from simsearch.workflows.run.results import RESULTS_NAME
+from simsearch.workflows.run.sample import SAMPLE_NAME, judge_sample
 from tests.app.axe import check_light_and_dark
 from tests.app.browser import flawless_tab, wait_until
-from tests.app.planted_runs import draw_classes, found_cells, plant_run
+from tests.app.planted_runs import CLASSES, draw_classes, found_cells, plant_run
 from tests.app.serving import serving
 
 if TYPE_CHECKING:
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
     from simsearch.app.session.live import LiveStudy
     from simsearch.core.synthetic import CellField
+    from simsearch.io.tables.sample import SampledPlace
 
 pytestmark = pytest.mark.browser
 
@@ -163,4 +166,46 @@ def test_a_row_is_shown_on_its_image_and_back_goes_back(found: Tab, tmp_path: Pa
     found.go_back()
     wait_until(
         lambda: found.get_by_role("tab", name="Images").get_attribute("aria-selected") == "true", "the first view"
+    )
+
+
+def test_a_sample_is_judged_with_keys_and_tells_how_right_the_run_is(
+    found: Tab, live: LiveStudy, cell_fields: dict[str, CellField], tmp_path: Path
+) -> None:
+    found.get_by_role("tab", name="How right?").click()
+    found.get_by_role("button", name="Draw a sample").click()
+    found.get_by_text("not known yet").first.wait_for()
+    folder = live.study.folder / RESULTS_NAME / "detect-2"
+    places = read_sample(folder / SAMPLE_NAME, "ab" * 32)
+    wrong = [each for each in places if not is_there(each, cell_fields)]
+    assert 0 < len(wrong) < len(places)
+    for each in places:
+        found.keyboard.press("y" if is_there(each, cell_fields) else "x")
+    found.get_by_text("All are judged.").wait_for()
+    truth = [is_there(each, cell_fields) for each in places]
+    wait_until(
+        lambda: [each.is_right for each in read_sample(folder / SAMPLE_NAME, "ab" * 32)] == truth, "all on the disk"
+    )
+    row = found.locator(".sample-table tbody tr", has_text=places[0].class_name)
+    for name in CLASSES.values():
+        n = sum(each.class_name == name for each in places)
+        all_told = found.locator(".sample-table tbody tr", has_text=name).get_by_text(f"{n} of {n}")
+        all_told.wait_for()
+    told = next(each for each in judge_sample(folder, {}).classes if each.class_name == places[0].class_name)
+    assert f"{round(100 * told.estimate.precision.value)} %" in row.inner_text()
+    shoot(found, "7-results-sample", tmp_path)
+    check_light_and_dark(found, "a sample")
+    found.reload()  # answers are on the disk
+    found.wait_for_selector("html[data-ready]")
+    found.get_by_text("All are judged.").wait_for()
+    found.locator(".sample-thumb").nth(2).click()
+    found.get_by_role("button", name="Show in its image").click()
+    wait_until(lambda: found.evaluate("simsearch.viewer.image") == places[2].image, "its image")
+
+
+def is_there(place: SampledPlace, fields: dict[str, CellField]) -> bool:
+    """Tell whether a cell of the class lies at a place."""
+    return any(
+        CLASSES.get(cell.class_name) == place.class_name and abs(cell.y - place.y) < 1 and abs(cell.x - place.x) < 1
+        for cell in fields[place.image].cells
     )
