@@ -3,8 +3,9 @@
     python examples/translocation.py BBBC013_FOLDER OUT
 
 The folder has the plate's images, platemap.csv, and cells_piximi.csv with labelled cells of four wells. A simulated
-user picks five prototypes of each class among these, flags five negatives and accepts what is labelled so. What the
-wells hold is in OUT/results/plates/plate, the curves as a picture too.
+user picks five prototypes of each class among these, flags five negatives and accepts what is labelled so. Only these
+wells are displayed: where no cell is labelled, this user would flag each one. Cells without GFP cannot respond, so that
+shares are of those with GFP. What the wells hold is in OUT/results/plates/plate, the curves as a picture too.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from pathlib import Path
 import simsearch as ss
 
 CLASSES = ("NuclearGFP", "CytoplasmicGFP", "NoGFP")
-DISPLAYED = [f"plate/{well}/0" for well in ("A/01", "B/01", "A/12", "B/12", "A/06", "E/06")]
+LABELLED = ("plate/A/01/0", "plate/B/01/0", "plate/A/12/0", "plate/B/12/0")
 CONFIDENCE = 0.65  # the paper's
 
 
@@ -46,11 +47,11 @@ def main() -> None:
             source, plate, plate_pattern="bbbc013", plate_map=source / "platemap.csv", channel_names=["GFP", "DNA"],
             cluster=client,
         )  # fmt: skip
-        study = ss.study.create(out / "study", plate, display=DISPLAYED)
+        study = ss.study.create(out / "study", plate, display=LABELLED)
         ss.study.simulate(study, out / "truth.csv", classes=CLASSES, patch_shape=(48, 48), cluster=client)
         model = ss.train(study, cluster=client).model
         ss.detect(model, plate, out / "results", cluster=client)
-    doses = ss.rethreshold(out / "results", dict.fromkeys(CLASSES, CONFIDENCE)).dose_response()
+    doses = ss.rethreshold(out / "results", dict.fromkeys(CLASSES, CONFIDENCE), aside=["NoGFP"]).dose_response()
     for fit in doses[doses["class"] == "NuclearGFP"].itertuples():
         print(f"{fit.drug}: EC50 {fit.ec50:.3g} ({fit.low:.3g} to {fit.high:.3g}) {fit.unit}, Z' {fit.z_prime:.2f}")
 

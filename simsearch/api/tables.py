@@ -20,7 +20,12 @@ if TYPE_CHECKING:
 _AS_THEY_ARE: Mapping[str, float] = MappingProxyType({})
 
 
-def rethreshold(results: AnyPath, confidence_thresholds: Mapping[str, float] = _AS_THEY_ARE) -> ObjectsReport:
+def rethreshold(
+    results: AnyPath,
+    confidence_thresholds: Mapping[str, float] = _AS_THEY_ARE,
+    *,
+    aside: Sequence[str] | None = None,
+) -> ObjectsReport:
     """Choose other confidence thresholds for the results of a detection; no pixel is read.
 
     Parameters
@@ -29,6 +34,9 @@ def rethreshold(results: AnyPath, confidence_thresholds: Mapping[str, float] = _
         Folder with results of `detect`.
     confidence_thresholds : mapping of str to float
         By class; those of other classes stay as they are.
+    aside : sequence of str, optional
+        Classes whose objects do not count in the shares of others, such as cells that cannot respond; none, if it is
+        empty. By default as it was chosen before.
 
     Returns
     -------
@@ -38,7 +46,7 @@ def rethreshold(results: AnyPath, confidence_thresholds: Mapping[str, float] = _
     Raises
     ------
     SimSearchError
-        If there are no results, no such class, or a threshold is below what was kept.
+        If there are no results, no such class, a threshold is below what was kept, or no class is left to count.
 
     Examples
     --------
@@ -47,7 +55,7 @@ def rethreshold(results: AnyPath, confidence_thresholds: Mapping[str, float] = _
     >>> len(sure.objects()) <= len(sure.detections())
     True
     """
-    return run_rethreshold(output_place(results), confidence_thresholds)
+    return run_rethreshold(output_place(results), confidence_thresholds, aside)
 
 
 def sample(

@@ -16,6 +16,7 @@ from simsearch.cli.options import (
     OUTPUT_FOLDER,
     STUDY,
     ReportedGroup,
+    aside_option,
     channels_option,
     cluster_option,
     confidence_option,
@@ -277,12 +278,13 @@ def segment(**options: Any) -> None:  # noqa: ANN401  as many types as there are
 @main.command()
 @click.argument("results", type=OUTPUT_FOLDER)
 @confidence_option
-def rethreshold(results: Path, confidence_thresholds: dict[str, float]) -> None:
-    """Choose other confidence thresholds for RESULTS of `simsearch detect`; no pixel is read."""
+@aside_option
+def rethreshold(results: Path, confidence_thresholds: dict[str, float], aside: list[str] | None) -> None:
+    """Choose other confidence thresholds for RESULTS of `simsearch detect`, or what shares are of; no pixel is read."""
     from simsearch.api.tables import rethreshold as run
     from simsearch.cli.console import show_objects
 
-    show_objects(run(results, confidence_thresholds))
+    show_objects(run(results, confidence_thresholds, aside=aside))
 
 
 @main.command()

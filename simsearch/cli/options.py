@@ -153,6 +153,11 @@ def _values(ctx: click.Context, param: click.Parameter, value: Sequence[str]) ->
     return {name: float(click.FLOAT(number, param, ctx)) for name, _, number in pairs}
 
 
+def _named(ctx: click.Context, param: click.Parameter, value: Sequence[str]) -> list[str] | None:
+    """Read names; none of them where an empty one is given, and None where nothing is said."""
+    return [name for name in value if name] if value else None
+
+
 def n_bytes(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
     """Read a size such as 4GiB or 500MB."""
     from dask.utils import parse_bytes
@@ -186,6 +191,13 @@ confidence_option = click.option(
     metavar="CLASS=VALUE",
     callback=_values,
     help="Confidence threshold of a class; repeat for others.",
+)
+aside_option = click.option(
+    "--aside",
+    multiple=True,
+    metavar="CLASS",
+    callback=_named,
+    help="Objects of this class do not count in the shares of others; repeat, or '' for none.",
 )
 z_option = click.option(
     "--z", metavar="INDEX|max", callback=_selection, help="Which z plane, or max for the maximum over all."

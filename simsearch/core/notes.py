@@ -1,11 +1,11 @@
-"""What users should know of many images, said once."""
+"""What users should know, in few words."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 
 def said_once(found: Iterable[tuple[str, Iterable[str]]]) -> tuple[str, ...]:
@@ -26,3 +26,14 @@ def said_once(found: Iterable[tuple[str, Iterable[str]]]) -> tuple[str, ...]:
         for note in dict.fromkeys(notes):
             names.setdefault(note, []).append(image)
     return tuple(f"{each[0] if len(each) == 1 else f'{len(each)} images'}: {note}" for note, each in names.items())
+
+
+def but_for(aside: Sequence[str]) -> str:
+    """Say of objects that some classes are not among them.
+
+    Examples
+    --------
+    >>> f"fraction of objects{but_for(['debris'])}"
+    'fraction of objects but debris'
+    """
+    return f" but {', '.join(aside)}" if aside else ""

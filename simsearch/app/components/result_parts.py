@@ -45,6 +45,7 @@ def run_part(result: ResultView, urls: Urls) -> dict[str, Any]:
         "model": result.model[:12],
         **counts_part(result),
         "thresholds": result.confidence_thresholds,
+        "aside": result.aside,
         "plates": [plate_part(plate, urls, _first_fields(result)) for plate in result.plates],
         "areas": [
             {"image": a.image, "class": a.class_name, "mm2": a.mm2, "tissue": a.of_tissue, "share": a.of_image}

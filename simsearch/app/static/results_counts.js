@@ -31,7 +31,7 @@
         run.plates.length > 1 ? h("select", { "aria-label": "Plate", onchange: (event) => { chosen.plate = Number(event.target.value); results.draw(); } }, run.plates.map((each, i) => h("option", { value: i, selected: i === chosen.plate }, each.name))) : h("strong", {}, plate.name),
         h("span", { class: "grow" }), choose("className", "Class", run.classes.map((name) => [name, name])), choose("measure", "Measure", [["fraction", "Share"], ["count", "Count"]])),
       map,
-      h("p", { class: "small quiet" }, "Click a well to see its fields, and what was found in them."),
+      h("p", { class: "small quiet" }, "Click a well to see its fields, and what was found in them.", run.aside.length ? ` Shares are of objects but ${run.aside.join(", ")}.` : null),
       doses.length ? h("div", { class: "doses" }, h("h3", {}, "Dose response"), h("table", {}, h("thead", {}, h("tr", {}, ["Drug", "Class", "EC50", "95 % interval", "Z′"].map((title, i) => h("th", { class: i > 1 ? "number" : "" }, title)))),
         h("tbody", {}, doses.map((dose) => h("tr", {}, h("td", {}, dose.drug), h("td", {}, dose.class), h("td", { class: "number" }, dose.ec50 === null ? "no fit" : `${tidy(dose.ec50)} ${dose.unit}`), h("td", { class: "number" }, dose.interval ? `${tidy(dose.interval[0])} – ${tidy(dose.interval[1])}` : "–"), h("td", { class: "number" }, dose.z === null ? "–" : dose.z.toFixed(2))))))) : null,
       plate.curves ? h("div", { class: "pictures" }, h("a", { href: plate.curves.url, download: plate.curves.name, title: `Download ${plate.curves.name}` }, h("img", { src: plate.curves.url, alt: "Dose response", loading: "lazy" }))) : null);

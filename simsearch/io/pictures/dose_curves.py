@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator
 
+from simsearch.core.notes import but_for
 from simsearch.errors import ConfigError
 from simsearch.io.pictures.figures import new_figure, save_figure
 from simsearch.io.pictures.overlay import paper_color
@@ -85,7 +86,7 @@ class _Scale:
         return np.where(doses == 0, self.zero, np.log10(np.where(doses == 0, 1.0, doses)))
 
 
-def draw_dose_response(panels: Sequence[DosePanel], path: Path) -> None:
+def draw_dose_response(panels: Sequence[DosePanel], path: Path, aside: Sequence[str] = ()) -> None:
     """Draw a panel for each drug, as PNG: wells, their mean and standard deviation at each dose, and fitted curves.
 
     Parameters
@@ -95,6 +96,8 @@ def draw_dose_response(panels: Sequence[DosePanel], path: Path) -> None:
         EC50 is a broken line and its interval a band; a curve that does not determine EC50 is thin and has none.
     path : Path
         Where to write.
+    aside : sequence of str
+        Classes whose objects are not counted in the fractions of others, for the axis to say so.
 
     Raises
     ------
@@ -116,7 +119,7 @@ def draw_dose_response(panels: Sequence[DosePanel], path: Path) -> None:
     for axes in places[len(panels) :]:
         axes.remove()
     for axes in places[: len(panels) : n_columns]:
-        axes.set_ylabel("fraction of objects")
+        axes.set_ylabel(f"fraction of objects{but_for(aside)}")
     save_figure(figure, path, dpi=150)
 
 

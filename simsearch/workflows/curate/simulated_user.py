@@ -19,7 +19,7 @@ from simsearch.curation.state import Curation, Patch
 from simsearch.curation.suggestions import background_patches, marked_patches, suggested_patches
 from simsearch.errors import ConfigError
 from simsearch.io.pictures.overlay import CLASS_COLORS
-from simsearch.runtime.events import Observer, ignore
+from simsearch.runtime.events import Noted, Observer, ignore
 from simsearch.workflows.curate.study import open_curation
 from simsearch.workflows.curate.suggest import find_suggestions
 
@@ -82,7 +82,7 @@ def simulate_curation(
     behaviour : Behaviour
         How the person works.
     observe : callable
-        Gets the events.
+        Gets the events, and notes.
 
     Returns
     -------
@@ -97,6 +97,9 @@ def simulate_curation(
     rng = random.Random(behaviour.seed)
     with open_curation(study) as journal:
         shown = [o for o in truth if o.image in set(journal.state.displayed)]
+        bare = sorted(set(journal.state.displayed) - {o.image for o in shown})
+        if bare and behaviour.is_truth_complete:
+            observe(Noted(_of_bare(bare)))
         drawn_of = {name: _prototypes(journal.state, name, shown, behaviour, rng) for name in behaviour.classes}
         for index, (name, drawn) in enumerate(drawn_of.items()):
             journal.append(_USER, AddClass(name, CLASS_COLORS[index % len(CLASS_COLORS)].lower()))
@@ -106,6 +109,13 @@ def simulate_curation(
             _judge_class(journal, name, found, shown, behaviour)
         _judge_background(journal, found, shown, behaviour)
         return journal.state
+
+
+def _of_bare(images: Sequence[str]) -> str:
+    return (
+        f"expected objects on all displayed images, got none on {', '.join(images)}: all that is suggested there is taken "
+        "for wrong; display other images, or say that the truth is not complete (is_truth_complete=False)"
+    )
 
 
 def _prototypes(

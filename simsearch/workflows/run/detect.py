@@ -29,7 +29,7 @@ from simsearch.workflows.find.tiles import check_free, open_log, run_tiles
 from simsearch.workflows.find.tissue import find_tissues, is_slide
 from simsearch.workflows.provenance import Timings, arithmetic_key, fingerprint, write_run
 from simsearch.workflows.run.models import DETECTION_SPACING, check_images, model_view, read_model
-from simsearch.workflows.run.objects import RESULT_NAMES, DetectionTables, chosen_thresholds, write_objects
+from simsearch.workflows.run.objects import RESULT_NAMES, DetectionTables, chosen_before, write_objects
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -150,7 +150,7 @@ def _detect(
     arithmetic = choose_arithmetic(client, is_exact=options.exact)
     run = run_of(images, digest, options, arithmetic)
     with open_log(folder, run, images, overwrite=options.overwrite) as log:
-        chosen = {} if options.overwrite else chosen_thresholds(folder, run)
+        chosen, aside = ({}, ()) if options.overwrite else chosen_before(folder, run)
         is_masked = options.tissue_mask
         tissues = find_tissues(client, images, header.downsampling, timings, among=is_slide) if is_masked else {}
         views = [model_view(image, header, digest, arithmetic) for image in images]
@@ -165,7 +165,7 @@ def _detect(
     thresholds = dict(zip(header.classes[1:], header.confidence_thresholds, strict=True)) | chosen
     with store_errors(str(folder)):
         plates, paths = _plates(images), [image.path for image in images]
-        written = write_objects(folder, thresholds, plates, paths, digest)
+        written = write_objects(folder, thresholds, plates, paths, digest, aside)
         report = DetectReport(
             folder=folder,
             n_images=len(images),
@@ -187,7 +187,7 @@ def _detect(
             "plates": plates,
         }
         content |= {"trunk": label_of_digest(header.trunk)}
-        content |= {"confidence_thresholds": thresholds, "images": paths, "report": report}
+        content |= {"confidence_thresholds": thresholds, "aside": aside, "images": paths, "report": report}
         write_run(folder, "detect", content)
     return report
 

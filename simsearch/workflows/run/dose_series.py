@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from simsearch.core.notes import but_for
 from simsearch.errors import AnnotationError
 from simsearch.io.tables.plate_maps.control_words import EMPTY, NEGATIVE, POSITIVE, is_nothing, role_of_drug
 from simsearch.io.tables.plate_maps.treatments import DOSE, DRUG, ROLE, UNIT, named_wells, understand_treatments
@@ -125,7 +126,10 @@ def _series(own: Sequence[WellSummary], wells: Sequence[WellSummary]) -> tuple[D
         if lacking
         else []
     )
-    notes += [f"{_called(series)}: wells without objects are left out: {named_wells(empty)}"] if empty else []
+    if empty:
+        notes.append(
+            f"{_called(series)}: wells without objects{but_for(own[0].aside)} are left out: {named_wells(empty)}"
+        )
     return series, notes + _borrowed(series)
 
 
@@ -148,7 +152,7 @@ def _borrowed(series: DoseSeries) -> list[str]:
 
 
 def _holds_some(well: WellSummary) -> bool:
-    return any(well.counts.values()) and _role(well) != EMPTY
+    return any(n for name, n in well.counts.items() if name not in well.aside) and _role(well) != EMPTY
 
 
 def _dose(well: WellSummary) -> float | None:

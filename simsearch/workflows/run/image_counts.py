@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ from simsearch.io.tables.cells import text_of, written
 from simsearch.io.tables.records.replacing import replacing_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
     from pathlib import Path
 
 IMAGE_COUNTS_NAME = "images.csv"
@@ -31,7 +32,38 @@ class ImageCounts:
         return sum(self.counts.values())
 
 
-def write_image_counts(images: Iterable[ImageCounts], classes: Sequence[str], path: Path) -> None:
+def share_in(counts: Mapping[str, int], class_name: str, aside: Collection[str] = ()) -> float:
+    """Compute the share of a class in all objects.
+
+    Parameters
+    ----------
+    counts : mapping of str to int
+        Objects by the name of the class.
+    class_name : str
+        One of them.
+    aside : collection of str
+        Classes whose objects do not count in the shares of others: cells that cannot respond say nothing of how many of
+        those that can do. The share of such a class is still one in all objects.
+
+    Returns
+    -------
+    float
+        From 0 to 1; NaN where nothing counts.
+
+    Examples
+    --------
+    >>> counts = {"nucleus": 3, "cytoplasm": 1, "no GFP": 4}
+    >>> share_in(counts, "nucleus"), share_in(counts, "nucleus", ["no GFP"]), share_in(counts, "no GFP", ["no GFP"])
+    (0.375, 0.75, 0.5)
+    """
+    left_out = () if class_name in aside else aside
+    total = sum(n for name, n in counts.items() if name not in left_out)
+    return counts.get(class_name, 0) / total if total else math.nan
+
+
+def write_image_counts(
+    images: Iterable[ImageCounts], classes: Sequence[str], path: Path, aside: Collection[str] = ()
+) -> None:
     """Write a CSV file with a row for each image: objects of each class, and its share in all objects of the image.
 
     Parameters
@@ -42,6 +74,8 @@ def write_image_counts(images: Iterable[ImageCounts], classes: Sequence[str], pa
         Names of all classes.
     path : Path
         Where to write. The share is empty where there is no object.
+    aside : collection of str
+        As of `share_in`.
 
     Raises
     ------
@@ -56,9 +90,10 @@ def write_image_counts(images: Iterable[ImageCounts], classes: Sequence[str], pa
         rows = csv.writer(file)
         rows.writerow(["image", *(f"{kind}{name}" for name in classes for kind in (_COUNT, _FRACTION))])
         for image in images:
-            total, row = image.total, [written(image.image)]
-            for n in (image.counts.get(name, 0) for name in classes):
-                row += [str(n), f"{n / total:.6f}" if total else ""]
+            row = [written(image.image)]
+            for name in classes:
+                share = share_in(image.counts, name, aside)
+                row += [str(image.counts.get(name, 0)), "" if math.isnan(share) else f"{share:.6f}"]
             rows.writerow(row)
 
 

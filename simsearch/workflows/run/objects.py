@@ -105,6 +105,8 @@ class ObjectsReport(DetectionTables):
     """For each class."""
     n_objects: Mapping[str, int]
     """Number of objects of each class, each place as its most probable class."""
+    aside: tuple[str, ...] = ()
+    """Classes whose objects do not count in the shares of others."""
     notes: tuple[str, ...] = ()
     """Which drugs and wells of plates have no dose response or no Z', and why."""
 
@@ -115,6 +117,7 @@ def write_objects(
     plates: Sequence[str],
     images: Sequence[str],
     model: str,
+    aside: Sequence[str] = (),
 ) -> ObjectsReport:
     """Write the objects among the detections of a folder, in place of those of other thresholds.
 
@@ -131,6 +134,8 @@ def write_objects(
         Paths or URLs of the images that were looked at.
     model : str
         sha256 of the model file.
+    aside : sequence of str
+        Classes whose objects do not count in the shares of others.
 
     Raises
     ------
@@ -142,11 +147,11 @@ def write_objects(
     table, classes = folder / TABLE_NAME, list(confidence_thresholds)
     masks, scores = _choose(table, confidence_thresholds)
     counts_of_images = _count_in_images(scores, images)
-    wells_of_plates = [_wells(scores, plate, classes) for plate in plates]  # if one is gone, all stays
+    wells_of_plates = [_wells(scores, plate, classes, aside) for plate in plates]  # if one is gone, all stays
     with store_errors(str(folder)):
         withdraw_run(folder)
         write_chosen_rows(table, np.concatenate([np.empty(0, bool), *masks.values()]), folder / OBJECTS_NAME)
-        write_image_counts(counts_of_images, classes, folder / IMAGE_COUNTS_NAME)
+        write_image_counts(counts_of_images, classes, folder / IMAGE_COUNTS_NAME, aside)
         _remove_stale(folder)
         _write_geojson(folder, masks, classes)
         notes: list[str] = []
@@ -156,7 +161,7 @@ def write_objects(
             written = write_plate_report(wells, target, model=model, confidence_thresholds=confidence_thresholds)
             notes += [f"{plate}: {note}" for note in written.notes]
     counts = {name: sum(len(here.get(name, ())) for here in scores.values()) for name in classes}
-    return ObjectsReport(folder, dict(confidence_thresholds), counts, tuple(notes))
+    return ObjectsReport(folder, dict(confidence_thresholds), counts, tuple(aside), tuple(notes))
 
 
 def _choose(
@@ -190,8 +195,8 @@ RESULT_NAMES = (TABLE_NAME, RUN_NAME, OBJECTS_NAME, IMAGE_COUNTS_NAME, GEOJSON_N
 """What a detection writes."""
 
 
-def chosen_thresholds(folder: Path, run: str) -> dict[str, float]:
-    """Tell which confidence thresholds results of a run have; empty if there are no results of it.
+def chosen_before(folder: Path, run: str) -> tuple[dict[str, float], tuple[str, ...]]:
+    """Tell what was chosen for results of a run; nothing if there are no results of it.
 
     Parameters
     ----------
@@ -200,6 +205,11 @@ def chosen_thresholds(folder: Path, run: str) -> dict[str, float]:
     run : str
         Fingerprint of the run.
 
+    Returns
+    -------
+    (dict of str to float, tuple of str)
+        Confidence thresholds by class, and classes whose objects do not count in the shares of others.
+
     Raises
     ------
     StoreError
@@ -207,11 +217,13 @@ def chosen_thresholds(folder: Path, run: str) -> dict[str, float]:
     """
     try:
         known = read_run(folder)
-        return dict(known["confidence_thresholds"]) if known["run"] == run else {}
+        if known["run"] == run:
+            return dict(known["confidence_thresholds"]), tuple(known.get("aside", ()))
     except StoreError:
         raise
     except (OSError, ValueError, KeyError, TypeError):
-        return {}
+        pass
+    return {}, ()
 
 
 def _remove_stale(folder: Path) -> None:
@@ -223,13 +235,16 @@ def _remove_stale(folder: Path) -> None:
             remove(path)
 
 
-def _wells(scores: Mapping[str, Scores], plate: str, classes: Sequence[str]) -> list[WellSummary]:
+def _wells(scores: Mapping[str, Scores], plate: str, classes: Sequence[str], aside: Sequence[str]) -> list[WellSummary]:
     prefix = f"{image_name(plate)}/"
-    return summarise_scores({name: here for name, here in scores.items() if name.startswith(prefix)}, plate, classes)
+    here = {name: found for name, found in scores.items() if name.startswith(prefix)}
+    return summarise_scores(here, plate, classes, aside)
 
 
-def rethreshold(folder: Path, confidence_thresholds: Mapping[str, float]) -> ObjectsReport:
-    """Choose other confidence thresholds for the results of a detection.
+def rethreshold(
+    folder: Path, confidence_thresholds: Mapping[str, float], aside: Sequence[str] | None = None
+) -> ObjectsReport:
+    """Choose other confidence thresholds for the results of a detection, or other objects that shares are of.
 
     Parameters
     ----------
@@ -237,34 +252,43 @@ def rethreshold(folder: Path, confidence_thresholds: Mapping[str, float]) -> Obj
         Results of `detect`.
     confidence_thresholds : mapping of str to float
         By class; those of other classes stay as they are.
+    aside : sequence of str, optional
+        Classes whose objects do not count in the shares of others; by default as it was chosen before.
 
     Raises
     ------
     StoreError
         If there are no results, or they cannot be written.
     ConfigError
-        If there is no such class, or a threshold is below what was kept.
+        If there is no such class, a threshold is below what was kept, or no class is left to count.
     """
     finished_run(folder)  # before anything is touched
     with only_writer(folder):
         run = finished_run(folder)
-        for name, value in confidence_thresholds.items():
-            if name not in run.thresholds:
-                raise ConfigError(
-                    f"expected a class out of {', '.join(run.thresholds)}, got {name!r}: correct the name"
-                )
-            if not run.floor <= value <= 1:
-                raise ConfigError(
-                    f"class {name}: expected a confidence from {run.floor:g}, below which nothing was kept, to 1, got "
-                    f"{value:g}: detect again with a lower --floor"
-                )
-        report = write_objects(folder, {**run.thresholds, **confidence_thresholds}, run.plates, run.images, run.model)
-        chosen = {"confidence_thresholds": report.confidence_thresholds}
+        aside = run.aside if aside is None else list(dict.fromkeys(aside))
+        _check_chosen(run, confidence_thresholds, aside)
+        thresholds = {**run.thresholds, **confidence_thresholds}
+        report = write_objects(folder, thresholds, run.plates, run.images, run.model, aside)
+        chosen = {"confidence_thresholds": report.confidence_thresholds, "aside": report.aside}
         said = {**run.content["report"], **chosen, "n_objects": report.n_objects, "notes": report.notes}
         with replacing_text(folder / RUN_NAME) as file:
             json.dump(strict({**run.content, **chosen, "report": said}), file, indent=1, allow_nan=False)
         forget_withdrawn(folder)
     return report
+
+
+def _check_chosen(run: FinishedRun, confidence_thresholds: Mapping[str, float], aside: Sequence[str]) -> None:
+    for name in (*confidence_thresholds, *aside):
+        if name not in run.thresholds:
+            raise ConfigError(f"expected a class out of {', '.join(run.thresholds)}, got {name!r}: correct the name")
+    for name, value in confidence_thresholds.items():
+        if not run.floor <= value <= 1:
+            raise ConfigError(
+                f"class {name}: expected a confidence from {run.floor:g}, below which nothing was kept, to 1, got "
+                f"{value:g}: detect again with a lower --floor"
+            )
+    if aside and set(run.thresholds) == set(aside):
+        raise ConfigError(f"expected a class that counts, got all aside ({', '.join(aside)}): name fewer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,6 +307,8 @@ class FinishedRun:
     """Paths or URLs of the images."""
     model: str
     """sha256 of the model file."""
+    aside: list[str]
+    """Classes whose objects do not count in the shares of others."""
 
 
 def finished_run(folder: Path) -> FinishedRun:
@@ -298,8 +324,8 @@ def finished_run(folder: Path) -> FinishedRun:
         dict(content["report"])
         thresholds = {str(name): float(value) for name, value in content["confidence_thresholds"].items()}
         floor = float(content["options"]["floor"])
-        plates, images = ([str(each) for each in content[key]] for key in ("plates", "images"))
-        return FinishedRun(content, thresholds, floor, plates, images, str(content["model"]).rpartition("@")[2])
+        plates, images, aside = ([str(each) for each in content.get(key, ())] for key in ("plates", "images", "aside"))
+        return FinishedRun(content, thresholds, floor, plates, images, str(content["model"]).rpartition("@")[2], aside)
     except StoreError:
         raise
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:

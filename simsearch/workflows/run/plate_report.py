@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from simsearch.core.dose_response import DoseResponse, fit_dose_response, z_prime
+from simsearch.core.notes import but_for
 from simsearch.errors import ConfigError
 from simsearch.io.ome_zarr.plates.well_grid import WellVariable, well_grid, write_well_grid
 from simsearch.io.ome_zarr.writing import store_errors
@@ -96,15 +97,16 @@ def write_plate_report(
             notes += [note for some in said for note in some]
             files += [folder / name for name in REPORT_NAMES[3:]]
             _write_fits(panels, files[3])
-            notes += try_to_draw(files[4], lambda: draw_dose_response(panels, files[4]))
+            notes += try_to_draw(files[4], lambda: draw_dose_response(panels, files[4], wells[0].aside))
     return PlateReport(tuple(file for file in files if file.exists()), tuple(dict.fromkeys(notes)))
 
 
 def _maps(wells: Sequence[WellSummary]) -> dict[str, dict[str, float]]:
     """Choose what heat maps show: the share of each class, and how many objects there are."""
-    maps = {
-        f"{name}: fraction of objects": {well.well: well.fraction(name) for well in wells} for name in _names(wells)
-    }
+    maps = {}
+    for name in _names(wells):
+        others = "" if name in wells[0].aside else but_for(wells[0].aside)
+        maps[f"{name}: fraction of objects{others}"] = {well.well: well.fraction(name) for well in wells}
     return {**maps, "number of objects": {well.well: float(sum(well.counts.values())) for well in wells}}
 
 
@@ -125,7 +127,10 @@ def _dataset(wells: Sequence[WellSummary], model: str, confidence_thresholds: Ma
     thresholds = [confidence_thresholds.get(name, math.nan) for name in classes]
     dataset = dataset.assign_coords(confidence_threshold=("class", thresholds))
     return dataset.assign_attrs(
-        plate=wells[0].plate, model_sha256=model, written_by=f"simsearch {version('simsearch')}"
+        plate=wells[0].plate,
+        model_sha256=model,
+        aside=list(wells[0].aside),
+        written_by=f"simsearch {version('simsearch')}",
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import math
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from simsearch.io.ome_zarr.plates.wells import Well, make_well, parse_well
 from simsearch.io.ome_zarr.stores import as_location, image_name, stem
 from simsearch.io.tables.cells import written
 from simsearch.io.tables.records.replacing import replacing_text
+from simsearch.workflows.run.image_counts import share_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -43,17 +44,18 @@ class WellSummary:
     """Number of objects by the name of the class, over all fields of the well."""
     mean_scores: Mapping[str, float]
     """Their mean score; NaN of a class without objects."""
+    aside: tuple[str, ...] = ()
+    """Classes whose objects do not count in the shares of others."""
 
     def fraction(self, class_name: str) -> float:
-        """Share of a class in all objects; NaN of a well without objects.
+        """Share of a class in all objects that count, see `share_in`; NaN of a well without any.
 
         Examples
         --------
         >>> WellSummary("P1", "A01", {}, {"nucleus": 3, "debris": 1}, {}).fraction("nucleus")
         0.75
         """
-        total = sum(self.counts.values())
-        return self.counts[class_name] / total if total else math.nan
+        return share_in(self.counts, class_name, self.aside)
 
 
 def summarise_wells(
@@ -99,7 +101,9 @@ def object_scores(peaks: PeakColumns, is_object: NDArray[np.bool_]) -> Scores:
     return {name: scores[indices == i] for i, name in enumerate(peaks.classes)}
 
 
-def summarise_scores(scores: Mapping[str, Scores], plate_path: str | Path, classes: Sequence[str]) -> list[WellSummary]:
+def summarise_scores(
+    scores: Mapping[str, Scores], plate_path: str | Path, classes: Sequence[str], aside: Sequence[str] = ()
+) -> list[WellSummary]:
     """Summarise what is known to be objects.
 
     Parameters
@@ -110,6 +114,8 @@ def summarise_scores(scores: Mapping[str, Scores], plate_path: str | Path, class
         The plate, path or URL.
     classes : sequence of str
         Names of all classes.
+    aside : sequence of str
+        Those that do not count in the shares of others.
 
     Returns
     -------
@@ -136,9 +142,9 @@ def summarise_scores(scores: Mapping[str, Scores], plate_path: str | Path, class
     for image, here in scores.items():
         if image in wells:
             found[wells[image]].append(here)
-    treatments = _treatments(location)
+    treatments, kept = _treatments(location), tuple(aside)
     return [
-        _summary(plate, well, treatments.get(_standard_well(well), {}), found[well], classes)
+        replace(_summary(plate, well, treatments.get(_standard_well(well), {}), found[well], classes), aside=kept)
         for well in dict.fromkeys(field.well for field in fields)
     ]
 

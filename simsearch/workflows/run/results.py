@@ -39,7 +39,7 @@ class WellResult:
     counts: Mapping[str, int]
     """Objects by class."""
     fractions: Mapping[str, float | None]
-    """Share of each class in all objects; None of a well without objects."""
+    """Share of each class in all objects that count; None of a well without any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +105,8 @@ class ResultView:
     """Of a detection, by class, at its confidence thresholds."""
     confidence_thresholds: Mapping[str, float]
     """Of a detection."""
+    aside: tuple[str, ...]
+    """Of a detection: classes whose objects do not count in the shares of others."""
     images: tuple[ImageCounts, ...]
     """Of a detection: objects in each image."""
     plates: tuple[PlateResult, ...]
@@ -146,6 +148,7 @@ def _read(path: Path) -> ResultView | None:
             n_images=report["n_images"] if is_detection else len(report["images"]),
             n_objects=report["n_objects"] if is_detection else {},
             confidence_thresholds=thresholds,
+            aside=tuple(run.get("aside", ())),
             images=tuple(read_image_counts(folder / IMAGE_COUNTS_NAME, run["header"]["classes"][1:])),
             plates=tuple(_plates(folder, run["header"]["classes"][1:])),
             areas=tuple(_areas(folder / "areas.csv")),

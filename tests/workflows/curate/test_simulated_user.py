@@ -14,6 +14,7 @@ from simsearch.curation.history import replay
 from simsearch.curation.marks import AcceptBackground, AcceptClass, AddPrototypes, FlagNegatives, FlagNotBackground
 from simsearch.errors import ConfigError
 from simsearch.io.tables.truth import TrueObject
+from simsearch.runtime.events import Event, Noted, Observer, ignore
 from simsearch.workflows.curate.simulated_user import simulate_curation
 from simsearch.workflows.curate.study import Study, read_curation
 from simsearch.workflows.curate.suggest import find_suggestions
@@ -40,11 +41,13 @@ def simulate(
 ) -> Simulate:
     """Curate anew, with features that were computed before; keywords change the behaviour."""
 
-    def run(truth: list[object] | None = None, **changes: object) -> tuple[Curation, list[Action]]:
+    def run(
+        truth: list[object] | None = None, observe: Observer = ignore, **changes: object
+    ) -> tuple[Curation, list[Action]]:
         study = copied(curated)
         study.journal_path.write_bytes(b"")
         made = simulate_curation(
-            client, study, cells.truth if truth is None else truth, replace(behaviour, **changes)  # type: ignore[arg-type]  # checked by the tests
+            client, study, cells.truth if truth is None else truth, replace(behaviour, **changes), observe=observe,  # type: ignore[arg-type]  # checked by the tests
         )  # fmt: skip
         assert read_curation(study)[0].state == made
         return made, [entry.action for entry in read_curation(study)[0].entries]  # type: ignore[misc]  # nothing undone
@@ -100,6 +103,20 @@ def test_what_is_accepted_is_true_and_what_is_flagged_is_wrong(curated: Study, c
         assert len(roi_class.positives) >= 5
         assert all(roi_class.name in classes_at(patch, cells) for patch in roi_class.positives)
         assert not any(roi_class.name in classes_at(patch, cells) for patch in roi_class.negatives)
+
+
+def test_images_without_any_object_in_a_complete_truth_are_told(cells: Cells, simulate: Simulate) -> None:
+    first, *others = sorted({o.image for o in cells.truth})
+    events: list[Event] = []
+    truth = [o for o in cells.truth if o.image != first]
+    simulate(truth, n_negatives=0, observe=events.append)
+    (note,) = [event.note for event in events if isinstance(event, Noted)]
+    assert note.startswith(
+        f"expected objects on all displayed images, got none on {first}: all that is suggested there"
+    )
+    events.clear()
+    simulate(truth, n_negatives=0, is_truth_complete=False, observe=events.append)
+    assert not [event for event in events if isinstance(event, Noted)]
 
 
 def unanswered(curation: Curation) -> Curation:

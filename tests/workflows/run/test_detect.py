@@ -323,13 +323,14 @@ def test_what_is_done_is_not_done_again(
 def test_chosen_thresholds_stay_when_the_same_run_goes_on(
     client: Client, trained: TrainReport, cells: Cells, there: Path
 ) -> None:
-    rethreshold(there, {NUCLEUS: 0.8})
+    rethreshold(there, {NUCLEUS: 0.8}, aside=[CYTOPLASM])
     chosen = (there / "objects.csv").read_bytes()
     again = detect(client, image_set(cells.unseen), trained.model, there, DetectOptions())
     assert again.confidence_thresholds == {CYTOPLASM: 0.5, NUCLEUS: 0.8}
     assert (there / "objects.csv").read_bytes() == chosen
     run = json.loads((there / "run.json").read_text())
     assert run["confidence_thresholds"] == {CYTOPLASM: 0.5, NUCLEUS: 0.8}
+    assert run["aside"] == [CYTOPLASM]
     (there / "run.json").write_text(json.dumps({**run, "run": "another"}))
     again = detect(client, image_set(cells.unseen), trained.model, there, DetectOptions())
     assert again.confidence_thresholds == dict.fromkeys(CLASSES, 0.5)

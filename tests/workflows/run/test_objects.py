@@ -25,7 +25,7 @@ from simsearch.io.tables.records.results_folder import only_writer
 from simsearch.workflows.find.tiles import check_free
 from simsearch.workflows.run import objects, plate_report
 from simsearch.workflows.run.image_counts import read_image_counts
-from simsearch.workflows.run.objects import RESULT_NAMES, chosen_thresholds, rethreshold, write_objects
+from simsearch.workflows.run.objects import RESULT_NAMES, chosen_before, rethreshold, write_objects
 from simsearch.workflows.run.reports import read_report
 
 if TYPE_CHECKING:
@@ -93,7 +93,9 @@ def results(original: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(
         plate_report, "draw_heat_maps", lambda values, title, path, crossed: path.write_text(repr((values, title)))
     )
-    monkeypatch.setattr(plate_report, "draw_dose_response", lambda panels, path: path.write_text(repr(panels)))
+    monkeypatch.setattr(
+        plate_report, "draw_dose_response", lambda panels, path, aside: path.write_text(repr((panels, aside)))
+    )
     return shutil.copytree(original, tmp_path / "results")
 
 
@@ -184,6 +186,49 @@ def test_objects_of_each_image_are_counted_and_follow_thresholds(results: Path) 
     assert table["count cytoplasm"].sum() == report.n_objects["cytoplasm"]
     every = {each.image: each.counts for each in read_image_counts(results / "images.csv", list(KNOWN))}
     assert every["empty"] == {"nucleus": 0, "cytoplasm": 0}
+
+
+def shares_in(folder: Path, class_name: str) -> list[str]:
+    """Read the share of a class in each well."""
+    with (folder / "plates/P1/wells.csv").open(newline="") as file:
+        return [row[f"fraction {class_name}"] for row in csv.DictReader(file)]
+
+
+def test_objects_of_a_class_aside_do_not_count_in_shares_of_others(results: Path) -> None:
+    assert shares_in(results, "nucleus")[0] == f"{1 / 7:.6f}"
+    report = rethreshold(results, {}, aside=["cytoplasm"])
+    assert report.aside == ("cytoplasm",)
+    assert shares_in(results, "nucleus") == ["1.000000"] * 6
+    assert shares_in(results, "cytoplasm")[0] == f"{6 / 7:.6f}"  # its own share is in all objects
+    assert images_in(results)[FIELDS[0]] == ["1", "1.000000", "6", f"{6 / 7:.6f}"]
+    assert "nucleus: fraction of objects but cytoplasm" in (results / "plates/P1/heat_maps.png").read_text()
+    assert "cytoplasm: fraction of objects'" in (results / "plates/P1/heat_maps.png").read_text()
+    assert json.loads((results / "run.json").read_text())["aside"] == ["cytoplasm"]
+    rethreshold(results, {"cytoplasm": 0.5})
+    assert shares_in(results, "nucleus") == ["1.000000"] * 6  # it stays aside
+
+
+def test_the_command_sets_classes_aside_and_counts_them_again(results: Path) -> None:
+    before = content_of(results)
+    words = ["rethreshold", str(results), "--aside"]
+    assert CliRunner().invoke(main, [*words, "cytoplasm"]).exit_code == 0
+    assert shares_in(results, "nucleus") == ["1.000000"] * 6
+    assert CliRunner().invoke(main, [*words, ""]).exit_code == 0
+    after = content_of(results)
+    assert all(after[name] == before[name] for name in before if name.endswith(".csv"))
+
+
+def test_a_well_in_which_nothing_counts_has_no_share(results: Path) -> None:
+    report = rethreshold(results, {"nucleus": 0.9}, aside=["cytoplasm"])
+    assert shares_in(results, "nucleus") == [""] * 6
+    assert "P1: a: wells without objects but cytoplasm are left out: A01, A02, A03, A04, A05 and 1 more" in report.notes
+
+
+def test_a_class_aside_must_be_known_and_others_must_count(results: Path) -> None:
+    with pytest.raises(ConfigError, match="expected a class out of nucleus, cytoplasm, got 'debris': correct the name"):
+        rethreshold(results, {}, aside=["debris"])
+    with pytest.raises(ConfigError, match=r"expected a class that counts, got all aside \(nucleus, cytoplasm\)"):
+        rethreshold(results, {}, aside=["nucleus", "cytoplasm"])
 
 
 def test_a_higher_threshold_takes_objects_away_everywhere(results: Path) -> None:
@@ -400,7 +445,7 @@ def test_results_of_a_newer_simsearch_are_refused_and_stay(results: Path) -> Non
     before = content_of(results)
     for read in (
         lambda: rethreshold(results, {}),
-        lambda: chosen_thresholds(results, "any"),
+        lambda: chosen_before(results, "any"),
         lambda: read_report(results),
     ):
         with pytest.raises(StoreError, match=r"run.json: expected format 1 or older, got 2: update simsearch$"):
