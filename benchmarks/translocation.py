@@ -140,7 +140,7 @@ def _study(client: Client, data: Path, plate: Path, cells: Sequence[TrueObject],
 def on_nuclei(data: Path, cells: Sequence[TrueObject]) -> list[TrueObject]:
     """Move labelled cells to their nuclei: labels are at the middle of the cell's box, up to half a patch away."""
     with (data / "platemap.csv").open(newline="") as file:
-        rows = {f"plate/{row['row']}/{int(str(row['column'])):02}/0": row for row in csv.DictReader(file)}
+        rows = {f"plate/{row['row']}/{row['well'][1:]}/0": row for row in csv.DictReader(file)}
     centres = {name: measure_nuclei(data / "images", rows[name]).centres for name in {cell.image for cell in cells}}
     moved = []
     for cell in cells:
@@ -184,12 +184,14 @@ def nuclei(data: Path) -> None:
     """Print the same of nuclei that are measured, by what counts as GFP and as translocated."""
     print(f"| GFP from | nucleus / around | shares of | {' | '.join(_HEAD)} |\n|" + " --- |" * (3 + len(_HEAD)))
     with (data / "platemap.csv").open(newline="") as file:
-        rows = [{**row, "dose": float(row["dose"])} for row in csv.DictReader(file)]
-    measured: dict[str, Nuclei] = {row["well"]: measure_nuclei(data / "images", row) for row in rows}
+        rows = {row["well"]: row for row in csv.DictReader(file)}
+    measured = {well: measure_nuclei(data / "images", row) for well, row in rows.items()}
     for least, ratio, aside in product((12, 15, 20), (1.0, 1.5, 2.0), ((), (NO_GFP,))):
         wells = [
-            WellSummary("plate", row["well"], row, count(measured[row["well"]], least, ratio), {}, aside)
-            for row in rows
+            WellSummary(
+                "plate", well, {**row, "dose": float(row["dose"])}, count(measured[well], least, ratio), {}, aside
+            )
+            for well, row in rows.items()
         ]
         whole = "cells with GFP" if aside else "all"
         print(f"| {least} | {ratio} | {whole} | {' | '.join(numbers(wells))} |")

@@ -113,8 +113,8 @@ def simulate_curation(
 
 def _of_bare(images: Sequence[str]) -> str:
     return (
-        f"expected objects on all displayed images, got none on {', '.join(images)}: all that is suggested there is taken "
-        "for wrong; display other images, or say that the truth is not complete (is_truth_complete=False)"
+        f"expected objects on all displayed images, got none on {', '.join(images)}: all that is suggested there is "
+        "taken for wrong; display other images, or say that the truth is not complete (is_truth_complete=False)"
     )
 
 

@@ -106,7 +106,7 @@ def test_what_is_accepted_is_true_and_what_is_flagged_is_wrong(curated: Study, c
 
 
 def test_images_without_any_object_in_a_complete_truth_are_told(cells: Cells, simulate: Simulate) -> None:
-    first, *others = sorted({o.image for o in cells.truth})
+    first = "a"
     events: list[Event] = []
     truth = [o for o in cells.truth if o.image != first]
     simulate(truth, n_negatives=0, observe=events.append)
