@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from simsearch.app.session.snapshot import Snapshot
     from simsearch.app.urls import Urls
     from simsearch.curation.actions import Action
+    from simsearch.io.pictures.render import ShownChannel
 
 
 P = ParamSpec("P")
@@ -26,6 +27,10 @@ def _at_once(work: Callable[[], object]) -> None:
 
 def _unknown(_: str) -> None:
     return None
+
+
+def _none(_: str) -> tuple[ShownChannel, ...]:
+    return ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +47,8 @@ class PageContext:
     """Addresses of pictures, pages and downloads."""
     pixel_size_um: Callable[[str], float | None] = _unknown
     """Size of a pixel of an image, where known. It may read the image: not to be called in the event loop."""
+    fitting_channels: Callable[[str], tuple[ShownChannel, ...]] = _none
+    """How all channels of an image look best; none where it cannot be read. Not to be called in the event loop."""
     run: Callable[[Callable[[], object]], None] = _at_once
     """Does something that may take a while: outside the event loop, in order, and what fails is shown in the page."""
 

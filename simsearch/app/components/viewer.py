@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +37,7 @@ class ViewerWire(Wire):
     images = Part()
     view = Part()
     channels = Part()
+    overview = Part()
     heat = Part()
     scale = Part()
     drawn = Part()
@@ -74,8 +76,7 @@ class Viewer:
         self._image = ""
         self._active: str | None = None
         self._heat_class: str | None = None
-        self._shown: tuple[ShownChannel, ...] = ()
-        self._changed: dict[int, ShownChannel] = {}
+        self._channels = _Channels(context)
         self._n_drawn = 0
         self._drawn: dict[str, tuple[object, ...]] = {}
         self._layers: dict[str, LayerModels] = {}
@@ -88,6 +89,7 @@ class Viewer:
             {
                 "image": lambda message: self.show_image(str(message["name"])),
                 "channel": self._take_channel,
+                "auto_channel": self._fit_channel,
                 "heat": self._take_heat,
             },
         )
@@ -157,7 +159,7 @@ class Viewer:
         self._image = name
         if is_new and name:
             height, width = self._shapes[name]
-            self._parts.tiles.url = self._context.urls.tile_template(name, self._shown)
+            self._draw_pixels()
             if not self._drawn:
                 self.figure.x_range.update(start=0, end=width)
                 self.figure.y_range.update(start=-height, end=0)
@@ -242,22 +244,27 @@ class Viewer:
         if name == self._image:
             self._bar.send(scale={"um": size})
 
+    def _draw_pixels(self) -> None:
+        urls, shown = self._context.urls, self._channels.shown
+        self._parts.tiles.url = urls.tile_template(self._image, shown)
+        self._bar.send(overview={"url": urls.thumbnail(self._image, shown)})
+
     def _show_channels(self, curation: Curation) -> None:
-        names = self._context.live.study.channel_names
-        defaults = self._context.urls.channels([names.index(name) for name in curation.channels])
-        shown = tuple(self._changed.get(each.index, each) for each in defaults)
-        if shown != self._shown:
-            self._shown = shown
-            if self._image:
-                self._parts.tiles.url = self._context.urls.tile_template(self._image, shown)
-        parts = [channel_part(names[each.index], each, default) for each, default in zip(shown, defaults, strict=True)]
-        self._bar.send(channels=parts)
+        if self._channels.follow(curation) and self._image:
+            self._draw_pixels()
+        self._bar.send(channels=self._channels.parts())
 
     def _take_channel(self, message: Message) -> None:
-        index, low, high = int(message["index"]), float(message["low"]), float(message["high"])
-        color = str(message["color"]).removeprefix("#").upper()
-        if high > low and re.fullmatch("[0-9A-F]{6}", color):
-            self._changed[index] = ShownChannel(index, color, low, high)
+        if self._channels.change(message):
+            self._show_channels(self._context.live.snapshot.curation)
+
+    def _fit_channel(self, message: Message) -> None:
+        self._context.doc.add_next_tick_callback(partial(self._fit_channel_to, int(message["index"]), self._image))
+
+    async def _fit_channel_to(self, index: int, image: str) -> None:
+        fitting = await asyncio.to_thread(self._context.fitting_channels, image)
+        if index < len(fitting):
+            self._channels.set_range(index, fitting[index].low, fitting[index].high)
             self._show_channels(self._context.live.snapshot.curation)
 
     def _take_heat(self, message: Message) -> None:
@@ -292,20 +299,6 @@ def box_inside(geometry: Mapping[str, Any], shape: tuple[int, int]) -> tuple[flo
     return (top + bottom) / 2 - 0.5, (left + right) / 2 - 0.5, bottom - top, right - left
 
 
-def channel_part(name: str, shown: ShownChannel, default: ShownChannel) -> dict[str, Any]:
-    """Write a channel for a script to draw."""
-    return {
-        "index": shown.index,
-        "name": name,
-        "color": f"#{shown.color}",
-        "low": shown.low,
-        "high": shown.high,
-        "start": min(0.0, default.low),
-        "end": 2 * default.high - min(0.0, default.low),
-        "default": {"color": f"#{default.color}", "low": default.low, "high": default.high},
-    }
-
-
 def heat_columns(found: SimilarityMap) -> dict[str, list[Any]]:
     """Return a similarity map as columns of an image glyph, whose first row is the lowest."""
     height, width = found.values.shape
@@ -317,3 +310,58 @@ def heat_columns(found: SimilarityMap) -> dict[str, list[Any]]:
         "dw": [width * found.step],
         "dh": [height * found.step],
     }
+
+
+class _Channels:
+    """How a person wants to see the channels that are looked at."""
+
+    def __init__(self, context: PageContext) -> None:
+        self._urls, self._names = context.urls, context.live.study.channel_names
+        self._defaults: tuple[ShownChannel, ...] = ()
+        self._changed: dict[int, ShownChannel] = {}
+        self._off: set[int] = set()
+        self.shown: tuple[ShownChannel, ...] = ()
+        """Those that are drawn."""
+
+    def follow(self, curation: Curation) -> bool:
+        """Take the channels that are looked at, and tell whether others are drawn than before."""
+        self._defaults = self._urls.channels([self._names.index(name) for name in curation.channels])
+        on = tuple(each for each in self._all() if each.index not in self._off)
+        before, self.shown = self.shown, on or self._all()
+        return before != self.shown
+
+    def change(self, message: Message) -> bool:
+        """Show a channel as somebody wants it, if that can be."""
+        index, low, high = int(message["index"]), float(message["low"]), float(message["high"])
+        color = str(message["color"]).removeprefix("#").upper()
+        if not (high > low and re.fullmatch("[0-9A-F]{6}", color)):
+            return False
+        self._changed[index] = ShownChannel(index, color, low, high)
+        (self._off.discard if message.get("is_on", True) else self._off.add)(index)
+        return True
+
+    def set_range(self, index: int, low: float, high: float) -> None:
+        """Show a channel from one intensity to another."""
+        known = next((each for each in self._all() if each.index == index), None)
+        if known is not None:
+            self._changed[index] = replace(known, low=low, high=high)
+
+    def parts(self) -> list[dict[str, Any]]:
+        """Write the channels for a script to draw."""
+        return [
+            {
+                "index": each.index,
+                "name": self._names[each.index],
+                "color": f"#{each.color}",
+                "low": each.low,
+                "high": each.high,
+                "is_on": each in self.shown,
+                "start": min(0.0, default.low),
+                "end": 2 * default.high - min(0.0, default.low),
+                "default": {"color": f"#{default.color}", "low": default.low, "high": default.high},
+            }
+            for each, default in zip(self._all(), self._defaults, strict=True)
+        ]
+
+    def _all(self) -> tuple[ShownChannel, ...]:
+        return tuple(self._changed.get(each.index, each) for each in self._defaults)

@@ -27,7 +27,14 @@ from simsearch.app.server.auth import USER_KEY, Access, StudyAuth, decide_access
 from simsearch.app.server.crops import CROP_ROUTE, CropHandler
 from simsearch.app.server.downloads import DOWNLOAD_ROUTE, Download, DownloadHandler, downloads, result_downloads
 from simsearch.app.server.pictures import Pictures
-from simsearch.app.server.tiles import THUMBNAIL_ROUTE, TILE_ROUTE, ThumbnailHandler, TileHandler
+from simsearch.app.server.tiles import (
+    INTENSITIES_ROUTE,
+    THUMBNAIL_ROUTE,
+    TILE_ROUTE,
+    IntensitiesHandler,
+    ThumbnailHandler,
+    TileHandler,
+)
 from simsearch.app.urls import ASSETS, Urls
 from simsearch.core.checks.hosts import is_loopback
 from simsearch.errors import ConfigError
@@ -156,7 +163,13 @@ def make_server(live: LiveStudy, options: ServeOptions, site: Site) -> StudyServ
         shown=pictures.shown_channels(),
         version=secrets.token_hex(4),
     )
-    make_context = partial(PageContext, live, urls=urls, pixel_size_um=pictures.pixel_size_um)
+    make_context = partial(
+        PageContext,
+        live,
+        urls=urls,
+        pixel_size_um=pictures.pixel_size_um,
+        fitting_channels=pictures.fitting_channels,
+    )
     auth = StudyAuth(access, f"simsearch-{port}")
     application = StudyApplication(
         {f"/{name}": _application(site, name, make_context) for name in site.pages},
@@ -248,6 +261,7 @@ def _patterns(live: LiveStudy, pictures: Pictures, site: Site) -> list[Any]:
         (TILE_ROUTE, TileHandler, drawn),
         (CROP_ROUTE, CropHandler, drawn),
         (THUMBNAIL_ROUTE, ThumbnailHandler, drawn),
+        (INTENSITIES_ROUTE, IntensitiesHandler, drawn),
         (DOWNLOAD_ROUTE, DownloadHandler, {"listed": partial(_downloads, live)}),
         (r"/assets/(.*)", StaticFileHandler, {"path": str(ASSETS)}),
     ]

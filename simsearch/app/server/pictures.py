@@ -9,7 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Lock
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from simsearch.core.tiles import Region
 from simsearch.errors import SimSearchError, SourceError
+from simsearch.io.ome_zarr.image import read_region
 from simsearch.io.ome_zarr.stores import is_remote, written_at
 from simsearch.io.pictures.render import Picture, ShownChannel, render_damage, shown_channels, widest
 from simsearch.workflows.curate.study import study_images
@@ -113,6 +117,18 @@ class Pictures:
             return None
         return size[1] if size else None
 
+    def fitting_channels(self, name: str) -> tuple[ShownChannel, ...]:
+        """Choose how each channel is shown by one image alone; none if it cannot be read."""
+        try:
+            return shown_channels(study_images(self._study, [name])[0], range(len(self._study.channel_names)))
+        except SimSearchError as error:
+            _log.warning("%s", error)
+            return ()
+
+    async def intensities(self, index: int, y: int, x: int) -> list[float] | None:
+        """Read a pixel of an image in a thread, all channels; None where there is none, or it cannot be read."""
+        return await asyncio.get_running_loop().run_in_executor(self._pool, self._intensities, index, y, x)
+
     async def draw(self, key: str, index: int, render: Callable[[ImageMeta], Picture]) -> tuple[Picture, bool]:
         """Draw a picture in a thread, or take it from those that are kept.
 
@@ -151,6 +167,18 @@ class Pictures:
     def close(self) -> None:
         """Draw nothing more."""
         self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _intensities(self, index: int, y: int, x: int) -> list[float] | None:
+        try:
+            image = self.image(index)
+            if not (0 <= y < image.shape[0] and 0 <= x < image.shape[1]):
+                return None
+            pixel = read_region(image, 0, Region(y, y + 1, x, x + 1))
+        except OSError as error:  # SourceError and StoreError are
+            _log.warning("%s", error)
+            return None
+        values: list[float] = np.nan_to_num(pixel.reshape(-1).astype(np.float64)).tolist()
+        return values
 
     def _drawn(self, key: str, index: int, render: Callable[[ImageMeta], Picture]) -> tuple[Picture, bool]:
         try:

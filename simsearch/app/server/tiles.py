@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from simsearch.workflows.curate.study import Study
 
 TILE_ROUTE = r"/tiles/(\d{1,9})/(\d{1,2})/(-?\d{1,9})/(-?\d{1,9})"
+INTENSITIES_ROUTE = r"/intensities/(\d{1,9})/(\d{1,9})/(\d{1,9})"
 THUMBNAIL_ROUTE = r"/thumbnails/(\d{1,9})"
 _NOTHING = render_nothing()
 
@@ -95,6 +97,23 @@ class ThumbnailHandler(PictureHandler):
         """Send one."""
         index = int(image)
         await self.send(index, partial(render_thumbnail, shown=self.shown(index)))
+
+
+class IntensitiesHandler(ProtectedHandler):
+    """Answers with the intensities of a pixel, in the order of the study's channels."""
+
+    def initialize(self, study: Study, pictures: Pictures) -> None:
+        """Take what all requests share."""
+        self._study, self._pictures = study, pictures
+
+    async def get(self, image: str, y: str, x: str) -> None:
+        """Send them; nothing where there is no such pixel, or it cannot be read."""
+        if int(image) >= len(self._study.images):
+            raise HTTPError(404)
+        values = await self._pictures.intensities(int(image), int(y), int(x))
+        self.set_header("Cache-Control", "no-store")
+        self.set_header("Content-Type", "application/json")
+        self.finish(json.dumps(values))
 
 
 def _tile(image: ImageMeta, shown: tuple[ShownChannel, ...], z: int, y: int, x: int) -> Picture:

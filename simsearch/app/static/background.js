@@ -180,7 +180,6 @@
     app.key("m", "suggest more background", () => { if (!more.disabled) askForMore(); });
     app.key("v", "show a patch in its image", visit);
     app.key("b", "take the patch under the pointer, or in the middle of the image, for background", () => app.drawing.take((place) => send("draw", place)));
-    app.key("0", "show all of the image", () => app.viewer.fit());
     return {
       patches(value) { app.drawing.shape = value.shape; patches = value; pressed.clear(); draw(); },
       about(value) { about = value; draw(); },

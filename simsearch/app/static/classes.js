@@ -119,7 +119,6 @@
     app.key([..."123456789"], "choose a class", choose);
     app.key([..."123456789"].map((digit) => `shift+${digit}`), "choose a class, also over a region", choose);
     app.key("s", "similarity map", () => byId("viewer-heat").click());
-    app.key("0", "show all of the image", () => app.viewer.fit());
 
     return {
       classes(value) {

@@ -99,7 +99,6 @@
     app.key("k", "object before", () => (corrections.step ? corrections.step(-1) : false));
     app.key("m", "add what was missed, with clicks", () => miss(missing === null ? undefined : null));
     app.key("b", "add one under the pointer, or in the middle of the image", () => missing !== null && app.drawing.take((place) => send("miss", { to: missing, places: [place] })));
-    app.key("0", "show all of the image", () => app.viewer.fit());
     app.key("Escape", "", () => { if (missing === null) return false; miss(null); return true; });
 
     return {

@@ -6,7 +6,7 @@
   app.ready((doc) => {
     const host = document.querySelector(".slot-viewer");
     const figure = doc.get_model_by_name("viewer");
-    if (!host || !figure) return;
+    if (!host || !figure || !app.judge) return; // there may be nothing that judges
     const note = document.createElement("div");
     note.className = "viewer-said";
     note.setAttribute("role", "status");

@@ -11,7 +11,8 @@ from PIL import Image, ImageDraw, ImageFont
 from simsearch.core.checks.names import in_one_line
 from simsearch.core.intensity import Range, rescale
 from simsearch.core.tiles import Region
-from simsearch.io.ome_zarr.scaled import read_scaled, scaled
+from simsearch.io.ome_zarr.image import is_rgb
+from simsearch.io.ome_zarr.scaled import ScaledImage, read_scaled, scaled
 from simsearch.io.places import replacing
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 CLASS_COLORS = ("#E69F00", "#56B4E9", "#CC79A7", "#F0E442", "#009E73", "#D55E00", "#0072B2", "#FFFFFF")
 
 _MAX_SIDE = 2048  # of an overlay, in pixels
+_AS_SEEN = (0.0, 255.0)  # of a camera's colours, in 8 bits
 _TINT = 0.4  # how much of a pixel is its class's colour
 _BAR, _FONT_SIZE = 30, 17  # height of the legend and of its letters, in pixels
 
@@ -106,9 +108,8 @@ def draw_overlay(
         downsampling *= 2
     image = scaled(meta, downsampling)
     height, width = image.shape
-    pixels = rescale(read_scaled(image, Region(0, height, 0, width), channels), ranges)
     canvas = Image.new("RGB", (width, height + _BAR), "black")
-    canvas.paste(Image.fromarray(compose(pixels, [meta.channel_colors[c] for c in channels])), (0, 0))
+    canvas.paste(Image.fromarray(_composed(image, channels, ranges)), (0, 0))
     draw = ImageDraw.Draw(canvas)
     line = max(2, round(max(height, width) / 700))
     for mark in drawing.marks:
@@ -144,8 +145,7 @@ def draw_areas(
     """
     image = scaled(meta, 2 ** round(np.log2(max(meta.shape) / max(labels.shape))))
     height, width = image.shape  # where a side is odd, labels have one more
-    pixels = rescale(read_scaled(image, Region(0, height, 0, width), channels), ranges)
-    tinted = compose(pixels, [meta.channel_colors[c] for c in channels]).astype(np.float32)
+    tinted = _composed(image, channels, ranges).astype(np.float32)
     labels = labels[:height, :width]
     for value in range(1, len(classes) + 1):
         color = bytes.fromhex(CLASS_COLORS[(value - 1) % len(CLASS_COLORS)].removeprefix("#"))
@@ -156,6 +156,14 @@ def draw_areas(
     shares = [f"{name} {(labels == value).mean():.0%}" for value, name in enumerate(classes, start=1)]
     _draw_texts(ImageDraw.Draw(canvas), shares, top=height)
     _save(canvas, path)
+
+
+def _composed(image: ScaledImage, channels: Sequence[int], ranges: Sequence[Range]) -> NDArray[np.uint8]:
+    """Draw all of an image: colours as the camera saw them, other channels between their ranges."""
+    height, width = image.shape
+    pixels = read_scaled(image, Region(0, height, 0, width), channels)
+    shown = [_AS_SEEN] * len(channels) if is_rgb(image.meta) else ranges
+    return compose(rescale(pixels, shown), [image.meta.channel_colors[c] for c in channels])
 
 
 def _save(canvas: Image.Image, path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 import time
 from dataclasses import replace
@@ -118,9 +119,8 @@ class Trial:
 def trial(live: LiveStudy, tab: Tab, monkeypatch: pytest.MonkeyPatch) -> Iterator[Trial]:
     """Show the trial in the tab."""
     source = (
-        '{% extends "page.html" %}{% from "viewer.html" import viewer with context %}'
-        "{% block scripts %}<link rel='stylesheet' href='{{ asset(\"viewer.css\") }}'>"
-        "<script defer src='{{ asset(\"viewer.js\") }}'></script>{% endblock %}"
+        '{% extends "page.html" %}{% from "viewer.html" import viewer, viewer_assets with context %}'
+        "{% block scripts %}{{ viewer_assets() }}{% endblock %}"
         "{% block main %}<div style='height: 100%; display: grid'>{{ viewer(slot, has_heat=true) }}</div>{% endblock %}"
     )
     monkeypatch.setattr(shell, "_template", lambda _: shell._templates().from_string(source))
@@ -174,7 +174,7 @@ def test_the_image_lies_where_its_pixels_are(trial: Trial, tab: Tab) -> None:
         (880, 500, False),
     ):
         assert (brightness(tab, y, x) > 128) == is_bright, (y, x)
-    assert tab.locator("#viewer-scale").inner_text() == "100 µm"
+    assert tab.locator("#viewer-scale").inner_text() == "200 µm"
 
 
 def test_a_plain_drag_draws_a_box_of_exactly_these_pixels(trial: Trial, tab: Tab) -> None:
@@ -302,10 +302,11 @@ def test_a_click_on_a_box_is_told_and_beside_it_is_not(trial: Trial, tab: Tab) -
     assert len(trial.said) == 1
 
 
-def test_images_are_changed_by_tabs_and_keys_and_remember_where_one_was(trial: Trial, tab: Tab) -> None:
+def test_images_are_changed_by_a_list_and_keys_and_remember_where_one_was(trial: Trial, tab: Tab) -> None:
     tab.evaluate("simsearch.viewer.centre(330, -230, 200, 200)")
     before = in_view(tab)
-    tab.get_by_role("tab", name="b").click()
+    tab.locator("#viewer-image summary").click()
+    tab.get_by_role("option", name="b").click()
     tab.wait_for_function("simsearch.viewer.image === 'b'")
     tab.wait_for_function(ALL_LOADED)
     assert brightness(tab, 206, 306) > 128
@@ -313,6 +314,77 @@ def test_images_are_changed_by_tabs_and_keys_and_remember_where_one_was(trial: T
     tab.keyboard.press("p")
     tab.wait_for_function("simsearch.viewer.image === 'a'")
     wait_until(lambda: in_view(tab) == pytest.approx(before, abs=1), "the place where one was")
+
+
+def test_the_place_is_kept_over_a_reload_and_all_of_an_image_stays_in_view_in_another_window(
+    trial: Trial, tab: Tab
+) -> None:
+    tab.set_viewport_size({"width": 900, "height": 500})
+    wait_until(lambda: in_view(tab)[2] < -HEIGHT and in_view(tab)[3] > 0, "all of the image")
+    tab.keyboard.press("n")
+    tab.wait_for_function("simsearch.viewer.image === 'b'")
+    tab.evaluate("simsearch.viewer.centre(330, -230, 200, 200)")
+    before = in_view(tab)
+    tab.set_viewport_size({"width": 1280, "height": 720})
+    wait_until(lambda: in_view(tab)[1] - in_view(tab)[0] > 1.2 * (before[1] - before[0]), "more of the image")
+    assert (in_view(tab)[0] + in_view(tab)[1]) / 2 == pytest.approx(330, abs=1)
+    kept = in_view(tab)
+    tab.reload()
+    tab.wait_for_function("window.simsearch?.viewer?.image === 'b'")
+    wait_until(lambda: in_view(tab) == pytest.approx(kept, abs=1), "the place where one was")
+
+
+def test_an_image_is_found_in_the_list_by_its_name(trial: Trial, tab: Tab) -> None:
+    tab.locator("#viewer-image summary").click()
+    assert tab.locator(".image-list [role=option]").all_inner_texts() == ["a", "b"]
+    tab.wait_for_function("document.activeElement.id === 'viewer-image-list'")
+    tab.keyboard.press("ArrowDown")
+    tab.keyboard.press("Enter")
+    tab.wait_for_function("simsearch.viewer.image === 'b'")
+    assert not tab.locator("#viewer-image-list").is_visible()
+
+
+def test_the_pointer_is_told_where_it_is_and_what_is_there(trial: Trial, tab: Tab) -> None:
+    tab.mouse.move(*at(tab, 230.5, 330.5))
+    wait_until(lambda: "3,000" in tab.locator("#viewer-intensities").inner_text(), "the intensity of the square")
+    assert re.fullmatch(
+        r"x 3\d\d, y 2\d\d px · 16\d(\.\d)? µm, 11\d(\.\d)? µm", tab.locator("#viewer-place").inner_text()
+    )
+
+
+def test_zoom_buttons_and_the_overview(trial: Trial, tab: Tab) -> None:
+    assert tab.locator("#viewer-overview").is_hidden()  # all of the image is seen
+    tab.get_by_role("button", name="A pixel of the image as one of the screen").click()
+    assert tab.locator("#viewer-zoom").inner_text() == "100 %"
+    tab.locator("#viewer-overview").wait_for()
+    box = tab.locator("#viewer-overview").bounding_box()
+    assert box
+    tab.mouse.click(box["x"] + box["width"] - 3, box["y"] + box["height"] - 3)
+    assert in_view(tab)[1] > WIDTH > in_view(tab)[0] > 0
+    tab.get_by_role("button", name="Zoom out").click()
+    assert tab.locator("#viewer-zoom").inner_text() == "71 %"
+    tab.get_by_role("button", name="Fit").click()
+    assert tab.locator("#viewer-overview").is_hidden()
+    time.sleep(0.2)
+    assert trial.said == []
+
+
+def test_channels_have_numbers_fit_the_image_and_go_with_escape(trial: Trial, tab: Tab) -> None:
+    fold = tab.locator("#viewer-channels")
+    fold.locator("summary").click()
+    bright = fold.get_by_label("shown brightest", exact=False).first
+    number = fold.locator("input[type=number]").last
+    number.fill("50000")
+    number.press("Enter")
+    wait_until(lambda: brightness(tab, 230, 250) < 20 and brightness(tab, 206, 306) < 60, "a darker image")
+    fold.get_by_role("button", name="Auto").click()
+    wait_until(lambda: brightness(tab, 206, 306) > 200, "a bright square")
+    assert bright.is_visible()
+    tab.keyboard.press("Escape")
+    assert not bright.is_visible()
+    fold.locator("summary").click()
+    tab.mouse.click(*at(tab, 5, 5))
+    assert not bright.is_visible()
 
 
 MODEL = TrainedModel(

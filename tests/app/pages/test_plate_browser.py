@@ -95,7 +95,7 @@ def test_a_plate_is_looked_at_once_and_follows_the_threshold(plate: LiveStudy, t
         tab.locator("#plate-panel button.heat-well").nth(hidden).click()
         name = plate.study.images[hidden].name
         wait_until(lambda: name in plate.snapshot.curation.displayed, "the well is displayed")
-        tab.locator(f"#viewer-tabs [aria-selected='true']:has-text('{WELLS[hidden].name}')").wait_for()
+        tab.locator(f"#viewer-image summary:has-text('{WELLS[hidden].name}')").wait_for()
         tab.locator("#plate-toggle").click()
         wait_until(lambda: tab.locator("#plate-panel").is_hidden(), "the panel closes")
         tab.goto("about:blank")
