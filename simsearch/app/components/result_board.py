@@ -52,7 +52,7 @@ class ResultBoard(Island):
         self._asked: object = None
         self._current: str | None = None
         self._compared: str | None = None
-        self._followed: set[str] = set()  # jobs of this person that went on while the page was open
+        self._over: set[str] | None = None  # jobs that were known to be over
         super().__init__(
             ResultsWire(),
             {
@@ -79,13 +79,12 @@ class ResultBoard(Island):
 
     def _follow(self, jobs: Sequence[JobView]) -> None:
         """Go to what a run gave as soon as it ends, where who looks has started it."""
-        for job in jobs:
-            if job.kind in _RUNS and job.started_by == self._context.user:
-                if not job.is_over:
-                    self._followed.add(job.id)
-                elif job.id in self._followed:
-                    self._followed.discard(job.id)
-                    self._current = job.result.name if job.result else self._current
+        over = {job.id: job for job in jobs if job.is_over and job.kind in _RUNS}
+        for job_id, job in over.items():
+            is_new = self._over is not None and job_id not in self._over
+            if is_new and job.result is not None and job.started_by == self._context.user:
+                self._current = job.result.name
+        self._over = set(over)
 
     async def _read(self) -> None:
         results = await asyncio.to_thread(self._context.live.results)

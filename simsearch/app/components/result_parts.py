@@ -85,6 +85,9 @@ def plate_part(plate: PlateResult, urls: Urls, fields: Mapping[tuple[str, str], 
                 "ec50": dose.ec50,
                 "interval": dose.interval,
                 "unit": dose.unit,
+                "bottom": dose.bottom,
+                "top": dose.top,
+                "slope": dose.slope,
                 "z": dose.z_prime,
             }
             for dose in plate.doses

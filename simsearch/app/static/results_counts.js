@@ -34,8 +34,50 @@
       h("p", { class: "small quiet" }, "Click a well to see its fields, and what was found in them.", run.aside.length ? ` Shares are of objects but ${run.aside.join(", ")}.` : null),
       doses.length ? h("div", { class: "doses" }, h("h3", {}, "Dose response"), h("table", {}, h("thead", {}, h("tr", {}, ["Drug", "Class", "EC50", "95 % interval", "Z′"].map((title, i) => h("th", { class: i > 1 ? "number" : "" }, title)))),
         h("tbody", {}, doses.map((dose) => h("tr", {}, h("td", {}, dose.drug), h("td", {}, dose.class), h("td", { class: "number" }, dose.ec50 === null ? "no fit" : `${tidy(dose.ec50)} ${dose.unit}`), h("td", { class: "number" }, dose.interval ? `${tidy(dose.interval[0])} – ${tidy(dose.interval[1])}` : "–"), h("td", { class: "number" }, dose.z === null ? "–" : dose.z.toFixed(2))))))) : null,
+      doses.length ? doseCurves(plate, chosen.className) : null,
       plate.curves ? h("div", { class: "pictures" }, h("a", { href: plate.curves.url, download: plate.curves.name, title: `Download ${plate.curves.name}` }, h("img", { src: plate.curves.url, alt: "Dose response", loading: "lazy" }))) : null);
   };
+
+  // Curves of doses, whose points are wells
+
+  const [WIDTH, HEIGHT, LEFT, BOTTOM] = [420, 220, 44, 34]; // of a curve, and of what its axes take
+  const svg = (tag, attributes, ...children) => {
+    const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
+    for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+    element.append(...children);
+    return element;
+  };
+  const isOf = (well, drug) => (well.treatment.drug ?? "").trim().toLowerCase() === drug.trim().toLowerCase();
+
+  function doseCurve(plate, fit, className) {
+    const points = plate.wells.filter((well) => isOf(well, fit.drug) && Number(well.treatment.dose) > 0 && well.fractions[className] !== null && well.fractions[className] !== undefined);
+    if (!points.length) return null;
+    const logs = points.map((well) => Math.log10(Number(well.treatment.dose)));
+    const [first, last] = [Math.min(...logs) - 0.15, Math.max(...logs) + 0.15];
+    const x = (log) => LEFT + ((log - first) / (last - first)) * (WIDTH - LEFT - 8);
+    const y = (share) => 8 + (1 - share) * (HEIGHT - BOTTOM - 8);
+    const decades = Array.from({ length: Math.floor(last) - Math.ceil(first) + 1 }, (_, i) => Math.ceil(first) + i);
+    const dot = (well, at) => {
+      const circle = svg("circle", { cx: x(logs[at]), cy: y(well.fractions[className]), r: 6, tabindex: 0, role: "button", class: "dose-well", fill: results.color(className) }, svg("title", {}, `${well.well}: ${well.treatment.dose} ${fit.unit}, ${results.percent(well.fractions[className])} ${className}`));
+      circle.setAttribute("aria-label", circle.textContent);
+      circle.addEventListener("click", () => goToWell(well));
+      circle.addEventListener("keydown", (event) => { if (event.key === "Enter" || event.key === " ") { event.preventDefault(); goToWell(well); } });
+      return circle;
+    };
+    const at = (log) => fit.bottom + (fit.top - fit.bottom) / (1 + 10 ** (fit.slope * (Math.log10(fit.ec50) - log)));
+    const line = fit.ec50 === null ? "" : Array.from({ length: 80 }, (_, i) => first + (i / 79) * (last - first)).map((log, i) => `${i ? "L" : "M"}${x(log).toFixed(1)} ${y(at(log)).toFixed(1)}`).join("");
+    return h("figure", { class: "dose-curve" }, h("figcaption", { class: "small" }, h("strong", {}, fit.drug || "Dose"), ` · share of ${className}`),
+      svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "group", "aria-label": `${fit.drug}: share of ${className} by dose` },
+        ...[0, 0.5, 1].flatMap((share) => [svg("line", { x1: LEFT, x2: WIDTH - 8, y1: y(share), y2: y(share), class: "dose-grid" }), svg("text", { x: LEFT - 6, y: y(share) + 4, "text-anchor": "end" }, `${100 * share} %`)]),
+        ...decades.map((log) => svg("text", { x: x(log), y: HEIGHT - 16, "text-anchor": "middle" }, `${Number((10 ** log).toPrecision(1))}`)),
+        svg("text", { x: (LEFT + WIDTH) / 2, y: HEIGHT - 2, "text-anchor": "middle" }, fit.unit || "dose"),
+        svg("path", { d: line, class: "dose-line", stroke: results.color(className) }), ...points.map(dot)));
+  }
+
+  function doseCurves(plate, className) {
+    const curves = plate.doses.filter((fit) => fit.class === className).map((fit) => doseCurve(plate, fit, className)).filter(Boolean);
+    return curves.length ? h("div", { class: "dose-curves" }, curves, h("p", { class: "small quiet" }, "Each point is a well: click it to see it. Dose 0 is left out.")) : null;
+  }
 
   // Images
 

@@ -367,6 +367,22 @@ def test_runs_are_started_chosen_and_listed(marked: PageContext, tmp_path: Path)
     assert "/{H}/{W}?c=0" in drawn(board.root, "run")["crop"]
 
 
+def test_the_page_goes_to_what_a_run_gave_that_who_looks_has_started(marked: PageContext, tmp_path: Path) -> None:
+    first = a_result(tmp_path)
+    results = [first, replace(first, id="detect-2"), replace(first, id="detect-3")]
+    done = JobView("j1", "detect", "Find", "ada", state="done", result=tmp_path / "detect-2")
+    context, live = told(marked, jobs=(done,))
+    board = ResultBoard(context)
+    board.update(live.snapshot)
+    board.show(results)
+    assert drawn(board.root, "runs")["current"] == "detect-3"  # the newest: that one was over when the page was opened
+    for user, wanted in (("bob", "detect-3"), ("ada", "detect-2")):
+        again = replace(done, id=f"j of {user}", started_by=user)  # so quick that nobody has seen it going on
+        board.update(told(marked, jobs=(done, again))[1].snapshot)
+        board.show(results)
+        assert drawn(board.root, "runs")["current"] == wanted
+
+
 def test_nothing_was_run_yet(context: PageContext) -> None:
     page = results_page(context)
     page.update(context.live.snapshot)

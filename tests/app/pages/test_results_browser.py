@@ -6,6 +6,7 @@ import json
 import os
 import zipfile
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,7 +14,10 @@ import pytest
 from simsearch.app import shell
 from simsearch.app.pages.results import results_page
 from simsearch.app.server.application import Site
+from simsearch.core.peaks import Peak, peak_columns
+from simsearch.io.tables.peaks import write_detections
 from simsearch.io.tables.sample import read_sample
+from simsearch.workflows.curate.study import study_images
 from simsearch.workflows.run.results import RESULTS_NAME
 from simsearch.workflows.run.sample import SAMPLE_NAME, judge_sample
 from tests.app.axe import check_light_and_dark
@@ -129,6 +133,49 @@ def test_all_files_come_as_one_zip_and_alone_under_names_that_differ(tab: Tab) -
     with tab.expect_download() as download:
         tab.get_by_role("link", name="geojson/P/A/02/0.geojson").click()
     assert download.value.suggested_filename == "P_A_02_0.geojson"
+
+
+@pytest.fixture
+def plate(live: LiveStudy, chromium: Browser) -> Iterator[Tab]:
+    """Show a detection on a plate with doses."""
+    folder = live.study.folder / RESULTS_NAME / "detect-1"
+    (folder / "plates" / "P").mkdir(parents=True)
+    wells = [f"A0{i + 1}" for i in range(6)]
+    images = [f"P/A/0{i + 1}/{field}" for i in range(6) for field in range(2)]
+    cells = [Peak(image, "burr", 50.0, 40.0 + 60 * at, (40.0, 40.0), 0.9) for image in images for at in range(2)]
+    image = study_images(live.study)[0]
+    write_detections(peak_columns(cells), {name: replace(image, name=name) for name in images}, "ab" * 32, folder)
+    table = ["image,count burr,fraction burr", *(f"{name},2,1" for name in images)]
+    (folder / "images.csv").write_text("\n".join(table) + "\n")
+    table = ["plate,well,drug,dose,unit,count burr,fraction burr,mean score burr"]
+    table += [f"P,{well},W,{2**at},nM,4,{0.1 + 0.15 * at},0.9" for at, well in enumerate(wells)]
+    (folder / "plates" / "P" / "wells.csv").write_text("\n".join(table) + "\n")
+    fit = "drug,class,ec50,low,high,unit,bottom,top,slope,z_prime\nW,burr,6,4,9,nM,0.1,0.9,1.5,0.6\n"
+    (folder / "plates" / "P" / "dose_response.csv").write_text(fit)
+    run = {
+        "workflow": "detect",
+        "finished": "2026-01-02T00:00:00+00:00",
+        "model": "m.safetensors@abc",
+        "header": {"classes": ["background", "burr"]},
+        "confidence_thresholds": {"burr": 0.5},
+        "report": {"n_images": len(images), "n_objects": {"burr": len(cells)}, "failures": []},
+    }
+    (folder / "run.json").write_text(json.dumps(run))
+    with open_results(live, chromium) as tab:
+        yield tab
+
+
+def test_a_point_of_a_dose_curve_and_a_well_lead_to_their_fields_and_back(plate: Tab, tmp_path: Path) -> None:
+    shoot(plate, "7-results-doses", tmp_path)
+    check_light_and_dark(plate, "a plate with doses")
+    plate.get_by_role("button", name="A03: 4 nM").click()
+    plate.get_by_text("Well A03").wait_for()
+    wait_until(lambda: plate.locator("tr.look").count() == 4, "the objects of both fields of the well")
+    assert {text.split()[0] for text in plate.locator("tr.look td:nth-child(4)").all_inner_texts()} == {"A03"}
+    plate.go_back()
+    plate.locator(".heat-well[aria-label^=A05]").click()
+    plate.get_by_text("Well A05").wait_for()
+    assert "image=P%2FA%2F05%2F0" in plate.url
 
 
 def shoot(tab: Tab, name: str, folder: Path) -> None:
