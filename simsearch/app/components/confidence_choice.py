@@ -12,6 +12,7 @@ from bokeh.models import ColumnDataSource
 from simsearch.app.components.frame import job_part
 from simsearch.app.components.island import Island, Part, Wire
 from simsearch.app.components.scene import Scene, prediction_scene
+from simsearch.app.words import plainly
 from simsearch.core.peaks import NEAREST
 from simsearch.curation.actions import Batch, SetConfidenceThreshold
 from simsearch.curation.confidence import THRESHOLDS
@@ -96,7 +97,7 @@ class ConfidenceChoice(Island):
         try:
             found = await asyncio.to_thread(live.predictions, model.id)
         except SimSearchError as error:  # the table is damaged: it is written anew
-            self.send(about={"note": "", "problem": str(error)})
+            self.send(about={"note": "", "problem": plainly(error)})
             found = None
         if found is None and is_first:
             self._context.run(partial(live.start_prediction, user, model.id))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from simsearch.app.components.island import Island, Part, Wire
 from simsearch.app.components.judgements import SaidPlaces
 from simsearch.app.components.scene import found_scene
+from simsearch.app.words import plainly
 from simsearch.curation.state import Patch
 from simsearch.errors import SimSearchError
 from simsearch.workflows.run.found_objects import ORDERS, Wanted
@@ -82,7 +83,7 @@ class ResultObjects(Island):
             found = await asyncio.to_thread(live.found, result.id)
             other = await asyncio.to_thread(live.found, compared.id) if compared else None
         except SimSearchError as error:
-            self.send(table={"run": result.id, "problem": str(error)})
+            self.send(table={"run": result.id, "problem": plainly(error)})
             return
         if (result, compared) == (self._result, self._compared):
             self.take(found, other)

@@ -26,7 +26,7 @@ _MARK_LOOKS = {  # of each kind of mark: line, its width, darkness of the inside
     "prototype": ("solid", 3.5, 0.0),
     "positive": ("solid", 1.5, 0.0),
     "confirmed": ("solid", 2.5, 0.0),
-    "negative": ("4 4", 1.5, 0.25),
+    "negative": ("4 4", 1.5, 0.0),
     "background": ("2 3", 2.5, 0.0),
     "suggested background": ("6 4", 1.0, 0.0),
     "chosen": ("solid", 3.0, 0.0),
@@ -51,6 +51,8 @@ class Layer:
     """Height and width of its patches in level-0 pixels."""
     flagged: tuple[Patch, ...] = ()
     """What somebody said is not of the class: peaks there are not shown."""
+    own: tuple[Patch, ...] = ()
+    """What has a mark of its own: peaks there have no second box."""
     is_accepted: bool = False
     """Whether somebody has approved what is shown."""
     is_compared: bool = False
@@ -103,7 +105,12 @@ def suggestion_scene(snapshot: Snapshot) -> Scene:
             threshold = suggestions.suggested_thresholds.get(each.name, 1.0)
         shape = curation.shape_of(each)
         if peaks is not None and shape is not None:
-            layers.append(Layer(each.name, each.color, threshold, peaks, shape, each.negatives, each.is_accepted))
+            layers.append(
+                Layer(
+                    *(each.name, each.color, threshold, peaks, shape),
+                    flagged=each.negatives, own=singled_out(each), is_accepted=each.is_accepted,
+                )
+            )  # fmt: skip
     marks = tuple(_marks(curation, suggestions.by_class)) if curation.patch_shape else ()
     return Scene(curation.displayed, tuple(layers), suggestions.images, marks)
 
@@ -130,11 +137,11 @@ def prediction_scene(
     shapes: Mapping[str, tuple[float, float]],
 ) -> Scene:
     """Show what a model finds, with the patches of its classes, and what was said one by one."""
-    known = {each.name: (each.color, each.negatives) for each in curation.classes}
+    known = {each.name: (each.color, each.negatives, singled_out(each)) for each in curation.classes}
     layers = []
     for name, peaks in predictions.by_class.items():
-        color, flagged = known.get(name, (_OF_NO_CLASS, ()))
-        layers.append(Layer(name, color, thresholds[name], peaks, shapes[name], flagged))
+        color, flagged, own = known.get(name, (_OF_NO_CLASS, (), ()))
+        layers.append(Layer(name, color, thresholds[name], peaks, shapes[name], flagged, own))
     return Scene(curation.displayed, tuple(layers), predictions.images, tuple(said_marks(curation)))
 
 
@@ -183,7 +190,7 @@ def peak_columns(scene: Scene, layer: Layer, image: str) -> dict[str, NDArray[An
     -------
     dict
         ``x`` and ``y`` of the centres as Bokeh's figures have them (y points down from 0), ``score``, and whether each
-        ``is_flagged``.
+        ``is_flagged``, or ``is_own``: has a mark.
     """
     rows = _rows(scene, layer, image)
     y, x = layer.peaks.y[rows], layer.peaks.x[rows]
@@ -191,7 +198,8 @@ def peak_columns(scene: Scene, layer: Layer, image: str) -> dict[str, NDArray[An
         "x": (x + 0.5).astype(np.float32),
         "y": (-y - 0.5).astype(np.float32),
         "score": layer.peaks.score[rows].astype(np.float32),
-        "is_flagged": _is_flagged(layer, image, y, x).astype(np.uint8),
+        "is_flagged": _is_one_of(layer.flagged, layer, image, y, x).astype(np.uint8),
+        "is_own": _is_one_of(layer.own, layer, image, y, x).astype(np.uint8),
     }
 
 
@@ -205,6 +213,8 @@ def mark_columns(marks: Iterable[Mark], image: str) -> dict[str, list[Any]]:
         "height": [mark.patch_shape[0] for mark in here],
         "width": [mark.patch_shape[1] for mark in here],
         "color": [mark.color for mark in here],
+        "kind": [mark.kind for mark in here],
+        "class": [mark.class_name for mark in here],
         "what": [f"{mark.kind} {mark.class_name}".strip() for mark in here],
         "dash": [look[0] for look in looks],
         "line": [look[1] for look in looks],
@@ -273,12 +283,14 @@ def _rows(scene: Scene, layer: Layer, image: str) -> NDArray[np.intp]:
     return np.flatnonzero(layer.peaks.image == scene.peak_images.index(image))
 
 
-def _is_flagged(layer: Layer, image: str, y: NDArray[np.floating], x: NDArray[np.floating]) -> NDArray[np.bool_]:
-    is_flagged = np.zeros(len(y), bool)
-    for patch in layer.flagged:
+def _is_one_of(
+    patches: Iterable[Patch], layer: Layer, image: str, y: NDArray[np.floating], x: NDArray[np.floating]
+) -> NDArray[np.bool_]:
+    is_one = np.zeros(len(y), bool)
+    for patch in patches:
         if patch.image == image:
-            is_flagged |= np.hypot(y - patch.y, x - patch.x) < NEAR * min(layer.patch_shape)
-    return is_flagged
+            is_one |= np.hypot(y - patch.y, x - patch.x) < NEAR * min(layer.patch_shape)
+    return is_one
 
 
 def _marks(curation: Curation, by_class: Mapping[str, RankedPeaks]) -> Iterator[Mark]:

@@ -9,6 +9,7 @@ from simsearch.app.components.class_list import crop_part, patch_parts
 from simsearch.app.components.frame import job_actions, job_part
 from simsearch.app.components.island import Island, Part, Wire
 from simsearch.app.server.downloads import download_key
+from simsearch.app.words import plainly
 from simsearch.curation.state import singled_out
 from simsearch.errors import CurationError
 from simsearch.workflows.learn.train import TrainOptions, trained_classes
@@ -106,7 +107,7 @@ def problems(curation: Curation) -> list[dict[str, Any]]:
         classes = trained_classes(curation)
     except CurationError as error:
         page = "background" if any(each.prototypes for each in curation.classes) else "regions"
-        return [{"text": str(error), "page": page, "is_fatal": True}]
+        return [{"text": plainly(error), "page": page, "is_fatal": True}]
     for each in classes:
         if each.similarity_threshold is None:
             text = f"Nobody has said yet from which similarity on something is of class {each.name}: accept it first."

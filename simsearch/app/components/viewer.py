@@ -38,6 +38,7 @@ class ViewerWire(Wire):
     view = Part()
     channels = Part()
     overview = Part()
+    layers = Part()
     heat = Part()
     scale = Part()
     drawn = Part()
@@ -77,6 +78,7 @@ class Viewer:
         self._active: str | None = None
         self._heat_class: str | None = None
         self._channels = _Channels(context)
+        self._unseen: frozenset[str] = frozenset()
         self._n_drawn = 0
         self._drawn: dict[str, tuple[object, ...]] = {}
         self._layers: dict[str, LayerModels] = {}
@@ -91,6 +93,7 @@ class Viewer:
                 "channel": self._take_channel,
                 "auto_channel": self._fit_channel,
                 "heat": self._take_heat,
+                "unseen": self._take_unseen,
             },
         )
         self.bar = self._bar.root
@@ -185,6 +188,7 @@ class Viewer:
                 dash = "dashed" if layer.is_compared else "solid"
                 self._layers[layer.key] = add_layer(self._parts, layer.key, layer.color, dash)
             self._draw_layer(layer, self._layers[layer.key])
+        self._bar.send(layers=[_layer_part(layer) for layer in self._scene.layers])
 
     def _remove_layer(self, key: str) -> None:
         models = self._layers.pop(key)
@@ -197,14 +201,13 @@ class Viewer:
     def _draw_layer(self, layer: Layer, models: LayerModels) -> None:
         glyph = models.renderer.glyph
         height, width = layer.patch_shape
-        inside = _ACCEPTED_INSIDE if layer.is_accepted else 0.0
         looks = {"width": value(width), "height": value(height), "line_color": value(layer.color),
-                 "fill_color": value(layer.color), "fill_alpha": value(inside)}  # fmt: skip
-        if self._is_other(f"looks of {layer.key}", (height, width, layer.color, inside)):
+                 "fill_color": value(layer.color)}  # fmt: skip
+        if self._is_other(f"looks of {layer.key}", (height, width, layer.color)):
             glyph.update(**looks)
         if self._is_other(f"limit of {layer.key}", (layer.threshold,)):
             models.limit.data = {"threshold": [layer.threshold]}
-        drawn = (layer.peaks, layer.flagged, layer.patch_shape, self._scene.peak_images, self._image)
+        drawn = (layer.peaks, layer.flagged, layer.own, layer.patch_shape, self._scene.peak_images, self._image)
         if self._is_other(f"peaks of {layer.key}", drawn):
             models.source.data = peak_columns(self._scene, layer, self._image)
 
@@ -235,7 +238,10 @@ class Viewer:
         height, width = self._shapes[self._image]
         if self._on_place is not None and -0.5 <= y <= height - 0.5 and -0.5 <= x <= width - 0.5:
             self._on_place(self._image, y, x)
-        found = None if self._on_flag is None else find_peak(self._scene, self._image, (y, x), self._active)
+        seen = replace(
+            self._scene, layers=tuple(layer for layer in self._scene.layers if layer.key not in self._unseen)
+        )
+        found = None if self._on_flag is None else find_peak(seen, self._image, (y, x), self._active)
         if self._on_flag is not None and found is not None:
             self._on_flag(found[0], self._image, *found[1:])
 
@@ -267,6 +273,9 @@ class Viewer:
             self._channels.set_range(index, fitting[index].low, fitting[index].high)
             self._show_channels(self._context.live.snapshot.curation)
 
+    def _take_unseen(self, message: Message) -> None:
+        self._unseen = frozenset(map(str, message["keys"]))
+
     def _take_heat(self, message: Message) -> None:
         self._show_heat(str(message["name"]) if message["name"] else None)
 
@@ -297,6 +306,17 @@ def box_inside(geometry: Mapping[str, Any], shape: tuple[int, int]) -> tuple[flo
     top, bottom = (min(max(-geometry[side], 0), shape[0]) for side in ("y1", "y0"))
     # Centres of pixels are half a pixel right of, and below, their left and upper edges.
     return (top + bottom) / 2 - 0.5, (left + right) / 2 - 0.5, bottom - top, right - left
+
+
+def _layer_part(layer: Layer) -> dict[str, Any]:
+    """Write a layer for a script to draw."""
+    return {
+        "key": layer.key,
+        "name": layer.name,
+        "color": layer.color,
+        "inside": _ACCEPTED_INSIDE if layer.is_accepted else 0.0,
+        "is_compared": layer.is_compared,
+    }
 
 
 def heat_columns(found: SimilarityMap) -> dict[str, list[Any]]:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from bokeh.plotting import figure
 
 _NO_CHANGE = {"nonselection_fill_alpha": 0.0, "nonselection_line_alpha": 1.0}
-_MARKS = ("x", "y", "height", "width", "color", "what", "dash", "line", "inside")
+_MARKS = ("x", "y", "height", "width", "color", "kind", "class", "what", "dash", "line", "inside")
 _SMALLEST_VIEW_PX = 8.0  # of level 0, along each side
 
 
@@ -84,15 +84,16 @@ def make_figure(tile_url: str, *, is_drawn_on: bool) -> ViewerFigure:
         x_origin_offset=0.0, y_origin_offset=full, wrap_around=False, snap_to_zoom=False, attribution="",
     )  # fmt: skip
     plot.add_tile(tiles)
-    heat = ColumnDataSource({"image": [], "x": [], "y": [], "dw": [], "dh": []})
+    heat = ColumnDataSource({"image": [], "x": [], "y": [], "dw": [], "dh": []}, name="heat")
     plot.image(
         "image", "x", "y", "dw", "dh", source=heat,
         color_mapper=LinearColorMapper(_see_through(), low=0.0, high=1.0, nan_color="#00000000"),
     )  # fmt: skip
-    marks = ColumnDataSource({name: [] for name in _MARKS})
+    marks = ColumnDataSource({name: [] for name in _MARKS}, name="marks")
+    shown = CDSView(filter=CustomJSFilter(code="return window.simsearch.viewer.marksShown(source.data)"))
     boxes_of_marks = plot.rect(
-        "x", "y", "width", "height", source=marks, fill_color="black", fill_alpha="inside", line_color="color",
-        line_width="line", line_dash="dash",
+        "x", "y", "width", "height", source=marks, view=shown, fill_color="black", fill_alpha="inside",
+        line_color="color", line_width="line", line_dash="dash",
     )  # fmt: skip
     plot.add_tools(HoverTool(renderers=[boxes_of_marks], tooltips="@what", attachment="horizontal"))
     return ViewerFigure(plot, tiles, marks, boxes_of_marks, heat)
@@ -111,7 +112,7 @@ def add_layer(parts: ViewerFigure, name: str, color: str, dash: str = "solid") -
     color, dash : str
         Of their lines.
     """
-    source = ColumnDataSource({"x": [], "y": [], "score": [], "is_flagged": []}, name=name)
+    source = ColumnDataSource({"x": [], "y": [], "score": [], "is_flagged": [], "is_own": []}, name=name)
     limit = ColumnDataSource({"threshold": [1.0]}, name=f"limit of {name}")
     limit.js_on_change("data", CustomJS(args={"source": source}, code="source.change.emit()"))  # filters anew
     view = CDSView(filter=CustomJSFilter(args={"limit": limit}, code=_script("viewer_filter.js")))

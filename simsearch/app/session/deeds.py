@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Lock
 from typing import TYPE_CHECKING
 
+from simsearch.app.words import plainly
 from simsearch.errors import SimSearchError
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class Deeds:
         try:
             work()
         except SimSearchError as error:
-            message = str(error)
+            message = plainly(error)
         except Exception as error:  # noqa: BLE001  one deed that fails must not stop the next
             _log.exception("expected to do what was asked for, got an error")
             message = f"Something went wrong ({type(error).__name__}: {error}). The log of the server has more."

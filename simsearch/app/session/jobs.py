@@ -12,6 +12,7 @@ from threading import RLock
 from typing import TYPE_CHECKING
 
 from simsearch.app.session.snapshot import JobView
+from simsearch.app.words import plainly
 from simsearch.errors import Cancelled, SimSearchError
 from simsearch.runtime.cancel import CancelToken, cancellable
 from simsearch.runtime.events import StepStarted, TaskDone, TaskFailed
@@ -160,7 +161,7 @@ class Jobs:
             if is_raising:
                 raise
         except SimSearchError as error:
-            self._end(job_id, state="failed", message=str(error))
+            self._end(job_id, state="failed", message=plainly(error))
             if is_raising:
                 raise
         except Exception as error:

@@ -8,6 +8,7 @@ from threading import Condition, Thread
 from typing import TYPE_CHECKING, Any
 
 from simsearch.app.session.snapshot import PlateOverview
+from simsearch.app.words import plainly
 from simsearch.errors import Cancelled, SimSearchError
 from simsearch.workflows.curate.live.plate_search import PlateSearch
 
@@ -95,7 +96,7 @@ class Overseer:
                 if self._n_watchers == 0:
                     seen = None
             except SimSearchError as error:
-                self._show(state="failed", message=str(error))
+                self._show(state="failed", message=plainly(error))
             except Exception as error:  # noqa: BLE001  a person must be told, whatever it is
                 _log.exception("expected an overview of plates, got an error that was not foreseen")
                 self._show(state="failed", message=f"{type(error).__name__}: {error}. See the server's log")

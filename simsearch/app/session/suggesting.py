@@ -14,6 +14,7 @@ from dask.utils import format_bytes
 
 from simsearch.app.session.jobs import new_job
 from simsearch.app.session.snapshot import Suggestions
+from simsearch.app.words import plainly
 from simsearch.curation.suggestions import own_peaks
 from simsearch.errors import Cancelled, SimSearchError
 from simsearch.runtime.events import StepStarted
@@ -179,7 +180,7 @@ class Suggester:
             except Cancelled:
                 self._show(state="failed", message="Looking at the images was stopped. The next box starts it again.")
             except SimSearchError as error:
-                self._show(state="failed", message=str(error))
+                self._show(state="failed", message=plainly(error))
             except Exception as error:  # noqa: BLE001  a person must be told, whatever it is
                 _log.exception("expected suggestions, got an error that was not foreseen")
                 self._show(state="failed", message=f"{type(error).__name__}: {error}. See the server's log")

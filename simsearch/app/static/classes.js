@@ -21,6 +21,7 @@
       if (name === active) return;
       active = name; // drawn at once; the server follows
       app.remember("class", name);
+      app.viewer.activeChanged();
       send("activate", { name });
       draw();
     }
@@ -115,6 +116,9 @@
     }
 
     app.key("c", "add a class", add);
+    app.gesture("Drag", "in the image: draw a box of the class");
+    app.gesture("Click", "on a region: does not belong, or belongs after all");
+    app.gesture("Double click", "on the name of a class: rename it");
     const choose = (event) => { const each = classes[Number(event.code.slice(-1)) - 1]; if (each) activate(each.name); };
     app.key([..."123456789"], "choose a class", choose);
     app.key([..."123456789"].map((digit) => `shift+${digit}`), "choose a class, also over a region", choose);
@@ -129,7 +133,7 @@
         isFirst = false;
         draw();
       },
-      active(name) { active = name; if (name) app.remember("class", name); draw(); },
+      active(name) { active = name; if (name) app.remember("class", name); app.viewer.activeChanged(); draw(); },
       prototypes(value) { prototypes = value; draw(); },
     };
   });

@@ -24,6 +24,8 @@
   const keys = [];
   /** Have a key do something; `?` lists it. What was told last goes first; where `act` gives false, the one before it. With a name that begins with "ctrl+" also where something is typed. */
   app.key = (names, hint, act) => keys.push({ names: [names].flat(), hint, act });
+  /** Have `?` list what is done with the mouse. */
+  app.gesture = (words, hint) => keys.push({ names: [], words, hint });
   const nameOf = (event) => {
     const digit = event.shiftKey && event.code?.match(/^(?:Digit|Numpad)([1-9])$/); // with Shift, the key is another
     if (digit) return `shift+${digit[1]}`;
@@ -46,12 +48,12 @@
   const label = (name) => LABELS[name] ?? (name.length === 1 ? name.toUpperCase() : name);
   function showKeys() {
     const rows = keys.filter((key) => key.hint).map((key) =>
-      h("div", { class: "key" }, h("dt", {}, key.names.length > 3 ? [h("kbd", {}, label(key.names[0])), "–", h("kbd", {}, label(key.names.at(-1)))] : key.names.map((name) => h("kbd", {}, label(name)))), h("dd", {}, key.hint)));
+      h("div", { class: "key" }, h("dt", {}, key.words ? key.words : key.names.length > 3 ? [h("kbd", {}, label(key.names[0])), "–", h("kbd", {}, label(key.names.at(-1)))] : key.names.map((name) => h("kbd", {}, label(name)))), h("dd", {}, key.hint)));
     const dialog = byId("help");
     dialog.replaceChildren(
       h("header", {}, h("h2", {}, "Keys"),
         h("button", { class: "icon", type: "button", "aria-label": "Close", onclick: () => dialog.close() }, icon("close"))),
-      h("dl", {}, rows));
+      h("dl", { tabindex: "0" }, rows));
     dialog.showModal();
   }
   byId("keys").addEventListener("click", showKeys);

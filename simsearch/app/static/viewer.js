@@ -45,7 +45,8 @@
     app.key(["p", "ArrowLeft"], "image before", () => step(-1));
     const images = app.imageChoice(document.getElementById("viewer-tabs"), { choose: (name) => send("image", { name }), step });
     const channels = app.channelChoice(send);
-    document.getElementById("viewer-folds").append(channels.element);
+    const layers = app.viewer.layerChoice(send);
+    document.getElementById("viewer-folds").append(layers.element, channels.element);
 
     // The image and the place in it are those of before the page was loaded again
 
@@ -78,6 +79,7 @@
         for (const listener of viewListeners) listener(value);
       },
       channels(value) { channels.draw(value); app.viewer.foot.channels(value); },
+      layers(value) { layers.draw(value); },
       overview(value) { app.viewer.foot.overview(value.url); },
       scale(value) { app.viewer.foot.pixelUm(value.um); },
       heat(value) { document.getElementById("viewer-heat")?.setAttribute("aria-pressed", String(Boolean(value?.name))); },

@@ -1,6 +1,7 @@
-// Rows are sorted by descending score: those above the limit are the first ones.
-const { score, is_flagged } = source.data;
+// Rows are sorted by descending score: those above the limit are the first ones. Its own box stands for what was drawn or confirmed.
+const { score, is_flagged, is_own } = source.data;
 const least = limit.data.threshold[0];
+if (window.simsearch.viewer.density?.decide(source.name)) return [];
 let first = 0;
 let end = score.length;
 while (first < end) {
@@ -9,5 +10,5 @@ while (first < end) {
   else end = middle;
 }
 const kept = [];
-for (let row = 0; row < first; row += 1) if (!is_flagged[row]) kept.push(row);
+for (let row = 0; row < first; row += 1) if (!is_flagged[row] && !is_own[row]) kept.push(row);
 return kept;

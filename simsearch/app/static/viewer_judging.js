@@ -32,7 +32,7 @@
       let best = null;
       for (const { glyph, data_source: source } of figure.renderers) {
         const name = source?.name?.startsWith("peaks:") ? source.name.slice("peaks:".length) : null;
-        if (name === null) continue;
+        if (name === null || app.viewer.isUnseen(source.name)) continue;
         const [width, height, least] = [glyph.width.value, glyph.height.value, app.model(`limit of peaks:${name}`).data.threshold[0]];
         const { x, y, score, is_flagged: isFlagged } = source.data;
         for (let row = 0; row < score.length && score[row] >= least; row += 1) {

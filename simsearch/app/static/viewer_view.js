@@ -18,6 +18,13 @@
   function setRanges([left, right, bottom, top]) {
     figure.x_range.setv({ start: left, end: right });
     figure.y_range.setv({ start: bottom, end: top });
+    note();
+  }
+
+  let noted = null; // the view, and how large it was on the screen
+  function note() {
+    const room = frame();
+    if (room) noted = { room: [room.width, room.height], ...middle(), scale: scale(), isAll: isAll(room) };
   }
 
   /** Show a place in the middle, with at least so much of the image around it. */
@@ -149,18 +156,15 @@
 
   /** In a window of another size, all of the image stays seen if it was, and else as much of it as fits at its scale. */
   function followSize(host) {
-    let room = null;
-    let before = null;
+    const isSame = () => { const room = frame(); return room && noted?.room[0] === room.width && noted.room[1] === room.height; };
     const look = () => {
-      const now = frame();
-      if (!now || !size) return;
-      const isOther = room && (room.width !== now.width || room.height !== now.height);
-      if (isOther && before.isAll) fit();
-      else if (isOther) centre(before.x, before.y, before.scale * now.width, before.scale * now.height);
-      room = { width: now.width, height: now.height };
-      before = { ...middle(), scale: scale(), isAll: isAll(now) };
+      const room = frame();
+      if (!room || !size || isSame()) return;
+      if (!noted) note();
+      else if (noted.isAll) fit();
+      else centre(noted.x, noted.y, noted.scale * room.width, noted.scale * room.height);
     };
-    figure.x_range.change.connect(() => { if (frame()?.width === room?.width && frame()?.height === room?.height) look(); });
+    figure.x_range.change.connect(() => { if (isSame()) note(); }); // Bokeh's own gestures
     new ResizeObserver(() => requestAnimationFrame(() => requestAnimationFrame(look))).observe(host); // once Bokeh has seen it, too
   }
 
@@ -178,8 +182,12 @@
     if (!figure || !host) return;
     listen(host);
     followSize(host);
-    app.key(["+", "="], "", app.viewer.zoomIn);
-    app.key("-", "", app.viewer.zoomOut);
-    app.key("0", "", fit);
+    app.key("+", "zoom in", app.viewer.zoomIn);
+    app.key("=", "", app.viewer.zoomIn);
+    app.key("-", "zoom out", app.viewer.zoomOut);
+    app.key("0", "all of the image", fit);
+    app.gesture("Wheel", "zoom where the pointer is");
+    app.gesture("Shift or Space and drag, right drag", "move the image");
+    app.gesture("Arrow keys", "move the image, once it was clicked");
   });
 })();

@@ -77,6 +77,7 @@ def test_peaks_are_where_they_are_seen_and_flagged_ones_are_known(curated: PageC
         "y": [-40.5, -60.5, -120.5],
         "score": pytest.approx([0.9, 0.7, 0.2]),
         "is_flagged": [0, 1, 0],
+        "is_own": [1, 0, 0],
     }
     assert len(peak_columns(scene, scene.layers[0], "d")["x"]) == 0  # not among the images looked at
 

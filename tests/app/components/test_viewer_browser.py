@@ -328,6 +328,15 @@ def test_the_place_is_kept_over_a_reload_and_all_of_an_image_stays_in_view_in_an
     tab.set_viewport_size({"width": 1280, "height": 720})
     wait_until(lambda: in_view(tab)[1] - in_view(tab)[0] > 1.2 * (before[1] - before[0]), "more of the image")
     assert (in_view(tab)[0] + in_view(tab)[1]) / 2 == pytest.approx(330, abs=1)
+    tab.evaluate("""() => {  // a place that is gone to while the room changes
+      document.querySelector('.viewer').style.height = '300px';
+      simsearch.viewer.centre(600, -500, 100, 100);
+    }""")
+    wait_until(lambda: tab.evaluate("simsearch.viewer.frame().height < 300"), "less room")
+    tab.wait_for_timeout(200)
+    assert tab.evaluate("simsearch.viewer.middle()") == pytest.approx({"x": 600, "y": -500}, abs=1)
+    tab.evaluate("document.querySelector('.viewer').style.height = ''")
+    tab.evaluate("new Promise((done) => setTimeout(done, 300))")
     kept = in_view(tab)
     tab.reload()
     tab.wait_for_function("window.simsearch?.viewer?.image === 'b'")
@@ -385,6 +394,63 @@ def test_channels_have_numbers_fit_the_image_and_go_with_escape(trial: Trial, ta
     fold.locator("summary").click()
     tab.mouse.click(*at(tab, 5, 5))
     assert not bright.is_visible()
+
+
+def glyph_rows(tab: Tab, name: str) -> int:
+    found: int = tab.evaluate(
+        """name => {
+      const renderer = simsearch.model('viewer').renderers.find((each) => each.data_source?.name === name);
+      return renderer.visible ? Bokeh.index.find_one(renderer).glyph.data_size : 0;
+    }""",
+        name,
+    )
+    return found
+
+
+def test_a_class_is_hidden_faded_and_all_put_aside_while_a_key_is_held(trial: Trial, tab: Tab) -> None:
+    tab.locator("#viewer-layers summary").click()
+    shown = glyph_rows(tab, "peaks:cell")
+    assert shown > 0
+    assert glyph_rows(tab, "marks") == 1
+    tab.get_by_role("slider", name="Opacity of cell").fill("0.4")
+    alpha = (
+        "simsearch.model('viewer').renderers.find((r) => r.data_source?.name === 'peaks:cell').glyph.line_alpha.value"
+    )
+    assert tab.evaluate(alpha) == 0.4
+    tab.get_by_role("button", name="Show cell").click()
+    assert (glyph_rows(tab, "peaks:cell"), glyph_rows(tab, "marks")) == (0, 0)
+    row = int(np.flatnonzero(trial.peaks.image == 0)[0])
+    tab.keyboard.press("Escape")
+    tab.mouse.click(*at(tab, float(trial.peaks.y[row]) + 0.5, float(trial.peaks.x[row]) + 0.5))
+    tab.locator("#viewer-layers summary").click()
+    tab.get_by_role("button", name="Show cell").click()
+    assert (glyph_rows(tab, "peaks:cell"), glyph_rows(tab, "marks")) == (shown, 1)
+    tab.keyboard.press("Escape")
+    tab.keyboard.down("h")
+    assert (glyph_rows(tab, "peaks:cell"), glyph_rows(tab, "marks")) == (0, 0)
+    tab.keyboard.up("h")
+    assert (glyph_rows(tab, "peaks:cell"), glyph_rows(tab, "marks")) == (shown, 1)
+    time.sleep(0.2)
+    assert trial.said == []  # what is hidden is not flagged
+
+
+def test_very_many_boxes_become_a_density_until_one_zooms_in(trial: Trial, tab: Tab) -> None:
+    tab.evaluate("""() => {
+      const n = 100000, source = simsearch.model('peaks:cell');
+      const column = (make, type = Float32Array) => type.from({ length: n }, (_, row) => make(row));
+      const data = { x: column((row) => (row * 7919) % 1300), y: column((row) => -((row * 104729) % 900)),
+        score: column((row) => 1 - row / n), is_flagged: new Uint8Array(n), is_own: new Uint8Array(n) };
+      source.setv({ data }, { sync: false });
+      simsearch.viewer.threshold('cell', 0);
+    }""")
+    note = tab.get_by_text("100,000 cell in view. Zoom in to see each.")
+    note.wait_for()
+    assert glyph_rows(tab, "peaks:cell") == 0
+    tab.evaluate("simsearch.viewer.threshold('cell', 0.5)")
+    tab.get_by_text("50,001 cell in view").wait_for()
+    tab.evaluate("simsearch.viewer.centre(330, -230, 40, 40)")
+    wait_until(lambda: glyph_rows(tab, "peaks:cell") == 50001, "boxes")
+    assert tab.get_by_text("in view. Zoom in").is_hidden()
 
 
 MODEL = TrainedModel(
