@@ -40,7 +40,7 @@ from simsearch.workflows.curate.study import CACHE_NAME, StudyOptions, create_st
 from simsearch.workflows.image_set import find_image_set
 from simsearch.workflows.learn.train import TrainOptions, train_study
 from simsearch.workflows.run.detect import DetectOptions, detect
-from simsearch.workflows.run.dose_series import find_dose_series
+from simsearch.workflows.run.dose_series import find_dose_series, understood_wells
 from simsearch.workflows.run.plate_summary import WellSummary, summarise_wells
 
 if TYPE_CHECKING:
@@ -52,9 +52,9 @@ if TYPE_CHECKING:
 _SCRATCH = Path(__file__).parent / "scratch" / "translocation"
 _SIDE = 48.0
 NUCLEAR, NO_GFP = "NuclearGFP", "NoGFP"
-_PLATEAU = {"Wortmannin": 31.0, "LY294002": 10.0}  # from these doses on nothing changes
+_DRUGS, _PLATEAU = ("Wortmannin", "LY294002"), 1 / 8  # of the highest dose: from there on nothing changes
 _OF_DRUG = ("Z'", "positive", "negative", "EC50", "no GFP, dose 0", "no GFP, plateau")
-_HEAD = [f"{drug}: {what}" for drug in _PLATEAU for what in _OF_DRUG]
+_HEAD = [f"{drug}: {what}" for drug in _DRUGS for what in _OF_DRUG]
 _MIDDLE = ("plate/A/06/0", "plate/E/06/0")
 WAYS: dict[str, tuple[tuple[str, ...], bool]] = {
     "example": ((*LABELLED, *_MIDDLE), True),
@@ -167,15 +167,15 @@ def table(confidence: float) -> None:
 def numbers(wells: Sequence[WellSummary]) -> list[str]:
     """Describe both drugs: Z', means and standard deviations of controls, EC50, cells without GFP by dose."""
     said = []
-    for series in find_dose_series(wells)[0]:
+    for series in find_dose_series(understood_wells(wells)[0])[0]:
         positive, negative = (
             np.array([well.fraction(NUCLEAR) for well in controls]) for controls in (series.positive, series.negative)
         )
         fit = fit_dose_response(series.doses, [well.fraction(NUCLEAR) for well in series.wells])
         none = np.array([well.fraction(NO_GFP) for well in series.wells])
         spans = [f"{each.mean():.2f} +- {each.std(ddof=1):.3f}" for each in (positive, negative)]
-        high = series.doses >= _PLATEAU[series.drug]
-        said += [f"{z_prime(positive, negative):.2f}", *spans, f"{fit.ec50:.2f}"]
+        high = series.doses >= _PLATEAU * series.doses.max()
+        said += [f"{z_prime(positive, negative):.2f}", *spans, f"{fit.ec50:.4g} {series.unit}"]
         said += [f"{none[series.doses == 0].mean():.2f}", f"{none[high].mean():.2f}"]
     return said
 

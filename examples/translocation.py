@@ -53,7 +53,7 @@ def main() -> None:
         ss.detect(model, plate, out / "results", cluster=client)
     doses = ss.rethreshold(out / "results", dict.fromkeys(CLASSES, CONFIDENCE), aside=["NoGFP"]).dose_response()
     for fit in doses[doses["class"] == "NuclearGFP"].itertuples():
-        print(f"{fit.drug}: EC50 {fit.ec50:.3g} ({fit.low:.3g} to {fit.high:.3g}) {fit.unit}, Z' {fit.z_prime:.2f}")
+        print(f"{fit.drug}: EC50 {fit.ec50:.4g} ({fit.low:.4g} to {fit.high:.4g}) {fit.unit}, Z' {fit.z_prime:.2f}")
 
 
 if __name__ == "__main__":
