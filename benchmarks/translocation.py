@@ -36,7 +36,7 @@ from simsearch.runtime import open_cluster
 from simsearch.workflows.convert.pipeline import convert
 from simsearch.workflows.convert.plan import ConvertOptions
 from simsearch.workflows.curate.simulated_user import Behaviour, simulate_curation
-from simsearch.workflows.curate.study import CACHE_NAME, StudyOptions, create_study
+from simsearch.workflows.curate.study import CACHE_NAME, Study, StudyOptions, create_study, open_study, read_curation
 from simsearch.workflows.image_set import find_image_set
 from simsearch.workflows.learn.train import TrainOptions, train_study
 from simsearch.workflows.run.detect import DetectOptions, detect
@@ -46,6 +46,7 @@ from simsearch.workflows.run.plate_summary import WellSummary, summarise_wells
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from simsearch.curation.state import Curation
     from simsearch.io.tables.truth import TrueObject
     from simsearch.runtime import Client
 
@@ -121,20 +122,30 @@ def run(data: Path, cases: Sequence[Case]) -> None:
 
 def _study(client: Client, data: Path, plate: Path, cells: Sequence[TrueObject], case: Case) -> dict[str, Any]:
     begin = time.process_time()
-    shutil.rmtree(case.folder, ignore_errors=True)  # of a run that was stopped
-    shown, is_complete = WAYS[case.way]
-    study = create_study(case.folder, [plate], StudyOptions(display=shown))
-    (case.folder / CACHE_NAME).symlink_to((_SCRATCH / CACHE_NAME).absolute())
-    behaviour = Behaviour(CLASSES, (_SIDE, _SIDE), is_truth_complete=is_complete, seed=case.draw)
-    curation = simulate_curation(client, study, cells, behaviour)
+    study, curation = _curated(client, plate, cells, case)
     report = train_study(client, study, curation, TrainOptions(seed=case.seed))
     detect(client, find_image_set([plate]), report.model, case.folder / "results", DetectOptions())
     line = {"n_patches": report.n_patches, "seconds": round(time.process_time() - begin, 1)}
-    others = [cell for cell in cells if cell.image not in shown]
+    others = [cell for cell in cells if cell.image not in WAYS[case.way][0]]
     for name, judged in (("as labelled", others), ("on nuclei", on_nuclei(data, others))):
         if judged:
             line[name] = judge(report.model, plate, judged)
     return line
+
+
+def _curated(client: Client, plate: Path, cells: Sequence[TrueObject], case: Case) -> tuple[Study, Curation]:
+    """Curate, or take what was curated before a run was stopped: its training goes on."""
+    if (case.folder / "study.json").exists():
+        study = open_study(case.folder)
+        curation = read_curation(study)[0].state
+        if curation.is_background_accepted:
+            return study, curation
+    shutil.rmtree(case.folder, ignore_errors=True)
+    shown, is_complete = WAYS[case.way]
+    study = create_study(case.folder, [plate], StudyOptions(display=shown))
+    (case.folder / CACHE_NAME).symlink_to((_SCRATCH / CACHE_NAME).absolute())
+    behaviour = Behaviour(CLASSES, (_SIDE, _SIDE), is_truth_complete=is_complete, seed=case.draw)
+    return study, simulate_curation(client, study, cells, behaviour)
 
 
 def on_nuclei(data: Path, cells: Sequence[TrueObject]) -> list[TrueObject]:
