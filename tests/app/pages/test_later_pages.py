@@ -325,14 +325,14 @@ def a_result(folder: Path) -> ResultView:
     (folder / "objects.csv").write_text("")
     return ResultView(
         "detect-1", "detect", folder, "f" * 64, "2026-01-01T00:00:00+00:00", ("cell",), 4, {"cell": 5}, {"cell": 0.5},
-        (ImageCounts("a", {"cell": 1}),), (plate,), (AreaResult("a", "cell", 10, 0.1, None, 0.25),), (), (),
+        ("cell",), (ImageCounts("a", {"cell": 1}),), (plate,), (AreaResult("a", "cell", 10, 0.1, None, 0.25),), (), (),
         (("x", "gone"),), (folder / "objects.csv",),
     )  # fmt: skip
 
 
 def test_a_run_is_shown_with_its_plates_areas_and_files(marked: PageContext, tmp_path: Path) -> None:
     part = run_part(a_result(tmp_path), marked.urls)
-    assert part["counts"] == {"cell": 5}
+    assert (part["counts"], part["aside"]) == ({"cell": 5}, ("cell",))
     assert part["images"] == [{"image": "a", "counts": {"cell": 1}}]
     assert part["plates"][0]["wells"][0]["fractions"] == {"cell": 1.0}
     assert part["plates"][0]["doses"][0]["ec50"] == 0.1
