@@ -106,7 +106,7 @@ def test_translocation_fits_doses(
     names = {NUCLEUS: "NuclearGFP", CYTOPLASM: "CytoplasmicGFP", NO_GFP: "NoGFP"}
     rng, cells, wells = np.random.default_rng(1), ["well,label,cy,cx"], ["well,drug,dose,unit"]
     for dose, well in enumerate(("A01", "B01", "A12", "B12", "A06", "E06"), 1):
-        field = cell_field(rng, (200, 200), n_cells=12, nuclear_fraction=dose / 7)
+        field = cell_field(rng, (200, 200), n_cells=12, nuclear_fraction=dose / 7, no_gfp_fraction=0.35)
         for channel, pixels in enumerate(field.image, 1):
             Image.fromarray(pixels).save(tmp_path / f"Channel{channel}-01-{well[0]}-{well[1:]}.tif")
         cells += [f"{well},{names[cell.class_name]},{cell.y},{cell.x}" for cell in field.cells]
