@@ -133,7 +133,10 @@ class ResultBoard(Island):
 def about_part(snapshot: Snapshot) -> dict[str, Any]:
     """Write what a run would be of, for a script to draw."""
     return {
-        "models": [{"id": m.id, "created": m.created, "classes": m.classes} for m in reversed(snapshot.models)],
+        "models": [
+            {"id": each.id, "created": each.created, "classes": each.classes, "is_of_objects": each.is_of_objects}
+            for each in reversed(snapshot.models)
+        ],
         "n_images": len(snapshot.study.images),
         "colors": {each.name: each.color for each in snapshot.curation.classes},
         "open": _without_threshold(snapshot),

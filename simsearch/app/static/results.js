@@ -38,15 +38,18 @@
       }
       chosen.model = about.models.some((model) => model.id === chosen.model) ? chosen.model : about.models[0].id;
       const isBusy = job && !isOver(job) && job.state !== "interrupted";
+      const isUnfit = chosen.what === "segment" && about.models.find((model) => model.id === chosen.model).is_of_objects;
       fill(box,
         h("h1", {}, "Results"),
         h("p", { class: "quiet small" }, `Run the model over ${app.plural(about.n_images, "image")} of the study.`),
         h("div", { class: "segmented", role: "group", "aria-label": "What to find" }, [["detect", "Objects", "Cells and other things: counted, with their places"], ["segment", "Areas", "Tissue: each pixel gets a class, areas are measured"]].map(([kind, title, tip]) =>
           h("button", { type: "button", title: tip, "aria-pressed": String(chosen.what === kind), onclick: () => { chosen.what = kind; drawStart(); } }, title))),
-        about.models.length > 1 ? h("label", { class: "field small quiet" }, "Model of", h("select", { onchange: (event) => { chosen.model = event.target.value; } }, about.models.map((model) => h("option", { value: model.id, selected: model.id === chosen.model }, when(model.created))))) : null,
+        about.models.length > 1 ? h("label", { class: "field small quiet" }, "Model of", h("select", { onchange: (event) => { chosen.model = event.target.value; drawStart(); } }, about.models.map((model) => h("option", { value: model.id, selected: model.id === chosen.model }, when(model.created))))) : null,
         chosen.what === "segment" ? h("label", { class: "check small" }, h("input", { type: "checkbox", checked: chosen.tissue, onchange: (event) => { chosen.tissue = event.target.checked; } }), "Leave out empty glass (brightfield)") : null,
+        isUnfit ? h("p", { class: "small hint" }, icon("warning"), h("span", {}, "This model was trained for objects: to it, what surrounds one is background, and areas would be wrong. ", h("a", { href: app.address("train") }, "Train one for Areas")))
+          : chosen.what === "segment" ? h("p", { class: "small quiet" }, `Writes the labels “simsearch-${chosen.model}” into the folder of each image; tables and pictures go into the study.`) : null,
         chosen.what === "detect" && about.open.length ? h("p", { class: "small hint" }, icon("warning"), h("span", {}, `Nobody has chosen how sure it must be of ${about.open.join(", ")}: 50 % is taken. `, h("a", { href: app.address("confidence") }, "Choose"))) : null,
-        h("button", { class: "primary", id: "results-run", type: "button", disabled: isBusy, onclick: () => send("start", chosen) }, icon("play"), isBusy ? "Running …" : chosen.what === "detect" ? "Find objects" : "Segment areas"));
+        h("button", { class: "primary", id: "results-run", type: "button", disabled: isBusy || isUnfit, onclick: () => send("start", chosen) }, icon("play"), isBusy ? "Running …" : chosen.what === "detect" ? "Find objects" : "Segment areas"));
     }
 
     function drawJob() {

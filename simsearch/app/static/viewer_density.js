@@ -5,11 +5,14 @@
   const SMALL_PX = 12; // a box of this size on the screen is a dot
   const MANY = 1000; // boxes in view: fewer are drawn one by one
   const COVERED = 0.5; // share of the view that small boxes may cover
-  const MOST = 20000; // boxes that are drawn at all: more take too long
+  const MOST = 4000; // boxes in view that are drawn at all: more take too long
+  const ALL = 5000; // boxes that Bokeh is given wherever they are: of more, those near the view
+  const AROUND = 0.5; // of the view, on each side, that counts as near
   const CELL_PX = 10; // on the screen, at least
-  const [FAINT, STRONG] = [0.1, 0.8]; // opacity of where there is one, and of where there are most
+  const [FAINT, STRONG] = [0.1, 0.6]; // opacity of where there is one, and of where there are most
 
   const dense = new Set(); // keys of layers
+  const given = new Map(); // by key: where the boxes are that Bokeh was given, if that is not everywhere
   let [canvas, note, isWaiting] = [null, null, false];
 
   /** Number of the first rows that reach the threshold; rows are sorted. */
@@ -48,10 +51,15 @@
     return is;
   }
 
+  function isOutside(key) {
+    const [left, right, bottom, top] = app.viewer.ranges();
+    const area = given.get(key);
+    return area && (left < area.left || right > area.right || bottom < area.bottom || top > area.top);
+  }
   function follow() {
     for (const { key } of app.viewer.layers()) {
       const was = dense.has(key);
-      if (decide(key) !== was) app.model(key)?.change.emit();
+      if (decide(key) !== was || (!was && isOutside(key))) app.model(key)?.change.emit();
     }
     for (const key of dense) if (!app.viewer.layers().some((layer) => layer.key === key)) dense.delete(key);
     app.viewer.tellUnseen();
@@ -110,6 +118,15 @@
     has: (key) => dense.has(key),
     /** For the filter of boxes: whether none of a layer are drawn. */
     decide(key) { draw(); return decide(key); },
+    /** For the filter of boxes: where boxes are drawn if there are so many; null for everywhere. */
+    near(key, n) {
+      given.delete(key);
+      if (n <= ALL || !app.viewer.frame()) return null;
+      const [left, right, bottom, top] = app.viewer.ranges();
+      const [dx, dy] = [AROUND * (right - left), AROUND * (top - bottom)];
+      given.set(key, { left: left - dx, right: right + dx, bottom: bottom - dy, top: top + dy });
+      return given.get(key);
+    },
   };
 
   app.ready((doc) => {

@@ -1,5 +1,5 @@
 // Rows are sorted by descending score: those above the limit are the first ones. Its own box stands for what was drawn or confirmed.
-const { score, is_flagged, is_own } = source.data;
+const { x, y, score, is_flagged, is_own } = source.data;
 const least = limit.data.threshold[0];
 if (window.simsearch.viewer.density?.decide(source.name)) return [];
 let first = 0;
@@ -10,5 +10,7 @@ while (first < end) {
   else end = middle;
 }
 const kept = [];
-for (let row = 0; row < first; row += 1) if (!is_flagged[row] && !is_own[row]) kept.push(row);
+const near = window.simsearch.viewer.density?.near(source.name, first);
+const isNear = near ? (row) => x[row] > near.left && x[row] < near.right && y[row] > near.bottom && y[row] < near.top : () => true;
+for (let row = 0; row < first; row += 1) if (!is_flagged[row] && !is_own[row] && isNear(row)) kept.push(row);
 return kept;

@@ -46,6 +46,8 @@ class TrainedModel:
     not compared."""
     n_doubtful: int = 0
     """Patches whose label the others disagree with."""
+    is_of_objects: bool = False
+    """Whether what surrounds an object is background to it, so that areas would be wrong."""
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -78,6 +80,7 @@ def _read(path: Path) -> TrainedModel | None:
             losses={stage: tuple(values) for stage, values in report["losses"].items()},
             held_out=held_out["classes"],
             n_doubtful=held_out["n_doubtful"],
+            is_of_objects=bool(header.training.get("n_beside")),
         )
     except (OSError, ValueError, KeyError, TypeError, ModelFileError):
         return None

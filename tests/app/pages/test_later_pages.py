@@ -354,6 +354,7 @@ def test_runs_are_started_chosen_and_listed(marked: PageContext, tmp_path: Path)
     board.update(live.snapshot)
     assert drawn(board.root, "about")["open"] == ["cell"]
     say(board.root, "start", what="detect", model="abc123", tissue=True)
+    assert [model["is_of_objects"] for model in drawn(board.root, "about")["models"]] == [False]
     say(board.root, "start", what="segment", model="abc123", tissue=False)
     assert live.asked == [
         ("start_detection", "ada", "abc123"), ("start_segmentation", "ada", "abc123", ("tissue_mask", False))
