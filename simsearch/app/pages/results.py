@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from simsearch.app.components.corrections import Corrections
-from simsearch.app.components.result_board import ResultBoard
-from simsearch.app.components.result_objects import ResultObjects
-from simsearch.app.components.result_sample import ResultSample
+from simsearch.app.components.results.board import ResultBoard
+from simsearch.app.components.results.objects import ResultObjects
+from simsearch.app.components.results.sample import ResultSample
 from simsearch.app.components.viewer import Viewer
 from simsearch.app.context import Page
 

@@ -1,4 +1,4 @@
-// Results: run over all images, look, download. The other half is components/result_board.py.
+// Results: run over all images, look, download. The other half is components/results/board.py.
 (() => {
   const app = window.simsearch;
   const { h, icon, fill } = app;

@@ -1,4 +1,4 @@
-// What a run found, one by one, and any of its images with that on it. The other half is components/result_objects.py.
+// What a run found, one by one, and any of its images with that on it. The other half is components/results/objects.py.
 (() => {
   const app = window.simsearch;
   const { h, icon, fill, results } = app;

@@ -1,4 +1,4 @@
-// How right a run is: a random sample, one picture after the other. The other half is components/result_sample.py.
+// How right a run is: a random sample, one picture after the other. The other half is components/results/sample.py.
 (() => {
   const app = window.simsearch;
   const { h, icon, fill, results } = app;

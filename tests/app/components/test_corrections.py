@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from simsearch.app.components.judgements import SaidPlaces, judged_since
-from simsearch.app.components.result_objects import ResultObjects, neighbours
+from simsearch.app.components.results.objects import ResultObjects, neighbours
 from simsearch.app.components.scene import find_peak, found_scene
 from simsearch.app.components.viewer import Viewer
 from simsearch.app.pages.results import results_page

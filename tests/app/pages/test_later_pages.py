@@ -17,8 +17,8 @@ from simsearch.app.components.confidence_choice import (
     found_columns,
     progress_part,
 )
-from simsearch.app.components.result_board import ResultBoard
-from simsearch.app.components.result_parts import run_part
+from simsearch.app.components.results.board import ResultBoard
+from simsearch.app.components.results.parts import run_part
 from simsearch.app.components.training import model_part, problems, roles, training_part
 from simsearch.app.pages.background import background_page
 from simsearch.app.pages.confidence import confidence_page

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from simsearch.app.components.frame import job_actions, job_part
 from simsearch.app.components.island import Island, Part, Wire
-from simsearch.app.components.result_parts import counts_part, run_part, summary_part
+from simsearch.app.components.results.parts import counts_part, run_part, summary_part
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
