@@ -91,7 +91,7 @@
   }
 
   /** A model of the page, by its name. */
-  app.model = (name) => doc?.get_model_by_name(name) ?? null;
+  app.model = (name) => (name ? doc?.get_model_by_name(name) : null) ?? null; // many have no name: null would be all of them
 
   /** Call once the page is in touch with the server. */
   const waiting = [];

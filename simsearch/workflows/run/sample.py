@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from simsearch.core.checks.names import check_name, path_in
+from simsearch.core.checks.options import check_range
 from simsearch.core.peaks import object_mask
 from simsearch.core.sampling import SampleEstimate, choose_sample, estimate_from_sample
 from simsearch.errors import AnnotationError, ConfigError, SimSearchError, SourceError
@@ -136,12 +137,13 @@ def sample_results(
     StoreError
         If there are no results, or the folder cannot be written.
     ConfigError
-        If there is no such class, or `n` is no number of places.
+        If there is no such class, or `n` or `seed` is out of range.
     AnnotationError, SourceError
         If ``sample.csv`` cannot be understood; the message names the row.
     """
     if n < 1:
         raise ConfigError(f"n: expected at least 1 place of each class, got {n}: choose another number")
+    check_range("seed", seed, 0)
 
     def draw(known: list[SampledPlace], by_class: Mapping[str, Places], run: FinishedRun) -> list[SampledPlace]:
         generator = np.random.default_rng([seed, len(known)])

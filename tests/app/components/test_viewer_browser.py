@@ -345,7 +345,8 @@ def test_the_place_is_kept_over_a_reload_and_all_of_an_image_stays_in_view_in_an
 
 def test_an_image_is_found_in_the_list_by_its_name(trial: Trial, tab: Tab) -> None:
     tab.locator("#viewer-image summary").click()
-    assert tab.locator(".image-list [role=option]").all_inner_texts() == ["a", "b"]
+    options = tab.locator(".image-list [role=option]")
+    wait_until(lambda: options.all_inner_texts() == ["a", "b"], "both images")
     tab.wait_for_function("document.activeElement.id === 'viewer-image-list'")
     tab.keyboard.press("ArrowDown")
     tab.keyboard.press("Enter")

@@ -189,6 +189,8 @@ def test_an_unknown_class_and_no_places_are_refused(results: Path) -> None:
         sample_results(results, classes=["square"])
     with pytest.raises(ConfigError, match="at least 1 place"):
         sample_results(results, n=0)
+    with pytest.raises(ConfigError, match="seed: expected"):
+        sample_results(results, seed=-1)
 
 
 def test_a_folder_without_results_is_refused(tmp_path: Path) -> None:
