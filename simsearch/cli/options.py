@@ -287,7 +287,9 @@ channels_option = click.option(
 tile_option = click.option(
     "--tile", type=click.IntRange(min=8), help="Positions of the feature grid along a side of a tile."
 )
-seed_option = click.option("--seed", default=0, show_default=True, help="Of all randomness.")
+seed_option = click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of all randomness."
+)
 
 
 def takes_images(command: Callable[..., None]) -> Callable[..., None]:

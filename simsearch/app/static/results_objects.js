@@ -189,6 +189,7 @@
     byId("image-close").addEventListener("click", () => where.go({ image: null, y: null, x: null, of: null }));
     byId("image-objects").addEventListener("click", () => where.go({ tab: "table", within: app.viewer.image, find: null, start: null }));
     app.key("Escape", "leave the object, or the image", () => {
+      if (app.judge?.isMissing) return false; // that is ended first
       if (app.corrections.chosen) { app.corrections.leave(); where.note({ y: null, x: null, of: null }); } else if (where.now.image) where.go({ image: null });
       else return false;
       return true;

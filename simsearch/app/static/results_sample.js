@@ -14,7 +14,7 @@
     const told = new Map(); // answers on their way, by place: what comes back meanwhile may be older
     const skipped = new Set();
     const isShown = () => Boolean(document.querySelector(".view-sample"));
-    const places = () => sample?.places ?? [];
+    const places = () => sample?.places ?? []; // none of one that cannot be read
     const isOpen = (place, index) => place.right === null && !skipped.has(index) && place.place !== null;
 
     /** The next one without an answer, from one on; the same if there is none. */
@@ -33,7 +33,7 @@
       place.right = place.right === right ? null : right;
       skipped.delete(at);
       told.set(at, place.right);
-      send("answer", { at, right: place.right });
+      send("answer", { image: place.image, class: place.class, y: place.y, x: place.x, right: place.right });
       at = nextOpen(at);
       results.draw();
       return true;
@@ -58,13 +58,16 @@
       send("draw", { n });
       results.draw();
     }
+    const again = () => { asked = null; results.draw(); };
 
-    function picture(place, side = AROUND * Math.max(place.height, place.width)) {
+    const seen = (place) => Math.round(AROUND * Math.max(place.height, place.width)); // addresses take few digits
+    function picture(place) {
+      const side = seen(place);
       return results.run.crop.replace("{I}", place.place).replace("{Y}", place.y).replace("{X}", place.x).replace("{H}", side).replace("{W}", side);
     }
     const share = (value, side) => `${(100 * value) / side}%`;
     function framed(place) {
-      const side = AROUND * Math.max(place.height, place.width);
+      const side = seen(place);
       return h("div", { class: "sample-picture" },
         place.place === null ? h("p", { class: "quiet" }, "This image is not in the study: judge it in sample.csv.") : h("img", { src: picture(place).replace(/side=\d+/, "side=320"), alt: `${place.class} in ${place.image}` }),
         place.place === null ? null : h("span", { class: "sample-frame", style: { width: share(place.width, side), height: share(place.height, side) } }));
@@ -113,6 +116,7 @@
         at = 0;
         send("open");
       }
+      if (sample?.problem) return h("div", { class: "empty" }, icon("warning"), h("h2", {}, "The sample cannot be read"), h("p", {}, sample.problem), h("button", { type: "button", onclick: again }, "Try again"));
       if (!sample || sample.run !== run.id) return h("div", { class: "empty" }, h("span", { class: "spinner" }));
       const begin = (n, words) => h("button", { type: "button", id: "sample-draw", class: places().length ? "small" : "primary", disabled: drawing, onclick: () => draw(n) }, drawing ? "Drawing …" : words);
       if (!places().length) {
@@ -122,7 +126,7 @@
       const most = Math.max(...sample.classes.map((each) => each.judged + each.open));
       const isDone = !places().some(isOpen);
       return h("div", { class: "sample-view" }, table(), sample.notes.map((note) => h("p", { class: "small quiet" }, note)), question(),
-        isDone ? h("p", { class: "small" }, "All are judged. ", begin(most + FIRST, `Ask about ${FIRST} more of each class`), " narrows the ranges.") : null,
+        isDone ? h("p", { class: "small" }, "All are judged. ", sample.more ? [begin(most + FIRST, `Ask about ${FIRST} more of each class`), " narrows the ranges."] : "There is nothing more to ask.") : null,
         h("div", { class: "sample-thumbs" }, places().map(thumbnail)));
     };
 

@@ -101,7 +101,8 @@ def _place(table: Table, row: Row, model: str) -> SampledPlace:
     if row.values["model"] != model:
         raise AnnotationError(
             f"{table.place(row, 'model')}: expected {model[:12]}…, the model of these results, got "
-            f"{row.values['model'][:12]}…: the sample is of other results; remove the file to draw a new one"
+            f"{row.values['model'][:12] or 'nothing'}: mend the cell, or if the sample is of other results, move "
+            "the file elsewhere to draw a new one"
         )
     answer = row.values["right"].casefold()
     if answer not in _ANSWERS:

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
     from simsearch.workflows.run.objects import FinishedRun
 
+    Place = tuple[str, str, float, float]
+    """Image, class, y and x."""
     Change = Callable[[list[SampledPlace], Mapping[str, "Places"], FinishedRun], list[SampledPlace]]
     """What becomes of a sample."""
 
@@ -59,6 +61,8 @@ class ClassSample:
     """At that threshold."""
     n_open: int
     """Places of the sample that nobody has judged yet."""
+    n_left: int
+    """Places that are not in the sample."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,31 +159,32 @@ def sample_results(
     return _sample(folder, draw, pictures=pictures)
 
 
-def judge_sample(folder: Path, answers: Mapping[int, bool | None]) -> SampleReport:
+def judge_sample(folder: Path, answers: Mapping[Place, bool | None]) -> SampleReport:
     """Say of places of a sample whether they are right, and estimate from all that was judged.
 
     Parameters
     ----------
     folder : Path
         Results of `detect` with ``sample.csv``.
-    answers : mapping of int to bool or None
-        By the number of a place; None takes an answer back.
+    answers : mapping of (str, str, float, float) to bool or None
+        By image, class, y and x of a place, as the sample has them; None takes an answer back.
 
     Raises
     ------
     StoreError
         If there are no results, or the folder cannot be written.
     ConfigError
-        If there is no place of such a number.
+        If there is no such place.
     AnnotationError, SourceError
         If ``sample.csv`` cannot be understood; the message names the row.
     """
 
     def answer(known: list[SampledPlace], *_: object) -> list[SampledPlace]:
-        for number in answers:
-            if not 1 <= number <= len(known):
-                raise ConfigError(f"{folder}: expected the number of a place from 1 to {len(known)}, got {number}")
-        return [replace(each, is_right=answers.get(n, each.is_right)) for n, each in enumerate(known, 1)]
+        keys = [(each.image, each.class_name, each.y, each.x) for each in known]
+        for place in answers:
+            if place not in keys:
+                raise ConfigError(f"{folder}: expected a place of the sample, got {place}: read the sample again")
+        return [replace(each, is_right=answers.get(key, each.is_right)) for key, each in zip(keys, known, strict=True)]
 
     return _sample(folder, answer, pictures=False)
 
@@ -239,7 +244,22 @@ def _gathered(
 def _read_known(folder: Path, run: FinishedRun, tell: Callable[[str], object]) -> list[SampledPlace]:
     """Read the sample that there is; none before the first is drawn."""
     path = folder / SAMPLE_NAME
-    return read_sample(path, run.model, tell) if path.exists() else []
+    known = read_sample(path, run.model, tell) if path.exists() else []
+    seen: set[Place] = set()
+    for each in known:
+        if each.class_name not in run.thresholds:
+            raise AnnotationError(
+                f"{path}: expected classes out of {', '.join(run.thresholds)}, got {each.class_name!r}: "
+                "correct the name"
+            )
+        place = (each.image, each.class_name, each.y, each.x)
+        if place in seen:
+            raise AnnotationError(
+                f"{path}: expected each place once, got {each.class_name} in {each.image} at y {each.y:g}, "
+                f"x {each.x:g} twice: remove one of the two rows"
+            )
+        seen.add(place)
+    return known
 
 
 def _drawn(
@@ -282,6 +302,7 @@ def _estimates(
             float(at),
             estimate_from_sample(places.score, judged, is_right, own[0].chosen_at, float(at)),
             n_open,
+            len(places.score) - len(found),
         )
         for at in np.unique([*others, threshold])
     ]

@@ -17,7 +17,7 @@ from simsearch.errors import AnnotationError, ConfigError, StoreError
 from simsearch.io.tables.frames import peak_frame
 from simsearch.io.tables.peaks import write_detections
 from simsearch.workflows.run.objects import rethreshold, write_objects
-from simsearch.workflows.run.sample import SAMPLE_NAME, sample_results
+from simsearch.workflows.run.sample import SAMPLE_NAME, judge_sample, sample_results
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -172,7 +172,7 @@ def test_a_sample_of_another_model_is_refused(results: Path) -> None:
     sample_results(results, n=4)
     path = results / SAMPLE_NAME
     path.write_text(path.read_text().replace(MODEL, "cd" * 32))
-    with pytest.raises(AnnotationError, match="of other results"):
+    with pytest.raises(AnnotationError, match="of other results, move the file"):
         sample_results(results, n=4)
 
 
@@ -209,3 +209,30 @@ def test_the_command_says_how_to_go_on_and_then_how_right_it_is(results: Path) -
     assert "8 of 8" in second.output
     assert "%" in second.output
     assert "write yes" not in second.output
+
+
+def test_a_place_that_stands_twice_and_an_unknown_class_are_refused(results: Path) -> None:
+    sample_results(results, n=4)
+    answer(results)
+    rows = rows_of(results)
+    save(results, [*rows, {**rows[0], "right": "no" if is_right(rows[0]) else "yes"}])
+    with pytest.raises(AnnotationError, match=r"expected each place once, got .* twice: remove one"):
+        sample_results(results, n=4)
+    save(results, [{**row, "class": row["class"].title()} for row in rows])
+    with pytest.raises(AnnotationError, match="expected classes out of round, long, got"):
+        sample_results(results, n=4)
+
+
+def test_an_answer_names_its_place_whatever_the_order_of_rows(results: Path) -> None:
+    places = sample_results(results, n=4).places
+    save(results, rows_of(results)[::-1])
+    first = (places[0].image, places[0].class_name, places[0].y, places[0].x)
+    report = judge_sample(results, {first: True})
+    assert [each.is_right for each in report.places] == [None] * 7 + [True]
+    with pytest.raises(ConfigError, match="expected a place of the sample"):
+        judge_sample(results, {("a", "round", 1.0, 2.0): True})
+
+
+def test_it_says_how_many_places_are_left(results: Path) -> None:
+    n_all = sum(each.n_left + 4 for each in sample_results(results, n=4).classes)
+    assert [each.n_left for each in sample_results(results, n=n_all).classes] == [0, 0]

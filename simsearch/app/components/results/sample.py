@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from simsearch.app.components.island import Island, Part, Wire
+from simsearch.app.words import plainly
+from simsearch.errors import SimSearchError
 from simsearch.workflows.run.sample import SAMPLE_NAME, judge_sample, sample_results
 
 if TYPE_CHECKING:
@@ -19,8 +21,6 @@ if TYPE_CHECKING:
     from simsearch.io.tables.sample import SampledPlace
     from simsearch.workflows.run.results import ResultView
     from simsearch.workflows.run.sample import ClassSample, SampleReport
-
-_MOST = 500  # places of a class
 
 
 class SampleWire(Wire):
@@ -41,6 +41,7 @@ class ResultSample(Island):
     def __init__(self, context: PageContext) -> None:
         self._context = context
         self._result: ResultView | None = None
+        self._n_sent = 0
         super().__init__(SampleWire(), {"open": self._open, "draw": self._draw, "answer": self._answer})
 
     def show(self, result: ResultView | None) -> None:
@@ -59,28 +60,40 @@ class ResultSample(Island):
 
     def _draw(self, message: Message) -> None:
         result, n = self._result, int(message["n"])
-        if result is not None and 0 < n <= _MOST:
+        if result is not None:
             self._estimate(result, partial(sample_results, result.folder, n=n, pictures=False))
 
     def _answer(self, message: Message) -> None:
         result, said = self._result, message["right"]
         if result is not None:
-            answers = {int(message["at"]) + 1: None if said is None else bool(said)}
+            place = str(message["image"]), str(message["class"]), float(message["y"]), float(message["x"])
+            answers = {place: None if said is None else bool(said)}
             self._estimate(result, partial(judge_sample, result.folder, answers))
 
     def _estimate(self, result: ResultView, work: Callable[[], SampleReport]) -> None:
         """Do what reads the whole table, in its turn."""
 
         def estimate() -> None:
-            report = work()
+            try:
+                report = work()
+            except SimSearchError as error:
+                self._context.doc.add_next_tick_callback(partial(self._fail, result, plainly(error)))
+                raise
             self._context.doc.add_next_tick_callback(partial(self.take, result, report))
 
         self._context.run(estimate)
 
+    def _fail(self, result: ResultView, problem: str) -> None:
+        """Say that there is no sample to be seen, until somebody has mended that."""
+        if result == self._result:
+            self._n_sent += 1
+            self.send(sample={"run": result.id, "problem": problem, "places": [], "number": self._n_sent})
+
     def take(self, result: ResultView, report: SampleReport) -> None:
         """Show what a sample tells of a run."""
         if result == self._result:
-            self.send(sample=sample_part(result.id, report, self._context.urls.indices))
+            self._n_sent += 1  # what was asked for is answered, also where nothing has changed
+            self.send(sample=sample_part(result.id, report, self._context.urls.indices) | {"number": self._n_sent})
 
 
 def sample_part(run: str, report: SampleReport, indices: Mapping[str, int]) -> dict[str, Any]:
@@ -90,6 +103,7 @@ def sample_part(run: str, report: SampleReport, indices: Mapping[str, int]) -> d
         "classes": [_class_part(each) for each in report.classes],
         "places": [_place_part(each, indices) for each in report.places],
         "notes": report.notes,
+        "more": any(each.n_left for each in report.classes),
     }
 
 
