@@ -12,20 +12,34 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from benchmarks.conversion import write_slide
+from benchmarks.detect_speed import write_model
+from benchmarks.results_memory import DONE, write_done_run
+from benchmarks.search_speed import write_tissue
 from benchmarks.synthetic import write_fields
 from simsearch.io.ome_zarr.image import describe_image
 from simsearch.io.ome_zarr.plates.hierarchy import image_locations
 from simsearch.runtime import open_cluster
 from simsearch.workflows.convert.pipeline import convert
 from simsearch.workflows.convert.plan import ConvertOptions
+from simsearch.workflows.find.search import SearchOptions, search
 from simsearch.workflows.image_set import find_image_set
+from simsearch.workflows.run.detect import DetectOptions, detect
+from simsearch.workflows.run.objects import rethreshold
+from simsearch.workflows.run.sample import sample_results
+from simsearch.workflows.run.segment import SegmentOptions, segment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from simsearch.runtime import Client
+
 SIDES = (1024, 2048, 4096, 8192)
 WELLS = (11, 43, 128, 384)
 N_FIELDS = 9
+N_PROTOTYPES = (1, 10, 100)
+N_OBJECTS = (1000, 10_000, 100_000, 1_000_000)
+_WARM_SIDE, _SEARCHED_SIDE = 576, 2048
+_PATCH = 48
 
 
 class Step(NamedTuple):
@@ -60,6 +74,13 @@ def run(scratch: Path) -> Iterator[tuple[str, list[Step]]]:
     yield "describe the fields of a plate", [_in_new_process(_described, scratch, wells) for wells in WELLS]
     yield "the same, each by itself", [_in_new_process(_described_alone, scratch, wells) for wells in WELLS]
     yield "convert a slide, Mpx", [_in_new_process(_converted, scratch, side) for side in SIDES]
+    yield "search, Mpx", [_in_new_process(_searched, scratch, side) for side in SIDES]
+    yield "detect, Mpx", [_in_new_process(_detected, scratch, side) for side in SIDES]
+    yield "segment, Mpx", [_in_new_process(_segmented, scratch, side) for side in SIDES]
+    yield "search 4 Mpx, prototypes", [_in_new_process(_searched_with, scratch, n) for n in N_PROTOTYPES]
+    yield "results of detect, detections", [_in_new_process(_written, scratch, n) for n in N_OBJECTS]
+    yield "rethreshold, detections", [_in_new_process(_rethresholded, scratch, n) for n in N_OBJECTS]
+    yield "sample, detections", [_in_new_process(_sampled, scratch, n) for n in N_OBJECTS]
 
 
 def _in_new_process(measure: Callable[[Path, int], Step], scratch: Path, amount: int) -> Step:
@@ -83,6 +104,85 @@ def _converted(folder: Path, side: int) -> Step:
         convert(client, [source], folder / "warm.ome.zarr", ConvertOptions())
         shutil.rmtree(folder / "warm.ome.zarr")
         return _measured(side**2 / 1e6, lambda: convert(client, [source], folder / "slide.ome.zarr", ConvertOptions()))
+
+
+def _searched(folder: Path, side: int) -> Step:
+    def work(side: int) -> Callable[[], object]:
+        image, boxes = write_tissue(folder, side)
+        options = SearchOptions(save_maps=False)
+        return lambda: search(client, find_image_set([image]), boxes, folder / f"found{side}", options)
+
+    with open_cluster("threads:2") as client:
+        return _after_warming(work, side)
+
+
+def _detected(folder: Path, side: int) -> Step:
+    model = write_model(folder, "dense", "bundled")
+
+    def work(side: int) -> Callable[[], object]:
+        image, _ = write_tissue(folder, side)
+        options = DetectOptions(tissue_mask=False)
+        return lambda: detect(client, find_image_set([image]), model, folder / f"found{side}", options)
+
+    with open_cluster("threads:2") as client:
+        return _after_warming(work, side)
+
+
+def _segmented(folder: Path, side: int) -> Step:
+    model = write_model(folder, "dense", "bundled")
+
+    def work(side: int) -> Callable[[], object]:
+        image, _ = write_tissue(folder, side)
+        options = SegmentOptions(tissue_mask=False, beside_image=False)
+        return lambda: segment(client, find_image_set([image]), model, folder / f"areas{side}", options)
+
+    with open_cluster("threads:2") as client:
+        return _after_warming(work, side)
+
+
+def _searched_with(folder: Path, n_prototypes: int) -> Step:
+    rng = np.random.default_rng(0)
+
+    def work(side: int) -> Callable[[], object]:
+        image, boxes = write_tissue(folder, side)
+        name, margin = f"tissue{side}", _PATCH // 2
+        places = rng.uniform(margin, side - margin, (n_prototypes, 2))
+        rows = [f"{name},nucleus,{y:.1f},{x:.1f},{_PATCH},{_PATCH}" for y, x in places]
+        boxes.write_text("\n".join(["image,class,y,x,height,width", *rows]) + "\n")
+        options = SearchOptions(save_maps=False)
+        return lambda: search(client, find_image_set([image]), boxes, folder / f"found{side}", options)
+
+    with open_cluster("threads:2") as client:
+        return _after_warming(work, _SEARCHED_SIDE)._replace(amount=n_prototypes)
+
+
+def _after_warming(prepare: Callable[[int], Callable[[], object]], side: int) -> Step:
+    """Measure what is done to a square of so many pixels a side, after a small one has loaded all that is needed."""
+    prepare(_WARM_SIDE)()
+    return _measured(side**2 / 1e6, prepare(side))
+
+
+def _written(folder: Path, n_detections: int) -> Step:
+    write_done_run(folder, n_detections)
+    with open_cluster("threads:2") as client:
+        return _measured(n_detections, lambda: _finish(client, folder))
+
+
+def _rethresholded(folder: Path, n_detections: int) -> Step:
+    _written(folder, n_detections)
+    thresholds = dict.fromkeys(("nucleus", "cytoplasm", "mitosis"), 0.5)
+    return _measured(n_detections, lambda: rethreshold(folder / "out", thresholds))
+
+
+def _sampled(folder: Path, n_detections: int) -> Step:
+    _written(folder, n_detections)
+    return _measured(n_detections, lambda: sample_results(folder / "out", pictures=False))
+
+
+def _finish(client: Client, folder: Path) -> None:
+    """Write the results of a run whose tiles are done."""
+    images = find_image_set([folder / "slide.ome.zarr"])
+    detect(client, images, folder / "model.safetensors", folder / "out", DONE)
 
 
 def _measured(amount: float, work: Callable[[], object]) -> Step:

@@ -34,6 +34,8 @@ _CLASSES = ("nucleus", "cytoplasm", "mitosis")
 _PATCH = (48, 48)
 _SIDE = 32_768  # pixels
 _TILE = 128  # grid positions, of `detect`
+DONE = DetectOptions(exact=True, tile=_TILE)
+"""With these, all tiles are done."""
 _SCRIPT = """
 import json, sys, time
 from pathlib import Path
@@ -50,15 +52,16 @@ print(json.dumps([before, time.perf_counter() - start, peak_mib()]))
 """
 _STEPS = {
     "detect": _SCRIPT.format(
-        module="detect",
-        names="DetectOptions, detect",
-        imports="from simsearch.runtime import open_cluster; from simsearch.workflows.image_set import find_image_set",
+        module="run.detect",
+        names="detect",
+        imports="from benchmarks.results_memory import DONE; from simsearch.runtime import open_cluster; "
+        "from simsearch.workflows.image_set import find_image_set",
         call="""with open_cluster("threads") as client:
     images = find_image_set([folder / "slide.ome.zarr"])
-    detect(client, images, folder / "model.safetensors", folder / "out", DetectOptions())""",
+    detect(client, images, folder / "model.safetensors", folder / "out", DONE)""",
     ),
     "rethreshold": _SCRIPT.format(
-        module="objects",
+        module="run.objects",
         names="rethreshold",
         imports="",
         call=f"""rethreshold(folder / "out", dict.fromkeys({_CLASSES!r}, 0.05))""",
@@ -69,7 +72,7 @@ _STEPS = {
 def run(scratch: Path, n_detections: int) -> dict[str, tuple[float, float, float]]:
     """Return for a detection and for other thresholds the seconds, the peak MiB, and that of importing alone."""
     folder = scratch / f"results-{n_detections}"
-    _prepare(folder, n_detections)
+    write_done_run(folder, n_detections)
     found = {}
     for step in ("detect", "rethreshold"):
         command = [sys.executable, "-c", _STEPS[step], str(folder)]
@@ -86,8 +89,8 @@ def count_written(scratch: Path, n_detections: int) -> tuple[int, int]:
         return sum(1 for _ in rows) - 1, sum(1 for _ in features) - 2
 
 
-def _prepare(folder: Path, n_detections: int) -> None:
-    """Write a sparse slide, a random model, and the log of a run that found so many objects."""
+def write_done_run(folder: Path, n_detections: int) -> None:
+    """Write a sparse slide, a random model, and the log of a run that found so many objects but has no results."""
     folder.mkdir(parents=True, exist_ok=True)
     slide, model = folder / "slide.ome.zarr", folder / "model.safetensors"
     if not slide.exists():
@@ -106,7 +109,7 @@ def _prepare(folder: Path, n_detections: int) -> None:
     model.write_bytes(_random_model())
     header = read_model(model).header
     digest = hashlib.sha256(model.read_bytes()).hexdigest()
-    run = run_of(find_image_set([slide]), digest, DetectOptions(exact=True), "float32")
+    run = run_of(find_image_set([slide]), digest, DONE, "float32")
     view = model_view(describe_image(slide), header, digest)
     windows = list(tile_cores(view.grid_shape, _TILE))
     rng = np.random.default_rng(0)
