@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from simsearch.runtime import Client
+    from simsearch.workflows.image_set import ImageSet
 
 SIDES = (1024, 2048, 4096, 8192)
 WELLS = (11, 43, 128, 384)
@@ -107,59 +108,48 @@ def _converted(folder: Path, side: int) -> Step:
 
 
 def _searched(folder: Path, side: int) -> Step:
-    def work(side: int) -> Callable[[], object]:
-        image, boxes = write_tissue(folder, side)
-        options = SearchOptions(save_maps=False)
-        return lambda: search(client, find_image_set([image]), boxes, folder / f"found{side}", options)
-
-    with open_cluster("threads:2") as client:
-        return _after_warming(work, side)
+    return _on_tissue(folder, side, _search)
 
 
 def _detected(folder: Path, side: int) -> Step:
-    model = write_model(folder, "dense", "bundled")
-
-    def work(side: int) -> Callable[[], object]:
-        image, _ = write_tissue(folder, side)
-        options = DetectOptions(tissue_mask=False)
-        return lambda: detect(client, find_image_set([image]), model, folder / f"found{side}", options)
-
-    with open_cluster("threads:2") as client:
-        return _after_warming(work, side)
+    model, options = write_model(folder, "dense", "bundled"), DetectOptions(tissue_mask=False)
+    return _on_tissue(folder, side, lambda client, image, _, out: detect(client, image, model, out, options))
 
 
 def _segmented(folder: Path, side: int) -> Step:
     model = write_model(folder, "dense", "bundled")
-
-    def work(side: int) -> Callable[[], object]:
-        image, _ = write_tissue(folder, side)
-        options = SegmentOptions(tissue_mask=False, beside_image=False)
-        return lambda: segment(client, find_image_set([image]), model, folder / f"areas{side}", options)
-
-    with open_cluster("threads:2") as client:
-        return _after_warming(work, side)
+    options = SegmentOptions(tissue_mask=False, beside_image=False)
+    return _on_tissue(folder, side, lambda client, image, _, out: segment(client, image, model, out, options))
 
 
 def _searched_with(folder: Path, n_prototypes: int) -> Step:
     rng = np.random.default_rng(0)
 
-    def work(side: int) -> Callable[[], object]:
-        image, boxes = write_tissue(folder, side)
-        name, margin = f"tissue{side}", _PATCH // 2
+    def work(client: Client, image: ImageSet, boxes: Path, out: Path) -> object:
+        side, margin = image.shapes[boxes.stem][0], _PATCH // 2
         places = rng.uniform(margin, side - margin, (n_prototypes, 2))
-        rows = [f"{name},nucleus,{y:.1f},{x:.1f},{_PATCH},{_PATCH}" for y, x in places]
+        rows = [f"{boxes.stem},nucleus,{y:.1f},{x:.1f},{_PATCH},{_PATCH}" for y, x in places]
         boxes.write_text("\n".join(["image,class,y,x,height,width", *rows]) + "\n")
-        options = SearchOptions(save_maps=False)
-        return lambda: search(client, find_image_set([image]), boxes, folder / f"found{side}", options)
+        return _search(client, image, boxes, out)
 
+    return _on_tissue(folder, _SEARCHED_SIDE, work)._replace(amount=n_prototypes)
+
+
+def _search(client: Client, image: ImageSet, boxes: Path, out: Path) -> object:
+    return search(client, image, boxes, out, SearchOptions(save_maps=False))
+
+
+def _on_tissue(folder: Path, side: int, work: Callable[[Client, ImageSet, Path, Path], object]) -> Step:
+    """Measure work on tissue of so many pixels a side, after a small one has loaded all that is needed."""
+    written = {each: write_tissue(folder, each) for each in (_WARM_SIDE, side)}
     with open_cluster("threads:2") as client:
-        return _after_warming(work, _SEARCHED_SIDE)._replace(amount=n_prototypes)
 
+        def on(each: int) -> object:
+            image, boxes = written[each]
+            return work(client, find_image_set([image]), boxes, folder / f"found{each}")
 
-def _after_warming(prepare: Callable[[int], Callable[[], object]], side: int) -> Step:
-    """Measure what is done to a square of so many pixels a side, after a small one has loaded all that is needed."""
-    prepare(_WARM_SIDE)()
-    return _measured(side**2 / 1e6, prepare(side))
+        on(_WARM_SIDE)
+        return _measured(side**2 / 1e6, lambda: on(side))
 
 
 def _written(folder: Path, n_detections: int) -> Step:

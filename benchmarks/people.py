@@ -29,7 +29,7 @@ import numpy as np
 
 from benchmarks.people_sets import DISTANCE, SETS, StudySet, read_set
 from benchmarks.trunks import read_results
-from simsearch.core.metrics import match, precision_recall
+from simsearch.core.accuracy.metrics import match, precision_recall
 from simsearch.curation.actions import AddClass, Batch
 from simsearch.curation.marks import AddPrototypes, ConfirmPatches, FlagNegatives
 from simsearch.curation.questions import open_questions

@@ -25,7 +25,7 @@ from scipy.special import expit, logit
 sys.path.insert(0, str(Path(__file__).parents[1]))  # a script of the repository, not of the installed package
 
 from benchmarks.bccd import read_split
-from simsearch.core.metrics import match, precision_recall
+from simsearch.core.accuracy.metrics import match, precision_recall
 from simsearch.core.peaks import strongest
 from simsearch.core.tiles import Region
 from simsearch.io.ome_zarr.writing import ImageTemplate, create_image, finish_image, write_region

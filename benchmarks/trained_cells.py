@@ -27,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # a script of the repository
 
 from benchmarks.trunks import highest_near, name_trunks, read_results
 from examples.translocation import CLASSES, write_truth
-from simsearch.core.metrics import precision_recall
+from simsearch.core.accuracy.metrics import precision_recall
 from simsearch.core.tiles import Region
 from simsearch.io.tables.truth import TrueObject, read_truth
 from simsearch.nn.model_file import model_from_bytes

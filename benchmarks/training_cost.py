@@ -27,8 +27,8 @@ import torch
 
 from benchmarks.judges import Judge, Scene, Split, read_judges
 from benchmarks.trunks import highest_near, read_results
+from simsearch.core.accuracy.metrics import match, precision_recall
 from simsearch.core.feature_grid import to_level0
-from simsearch.core.metrics import match, precision_recall
 from simsearch.core.tiles import Region
 from simsearch.io.ome_zarr.writing import ImageTemplate, create_image, finish_image, write_region
 from simsearch.io.tables.truth import TrueObject

@@ -19,9 +19,9 @@ import torch
 
 from benchmarks.judges import Judge, Scene, Split, read_judges, read_mixed
 from benchmarks.variants import Variant, fit_space, similarity_map
+from simsearch.core.accuracy.metrics import match, precision_recall
 from simsearch.core.feature_grid import from_level0, to_level0, working_downsampling
 from simsearch.core.intensity import IMAGE_PERCENTILES, Range, pool_range, rescale
-from simsearch.core.metrics import match, precision_recall
 from simsearch.io.ome_zarr.pyramid import halved
 from simsearch.nn.extractor import Extractor
 from simsearch.nn.peaks import find_peaks

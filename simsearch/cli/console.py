@@ -17,8 +17,8 @@ from rich.table import Table
 from rich.text import Text
 
 from simsearch.api.progress import draw_progress
+from simsearch.core.accuracy.metrics import best_f1
 from simsearch.core.boxes import shapes_in_words
-from simsearch.core.metrics import best_f1
 from simsearch.curation.checks import count
 from simsearch.errors import Cancelled
 from simsearch.runtime.events import Noted
@@ -26,7 +26,7 @@ from simsearch.runtime.events import Noted
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from simsearch.core.sampling import Bounded
+    from simsearch.core.accuracy.sampling import Bounded
     from simsearch.curation.history import History
     from simsearch.runtime.events import Event, Observer
     from simsearch.workflows.convert.pipeline import Report

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from simsearch.core.intervals import wilson_interval
+from simsearch.core.accuracy.intervals import wilson_interval
 from simsearch.core.peaks import NEAREST, strongest
 from simsearch.curation.checks import common_shape, without
 from simsearch.curation.state import clean_objects

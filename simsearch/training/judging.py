@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from simsearch.core.metrics import match, precision_recall
+from simsearch.core.accuracy.metrics import match, precision_recall
 from simsearch.core.tiles import Region, pad_to
 from simsearch.nn.extractor import Extractor, needed_region, prototype_blocks, prototype_region, vectors
 from simsearch.nn.peaks import find_peaks

@@ -11,8 +11,8 @@ import numpy as np
 import skimage.data
 from PIL import Image
 
+from simsearch.core.accuracy.metrics import match, precision_recall
 from simsearch.core.boxes import Box
-from simsearch.core.metrics import match, precision_recall
 from simsearch.core.peaks import objects
 from simsearch.core.synthetic import CYTOPLASM, NO_GFP, NUCLEUS, CellField, cell_field, hill
 from simsearch.io.ome_zarr.writing import store_errors

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from simsearch.core.metrics import PrecisionRecall
+    from simsearch.core.accuracy.metrics import PrecisionRecall
 
 
 def draw_curves(curves: Mapping[str, PrecisionRecall], path: Path) -> None:

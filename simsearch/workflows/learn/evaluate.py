@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from simsearch.core.metrics import PrecisionRecall, best_f1, bootstrap_interval, match, precision_recall
+from simsearch.core.accuracy.metrics import PrecisionRecall, best_f1, bootstrap_interval, match, precision_recall
 from simsearch.errors import AnnotationError, ConfigError
 from simsearch.io.ome_zarr.writing import store_errors
 from simsearch.io.pictures.curves import draw_curves

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from simsearch.core.metrics import precision_recall
+from simsearch.core.accuracy.metrics import precision_recall
 from simsearch.io.tables.held_out import read_held_out
 from simsearch.runtime.tasks.labels import HELD_OUT_NAME
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from simsearch.core.accuracy.sampling import SampleEstimate, choose_sample, estimate_from_sample
 from simsearch.core.checks.names import check_name, path_in
 from simsearch.core.checks.options import check_range
 from simsearch.core.peaks import object_mask
-from simsearch.core.sampling import SampleEstimate, choose_sample, estimate_from_sample
 from simsearch.errors import AnnotationError, ConfigError, SimSearchError, SourceError
 from simsearch.io.ome_zarr.many import describe_each
 from simsearch.io.ome_zarr.stores import image_name

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from simsearch.core.metrics import precision_recall
+from simsearch.core.accuracy.metrics import precision_recall
 from simsearch.io.pictures.curves import draw_curves
 from simsearch.io.pictures.figures import new_figure, save_figure
 

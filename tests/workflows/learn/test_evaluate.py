@@ -10,7 +10,7 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from simsearch.core.metrics import best_f1, bootstrap_interval, precision_recall
+from simsearch.core.accuracy.metrics import best_f1, bootstrap_interval, precision_recall
 from simsearch.core.peaks import Peak
 from simsearch.errors import AnnotationError, StoreError
 from simsearch.io.ome_zarr.image import ImageMeta, Level

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from simsearch.app.components.island import Message
     from simsearch.app.context import PageContext
-    from simsearch.core.sampling import Bounded
+    from simsearch.core.accuracy.sampling import Bounded
     from simsearch.io.tables.sample import SampledPlace
     from simsearch.workflows.run.results import ResultView
     from simsearch.workflows.run.sample import ClassSample, SampleReport

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simsearch.core.metrics import match, precision_recall
+from simsearch.core.accuracy.metrics import match, precision_recall
 
 Points = list[tuple[int, int]]
 POINTS = st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), max_size=8, unique=True)

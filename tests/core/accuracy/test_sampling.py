@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from simsearch.core.sampling import Bounded, SampleEstimate, choose_sample, estimate_from_sample
+from simsearch.core.accuracy.sampling import Bounded, SampleEstimate, choose_sample, estimate_from_sample
 
 THRESHOLD = 0.5
 TRIALS = 500
