@@ -256,11 +256,9 @@ def show_sample(report: SampleReport) -> None:
         show_note(note)
     _out.print(f"Sample and estimates at other thresholds: {report.folder}", soft_wrap=True)
     if any(each.n_open for each in report.classes):
-        _out.print(
-            f"Look at {report.folder}/sample/CLASS.png, write yes or no into the column right of "
-            f"{report.folder}/sample.csv, and call this again",
-            soft_wrap=True,
-        )
+        look = f"Look at {report.folder}/sample/CLASS.png, write" if report.has_pictures else "Write"
+        how = f"{look} yes or no into the column right of {report.folder}/sample.csv, and call this again"
+        _out.print(how, soft_wrap=True)
 
 
 def _bounded(value: Bounded, written: Callable[[float], str]) -> str:

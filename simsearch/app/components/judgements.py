@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
     from simsearch.app.components.island import Message
     from simsearch.app.context import PageContext
-    from simsearch.curation.actions import Action
     from simsearch.curation.history import History
     from simsearch.curation.state import Curation
 
@@ -84,15 +83,11 @@ class SaidPlaces:
 
 def judged_since(history: History, time: str) -> int:
     """Count the regions that were judged one by one after a time, in ISO 8601 with UTC."""
-    n = 0
+    judged: set[Patch] = set()
     for entry in reversed(history.entries):
         if entry.time <= time:
             break
         if entry.seq not in history.undone:
             actions = entry.action.actions if isinstance(entry.action, Batch) else (entry.action,)
-            n += max((_n_judged(each) for each in actions), default=0)
-    return n
-
-
-def _n_judged(action: Action | object) -> int:
-    return len(action.patches) if isinstance(action, _JUDGING) else 0
+            judged.update(patch for each in actions if isinstance(each, _JUDGING) for patch in each.patches)
+    return len(judged)

@@ -21,8 +21,8 @@ SAMPLE_COLUMNS = (
 """Columns of such a table."""
 _NUMBERS = ("y", "x", "height", "width", "confidence", "chosen_at")
 _ANSWERS = {
-    **dict.fromkeys(("yes", "y", "true", "1", "right", "ja", "oui", "si", "sí"), True),
-    **dict.fromkeys(("no", "n", "false", "0", "wrong", "nein", "non"), False),
+    **dict.fromkeys(("yes", "y", "true", "1", "right", "ja", "oui", "si", "sí", "wahr", "vrai"), True),
+    **dict.fromkeys(("no", "n", "false", "0", "wrong", "nein", "non", "falsch", "faux"), False),
     "": None,
 }
 

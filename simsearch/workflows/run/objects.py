@@ -311,6 +311,9 @@ class FinishedRun:
     """Classes whose objects do not count in the shares of others."""
 
 
+_WANTED = "{}: expected results of `simsearch detect`"
+
+
 def finished_run(folder: Path) -> FinishedRun:
     """Read what is said of the results of a detection.
 
@@ -321,6 +324,8 @@ def finished_run(folder: Path) -> FinishedRun:
     """
     try:
         content = read_run(folder)
+        if (workflow := content.get("workflow", "detect")) != "detect":
+            raise StoreError(f"{_WANTED.format(folder)}, got those of {workflow!r}: detect again")
         dict(content["report"])
         thresholds = {str(name): float(value) for name, value in content["confidence_thresholds"].items()}
         floor = float(content["options"]["floor"])
@@ -328,5 +333,9 @@ def finished_run(folder: Path) -> FinishedRun:
         return FinishedRun(content, thresholds, floor, plates, images, str(content["model"]).rpartition("@")[2], aside)
     except StoreError:
         raise
+    except FileNotFoundError as error:
+        raise StoreError(
+            f"{_WANTED.format(folder)}, got no {RUN_NAME}: detect again, or check the path"
+        ) from error
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise StoreError(f"{folder}: expected results of `simsearch detect`, got {error!r}: detect again") from error
+        raise StoreError(f"{_WANTED.format(folder)}, got {error!r}: detect again") from error

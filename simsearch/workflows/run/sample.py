@@ -78,6 +78,11 @@ class SampleReport:
     notes: tuple[str, ...] = ()
     """What was guessed in the table, or is not in it, and why there are no pictures, where there are none."""
 
+    @property
+    def has_pictures(self) -> bool:
+        """Whether there are pictures of the places."""
+        return any((self.folder / SHEETS_NAME).glob("**/*.png"))
+
     def estimates(self) -> pd.DataFrame:
         """Read precision, recall and number of each class over thresholds: the columns of ``sample_estimates.csv``."""
         names = ("threshold", *(f"{name}{end}" for name in _BOUNDED for end in _ENDS))
@@ -330,7 +335,11 @@ def _draw_sheets(sampled: Sequence[SampledPlace], run: FinishedRun, folder: Path
     described = dict(zip(names, describe_each([paths[name] for name in names]), strict=True))
     notes: list[str] = []
     for class_name in dict.fromkeys(each.class_name for each in sampled):
-        path = path_in(folder / SHEETS_NAME, class_name, ".png")
+        try:
+            path = path_in(folder / SHEETS_NAME, class_name, ".png")
+        except SimSearchError as error:  # the table is there, whatever a class is called
+            notes.append(f"not drawn: {error}")
+            continue
         tiles = [
             Tile(str(number), image, (each.y, each.x), (each.height, each.width))
             for number, each in enumerate(sampled, 1)

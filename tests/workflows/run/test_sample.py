@@ -118,7 +118,7 @@ def test_what_is_judged_tells_of_all(results: Path) -> None:
 
 def test_a_spreadsheet_of_another_country_is_understood(results: Path) -> None:
     sample_results(results, n=6)
-    answer(results, delimiter=";", yes="Ja", no="Nein")
+    answer(results, delimiter=";", yes="WAHR", no="Nein")
     assert [each.n_open for each in sample_results(results, n=6).classes] == [0, 0]
 
 
@@ -202,13 +202,13 @@ def test_a_folder_without_results_is_refused(tmp_path: Path) -> None:
 def test_the_command_says_how_to_go_on_and_then_how_right_it_is(results: Path) -> None:
     first = CliRunner().invoke(main, ["sample", str(results), "--n", "8", "--class", "round", "--no-pictures"])
     assert first.exit_code == 0, first.output
-    assert "write yes or no into the column right" in first.output
+    assert "Write yes or no into the column right" in first.output
     assert "not known" in first.output
     answer(results)
     second = CliRunner().invoke(main, ["sample", str(results), "--n", "8", "--class", "round", "--no-pictures"])
     assert "8 of 8" in second.output
     assert "%" in second.output
-    assert "write yes" not in second.output
+    assert "rite yes" not in second.output
 
 
 def test_a_place_that_stands_twice_and_an_unknown_class_are_refused(results: Path) -> None:
