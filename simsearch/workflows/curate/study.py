@@ -19,6 +19,7 @@ import numpy as np
 from simsearch.core.checks.formats import FORMAT_KEY, check_format
 from simsearch.core.checks.json_text import parse_json
 from simsearch.core.checks.names import check_name, image_key
+from simsearch.core.checks.options import check_range
 from simsearch.curation.checks import check_choice
 from simsearch.curation.journal import Journal, Torn, create_journal, read_journal
 from simsearch.curation.state import Curation
@@ -77,6 +78,9 @@ class StudyOptions:
     """Whether nobody else on the machine may look into the folder."""
     one_patch: bool = False
     """Whether the first prototype fixes the patch of all classes, as in the paper, and not only that of its own."""
+
+    def __post_init__(self) -> None:
+        check_range("seed", self.seed, 0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, get_args
 
 from simsearch.core.boxes import Box, patch_shapes
 from simsearch.core.checks.json_text import parse_json
-from simsearch.core.checks.options import check_among
+from simsearch.core.checks.options import check_among, check_range
 from simsearch.core.feature_grid import working_downsampling
 from simsearch.errors import ConfigError
 from simsearch.io.ome_zarr.plates.hierarchy import find_images
@@ -87,6 +87,7 @@ class PretrainOptions:
     def __post_init__(self) -> None:
         if self.method is not None:
             check_among("method", self.method, get_args(Method))
+        check_range("seed", self.seed, 0)
 
     @property
     def config(self) -> PretrainConfig:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from simsearch.core.checks.options import check_among
+from simsearch.core.checks.options import check_among, check_range
 from simsearch.core.feature_grid import from_level0
 from simsearch.curation.background import N_BACKGROUND
 from simsearch.curation.state import BACKGROUND, Curation, Patch, RoiClass, clean_objects, singled_out
@@ -87,6 +87,7 @@ class TrainOptions:
 
     def __post_init__(self) -> None:
         check_among("kind", self.kind, KINDS)
+        check_range("seed", self.seed, 0)
 
     @property
     def config(self) -> TrainingConfig:

@@ -334,8 +334,6 @@ def finished_run(folder: Path) -> FinishedRun:
     except StoreError:
         raise
     except FileNotFoundError as error:
-        raise StoreError(
-            f"{_WANTED.format(folder)}, got no {RUN_NAME}: detect again, or check the path"
-        ) from error
+        raise StoreError(f"{_WANTED.format(folder)}, got no {RUN_NAME}: detect again, or check the path") from error
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise StoreError(f"{_WANTED.format(folder)}, got {error!r}: detect again") from error
