@@ -116,6 +116,9 @@
   let saving = null;
   const told = new Map();
 
+  /** Whether something that was done here is still on its way to the server, or waits there. */
+  app.isSaving = () => Boolean(isLost || silence || saving?.n_waiting);
+
   function drawSaved() {
     if (isLost) return;
     if (silence === "silent") return put("saved", h("span", { class: "dot bad" }), "Not saved yet");

@@ -70,6 +70,13 @@
       for (const item of list) item.clicked = { said: what, to, at: Date.now() };
       picking.clear();
       drawMarks();
+      setTimeout(doubt, app.PATIENCE_MS + 50);
+    }
+    /** What was done and undone before it was told here leaves no trace in what is told: look once more. */
+    function doubt() {
+      if (app.isSaving()) return void setTimeout(doubt, app.PATIENCE_MS);
+      findSaid();
+      drawMarks();
     }
     function isFree(item) {
       if (said(item) !== "prototype") return true;

@@ -1,7 +1,7 @@
 // The suggestions that the gallery shows, the most similar first, and what was said of each.
 (() => {
   const app = window.simsearch;
-  const PATIENCE_MS = 3000; // what was clicked, and is not told by the server by then, was not done
+  const PATIENCE_MS = (app.PATIENCE_MS = 3000); // what was clicked, and is not told by the server by then, was not done
 
   app.keyOf = ({ image, y, x }) => `${image}:${y}:${x}`;
 

@@ -56,7 +56,7 @@ class Trial:
     """The Regions page with three classes and suggestions that the test chooses."""
 
     def __init__(self, live: LiveStudy) -> None:
-        self.live, self.pages = live, list[Any]()
+        self.live, self.pages, self.is_told = live, list[Any](), True
         self.found = Suggestions(IMAGES, {NAMES[0]: lattice(1)}, dict.fromkeys(NAMES, 0.5), state="ready", version=1)
         for name, color in zip(NAMES, COLORS, strict=True):
             live.act("ada", AddClass(name, color))
@@ -67,7 +67,8 @@ class Trial:
         page = regions_page(context)
 
         def update(snapshot: Snapshot) -> None:
-            page.update(replace(snapshot, suggestions=self.found))
+            if self.is_told:
+                page.update(replace(snapshot, suggestions=self.found))
 
         self.pages.append((context.doc, update))
         return Page(page.roots, update)
@@ -228,6 +229,18 @@ def test_nothing_moves_under_a_moving_pointer(trial: Trial, tab: Tab) -> None:
     tiles.first.click()  # takes it back; it stays where it is until the pointer has left
     wait_until(lambda: not trial.said().negatives, "no negative")
     assert tab.evaluate(ORDER) == [flagged]
+
+
+def test_what_is_undone_before_the_page_hears_of_it_is_not_left_flagged(trial: Trial, tab: Tab) -> None:
+    trial.is_told = False
+    tile(tab, 5).click()
+    wait_until(lambda: trial.said().negatives, "a negative")
+    assert tab.locator(".tile.flagged").count() == 1
+    trial.live.undo(trial.live.snapshot.history.entries[-1].user)
+    trial.is_told = True
+    trial.find_others(2)
+    tab.get_by_role("button", name="Flagged 0").wait_for()
+    assert tab.locator(".tile.flagged").count() == 0
 
 
 def pictures(tab: Tab) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 MODEL = "ab" * 32
 SIDE, STEP = 400, 20
 CLASSES = {"round": 0.5, "long": 0.5}
+
+draw = partial(sample_results, pictures=False)
 
 
 def is_right(row: dict[str, str]) -> bool:
@@ -87,7 +90,7 @@ def save(folder: Path, rows: list[dict[str, str]], delimiter: str = ",") -> None
 
 
 def test_half_of_the_sample_of_a_class_are_its_objects(results: Path) -> None:
-    report = sample_results(results, n=20)
+    report = draw(results, n=20)
     rows = rows_of(results)
     assert len(rows) == 40
     assert [each.n_open for each in report.classes] == [20, 20]
@@ -98,9 +101,9 @@ def test_half_of_the_sample_of_a_class_are_its_objects(results: Path) -> None:
 
 
 def test_what_is_judged_tells_of_all(results: Path) -> None:
-    sample_results(results, n=60)
+    draw(results, n=60)
     answer(results)
-    report = sample_results(results, n=60)
+    report = draw(results, n=60)
     for each in report.classes:
         frame = peak_frame(results / "detections.parquet")
         confidences = frame.loc[frame["class"] == each.class_name, "confidence"]
@@ -117,33 +120,33 @@ def test_what_is_judged_tells_of_all(results: Path) -> None:
 
 
 def test_a_spreadsheet_of_another_country_is_understood(results: Path) -> None:
-    sample_results(results, n=6)
+    draw(results, n=6)
     answer(results, delimiter=";", yes="WAHR", no="Nein")
-    assert [each.n_open for each in sample_results(results, n=6).classes] == [0, 0]
+    assert [each.n_open for each in draw(results, n=6).classes] == [0, 0]
 
 
 def test_more_places_leave_the_answers(results: Path) -> None:
-    sample_results(results, n=6)
+    draw(results, n=6)
     answer(results)
     before = rows_of(results)
-    report = sample_results(results, n=10)
+    report = draw(results, n=10)
     assert rows_of(results)[: len(before)] == before
     assert [(each.estimate.n_judged, each.n_open) for each in report.classes] == [(6, 4), (6, 4)]
 
 
 def test_the_same_seed_draws_the_same(results: Path) -> None:
-    sample_results(results, n=10, seed=3)
+    draw(results, n=10, seed=3)
     first = rows_of(results)
     (results / SAMPLE_NAME).unlink()
-    sample_results(results, n=10, seed=3)
+    draw(results, n=10, seed=3)
     assert rows_of(results) == first
 
 
 def test_another_threshold_asks_nothing_again(results: Path) -> None:
-    sample_results(results, n=40)
+    draw(results, n=40)
     answer(results)
     rethreshold(results, {"round": 0.7})
-    told = sample_results(results, n=40).classes[0]
+    told = draw(results, n=40).classes[0]
     assert (told.threshold, told.n_open, told.estimate.precision.value) == (0.7, 0, 1.0)
 
 
@@ -162,40 +165,40 @@ def test_images_that_are_gone_leave_the_sample(results: Path) -> None:
 
 
 def test_an_answer_that_is_none_names_its_row(results: Path) -> None:
-    sample_results(results, n=4)
+    draw(results, n=4)
     answer(results, yes="perhaps", no="perhaps")
     with pytest.raises(AnnotationError, match=r"sample.csv, row 2, column right: expected yes or no.*got 'perhaps'"):
-        sample_results(results, n=4)
+        draw(results, n=4)
 
 
 def test_a_sample_of_another_model_is_refused(results: Path) -> None:
-    sample_results(results, n=4)
+    draw(results, n=4)
     path = results / SAMPLE_NAME
     path.write_text(path.read_text().replace(MODEL, "cd" * 32))
     with pytest.raises(AnnotationError, match="of other results, move the file"):
-        sample_results(results, n=4)
+        draw(results, n=4)
 
 
 def test_places_that_were_moved_are_named_and_not_counted(results: Path) -> None:
-    sample_results(results, n=4)
+    draw(results, n=4)
     rows = rows_of(results)
     rows[0]["y"] = "3.5"
     save(results, rows)
-    assert any("1 of the sample" in note for note in sample_results(results, n=4).notes)
+    assert any("1 of the sample" in note for note in draw(results, n=4).notes)
 
 
 def test_an_unknown_class_and_no_places_are_refused(results: Path) -> None:
     with pytest.raises(ConfigError, match="expected a class out of round, long, got 'square'"):
-        sample_results(results, classes=["square"])
+        draw(results, classes=["square"])
     with pytest.raises(ConfigError, match="at least 1 place"):
-        sample_results(results, n=0)
+        draw(results, n=0)
     with pytest.raises(ConfigError, match="seed: expected"):
-        sample_results(results, seed=-1)
+        draw(results, seed=-1)
 
 
 def test_a_folder_without_results_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="expected results of `simsearch detect`"):
-        sample_results(tmp_path)
+        draw(tmp_path)
     assert not list(tmp_path.iterdir())
 
 
@@ -212,19 +215,19 @@ def test_the_command_says_how_to_go_on_and_then_how_right_it_is(results: Path) -
 
 
 def test_a_place_that_stands_twice_and_an_unknown_class_are_refused(results: Path) -> None:
-    sample_results(results, n=4)
+    draw(results, n=4)
     answer(results)
     rows = rows_of(results)
     save(results, [*rows, {**rows[0], "right": "no" if is_right(rows[0]) else "yes"}])
     with pytest.raises(AnnotationError, match=r"expected each place once, got .* twice: remove one"):
-        sample_results(results, n=4)
+        draw(results, n=4)
     save(results, [{**row, "class": row["class"].title()} for row in rows])
     with pytest.raises(AnnotationError, match="expected classes out of round, long, got"):
-        sample_results(results, n=4)
+        draw(results, n=4)
 
 
 def test_an_answer_names_its_place_whatever_the_order_of_rows(results: Path) -> None:
-    places = sample_results(results, n=4).places
+    places = draw(results, n=4).places
     save(results, rows_of(results)[::-1])
     first = (places[0].image, places[0].class_name, places[0].y, places[0].x)
     report = judge_sample(results, {first: True})
@@ -234,5 +237,5 @@ def test_an_answer_names_its_place_whatever_the_order_of_rows(results: Path) -> 
 
 
 def test_it_says_how_many_places_are_left(results: Path) -> None:
-    n_all = sum(each.n_left + 4 for each in sample_results(results, n=4).classes)
-    assert [each.n_left for each in sample_results(results, n=n_all).classes] == [0, 0]
+    n_all = sum(each.n_left + 4 for each in draw(results, n=4).classes)
+    assert [each.n_left for each in draw(results, n=n_all).classes] == [0, 0]
