@@ -196,8 +196,11 @@ def test_a_row_is_shown_on_its_image_and_back_goes_back(found: Tab, tmp_path: Pa
     row.click()
     wait_until(lambda: found.evaluate("simsearch.viewer.image") == "d", "the image of the row")
     y, x = (float(text) for text in row.locator("td.wide").all_text_contents())
-    middle = found.evaluate("simsearch.viewer.middle()")
-    assert (middle["x"] - 0.5, -middle["y"] - 0.5) == pytest.approx((x, y), abs=0.2)
+    found.wait_for_function(
+        """([x, y]) => { const middle = simsearch.viewer.middle();
+        return Math.abs(middle.x - 0.5 - x) < 0.2 && Math.abs(-middle.y - 0.5 - y) < 0.2; }""",
+        arg=[x, y],
+    )
     assert row.get_attribute("aria-current") == "true"
     assert found.locator(".chosen-class").inner_text().split()[0] == row.locator("td").nth(1).inner_text().strip()
     assert "image=d" in found.url
