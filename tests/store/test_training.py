@@ -103,7 +103,7 @@ def test_a_trunk_whose_training_was_killed_goes_on_with_all_that_it_needs_from_t
     done(*words(bucket))
     after = (training / "progress.jsonl").read_text().splitlines()
     assert (len(after), after[:1]) == (2, before)  # to the millisecond: they were not done again
-    expected = {"training.json", "validations.json", "losses.png", "patches.png"}
+    expected = {"training.json", "validations.json", "losses.png", "losses.svg", "patches.png"}
     assert set(files_below(training)) == expected
     assert files_below(training) == files_below(home / "own-training")
     for name in ("own.safetensors", "own.safetensors.sha256"):
@@ -139,7 +139,7 @@ def test_a_model_of_a_study_here_is_trained_there(home: Path, bucket: ObjectPath
     done("train", study, *words)
     (local,) = (study / "models").iterdir()
     assert str(bucket / "model/model.safetensors") in done("train", study, *words, "--out", bucket / "model").output
-    pictures, noisy = {"losses.png", "patches.png"}, {"noisy/peaks.csv", "noisy/peaks.parquet"}
+    pictures, noisy = {"losses.png", "losses.svg", "patches.png"}, {"noisy/peaks.csv", "noisy/peaks.parquet"}
     expected = {"model.safetensors", "held_out.csv"} | pictures | noisy
     assert set(files_below(local)) == expected
     assert files_below(bucket / "model") == files_below(local) | {

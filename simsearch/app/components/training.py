@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from simsearch.app.components.class_list import crop_part, patch_parts
+from simsearch.app.components.files import file_part, picture_part
 from simsearch.app.components.frame import job_actions, job_part
 from simsearch.app.components.island import Island, Part, Wire
-from simsearch.app.server.downloads import download_key
 from simsearch.app.words import plainly
 from simsearch.curation.state import singled_out
 from simsearch.errors import CurationError
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from simsearch.workflows.curate.trained import TrainedModel
 
 _CROP_PX = 96
+_LOSSES = PurePath("losses.png")
 _N_THUMBNAILS = 24  # of each role: enough to see what it is
 _BACKGROUND_COLOR = "#9aa0a6"
 
@@ -142,6 +144,7 @@ def training_part(jobs: Sequence[JobView]) -> dict[str, Any] | None:
 
 def model_part(model: TrainedModel, urls: Urls) -> dict[str, Any]:
     """Write a model for a script to draw."""
+    curves = next((path for path in model.files if path.name == _LOSSES.name), None)
     return {
         "id": model.id,
         "kind": model.kind,
@@ -151,7 +154,8 @@ def model_part(model: TrainedModel, urls: Urls) -> dict[str, Any]:
         "losses": {stage: list(losses) for stage, losses in model.losses.items()},
         "held_out": dict(model.held_out),
         "n_doubtful": model.n_doubtful,
-        "files": [{"name": path.name, "url": urls.download(download_key(path))} for path in model.files],
+        "curves": picture_part(curves, urls, curves.parent) if curves else None,
+        "files": [file_part(path, urls, path.parent) for path in model.files if path.stem != _LOSSES.stem],
     }
 
 

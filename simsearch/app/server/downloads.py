@@ -15,6 +15,7 @@ from tornado.iostream import StreamClosedError
 from tornado.web import HTTPError
 
 from simsearch.app.server.tiles import ProtectedHandler
+from simsearch.io.pictures.drawing import vector_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Mapping
@@ -67,7 +68,8 @@ def archive_name(result: ResultView) -> str:
 
 def result_downloads(result: ResultView) -> list[Download]:
     """List what can be downloaded of a run: each file, and an archive of all."""
-    files = (*result.files, *result.overlays)
+    overlays = (file for path in result.overlays for file in (path, vector_of(path)))
+    files = (*result.files, *overlays)
     each = [Download(flat_name(path, result.folder), (path,)) for path in files]
     return [*each, Download(archive_name(result), files, archived=result.folder)]
 

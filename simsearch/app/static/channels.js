@@ -27,7 +27,7 @@
       svg("line", { x1: at(low), x2: at(low), y1: 0, y2: height, class: "limit" }),
       svg("line", { x1: at(high), x2: at(high), y1: 0, y2: height, class: "limit" }));
     return h("figure", { class: "histogram-box" }, chart,
-      h("figcaption", { class: "small quiet" }, h("span", {}, "Range ", h("strong", {}, `${tidy(low)} – ${tidy(high)}`)), h("span", {}, "log scale")));
+      h("figcaption", { class: "small quiet" }, h("span", {}, "Range ", h("strong", {}, `${tidy(low)} – ${tidy(high)}`), ", log scale")));
   }
 
   app.island("channels", (send) => {
@@ -38,7 +38,8 @@
     function card(channel, index) {
       const onlyOne = channel.is_chosen && channels.filter((each) => each.is_chosen).length === 1;
       const press = () => (onlyOne ? app.toast("At least one channel is looked at: choose another before this one goes.") : send("toggle", { name: channel.name, on: !channel.is_chosen }));
-      return h("button", { class: "panel channel", type: "button", "aria-pressed": channel.is_chosen, "aria-label": `Channel ${channel.name}`, onclick: press },
+      const chart = report ? histogram(report.histograms[index], channel.color) : null;
+      const toggle = h("button", { class: "panel channel", type: "button", "aria-pressed": channel.is_chosen, "aria-label": `Channel ${channel.name}`, onclick: press },
         h("img", { src: channel.picture, alt: "", decoding: "async" }),
         h("div", { class: "channel-words" },
           h("div", { class: "channel-name" },
@@ -47,7 +48,8 @@
             h("span", { class: "swatch", style: { "--color": channel.color } }),
             h("span", { class: "grow" }),
             h("kbd", {}, index + 1)),
-          report ? histogram(report.histograms[index], channel.color) : h("div", { class: "histogram-box waiting" }, state?.failed ? null : h("span", { class: "spinner" }))));
+          chart ?? h("div", { class: "histogram-box waiting" }, state?.failed ? null : h("span", { class: "spinner" }))));
+      return h("div", { class: "channel-card" }, toggle, chart ? app.saveDrawn(`Histogram of ${channel.name}`, () => chart.querySelector("svg")) : null);
     }
 
     function matrix() {

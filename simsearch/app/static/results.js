@@ -191,13 +191,13 @@
     const hasTissue = run.areas.some((area) => area.tissue !== null);
     const cell = (area) => (area ? `${percent(hasTissue ? area.tissue : area.share)}${area.mm2 === null ? "" : ` · ${tidy(area.mm2)} mm²`}` : "–");
     return h("div", { class: "areas-view" },
-      run.overlays.length ? h("div", { class: "overlays" }, run.overlays.map((picture) => h("figure", {}, h("a", { href: picture.url, target: "_blank" }, h("img", { src: picture.url, alt: `Classes on ${picture.name}`, loading: "lazy" })), h("figcaption", { class: "small quiet" }, picture.name.replace(/\.png$/, ""))))) : null,
+      run.overlays.length ? h("div", { class: "overlays" }, run.overlays.map((picture) => h("figure", {}, h("a", { href: picture.files.png.url, target: "_blank" }, h("img", { src: picture.files.png.url, alt: `Classes on ${picture.name}`, loading: "lazy" })), h("figcaption", { class: "small quiet" }, picture.name, app.saveAs(picture))))) : null,
       h("table", {}, h("caption", { class: "small quiet" }, hasTissue ? "Share of the tissue, and area" : "Share of the image, and area"),
         h("thead", {}, h("tr", {}, h("th", {}, "Image"), run.classes.map((name) => h("th", { class: "number" }, swatch(name), " ", name)))),
         h("tbody", {}, images.map((image) => h("tr", {}, h("td", {}, image), run.classes.map((name) => h("td", { class: "number" }, cell(at.get(`${image}|${name}`)))))))));
   };
 
-  const KINDS = { csv: "table for any program", parquet: "table for Python and R", geojson: "outlines for QuPath", png: "picture", json: "how it was made" };
+  const KINDS = { csv: "table for any program", parquet: "table for Python and R", geojson: "outlines for QuPath", png: "picture", svg: "picture for papers", json: "how it was made" };
   results.views.files = () => {
     const kind = (name) => KINDS[name.split(".").at(-1)] ?? "";
     const paths = run.labels.length ? run.labels : [];

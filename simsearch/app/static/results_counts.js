@@ -29,13 +29,14 @@
     return h("div", { class: "plate-view" },
       h("div", { class: "plate-tools" },
         run.plates.length > 1 ? h("select", { "aria-label": "Plate", onchange: (event) => { chosen.plate = Number(event.target.value); results.draw(); } }, run.plates.map((each, i) => h("option", { value: i, selected: i === chosen.plate }, each.name))) : h("strong", {}, plate.name),
+        plate.heat_maps ? app.saveAs(plate.heat_maps) : null,
         h("span", { class: "grow" }), choose("className", "Class", run.classes.map((name) => [name, name])), choose("measure", "Measure", [["fraction", "Share"], ["count", "Count"]])),
       map,
       h("p", { class: "small quiet" }, "Click a well to see its fields, and what was found in them.", run.aside.length ? ` Shares are of objects but ${run.aside.join(", ")}.` : null),
-      doses.length ? h("div", { class: "doses" }, h("h3", {}, "Dose response"), h("table", {}, h("thead", {}, h("tr", {}, ["Drug", "Class", "EC50", "95 % interval", "Z′"].map((title, i) => h("th", { class: i > 1 ? "number" : "" }, title)))),
+      doses.length ? h("div", { class: "doses" }, h("div", { class: "with-files" }, h("h3", {}, "Dose response"), plate.curves ? app.saveAs(plate.curves) : null), h("table", {}, h("thead", {}, h("tr", {}, ["Drug", "Class", "EC50", "95 % interval", "Z′"].map((title, i) => h("th", { class: i > 1 ? "number" : "" }, title)))),
         h("tbody", {}, doses.map((dose) => h("tr", {}, h("td", {}, dose.drug), h("td", {}, dose.class), h("td", { class: "number" }, dose.ec50 === null ? "no fit" : `${tidy(dose.ec50)} ${dose.unit}`), h("td", { class: "number" }, dose.interval ? `${tidy(dose.interval[0])} – ${tidy(dose.interval[1])}` : "–"), h("td", { class: "number" }, dose.z === null ? "–" : dose.z.toFixed(2))))))) : null,
       doses.length ? doseCurves(plate, chosen.className) : null,
-      plate.curves ? h("div", { class: "pictures" }, h("a", { href: plate.curves.url, download: plate.curves.name, title: `Download ${plate.curves.name}` }, h("img", { src: plate.curves.url, alt: "Dose response", loading: "lazy" }))) : null);
+      plate.curves ? h("figure", { class: "picture" }, h("img", { src: (plate.curves.files.svg ?? plate.curves.files.png).url, alt: "Dose response of all classes", loading: "lazy" })) : null);
   };
 
   // Curves of doses, whose points are wells
@@ -66,12 +67,13 @@
     };
     const at = (log) => fit.bottom + (fit.top - fit.bottom) / (1 + 10 ** (fit.slope * (Math.log10(fit.ec50) - log)));
     const line = fit.ec50 === null ? "" : Array.from({ length: 80 }, (_, i) => first + (i / 79) * (last - first)).map((log, i) => `${i ? "L" : "M"}${x(log).toFixed(1)} ${y(at(log)).toFixed(1)}`).join("");
-    return h("figure", { class: "dose-curve" }, h("figcaption", { class: "small" }, h("strong", {}, fit.drug || "Dose"), ` · share of ${className}`),
-      svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "group", "aria-label": `${fit.drug}: share of ${className} by dose` },
-        ...[0, 0.5, 1].flatMap((share) => [svg("line", { x1: LEFT, x2: WIDTH - 8, y1: y(share), y2: y(share), class: "dose-grid" }), svg("text", { x: LEFT - 6, y: y(share) + 4, "text-anchor": "end" }, `${100 * share} %`)]),
-        ...decades.map((log) => svg("text", { x: x(log), y: HEIGHT - 16, "text-anchor": "middle" }, `${Number((10 ** log).toPrecision(1))}`)),
-        svg("text", { x: (LEFT + WIDTH) / 2, y: HEIGHT - 2, "text-anchor": "middle" }, fit.unit || "dose"),
-        svg("path", { d: line, class: "dose-line", stroke: results.color(className) }), ...points.map(dot)));
+    const name = `${fit.drug || "Dose"}: share of ${className} by dose`;
+    const drawn = svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "group", "aria-label": name },
+      ...[0, 0.5, 1].flatMap((share) => [svg("line", { x1: LEFT, x2: WIDTH - 8, y1: y(share), y2: y(share), class: "dose-grid" }), svg("text", { x: LEFT - 6, y: y(share) + 4, "text-anchor": "end" }, `${100 * share} %`)]),
+      ...decades.map((log) => svg("text", { x: x(log), y: HEIGHT - 16, "text-anchor": "middle" }, `${Number((10 ** log).toPrecision(1))}`)),
+      svg("text", { x: (LEFT + WIDTH) / 2, y: HEIGHT - 2, "text-anchor": "middle" }, fit.unit || "dose"),
+      svg("path", { d: line, class: "dose-line", stroke: results.color(className) }), ...points.map(dot));
+    return h("figure", { class: "dose-curve" }, h("figcaption", { class: "small" }, h("span", {}, h("strong", {}, fit.drug || "Dose"), ` · share of ${className}`), h("span", { class: "grow" }), app.saveDrawn(name, () => drawn)), drawn);
   }
 
   function doseCurves(plate, className) {

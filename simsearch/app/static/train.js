@@ -126,8 +126,9 @@
           h("summary", {}, h("strong", {}, new Date(model.created).toLocaleString([], { dateStyle: "medium", timeStyle: "short" })), h("span", { class: "quiet small" }, model.classes.join(", "))),
           h("p", { class: "small quiet" }, Object.entries(model.n_patches).map(([role, n]) => `${n.toLocaleString("en")} ${role}`).join(", "), " patches · model ", h("code", {}, model.id)),
           stages(model.losses, null),
+          model.curves ? h("p", { class: "small quiet" }, "Loss curves ", app.saveAs(model.curves)) : null,
           heldOut(model),
-          h("div", { class: "files" }, model.files.map((file) => h("a", { class: "button small", href: file.url, download: file.name }, icon("download"), file.name))))));
+          h("div", { class: "files" }, model.files.map((file) => h("a", { class: "button small", href: file.url, download: file.saved }, icon("download"), file.name))))));
     }
 
     return {

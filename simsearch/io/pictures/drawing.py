@@ -17,13 +17,25 @@ _OF_THE_DISK = frozenset(
 )
 
 
+def vector_of(path: Path) -> Path:
+    """Name the SVG file of a picture, beside its PNG.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> vector_of(Path("heat_maps.png")).name
+    'heat_maps.svg'
+    """
+    return path.with_suffix(".svg")
+
+
 def try_to_draw(path: Path, draw: Callable[[], object]) -> tuple[str, ...]:
     """Draw a picture, and tell why if that fails, whatever the library that draws says.
 
     Parameters
     ----------
     path : Path
-        Of the picture. What was there before is not left beside tables that are new.
+        Of the picture. What was there before, also as SVG, is not left beside tables that are new.
     draw : callable
         Writes it.
 
@@ -39,7 +51,7 @@ def try_to_draw(path: Path, draw: Callable[[], object]) -> tuple[str, ...]:
     SimSearchError
         What was told in our words already.
     """
-    path.unlink(missing_ok=True)
+    forget_picture(path)
     try:
         draw()
     except SimSearchError:
@@ -47,10 +59,16 @@ def try_to_draw(path: Path, draw: Callable[[], object]) -> tuple[str, ...]:
     except Exception as error:  # matplotlib, PIL and FreeType raise as they like
         if isinstance(error, OSError) and error.errno in _OF_THE_DISK:
             raise
-        path.unlink(missing_ok=True)
+        forget_picture(path)
         reason = " ".join(str(error).split())[:200]
         return (f"{path.name} was not drawn: {type(error).__name__}{reason and f': {reason}'}; all else was written",)
     return ()
+
+
+def forget_picture(path: Path) -> None:
+    """Remove a picture and its SVG, as far as they are there."""
+    for each in (path, vector_of(path)):
+        each.unlink(missing_ok=True)
 
 
 def missing_picture(path: Path) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +14,8 @@ from simsearch.core.intensity import Range, rescale
 from simsearch.core.tiles import Region
 from simsearch.io.ome_zarr.image import is_rgb
 from simsearch.io.ome_zarr.scaled import ScaledImage, read_scaled, scaled
+from simsearch.io.pictures.drawing import vector_of
+from simsearch.io.pictures.vector import Caption, Outline, write_svg
 from simsearch.io.places import replacing
 
 if TYPE_CHECKING:
@@ -29,7 +32,11 @@ CLASS_COLORS = ("#E69F00", "#56B4E9", "#CC79A7", "#F0E442", "#009E73", "#D55E00"
 _MAX_SIDE = 2048  # of an overlay, in pixels
 _AS_SEEN = (0.0, 255.0)  # of a camera's colours, in 8 bits
 _TINT = 0.4  # how much of a pixel is its class's colour
-_BAR, _FONT_SIZE = 30, 17  # height of the legend and of its letters, in pixels
+_BAR, _FONT_SIZE, _ASCENT = (
+    30,
+    17,
+    16,
+)  # height of the legend, of its letters, and of those above the baseline, in pixels
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +95,7 @@ def compose(pixels: NDArray[np.floating], colors: Sequence[str]) -> NDArray[np.u
 def draw_overlay(
     meta: ImageMeta, channels: Sequence[int], ranges: Sequence[Range], drawing: Drawing, path: Path
 ) -> None:
-    """Draw an image with boxes and a legend that counts them, as PNG of at most 2048 px a side.
+    """Draw an image with boxes and a legend that counts them, as PNG of at most 2048 px a side, and as SVG beside it.
 
     Parameters
     ----------
@@ -107,15 +114,10 @@ def draw_overlay(
     while max(meta.shape) > downsampling * _MAX_SIDE:
         downsampling *= 2
     image = scaled(meta, downsampling)
-    height, width = image.shape
-    canvas = Image.new("RGB", (width, height + _BAR), "black")
-    canvas.paste(Image.fromarray(_composed(image, channels, ranges)), (0, 0))
-    draw = ImageDraw.Draw(canvas)
-    line = max(2, round(max(height, width) / 700))
-    for mark in drawing.marks:
-        _draw_mark(draw, mark, downsampling, line)
-    _draw_legend(draw, drawing, top=height)
-    _save(canvas, path)
+    counts = [sum(mark.class_index == index for mark in drawing.marks) for index in range(len(drawing.classes))]
+    legend = [f"{name}: {count}" for name, count in zip(drawing.classes, counts, strict=True)]
+    boxes = [_outline(mark, downsampling) for mark in drawing.marks]
+    _save(Image.fromarray(_composed(image, channels, ranges)), boxes, legend, path)
 
 
 def draw_areas(
@@ -126,7 +128,7 @@ def draw_areas(
     classes: Sequence[str],
     path: Path,
 ) -> None:
-    """Draw an image with its areas tinted, and a legend that tells their shares, as PNG.
+    """Draw an image with its areas tinted, and a legend that tells their shares, as PNG, and as SVG beside it.
 
     Parameters
     ----------
@@ -151,11 +153,8 @@ def draw_areas(
         color = bytes.fromhex(CLASS_COLORS[(value - 1) % len(CLASS_COLORS)].removeprefix("#"))
         is_here = labels == value
         tinted[is_here] = (1 - _TINT) * tinted[is_here] + _TINT * np.array([*color])
-    canvas = Image.new("RGB", (width, height + _BAR), "black")
-    canvas.paste(Image.fromarray(np.rint(tinted).astype(np.uint8)), (0, 0))
     shares = [f"{name} {(labels == value).mean():.0%}" for value, name in enumerate(classes, start=1)]
-    _draw_texts(ImageDraw.Draw(canvas), shares, top=height)
-    _save(canvas, path)
+    _save(Image.fromarray(np.rint(tinted).astype(np.uint8)), [], shares, path)
 
 
 def _composed(image: ScaledImage, channels: Sequence[int], ranges: Sequence[Range]) -> NDArray[np.uint8]:
@@ -166,29 +165,42 @@ def _composed(image: ScaledImage, channels: Sequence[int], ranges: Sequence[Rang
     return compose(rescale(pixels, shown), [image.meta.channel_colors[c] for c in channels])
 
 
-def _save(canvas: Image.Image, path: Path) -> None:
+def _save(pixels: Image.Image, boxes: Sequence[Outline], legend: Sequence[str], path: Path) -> None:
+    """Write pixels with boxes, and below them what is to be known of each class, as PNG and as SVG."""
+    size = (pixels.width, pixels.height + _BAR)
+    texts, line = _captions(legend, top=pixels.height), max(2, round(max(pixels.size) / 700))
     path.parent.mkdir(parents=True, exist_ok=True)
+    write_svg(pixels, size, boxes, texts, line, vector_of(path))
+    canvas = Image.new("RGB", size, "black")
+    canvas.paste(pixels, (0, 0))
+    draw = ImageDraw.Draw(canvas)
+    for box in boxes:
+        left, top, right, bottom = box.edges
+        # A dark rim keeps the box visible on bright images, its colour on dark ones.
+        draw.rectangle((left - 1, top - 1, right + 1, bottom + 1), outline="black", width=line + 2)
+        draw.rectangle(box.edges, outline=box.color, width=line)
+    for each in texts:
+        draw.text((each.x, each.y - _ASCENT), each.text, fill=each.color, font=_font())
     with replacing(path) as complete:
         canvas.save(complete, format="PNG")
 
 
-def _draw_mark(draw: ImageDraw.ImageDraw, mark: Mark, downsampling: int, line: int) -> None:
+def _outline(mark: Mark, downsampling: int) -> Outline:
     top, left = mark.y - mark.height / 2 + 0.5, mark.x - mark.width / 2 + 0.5
-    box = [edge / downsampling for edge in (left, top, left + mark.width - 1, top + mark.height - 1)]
-    # A dark rim keeps the box visible on bright images, its colour on dark ones.
-    draw.rectangle([box[0] - 1, box[1] - 1, box[2] + 1, box[3] + 1], outline="black", width=line + 2)
-    draw.rectangle(box, outline=CLASS_COLORS[mark.class_index % len(CLASS_COLORS)], width=line)
+    edges = (left, top, left + mark.width - 1, top + mark.height - 1)
+    left, top, right, bottom = (edge / downsampling for edge in edges)
+    return Outline((left, top, right, bottom), CLASS_COLORS[mark.class_index % len(CLASS_COLORS)])
 
 
-def _draw_legend(draw: ImageDraw.ImageDraw, drawing: Drawing, top: int) -> None:
-    counts = [sum(mark.class_index == index for mark in drawing.marks) for index in range(len(drawing.classes))]
-    _draw_texts(draw, [f"{name}: {count}" for name, count in zip(drawing.classes, counts, strict=True)], top)
-
-
-def _draw_texts(draw: ImageDraw.ImageDraw, texts: Sequence[str], top: int) -> None:
-    """Write what is to be known of each class, in its colour, one behind the other."""
-    font = ImageFont.load_default(_FONT_SIZE)
-    x = 10.0
+def _captions(texts: Sequence[str], top: int) -> list[Caption]:
+    """Place texts one behind the other, each in the colour of its class."""
+    captions, x = [], 10.0
     for index, text in enumerate(map(in_one_line, texts)):
-        draw.text((x, top + 5), text, fill=CLASS_COLORS[index % len(CLASS_COLORS)], font=font)
-        x += draw.textlength(text, font=font) + 24
+        captions.append(Caption(x, top + 5 + _ASCENT, text, CLASS_COLORS[index % len(CLASS_COLORS)]))
+        x += _font().getlength(text) + 24
+    return captions
+
+
+@cache
+def _font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(_FONT_SIZE)

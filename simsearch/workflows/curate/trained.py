@@ -52,7 +52,7 @@ class TrainedModel:
     @property
     def files(self) -> tuple[Path, ...]:
         """The model, its card and its pictures, as far as they are there."""
-        names = (self.path.name, "README.md", "run.json", "held_out.csv", "losses.png", "patches.png")
+        names = (self.path.name, "README.md", "run.json", "held_out.csv", "losses.png", "losses.svg", "patches.png")
         return tuple(path for name in names if (path := self.path.with_name(name)).exists())
 
 

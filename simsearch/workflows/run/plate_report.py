@@ -6,6 +6,7 @@ import csv
 import math
 from dataclasses import dataclass
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,7 +17,7 @@ from simsearch.errors import ConfigError
 from simsearch.io.ome_zarr.plates.well_grid import WellVariable, well_grid, write_well_grid
 from simsearch.io.ome_zarr.writing import store_errors
 from simsearch.io.pictures.dose_curves import DosePanel, draw_dose_response
-from simsearch.io.pictures.drawing import try_to_draw
+from simsearch.io.pictures.drawing import try_to_draw, vector_of
 from simsearch.io.pictures.heat_maps import draw_heat_maps
 from simsearch.io.tables.cells import written
 from simsearch.io.tables.plate_maps.control_words import EMPTY
@@ -27,14 +28,16 @@ from simsearch.workflows.run.plate_summary import WellSummary, write_well_table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     import xarray as xr
     from numpy.typing import NDArray
 
-WELLS_NAME, GRID_NAME, DOSES_NAME, CURVES_NAME = "wells.csv", "wells.zarr", "dose_response.csv", "dose_response.png"
-REPORT_NAMES = (WELLS_NAME, GRID_NAME, "heat_maps.png", DOSES_NAME, CURVES_NAME)
-"""Files of a report; the last two only where there are doses."""
+WELLS_NAME, GRID_NAME, MAPS_NAME = "wells.csv", "wells.zarr", "heat_maps.png"
+DOSES_NAME, CURVES_NAME = "dose_response.csv", "dose_response.png"
+_VECTOR_NAMES = tuple(vector_of(Path(name)).name for name in (MAPS_NAME, CURVES_NAME))
+REPORT_NAMES = (WELLS_NAME, GRID_NAME, MAPS_NAME, _VECTOR_NAMES[0], DOSES_NAME, CURVES_NAME, _VECTOR_NAMES[1])
+"""Files of a report; the last three only where there are doses."""
+_N_ALWAYS = 4
 _DOSE_COLUMNS = ("drug", "class", "ec50", "low", "high", "unit", "bottom", "top", "slope", "z_prime")
 DOSE_TYPES = {name: "string" if name in ("drug", "class", "unit") else "double" for name in _DOSE_COLUMNS}
 """Columns of the table of dose response, and their types."""
@@ -65,7 +68,7 @@ def write_plate_report(
         (positive_control, negative_control, empty) are used where they are, see `find_dose_series`.
     folder : Path
         Gets ``wells.csv``, ``wells.zarr`` (for xarray) and ``heat_maps.png``, and with at least five doses of a drug
-        ``dose_response.csv`` and ``dose_response.png``.
+        ``dose_response.csv`` and ``dose_response.png``; pictures also as SVG.
     model : str
         sha256 of the model, to be noted in ``wells.zarr``.
     confidence_thresholds : mapping of str to float, optional
@@ -85,19 +88,19 @@ def write_plate_report(
     wells, notes = understood_wells(wells)
     drugs, left_out = find_dose_series(wells)
     notes += left_out
-    files = [folder / name for name in REPORT_NAMES[:3]]
+    maps, curves = folder / MAPS_NAME, folder / CURVES_NAME
     with store_errors(str(folder)):
         folder.mkdir(parents=True, exist_ok=True)
-        write_well_table(wells, files[0])
-        write_well_grid(_dataset(wells, model, confidence_thresholds or {}), files[1])
+        write_well_table(wells, folder / WELLS_NAME)
+        write_well_grid(_dataset(wells, model, confidence_thresholds or {}), folder / GRID_NAME)
         empty = [well.well for well in wells if well.treatment.get(ROLE) == EMPTY]
-        notes += try_to_draw(files[2], lambda: draw_heat_maps(_maps(wells), wells[0].plate, files[2], crossed=empty))
+        notes += try_to_draw(maps, lambda: draw_heat_maps(_maps(wells), wells[0].plate, maps, crossed=empty))
         if drugs:
             panels, said = zip(*(_panel(drug, classes) for drug in drugs), strict=True)
             notes += [note for some in said for note in some]
-            files += [folder / name for name in REPORT_NAMES[3:]]
-            _write_fits(panels, files[3])
-            notes += try_to_draw(files[4], lambda: draw_dose_response(panels, files[4], wells[0].aside))
+            _write_fits(panels, folder / DOSES_NAME)
+            notes += try_to_draw(curves, lambda: draw_dose_response(panels, curves, wells[0].aside))
+    files = (folder / name for name in (REPORT_NAMES if drugs else REPORT_NAMES[:_N_ALWAYS]))
     return PlateReport(tuple(file for file in files if file.exists()), tuple(dict.fromkeys(notes)))
 
 

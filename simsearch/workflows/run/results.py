@@ -13,7 +13,7 @@ from simsearch.io.ome_zarr.plates.wells import parse_well
 from simsearch.io.tables.records.results_folder import RUN_NAME
 from simsearch.workflows.run.image_counts import IMAGE_COUNTS_NAME, ImageCounts, read_image_counts
 from simsearch.workflows.run.objects import GEOJSON_NAME, OBJECTS_NAME, PLATES_NAME, TABLE_NAME
-from simsearch.workflows.run.plate_report import CURVES_NAME, DOSES_NAME, REPORT_NAMES, WELLS_NAME
+from simsearch.workflows.run.plate_report import CURVES_NAME, DOSES_NAME, MAPS_NAME, REPORT_NAMES, WELLS_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -68,8 +68,10 @@ class PlateResult:
     wells: tuple[WellResult, ...]
     doses: tuple[DoseFit, ...]
     """Empty without doses in the plate map."""
+    heat_maps: Path | None
+    """Picture of the wells, where there is one."""
     curves: Path | None
-    """Picture of the dose response, where there is one; heat maps are drawn from the wells."""
+    """Picture of the dose response, where there is one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,8 +167,8 @@ def _plates(folder: Path, classes: Sequence[str]) -> Iterable[PlateResult]:
     for path in sorted((folder / PLATES_NAME).glob(f"*/{WELLS_NAME}")):
         wells = [_well(row, classes) for row in _rows(path)]
         doses = [_dose(row) for row in _rows(path.with_name(DOSES_NAME))]
-        curves = path.with_name(CURVES_NAME)
-        yield PlateResult(path.parent.name, tuple(wells), tuple(doses), curves if curves.exists() else None)
+        maps, curves = (each if each.exists() else None for each in map(path.with_name, (MAPS_NAME, CURVES_NAME)))
+        yield PlateResult(path.parent.name, tuple(wells), tuple(doses), maps, curves)
 
 
 def _well(row: Mapping[str, str], classes: Sequence[str]) -> WellResult:

@@ -7,14 +7,19 @@ import os
 import zipfile
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from io import BytesIO
+from typing import TYPE_CHECKING, Literal
 
+import numpy as np
 import pytest
+from defusedxml.ElementTree import fromstring
+from PIL import Image
 
 from simsearch.app import shell
 from simsearch.app.pages.results import results_page
 from simsearch.app.server.application import Site
 from simsearch.core.peaks import Peak, peak_columns
+from simsearch.io.pictures.figures import new_figure, save_figure
 from simsearch.io.tables.peaks import write_detections
 from simsearch.io.tables.sample import read_sample
 from simsearch.workflows.curate.study import study_images
@@ -152,6 +157,10 @@ def plate(live: LiveStudy, chromium: Browser) -> Iterator[Tab]:
     (folder / "plates" / "P" / "wells.csv").write_text("\n".join(table) + "\n")
     fit = "drug,class,ec50,low,high,unit,bottom,top,slope,z_prime\nW,burr,6,4,9,nM,0.1,0.9,1.5,0.6\n"
     (folder / "plates" / "P" / "dose_response.csv").write_text(fit)
+    for name in ("heat_maps", "dose_response"):
+        figure = new_figure((8, 3))
+        figure.suptitle(f"{name} of P")
+        save_figure(figure, folder / "plates" / "P" / f"{name}.png", dpi=40)
     run = {
         "workflow": "detect",
         "finished": "2026-01-02T00:00:00+00:00",
@@ -176,6 +185,30 @@ def test_a_point_of_a_dose_curve_and_a_well_lead_to_their_fields_and_back(plate:
     plate.locator(".heat-well[aria-label^=A05]").click()
     plate.get_by_text("Well A05").wait_for()
     assert "image=P%2FA%2F05%2F0" in plate.url
+
+
+def test_figures_are_taken_away_as_png_and_as_svg(plate: Tab) -> None:
+    def saved(role: Literal["link", "button"], name: str) -> tuple[str, bytes]:
+        with plate.expect_download() as download:
+            plate.get_by_role(role, name=name).click()
+        return download.value.suggested_filename, download.value.path().read_bytes()
+
+    name, content = saved("link", "Download heat_maps as PNG")
+    assert (name, content[:4]) == ("P_heat_maps.png", b"\x89PNG")
+    name, content = saved("link", "Download dose_response as SVG")
+    assert (name, b"dose_response of P" in content) == ("P_dose_response.svg", True)
+    plate.emulate_media(color_scheme="dark")
+    name, content = saved("button", "Download W: share of burr by dose as SVG")
+    drawn = fromstring(content)
+    assert name == "W_share_of_burr_by_dose.svg"
+    assert len(list(drawn.iter("{http://www.w3.org/2000/svg}circle"))) == 6
+    inks = {each.attrib["fill"] for each in drawn.iter("{http://www.w3.org/2000/svg}text")}
+    assert inks == {"#525a68"}  # as in the light
+    name, content = saved("button", "Download W: share of burr by dose as PNG")
+    with Image.open(BytesIO(content)) as picture:
+        assert picture.getpixel((1, 1)) == (255, 255, 255, 255)
+        assert np.asarray(picture.convert("L")).std() > 10
+    assert plate.evaluate("document.documentElement.dataset.theme") == "dark"
 
 
 def shoot(tab: Tab, name: str, folder: Path) -> None:

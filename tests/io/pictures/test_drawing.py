@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from simsearch.errors import SourceError
-from simsearch.io.pictures.drawing import try_to_draw
+from simsearch.io.pictures.drawing import try_to_draw, vector_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 )
 def test_a_picture_that_cannot_be_drawn_is_told_of_and_gone(tmp_path: Path, error: Exception) -> None:
     picture = tmp_path / "a.png"
-    picture.write_bytes(b"of the run before")
+    for each in (picture, vector_of(picture)):
+        each.write_bytes(b"of the run before")
 
     def draw() -> None:
         picture.write_bytes(b"half of")
@@ -29,7 +30,7 @@ def test_a_picture_that_cannot_be_drawn_is_told_of_and_gone(tmp_path: Path, erro
     assert note.startswith(f"a.png was not drawn: {type(error).__name__}")
     assert note.endswith("; all else was written")
     assert "\n" not in note
-    assert not picture.exists()
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), SourceError("expected, got")])

@@ -352,4 +352,4 @@ def test_detections_can_be_evaluated(report: DetectReport, cells: Cells, tmp_pat
     assert all(score.average_precision > 0.6 for score in scores)
     assert sum(score.n_found for score in scores) == len(found_in(report.folder))
     written = {path.name for path in (tmp_path / "out").iterdir()}
-    assert written == {".lock", "curves.csv", "curves.png", "scores.csv"}
+    assert written == {".lock", "curves.csv", "curves.png", "curves.svg", "scores.csv"}

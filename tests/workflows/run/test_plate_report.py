@@ -27,7 +27,8 @@ DOSES = (0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0)
 EC50 = {"Wortmannin": 12.0, "LY294002": 40.0}
 CONTROL = {"negative_control": 0.1, "positive_control": 0.9}
 """Fraction of nuclei in controls."""
-ALWAYS, FITS = ["wells.csv", "wells.zarr", "heat_maps.png"], ["dose_response.csv", "dose_response.png"]
+ALWAYS = ["wells.csv", "wells.zarr", "heat_maps.png", "heat_maps.svg"]
+FITS = ["dose_response.csv", "dose_response.png", "dose_response.svg"]
 
 
 def well(index: int, treatment: dict[str, Any], counts: dict[str, int]) -> WellSummary:
@@ -313,7 +314,7 @@ def test_pictures_that_cannot_be_drawn_cost_no_table(tmp_path: Path, monkeypatch
     before = report(wells, tmp_path / "drawn")
     monkeypatch.setattr(Figure, "savefig", lambda *_, **__: 1 / 0)
     written = write_plate_report(wells, tmp_path / "not")
-    pictures = [name for name in before if name.endswith(".png")]
+    pictures = [name for name in before if name.endswith((".png", ".svg"))]
     assert [file.name for file in written.files] == [name for name in before if name not in pictures]
     for name in pictures:
         assert any(note.startswith(f"{name} was not drawn: ZeroDivisionError") for note in written.notes)

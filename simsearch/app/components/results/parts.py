@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from simsearch.app.server.downloads import archive_name, download_key, flat_name
+from simsearch.app.components.files import file_part, picture_part
+from simsearch.app.server.downloads import archive_name, download_key
 from simsearch.io.tables.peaks import well_and_field
 
 if TYPE_CHECKING:
@@ -46,24 +47,22 @@ def run_part(result: ResultView, urls: Urls) -> dict[str, Any]:
         **counts_part(result),
         "thresholds": result.confidence_thresholds,
         "aside": result.aside,
-        "plates": [plate_part(plate, urls, _first_fields(result)) for plate in result.plates],
+        "plates": [plate_part(plate, urls, _first_fields(result), result.folder) for plate in result.plates],
         "areas": [
             {"image": a.image, "class": a.class_name, "mm2": a.mm2, "tissue": a.of_tissue, "share": a.of_image}
             for a in result.areas
         ],
-        "overlays": [_file_part(path, urls) for path in result.overlays[:_N_OVERLAYS]],
+        "overlays": [picture_part(path, urls, result.folder) for path in result.overlays[:_N_OVERLAYS]],
         "labels": result.labels,
         "failures": [{"image": name, "message": message} for name, message in result.failures],
-        "files": [
-            {**_file_part(path, urls, result.folder), "saved": flat_name(path, result.folder)} for path in result.files
-        ],
+        "files": [file_part(path, urls, result.folder) for path in result.files],
         "archive": {"name": archive_name(result), "url": urls.download(download_key(result.folder))},
         "folder": str(result.folder),
     }
 
 
-def plate_part(plate: PlateResult, urls: Urls, fields: Mapping[tuple[str, str], str]) -> dict[str, Any]:
-    """Write a plate for a script to draw; `fields` are the first of each well, by plate and well."""
+def plate_part(plate: PlateResult, urls: Urls, fields: Mapping[tuple[str, str], str], folder: Path) -> dict[str, Any]:
+    """Write a plate for a script to draw; `fields` are the first of each plate and well, `folder` is the run's."""
     return {
         "name": plate.name,
         "wells": [
@@ -92,7 +91,8 @@ def plate_part(plate: PlateResult, urls: Urls, fields: Mapping[tuple[str, str], 
             }
             for dose in plate.doses
         ],
-        "curves": None if plate.curves is None else _file_part(plate.curves, urls),
+        "heat_maps": picture_part(plate.heat_maps, urls, folder) if plate.heat_maps else None,
+        "curves": picture_part(plate.curves, urls, folder) if plate.curves else None,
     }
 
 
@@ -103,8 +103,3 @@ def _first_fields(result: ResultView) -> dict[tuple[str, str], str]:
         if well is not None:
             fields.setdefault((each.image.split("/")[0], well), each.image)
     return fields
-
-
-def _file_part(path: Path, urls: Urls, folder: Path | None = None) -> dict[str, str]:
-    name = str(path.relative_to(folder)) if folder else path.name
-    return {"name": name, "url": urls.download(download_key(path))}
