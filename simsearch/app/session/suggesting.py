@@ -6,17 +6,15 @@ import logging
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
-from threading import Condition, Thread
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from dask.utils import format_bytes
 
+from simsearch.app.session.following import Follower, OutdatedError
 from simsearch.app.session.jobs import new_job
 from simsearch.app.session.snapshot import Suggestions
-from simsearch.app.words import plainly
 from simsearch.curation.suggestions import own_peaks
-from simsearch.errors import Cancelled, SimSearchError
 from simsearch.runtime.events import StepStarted
 from simsearch.workflows.curate.live.search import LiveSearch
 from simsearch.workflows.curate.offers import suggested_background, suggested_thresholds
@@ -72,10 +70,6 @@ class _Wanted:
         return cls(sight, prototypes, answers)
 
 
-class _OutdatedError(Cancelled):
-    """Something else is wanted by now."""
-
-
 def _note(room: Room) -> str:
     if room.is_enough:
         return ""
@@ -92,8 +86,8 @@ def _are_same(own: RankedPeaks, shown: RankedPeaks | None) -> bool:
     return shown is not None and all(np.array_equal(getattr(own, name), getattr(shown, name)) for name in names)
 
 
-class Suggester:
-    """Keeps suggestions up with a curation, the newest state first: what was begun for an older one is left.
+class Suggester(Follower[Suggestions]):
+    """Keeps suggestions up with a curation.
 
     Parameters
     ----------
@@ -117,31 +111,19 @@ class Suggester:
         publish: Callable[[Suggestions], None],
         memory_bytes: int | None = None,
     ) -> None:
-        self._client, self._study, self._jobs, self._publish = client, study, jobs, publish
+        self._client, self._study, self._jobs = client, study, jobs
         self._search = LiveSearch(client, study, memory_bytes)
-        self._changed = Condition()
-        self._newest: Curation | None = None
         self._rounds = 1
-        self._is_closing = False
-        self._shown = Suggestions()
         self._found: Findings | None = None
         self._prepared: _Sight | None = None
-        self._thread = Thread(target=self._run, name="suggestions", daemon=True)
-        self._thread.start()
+        self._followed: _Wanted | None = None
+        super().__init__("suggestions", Suggestions(), publish)
 
     def more_background(self) -> None:
         """Suggest as much background once more; returns at once."""
         with self._changed:
             self._rounds += 1
-            if self._newest is not None:
-                self._newest = replace(self._newest)  # another value, so that it is chosen anew
-            self._changed.notify()
-
-    def follow(self, curation: Curation) -> None:
-        """Take what people say now; returns at once."""
-        with self._changed:
-            self._newest = curation
-            self._changed.notify()
+            self._again()
 
     def similarity_map(self, class_name: str, image: str) -> SimilarityMap | None:
         """Return how similar a displayed image is to a class, as far as that is known; None where nothing is."""
@@ -154,42 +136,21 @@ class Suggester:
 
     def close(self) -> None:
         """Stop, and wait until it has."""
-        with self._changed:
-            self._is_closing = True
-            self._changed.notify()
-        self._thread.join()
+        super().close()
         self._search.close()
 
-    def _run(self) -> None:
-        seen: Curation | None = None
-        wanted: _Wanted | None = None
-        while True:
-            seen = self._next(seen)
-            if seen is None:
-                return
-            try:
-                if _Wanted.of(seen) != wanted:
-                    wanted = None
-                    self._follow(seen)
-                    wanted = _Wanted.of(seen)
-                self._choose_own(seen)
-                self._choose_background(seen)
-                self._search.prepare_answers(seen)
-            except _OutdatedError:
-                continue
-            except Cancelled:
-                self._show(state="failed", message="Looking at the images was stopped. The next box starts it again.")
-            except SimSearchError as error:
-                self._show(state="failed", message=plainly(error))
-            except Exception as error:  # noqa: BLE001  a person must be told, whatever it is
-                _log.exception("expected suggestions, got an error that was not foreseen")
-                self._show(state="failed", message=f"{type(error).__name__}: {error}. See the server's log")
+    def _look(self, curation: Curation) -> None:
+        wanted = _Wanted.of(curation)
+        if wanted != self._followed:
+            self._followed = None
+            self._follow(curation)
+            self._followed = wanted
+        self._choose_own(curation)
+        self._choose_background(curation)
+        self._search.prepare_answers(curation)
 
-    def _next(self, seen: Curation | None) -> Curation | None:
-        """Wait for another curation than the last; None if there will be none."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._is_closing or self._newest is not seen)
-            return None if self._is_closing else self._newest
+    def _was_cancelled(self) -> None:
+        self._show(state="failed", message="Looking at the images was stopped. The next box starts it again.")
 
     def _follow(self, curation: Curation) -> None:
         wanted = _Wanted.of(curation)
@@ -306,10 +267,6 @@ class Suggester:
         def observe(event: Event) -> None:
             newest = self._newest
             if self._is_closing or (newest is not None and not is_wanted(newest)):
-                raise _OutdatedError
+                raise OutdatedError
 
         return observe
-
-    def _show(self, **changes: Any) -> None:  # noqa: ANN401  fields of Suggestions
-        self._shown = replace(self._shown, **changes)
-        self._publish(self._shown)
