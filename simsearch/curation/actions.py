@@ -129,10 +129,8 @@ class SetSimilarityThreshold(Action):
         """Set it, and reopen the class."""
         if not -1 <= self.similarity_threshold <= 1:
             raise CurationError(f"expected a similarity threshold from -1 to 1, got {self.similarity_threshold:g}")
-        changed = replace(
-            curation.roi_class(self.class_name), similarity_threshold=self.similarity_threshold, is_accepted=False
-        )
-        return curation.with_class(self.class_name, changed)
+        changed = replace(curation.roi_class(self.class_name), similarity_threshold=self.similarity_threshold)
+        return curation.with_class(self.class_name, changed).reopened(self.class_name)
 
 
 @dataclass(frozen=True, slots=True)

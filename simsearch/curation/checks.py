@@ -146,10 +146,15 @@ def fixed_shape(curation: Curation, roi_class: RoiClass | None) -> tuple[float, 
     return roi_class.patch_shape if roi_class else None
 
 
-def check_shape(curation: Curation, roi_class: RoiClass, patch_shape: tuple[float, float]) -> None:
-    """Refuse another patch shape than that which the first prototype fixed (paper section 2.3.1)."""
+def check_sides(patch_shape: tuple[float, float]) -> None:
+    """Refuse what is no height and width."""
     if not all(math.isfinite(side) and side > 0 for side in patch_shape):
         raise CurationError(f"expected a height and width above 0, got {patch_shape[0]:g} x {patch_shape[1]:g} px")
+
+
+def check_shape(curation: Curation, roi_class: RoiClass, patch_shape: tuple[float, float]) -> None:
+    """Refuse another patch shape than that which the first prototype fixed (paper section 2.3.1)."""
+    check_sides(patch_shape)
     fixed = fixed_shape(curation, roi_class)
     if fixed not in (None, patch_shape):
         of, all_of = ("all classes", "") if curation.has_one_patch else (roi_class.name, f" of {roi_class.name}")

@@ -27,17 +27,17 @@ from simsearch.curation.marks import (
     AddBackground,
     AddPrototypes,
     ConfirmPatches,
-    FlagAndReopen,
     FlagNegatives,
     FlagNotBackground,
     MovePrototype,
     ReleasePositives,
     RemovePrototype,
-    UnflagAndReopen,
+    ResizePatches,
     UnflagNegatives,
     UnflagNotBackground,
     WithdrawConfirmed,
 )
+from simsearch.curation.older import AddAndReopen, FlagAndReopen, MoveAndReopen, RemoveAndReopen, UnflagAndReopen
 from simsearch.curation.state import Patch
 from simsearch.errors import CurationError
 
@@ -48,7 +48,7 @@ _CHANGES: tuple[type[Action], ...] = (
     AddClass, RenameClass, RecolorClass, RemoveClass, SetSimilarityThreshold, SetConfidenceThreshold,
     AddPrototypes, MovePrototype, RemovePrototype, FlagNegatives, UnflagNegatives, AcceptClass, FlagNotBackground,
     UnflagNotBackground, AcceptBackground, ChooseImages, ChooseChannels, ConfirmPatches, WithdrawConfirmed,
-    ReleasePositives, AddBackground, Batch,
+    ReleasePositives, AddBackground, ResizePatches, Batch,
 )  # fmt: skip
 
 # Any: a type checker cannot know the fields of each.
@@ -57,7 +57,8 @@ KINDS: Mapping[str, Any] = {each.kind: each for each in _CHANGES} | {Undo.kind: 
 
 # What older journals hold, by name and version.
 _OLDER: Mapping[tuple[str, object], Any] = {
-    (each.kind, each.version): each for each in (FlagAndReopen, UnflagAndReopen)
+    (each.kind, each.version): each
+    for each in (FlagAndReopen, UnflagAndReopen, AddAndReopen, MoveAndReopen, RemoveAndReopen)
 }
 
 

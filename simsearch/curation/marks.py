@@ -12,6 +12,7 @@ from simsearch.curation.checks import (
     check_inside,
     check_patches,
     check_shape,
+    check_sides,
     check_some,
     common_shape,
     count,
@@ -41,6 +42,7 @@ class AddPrototypes(Action):
     """
 
     kind: ClassVar[str] = "add_prototypes"
+    version: ClassVar[int] = 2
     class_name: str
     patches: tuple[Patch, ...]
     patch_shape: tuple[float, float]
@@ -50,7 +52,7 @@ class AddPrototypes(Action):
         return f"add {count(self.patches, 'prototype')} to {self.class_name}"
 
     def apply(self, curation: Curation) -> Curation:
-        """Add them, and reopen the class. Background in their places is background no longer."""
+        """Add them. Background in their places is background no longer; what was accepted stays so."""
         roi_class = curation.roi_class(self.class_name)
         check_some(self.patches)
         check_shape(curation, roi_class, self.patch_shape)
@@ -58,7 +60,7 @@ class AddPrototypes(Action):
         for patch in self.patches:
             check_inside(curation, patch, self.patch_shape)
         check_apart(self.patches, roi_class.negatives, self.patch_shape, "a negative of the class: unflag it first")
-        changed = replace(roi_class, prototypes=roi_class.prototypes + self.patches, is_accepted=False)
+        changed = roi_class.with_prototypes(roi_class.prototypes + self.patches)
         if curation.has_one_patch:
             shaped = replace(curation, patch_shape=self.patch_shape).with_class(self.class_name, changed)
         else:
@@ -71,6 +73,7 @@ class MovePrototype(Action):
     """Move a prototype in its image."""
 
     kind: ClassVar[str] = "move_prototype"
+    version: ClassVar[int] = 2
     class_name: str
     patch_id: str
     y: float
@@ -80,7 +83,7 @@ class MovePrototype(Action):
         return f"move a prototype of {self.class_name}"
 
     def apply(self, curation: Curation) -> Curation:
-        """Move it, and reopen the class. Background in its place is background no longer."""
+        """Move it. Background in its place is background no longer; what was accepted stays so."""
         roi_class = curation.roi_class(self.class_name)
         moved = find_patch(roi_class.prototypes, self.patch_id, "prototypes").moved(self.y, self.x)
         others = tuple(patch for patch in roi_class.prototypes if patch.id != self.patch_id)
@@ -89,8 +92,44 @@ class MovePrototype(Action):
         check_inside(curation, moved, shape)
         check_apart([moved], roi_class.negatives, shape, "a negative of the class: unflag it first")
         prototypes = tuple(moved if patch.id == self.patch_id else patch for patch in roi_class.prototypes)
-        changed = replace(roi_class, prototypes=prototypes, is_accepted=False)
-        return cleared(curation, [moved], shape).with_class(self.class_name, changed)
+        return cleared(curation, [moved], shape).with_class(self.class_name, roi_class.with_prototypes(prototypes))
+
+
+@dataclass(frozen=True, slots=True)
+class ResizePatches(Action):
+    """Give the patches of a class another height and width, all of them, around their centres."""
+
+    kind: ClassVar[str] = "resize_patches"
+    class_name: str
+    patch_shape: tuple[float, float]
+    """Height and width in pixels."""
+
+    def __str__(self) -> str:
+        height, width = self.patch_shape
+        return f"make the patches of {self.class_name} {height:g} x {width:g} px"
+
+    def apply(self, curation: Curation) -> Curation:
+        """Resize them, and reopen the class. Prototypes move inwards where they have to.
+
+        What was accepted, or is background, gives way to what was said one by one.
+        """
+        roi_class, shape = curation.roi_class(self.class_name), self.patch_shape
+        check_sides(shape)
+        if curation.has_one_patch or not roi_class.prototypes:
+            got = "one patch for all classes" if curation.has_one_patch else "no prototype"
+            raise CurationError(
+                f"class {self.class_name}: expected a patch of its own, which its first prototype fixed, got {got}: "
+                "draw the first box in the size that is meant"
+            )
+        prototypes = tuple(each.moved_inside(shape, curation.shapes[each.image]) for each in roi_class.prototypes)
+        for patch in prototypes:
+            check_inside(curation, patch, shape)
+        changed = replace(roi_class, prototypes=prototypes, patch_shape=shape)
+        said = singled_out(changed)
+        check_apart(said, changed.negatives, shape, "a negative of the class: choose a smaller size, or unflag that")
+        changed = replace(changed, positives=without(changed.positives, changed.negatives, shape))
+        resized = curation.with_class(self.class_name, changed).measured().reopened(self.class_name)
+        return cleared(resized, (*said, *changed.positives), shape)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +137,7 @@ class RemovePrototype(Action):
     """Remove a prototype."""
 
     kind: ClassVar[str] = "remove_prototype"
+    version: ClassVar[int] = 2
     class_name: str
     patch_id: str
 
@@ -105,11 +145,10 @@ class RemovePrototype(Action):
         return f"remove a prototype of {self.class_name}"
 
     def apply(self, curation: Curation) -> Curation:
-        """Remove it, and reopen the class. With the last patch of a class goes its patch shape."""
+        """Remove it; what was accepted stays so. With the last patch of a class goes its patch shape."""
         roi_class = curation.roi_class(self.class_name)
         prototypes = removed(roi_class.prototypes, [self.patch_id], "prototypes")
-        changed = replace(roi_class, prototypes=prototypes, is_accepted=False)
-        return curation.with_class(self.class_name, changed).released()
+        return curation.with_class(self.class_name, roi_class.with_prototypes(prototypes)).released()
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,17 +180,6 @@ class FlagNegatives(Action):
 
 
 @dataclass(frozen=True, slots=True)
-class FlagAndReopen(FlagNegatives):
-    """Flag as journals of before do: the class had to be accepted again."""
-
-    version: ClassVar[int] = 1
-
-    def apply(self, curation: Curation) -> Curation:
-        """Add them, and reopen the class."""
-        return FlagNegatives(self.class_name, self.patches).apply(curation).reopened(self.class_name)
-
-
-@dataclass(frozen=True, slots=True)
 class UnflagNegatives(Action):
     """Take flags of negatives back."""
 
@@ -168,17 +196,6 @@ class UnflagNegatives(Action):
         roi_class = curation.roi_class(self.class_name)
         negatives = removed(roi_class.negatives, self.patch_ids, "negatives")
         return curation.with_class(self.class_name, replace(roi_class, negatives=negatives)).released()
-
-
-@dataclass(frozen=True, slots=True)
-class UnflagAndReopen(UnflagNegatives):
-    """Unflag as journals of before do: the class had to be accepted again."""
-
-    version: ClassVar[int] = 1
-
-    def apply(self, curation: Curation) -> Curation:
-        """Remove them, and reopen the class."""
-        return UnflagNegatives(self.class_name, self.patch_ids).apply(curation).reopened(self.class_name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,7 +285,7 @@ class AcceptClass(Action):
         check_patches(curation, self.positives)
         own = common_shape(curation, roi_class)
         check_apart(self.positives, roi_class.negatives, own, "a negative of the class: look at it again")
-        changed = replace(roi_class, positives=self.positives, is_accepted=True)
+        changed = replace(roi_class, positives=self.positives, is_accepted=True, n_changes=0)
         return cleared(curation, self.positives, own).with_class(self.class_name, changed)
 
 

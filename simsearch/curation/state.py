@@ -52,6 +52,21 @@ class Patch:
         """Return the same patch elsewhere in its image."""
         return replace(self, y=round(y, _DECIMALS), x=round(x, _DECIMALS))
 
+    def moved_inside(self, patch_shape: tuple[float, float], image_shape: tuple[int, int]) -> Patch:
+        """Return the same patch, moved inwards where it would not lie in its image, if there is room for it.
+
+        Examples
+        --------
+        >>> str(Patch.at("a", 5, 60).moved_inside((48, 40), (100, 30)))
+        'y 23.5 x 60 in a'
+        """
+        sides = zip((self.y, self.x), patch_shape, image_shape, strict=True)
+        centres = (
+            centre if side > length else min(max(centre, (side - 1) / 2), length - (side + 1) / 2)
+            for centre, side, length in sides
+        )
+        return self.moved(*centres)
+
 
 @dataclass(frozen=True, slots=True)
 class RoiClass:
@@ -74,10 +89,19 @@ class RoiClass:
     confidence_threshold: float | None = None
     """Detections have at least this confidence; None while nobody has chosen."""
     is_accepted: bool = False
-    """Whether the suggestions were accepted after the last change."""
+    """Whether the suggestions were accepted, and nothing was said since that asks for that anew."""
+    n_changes: int = 0
+    """How often boxes were added, moved or removed since the suggestions were accepted; they stay accepted."""
     patch_shape: tuple[float, float] | None = None
     """Height and width of its patches: those of its first prototype; None while there is no patch of it, and where one
     patch serves all classes."""
+
+    def with_prototypes(self, prototypes: tuple[Patch, ...]) -> RoiClass:
+        """Return the class with other prototypes. What was accepted stays so, and the change is counted."""
+        is_left = bool(prototypes or self.positives or self.confirmed)
+        is_accepted = self.is_accepted and is_left
+        n_changes = self.n_changes + 1 if is_accepted else 0
+        return replace(self, prototypes=prototypes, is_accepted=is_accepted, n_changes=n_changes)
 
     def patches(self) -> Iterator[Patch]:
         """Iterate over all patches of which something was said for the class."""
@@ -135,7 +159,7 @@ class Curation:
 
     def reopened(self, name: str) -> Curation:
         """Return the curation with the suggestions of a class to be accepted again."""
-        return self.with_class(name, replace(self.roi_class(name), is_accepted=False))
+        return self.with_class(name, replace(self.roi_class(name), is_accepted=False, n_changes=0))
 
     def patches(self) -> Iterator[Patch]:
         """Iterate over all patches."""

@@ -25,17 +25,17 @@ from simsearch.curation.marks import (
     AcceptClass,
     AddPrototypes,
     ConfirmPatches,
-    FlagAndReopen,
     FlagNegatives,
     FlagNotBackground,
     MovePrototype,
     ReleasePositives,
     RemovePrototype,
-    UnflagAndReopen,
+    ResizePatches,
     UnflagNegatives,
     UnflagNotBackground,
     WithdrawConfirmed,
 )
+from simsearch.curation.older import AddAndReopen, FlagAndReopen, MoveAndReopen, RemoveAndReopen, UnflagAndReopen
 from simsearch.curation.state import Curation, Patch, Places, clean_objects
 from simsearch.errors import CurationError, SimSearchError
 
@@ -140,9 +140,10 @@ def test_what_was_accepted_is_reopened_by_a_change(drawn: Curation) -> None:
     accepted = apply(drawn, AcceptClass("RBC", (SECOND,)))
     assert accepted.roi_class("RBC").is_accepted
     changes: list[Action] = [
-        AddPrototypes("RBC", (THIRD,), SHAPE),
-        MovePrototype("RBC", FIRST.id, 60, 60),
-        RemovePrototype("RBC", FIRST.id),
+        AddAndReopen("RBC", (THIRD,), SHAPE),
+        MoveAndReopen("RBC", FIRST.id, 60, 60),
+        RemoveAndReopen("RBC", FIRST.id),
+        ResizePatches("RBC", (40.0, 40.0)),
         SetSimilarityThreshold("RBC", 0.5),
         FlagAndReopen("RBC", (THIRD,)),
     ]
@@ -163,6 +164,44 @@ def test_one_click_does_not_take_back_what_was_accepted_for_a_class(drawn: Curat
     assert flagged.roi_class("RBC").is_accepted
     assert flagged.roi_class("RBC").positives == (SECOND,)
     assert apply(flagged, UnflagNegatives("RBC", (THIRD.id,))).roi_class("RBC").is_accepted
+
+
+def test_boxes_leave_accepted_what_was_and_are_counted(drawn: Curation) -> None:
+    accepted = apply(drawn, AcceptClass("RBC", (SECOND,)))
+    changes: list[Action] = [
+        AddPrototypes("RBC", (THIRD,), SHAPE),
+        MovePrototype("RBC", FIRST.id, 60, 60),
+        RemovePrototype("RBC", FIRST.id),
+    ]
+    for n, action in enumerate(changes, start=1):
+        accepted = apply(accepted, action)
+        rbc = accepted.roi_class("RBC")
+        assert (rbc.is_accepted, rbc.n_changes, rbc.positives) == (True, n, (SECOND,))
+    assert apply(accepted, AcceptClass("RBC", (SECOND,))).roi_class("RBC").n_changes == 0
+    assert apply(accepted, SetSimilarityThreshold("RBC", 0.5)).roi_class("RBC").n_changes == 0
+    emptied = after(drawn, AcceptClass("RBC", ()), RemovePrototype("RBC", FIRST.id))
+    assert not emptied.roi_class("RBC").is_accepted  # there is nothing of it any more
+
+
+def test_all_boxes_of_a_class_are_resized_at_once(drawn: Curation) -> None:
+    corner = Patch.at("a", 23.5, 19.5)
+    near, far = Patch.at("a", SECOND.y + 14, SECOND.x), Patch.at("a", SECOND.y + 30, SECOND.x)
+    before = after(
+        drawn,
+        AddPrototypes("RBC", (corner,), SHAPE),
+        AcceptClass("RBC", (SECOND,)),
+        FlagNegatives("RBC", (near,)),
+        AcceptBackground((Patch.at("a", FIRST.y + 14, FIRST.x), far)),
+    )
+    resized = apply(before, ResizePatches("RBC", (60.0, 60.0)))
+    rbc = resized.roi_class("RBC")
+    assert (rbc.patch_shape, resized.patch_shape) == ((60.0, 60.0), (60.0, 60.0))
+    assert rbc.prototypes == (FIRST, corner.moved(29.5, 29.5))  # inside the image again
+    assert (rbc.positives, resized.background) == ((), (far,))  # what was said one by one is stronger
+    with pytest.raises(CurationError, match="a negative of the class: choose a smaller size"):
+        apply(
+            apply(drawn, FlagNegatives("RBC", (Patch.at("a", FIRST.y + 14, FIRST.x),))), ResizePatches("RBC", (60, 60))
+        )
 
 
 def test_what_is_confirmed_is_of_one_class(drawn: Curation) -> None:
@@ -253,6 +292,9 @@ REFUSED: dict[str, tuple[Action, str]] = {
     "twice in one": (FlagNegatives("RBC", (SECOND, SECOND)), "marked so already"),
     "unknown image": (AddPrototypes("RBC", (Patch.at("b", 50, 50),), SHAPE), "name of one of the images"),
     "outside": (AddPrototypes("RBC", (Patch.at("a", 10, 50),), SHAPE), "inside the 200 x 300 px"),
+    "resized without a box": (ResizePatches("WBC", (20, 20)), "which its first prototype fixed, got no prototype"),
+    "resized to nothing": (ResizePatches("RBC", (0, 20)), "height and width above 0"),
+    "resized beyond the image": (ResizePatches("RBC", (400, 400)), "inside the 200 x 300 px"),
     "moved outside": (MovePrototype("RBC", FIRST.id, 10, 50), "inside the 200 x 300 px"),
     "centre outside": (FlagNegatives("RBC", (Patch.at("a", 50, 300),)), "centre inside the 200 x 300 px"),
     "nan": (FlagNegatives("RBC", (Patch.at("a", float("nan"), 30),)), "centre inside the 200 x 300 px"),

@@ -18,7 +18,8 @@ from simsearch.curation.encoding import (
     entry_to_line,
 )
 from simsearch.curation.history import Entry, Undo
-from simsearch.curation.marks import AddPrototypes, FlagAndReopen, FlagNegatives, UnflagAndReopen
+from simsearch.curation.marks import AddPrototypes, FlagNegatives
+from simsearch.curation.older import AddAndReopen, FlagAndReopen, MoveAndReopen, RemoveAndReopen, UnflagAndReopen
 from simsearch.curation.state import Patch
 from simsearch.errors import CurationError
 
@@ -53,6 +54,18 @@ def test_actions_of_older_journals_keep_their_meaning() -> None:
     assert action_from_json(flag) == FlagAndReopen("RBC", (PATCH,))
     assert action_from_json(unflag) == UnflagAndReopen("RBC", ("1f",))
     assert [action_to_json(action_from_json(each)) for each in (flag, unflag)] == [flag, unflag]
+    drawn = {"class_name": "RBC", "patches": [asdict(PATCH)], "patch_shape": [48.0, 40.0]}
+    for kind, content in (
+        (AddAndReopen, {"name": "add_prototypes", "version": 1, **drawn}),
+        (
+            MoveAndReopen,
+            {"name": "move_prototype", "version": 1, "class_name": "RBC", "patch_id": "1f", "y": 1, "x": 2},
+        ),
+        (RemoveAndReopen, {"name": "remove_prototype", "version": 1, "class_name": "RBC", "patch_id": "1f"}),
+    ):
+        action = action_from_json(content)
+        assert type(action) is kind
+        assert action_to_json(action) == content
 
 
 def test_every_type_has_a_decoder() -> None:
@@ -68,9 +81,9 @@ def test_names_and_versions_are_frozen() -> None:
         "remove_class": [1, "class_name"],
         "set_similarity_threshold": [1, "class_name", "similarity_threshold"],
         "set_confidence_threshold": [1, "class_name", "confidence_threshold"],
-        "add_prototypes": [1, "class_name", "patches", "patch_shape"],
-        "move_prototype": [1, "class_name", "patch_id", "y", "x"],
-        "remove_prototype": [1, "class_name", "patch_id"],
+        "add_prototypes": [2, "class_name", "patches", "patch_shape"],
+        "move_prototype": [2, "class_name", "patch_id", "y", "x"],
+        "remove_prototype": [2, "class_name", "patch_id"],
         "flag_negatives": [2, "class_name", "patches"],
         "unflag_negatives": [2, "class_name", "patch_ids"],
         "accept_class": [1, "class_name", "positives"],
@@ -83,6 +96,7 @@ def test_names_and_versions_are_frozen() -> None:
         "withdraw_confirmed": [1, "class_name", "patch_ids"],
         "release_positives": [1, "class_name", "patch_ids"],
         "add_background": [1, "patches"],
+        "resize_patches": [1, "class_name", "patch_shape"],
         "batch": [1, "label", "actions"],
         "undo": [1, "seq"],
         "redo": [1, "seq"],

@@ -34,17 +34,17 @@ from simsearch.curation.marks import (
     AddBackground,
     AddPrototypes,
     ConfirmPatches,
-    FlagAndReopen,
     FlagNegatives,
     FlagNotBackground,
     MovePrototype,
     ReleasePositives,
     RemovePrototype,
-    UnflagAndReopen,
+    ResizePatches,
     UnflagNegatives,
     UnflagNotBackground,
     WithdrawConfirmed,
 )
+from simsearch.curation.older import AddAndReopen, FlagAndReopen, MoveAndReopen, RemoveAndReopen, UnflagAndReopen
 from simsearch.curation.state import Curation, Patch
 from simsearch.errors import CurationError, StoreError
 
@@ -69,6 +69,10 @@ simple: st.SearchStrategy[Action] = st.one_of(
     st.builds(AddPrototypes, names, several, shapes),
     st.builds(MovePrototype, names, ids, places, places),
     st.builds(RemovePrototype, names, ids),
+    st.builds(AddAndReopen, names, several, shapes),
+    st.builds(MoveAndReopen, names, ids, places, places),
+    st.builds(RemoveAndReopen, names, ids),
+    st.builds(ResizePatches, names, shapes),
     st.builds(FlagNegatives, names, several),
     st.builds(UnflagNegatives, names, ids.map(lambda each: (each,))),
     st.builds(FlagAndReopen, names, several),

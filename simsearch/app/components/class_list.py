@@ -129,6 +129,7 @@ def class_part(curation: Curation, roi_class: RoiClass) -> dict[str, Any]:
         "n_confirmed": len(roi_class.confirmed),
         "n_negatives": len(roi_class.negatives),
         "is_accepted": roi_class.is_accepted,
+        "n_changes": roi_class.n_changes,
     }
 
 

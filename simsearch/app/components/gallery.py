@@ -102,6 +102,7 @@ class Gallery(Island):
             "n_prototypes": len(roi_class.prototypes),
             "is_accepted": roi_class.is_accepted,
             "n_accepted": len(roi_class.positives),
+            "n_changes": roi_class.n_changes,
             "threshold": roi_class.similarity_threshold,
             "suggested": snapshot.suggestions.suggested_thresholds.get(roi_class.name),
             "shape": shape,

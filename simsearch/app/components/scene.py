@@ -214,6 +214,7 @@ def mark_columns(marks: Iterable[Mark], image: str) -> dict[str, list[Any]]:
         "width": [mark.patch_shape[1] for mark in here],
         "color": [mark.color for mark in here],
         "kind": [mark.kind for mark in here],
+        "id": [mark.patch.id for mark in here],
         "class": [mark.class_name for mark in here],
         "what": [f"{mark.kind} {mark.class_name}".strip() for mark in here],
         "dash": [look[0] for look in looks],

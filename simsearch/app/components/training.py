@@ -119,6 +119,12 @@ def problems(curation: Curation) -> list[dict[str, Any]]:
                 f"Class {each.name} has changed since it was accepted: the model learns from what was accepted before."
             )
             found.append({"text": text, "page": "regions", "is_fatal": False})
+        elif each.n_changes:
+            text = (
+                f"{each.n_changes} change{'s' * (each.n_changes > 1)} of boxes since class {each.name} was accepted: "
+                "the model learns from the boxes, and from what was accepted before."
+            )
+            found.append({"text": text, "page": "regions", "is_fatal": False})
     if not curation.is_background_accepted:
         text = "The background is not accepted: what is neither of the classes may be taken for one of them."
         found.append({"text": text, "page": "background", "is_fatal": False})

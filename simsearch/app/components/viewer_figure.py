@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from bokeh.plotting import figure
 
 _NO_CHANGE = {"nonselection_fill_alpha": 0.0, "nonselection_line_alpha": 1.0}
-_MARKS = ("x", "y", "height", "width", "color", "kind", "class", "what", "dash", "line", "inside")
+_MARKS = ("x", "y", "height", "width", "color", "kind", "id", "class", "what", "dash", "line", "inside")
 _SMALLEST_VIEW_PX = 8.0  # of level 0, along each side
 
 

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from simsearch.app.components.class_list import ClassList
 from simsearch.app.components.gallery import Gallery
+from simsearch.app.components.marking import Marking
 from simsearch.app.components.plate_panel import PlatePanel
 from simsearch.app.components.viewer import Viewer
 from simsearch.app.context import Page
-from simsearch.app.session.judging import DrawnBox, draw_prototype
 
 if TYPE_CHECKING:
     from simsearch.app.context import PageContext
@@ -19,12 +19,8 @@ if TYPE_CHECKING:
 def regions_page(context: PageContext) -> Page:
     """Make the page."""
     live = context.live
-
-    def take_box(image: str, y: float, x: float, height: float, width: float) -> None:
-        box, class_name = DrawnBox(image, y, x, height, width), classes.active
-        context.do(draw_prototype, class_name, box)
-
-    viewer = Viewer(context, on_box=take_box, on_flag=lambda *place: gallery.flag(*place))
+    marking = Marking(context, lambda: classes.active)
+    viewer = Viewer(context, on_box=marking.draw)
     gallery = Gallery(context, viewer.go_to)
     plate = PlatePanel(context, viewer.go_to)
 
@@ -39,6 +35,7 @@ def regions_page(context: PageContext) -> Page:
         before = classes.active
         classes.update(snapshot)
         viewer.update(snapshot)
+        marking.update(snapshot)
         gallery.update(snapshot, classes.active)
         plate.update(snapshot, classes.active)
         if classes.active != before:
@@ -47,6 +44,7 @@ def regions_page(context: PageContext) -> Page:
     roots = {
         "viewer": viewer.figure,
         "viewer_bar": viewer.bar,
+        "marking": marking.root,
         "classes": classes.root,
         "gallery": gallery.root,
         "gallery_peaks": gallery.peaks,

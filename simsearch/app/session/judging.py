@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 PALETTE = tuple(color.lower() for color in CLASS_COLORS)
 """Colours that people with any kind of colour vision tell apart."""
 
-_LEAST_SIDE_PX = 8.0  # of the first box: a smaller one was drawn by a slip, and would fix the shape of patches
+_LEAST_SIDE_PX = 8.0  # of the box that fixes the shape of patches: a smaller one was drawn by a slip
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,34 +74,26 @@ def draw_prototype(live: LiveStudy, user: str, class_name: str | None, box: Draw
         Of which class; without one, or if it was removed meanwhile, a class is added.
     box : DrawnBox
         The first box of a class fixes the shape of its patches, in whole pixels; that of all, where one patch serves
-        all. Of later ones the centre counts, moved inwards where a patch would not lie in the image.
+        all. Of later ones the centre counts, moved inwards where a patch would not lie in the image. What was said
+        otherwise of the place is taken back.
 
     Raises
     ------
     CurationError
-        If the first box is tiny, or the opposite was said of its place.
+        If the first box is tiny.
     StoreError
         If it cannot be saved.
     """
     curation = live.snapshot.curation
     known = next((each for each in curation.classes if each.name == class_name), None)
     shape = fixed_shape(curation, known) or (float(round(box.height)), float(round(box.width)))
-    if min(shape) < _LEAST_SIDE_PX:
-        raise CurationError(
-            f"expected a box of at least {_LEAST_SIDE_PX:g} x {_LEAST_SIDE_PX:g} px, got "
-            f"{shape[0]:g} x {shape[1]:g} px: draw around the whole object and a little of what surrounds it"
-        )
-    y, x = (
-        inside(centre, side, length)
-        for centre, side, length in zip((box.y, box.x), shape, curation.shapes[box.image], strict=True)
-    )
+    check_large_enough(shape)
     actions: list[Action] = []
     if class_name is None or known is None:
         actions.append(added := new_class(curation))
         class_name = added.class_name
-    drawn = Patch.at(box.image, y, x)
-    actions += release(curation, class_name, [drawn], shape)
-    actions += _withdrawn(curation, class_name, shape, [drawn])
+    drawn = Patch.at(box.image, box.y, box.x).moved_inside(shape, curation.shapes[box.image])
+    actions += taken_back(curation, class_name, shape, [drawn])
     actions.append(AddPrototypes(class_name, (drawn,), shape))
     live.act(user, actions[0] if len(actions) == 1 else Batch(f"draw a box of {class_name}", tuple(actions)))
 
@@ -127,7 +119,7 @@ def toggle_negative(live: LiveStudy, user: str, class_name: str, at: Patch) -> N
     else:
         actions = [UnflagNegatives(class_name, (flagged.id,))]
         actions += [ConfirmPatches(class_name, (at,))] if roi_class.is_accepted else []
-    _act(live, user, f"{'flag' if flagged is None else 'unflag'} a region of {class_name}", actions)
+    act_together(live, user, f"{'flag' if flagged is None else 'unflag'} a region of {class_name}", actions)
 
 
 def flag(live: LiveStudy, user: str, class_name: str, places: Sequence[Patch]) -> None:
@@ -141,7 +133,7 @@ def flag(live: LiveStudy, user: str, class_name: str, places: Sequence[Patch]) -
         If it cannot be saved.
     """
     actions = _refusals(live.snapshot.curation, class_name, places)
-    _act(live, user, f"flag {count(places, 'region')} of {class_name}", actions)
+    act_together(live, user, f"flag {count(places, 'region')} of {class_name}", actions)
 
 
 def confirm(live: LiveStudy, user: str, class_name: str, places: Sequence[Patch]) -> None:
@@ -155,7 +147,7 @@ def confirm(live: LiveStudy, user: str, class_name: str, places: Sequence[Patch]
         If it cannot be saved.
     """
     actions = _assents(live.snapshot.curation, class_name, places)
-    _act(live, user, f"confirm {count(places, 'region')} of {class_name}", actions)
+    act_together(live, user, f"confirm {count(places, 'region')} of {class_name}", actions)
 
 
 def add_missed(live: LiveStudy, user: str, class_name: str, at: Patch) -> None:
@@ -170,8 +162,7 @@ def add_missed(live: LiveStudy, user: str, class_name: str, at: Patch) -> None:
     """
     curation = live.snapshot.curation
     shape = common_shape(curation, curation.roi_class(class_name))
-    sides = zip((at.y, at.x), shape, curation.shapes[at.image], strict=True)
-    confirm(live, user, class_name, [at.moved(*(inside(centre, side, length) for centre, side, length in sides))])
+    confirm(live, user, class_name, [at.moved_inside(shape, curation.shapes[at.image])])
 
 
 def refuse(live: LiveStudy, user: str, class_name: str, places: Sequence[Patch]) -> None:
@@ -191,7 +182,7 @@ def refuse(live: LiveStudy, user: str, class_name: str, places: Sequence[Patch])
     known = Places((*curation.background, *objects), common_shape(curation))
     if new := tuple(at for at in places if known.near(at) is None):
         actions.append(AddBackground(new))
-    _act(live, user, f"take {count(places, 'region')} for background, not {class_name}", actions)
+    act_together(live, user, f"take {count(places, 'region')} for background, not {class_name}", actions)
 
 
 def move_to_class(live: LiveStudy, user: str, class_name: str, other_name: str, places: Sequence[Patch]) -> None:
@@ -207,7 +198,7 @@ def move_to_class(live: LiveStudy, user: str, class_name: str, other_name: str, 
     curation = live.snapshot.curation
     actions = _refusals(curation, class_name, places)
     actions += _assents(curation, other_name, places, refused=class_name)
-    _act(live, user, f"move {count(places, 'region')} from {class_name} to {other_name}", actions)
+    act_together(live, user, f"move {count(places, 'region')} from {class_name} to {other_name}", actions)
 
 
 def accept_class(live: LiveStudy, user: str, class_name: str) -> None:
@@ -246,14 +237,28 @@ def peaks_above(curation: Curation, suggestions: Suggestions, class_name: str) -
     ]
 
 
-def inside(centre: float, side: float, length: int) -> float:
-    """Move a centre so that its patch lies inside the image, if there is room for it."""
-    if side > length:
-        return centre
-    return min(max(centre, (side - 1) / 2), length - (side + 1) / 2)
+def check_large_enough(shape: tuple[float, float]) -> None:
+    """Refuse a shape of patches that is a slip of the hand."""
+    if min(shape) < _LEAST_SIDE_PX:
+        raise CurationError(
+            f"expected a box of at least {_LEAST_SIDE_PX:g} x {_LEAST_SIDE_PX:g} px, got "
+            f"{shape[0]:g} x {shape[1]:g} px: draw around the whole object and a little of what surrounds it"
+        )
 
 
-def _act(live: LiveStudy, user: str, label: str, actions: Sequence[Action]) -> None:
+def taken_back(
+    curation: Curation, class_name: str, shape: tuple[float, float], places: Sequence[Patch]
+) -> list[Action]:
+    """Take back what was said otherwise of places that are of a class, as far as actions on them would be refused."""
+    roi_class = next((each for each in curation.classes if each.name == class_name), None)
+    flagged = _ids_near(roi_class.negatives, shape, places) if roi_class else ()
+    unflag: list[Action] = [UnflagNegatives(class_name, flagged)] if flagged else []
+    released = release(curation, class_name, places, shape)
+    return [*unflag, *released, *_withdrawn(curation, class_name, shape, places)]
+
+
+def act_together(live: LiveStudy, user: str, label: str, actions: Sequence[Action]) -> None:
+    """Do several things as one, to be undone as one; nothing where there are none."""
     if actions:  # else all of it was said before
         live.act(user, actions[0] if len(actions) == 1 else Batch(label, tuple(actions)))
 

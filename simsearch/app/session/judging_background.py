@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from simsearch.app.session.judging import confirm, inside, refuse
+from simsearch.app.session.judging import confirm, refuse
 from simsearch.curation.checks import check_drawn_background, common_shape
 from simsearch.curation.marks import AcceptBackground, AddBackground, FlagNotBackground, UnflagNotBackground
 from simsearch.curation.state import Patch, Places
@@ -80,8 +80,7 @@ def draw_background(live: LiveStudy, user: str, image: str, y: float, x: float) 
     curation = live.snapshot.curation
     if curation.patch_shape is None:
         raise CurationError("expected a box of a class, which fixes the size of patches, got none: draw one on Regions")
-    sides = zip((y, x), curation.patch_shape, curation.shapes[image], strict=True)
-    drawn = Patch.at(image, *(inside(centre, side, length) for centre, side, length in sides))
+    drawn = Patch.at(image, y, x).moved_inside(curation.patch_shape, curation.shapes[image])
     check_drawn_background(curation, drawn, _found_around(live.snapshot, drawn))
     live.act(user, AddBackground((drawn,)))
 

@@ -179,6 +179,7 @@
     app.key("a", "accept the background", () => { if (!accept.disabled) send("accept"); });
     app.key("m", "suggest more background", () => { if (!more.disabled) askForMore(); });
     app.key("v", "show a patch in its image", visit);
+    app.drawing.put = (place) => { send("draw", place); app.drawing.draw(); };
     app.key("b", "take the patch under the pointer, or in the middle of the image, for background", () => app.drawing.take((place) => send("draw", place)));
     return {
       patches(value) { app.drawing.shape = value.shape; patches = value; pressed.clear(); draw(); },

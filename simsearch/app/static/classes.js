@@ -71,7 +71,7 @@
       const crop = prototypes.crops[each.name];
       if (!all.length || !crop) return null;
       return h("div", { class: "prototypes" }, all.map((patch) => h("div", { class: "prototype" },
-        h("button", { type: "button", "aria-label": "Show this box in its image", title: "Show in its image", onclick: () => send("visit", { id: patch.id }) },
+        h("button", { type: "button", "aria-label": "Show this box in its image", title: "Show in its image", onclick: () => { app.marking?.want(patch.id); send("visit", { id: patch.id }); } },
           h("img", { src: crop.replace("{I}", patch.image).replace("{Y}", patch.y).replace("{X}", patch.x), alt: "", decoding: "async" })),
         h("button", { class: "remove", type: "button", "aria-label": "Remove this box", title: "Remove this box", onclick: () => send("remove_prototype", { name: each.name, id: patch.id }) }, icon("close")))));
     }
@@ -84,7 +84,7 @@
           h("button", { class: "class-choose", type: "button", "aria-pressed": isActive, onclick: () => activate(each.name) },
             editing === each.name ? "" : nameOf(each), h("span", { class: "small quiet", title: `${plural(each.n_prototypes, "box", "boxes")}, ${plural(each.n_confirmed, "region")} confirmed one by one, ${plural(each.n_negatives, "negative")}` }, counts(each))),
           editing === each.name ? nameOf(each) : null,
-          each.is_accepted ? h("span", { class: "chip good", title: `${plural(each.n_positives, "region")} accepted` }, icon("check"), each.n_positives.toLocaleString("en")) : null,
+          each.is_accepted ? h("span", { class: "chip good", title: `${plural(each.n_positives, "region")} accepted${each.n_changes ? `; ${plural(each.n_changes, "change")} of boxes since: accept again to take what they find` : ""}` }, icon("check"), each.n_positives.toLocaleString("en"), each.n_changes ? ` +${each.n_changes}` : null) : null,
           h("kbd", {}, index < 9 ? index + 1 : "")),
         recoloring === each.name ? colors(each) : null,
         isActive ? boxes(each) : null,
@@ -112,12 +112,12 @@
       element.hidden = Boolean(each?.n_prototypes);
       const hasShape = classes.some((one) => one.n_prototypes);
       element.replaceChildren(h("strong", {}, each ? `Drag a box around one “${each.name}”` : "Drag a box around something you look for"),
-        h("span", {}, hasShape ? "All boxes have the size of the first: the centre counts." : "Take a little of its surroundings too. The size of this box holds for all others. Shift-drag moves the image, the wheel zooms."));
+        h("span", {}, hasShape ? "The first box of a class fixes the size of its boxes; of later ones the centre counts." : "Take a little of its surroundings too. The size of this box holds for all others of the class. Shift-drag moves the image, the wheel zooms."));
     }
 
     app.key("c", "add a class", add);
     app.gesture("Drag", "in the image: draw a box of the class");
-    app.gesture("Click", "on a region: does not belong, or belongs after all");
+    app.gesture("Click", "on a frame of the class: does not belong, or belongs after all; on a box of yours: change it");
     app.gesture("Double click", "on the name of a class: rename it");
     const choose = (event) => { const each = classes[Number(event.code.slice(-1)) - 1]; if (each) activate(each.name); };
     app.key([..."123456789"], "choose a class", choose);

@@ -145,9 +145,10 @@
     function drawAccept(n) {
       const accept = byId("accept");
       const waits = progress.state !== "ready" || told !== null;
-      accept.disabled = waits || !n || (about.is_accepted && about.n_accepted === n);
-      accept.replaceChildren(icon("check"), about.is_accepted ? `Accepted ${about.n_accepted.toLocaleString("en")}` : `Accept ${plural(n, "region")}`);
-      accept.classList.toggle("is-done", about.is_accepted);
+      const isDone = about.is_accepted && !about.n_changes;
+      accept.disabled = waits || !n || (isDone && about.n_accepted === n);
+      accept.replaceChildren(icon("check"), isDone ? `Accepted ${about.n_accepted.toLocaleString("en")}` : about.is_accepted ? `Accept ${n.toLocaleString("en")} anew` : `Accept ${plural(n, "region")}`);
+      accept.classList.toggle("is-done", isDone);
     }
 
     // Made once: a click on a button that is replaced while it is pressed would be lost.
@@ -173,7 +174,7 @@
       gridElement.classList.toggle("of-flagged", view === "flagged");
       byId("gallery-hint").hidden = view === "ask";
       picking.clear();
-      if (about && peaks.items.length) putView();
+      if (hasAny()) putView();
       still.now();
       gridElement.scrollTop = 0;
       drawJump();
@@ -182,13 +183,13 @@
     /** Take the newest peaks, and let what is flagged sink out of their order. What stays in sight keeps its place. */
     function arrange() {
       const isNew = takeNewest();
-      if (view === "ask" && about) {
+      if (view === "ask" && hasAny()) {
         asking.reset(questions.map(peaks.at));
         findSaid();
         asking.draw(least);
         return;
       }
-      const next = about ? peaks.items.filter((item) => isFlagged(item) === (view === "flagged")) : [];
+      const next = hasAny() ? peaks.items.filter((item) => isFlagged(item) === (view === "flagged")) : [];
       if (!isNew && next.length === shown.length && next.every((item, at) => item === shown[at])) return;
       const places = new Map(next.map((item, at) => [keyOf(item), at]));
       const first = shown.findIndex((item, at) => grid.top(at) >= gridElement.scrollTop && places.has(keyOf(item)));
@@ -212,7 +213,7 @@
     const putView = () => { const now = view === "ask" ? asking.element : gridElement; if (now.parentElement !== area) area.replaceChildren(now); };
     const redraw = () => (view === "ask" ? asking.draw(least) : grid.redraw());
     function drawMarks() {
-      if (!about || !peaks.items.length) return;
+      if (!hasAny()) return;
       redraw();
       count();
       still.soon();
@@ -237,8 +238,10 @@
       return [h("h3", {}, "Nothing to show yet"), h("p", {}, about ? `Draw a box around one “${about.name}” in the image. What looks like it appears here.` : "Draw a box in the image. What looks like it appears here.")];
     }
 
+    /** Whether there are pictures to show: without a box left, a class has no size, and what was found for it is gone soon. */
+    const hasAny = () => Boolean(about?.crop && peaks.items.length);
     function drawAll() {
-      const has = Boolean(about && peaks.items.length);
+      const has = hasAny();
       byId("gallery-title").textContent = about ? `Like “${about.name}”` : "Suggestions";
       for (const id of ["threshold-box", "gallery-jump"]) byId(id).hidden = !has;
       byId("gallery-foot").dataset.has = has ? "yes" : "";

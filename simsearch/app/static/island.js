@@ -47,6 +47,7 @@
     trash: "M4 7h16M9 7V4h6v3M6 7l1 13h10l1-13M10 11v5M14 11v5",
     pencil: "M4 20h4L19 9l-4-4L4 16zM13 7l4 4",
     dice: "M5 5h14v14H5zM9 9h.01M15 9h.01M12 12h.01M9 15h.01M15 15h.01",
+    box: "M5 5h14v14H5z",
     spread: "M6 6h.01M18 6h.01M12 12h.01M6 18h.01M18 18h.01",
     flag: "M5 21V4h12l-2 4 2 4H5",
     warning: "M12 4 2.5 20h19zM12 10v4M12 17h.01",

@@ -107,6 +107,7 @@
 
   // Gestures that Bokeh has not: moving with the right or middle button, with Shift or with Space held down
 
+  const arrows = []; // what takes arrow keys before the image does
   let isSpaceDown = false;
   function wantsToMove(event) {
     return event.button === 1 || event.button === 2 || (event.button === 0 && (event.shiftKey || isSpaceDown));
@@ -144,7 +145,8 @@
     host.addEventListener("keydown", (event) => {
       if (event.ctrlKey || event.metaKey || event.altKey) return;
       const moves = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
-      if (event.key in moves) move(...moves[event.key].map((way) => way * PAN_SHARE));
+      if (event.key in moves && arrows.some((take) => take(event, moves[event.key]))) { /* something else was moved */ }
+      else if (event.key in moves) move(...moves[event.key].map((way) => way * PAN_SHARE));
       else if (event.key === " ") isSpaceDown = true;
       else return;
       event.preventDefault();
@@ -169,9 +171,13 @@
   }
 
   app.viewer = {
+    /** Have arrow keys do something else while the image is focused: take(event, [rightward, downward]) tells whether it did. */
+    onArrow: (take) => arrows.unshift(take),
     fit, zoom, move, centre, at, middle, onScreen, scale, atFullSize, place, show, ranges, frame,
     zoomIn: () => zoom(ZOOM_STEP),
     zoomOut: () => zoom(1 / ZOOM_STEP),
+    /** The size of the image that is shown. */
+    size: () => size,
     /** Tell the size of the image that is shown. */
     measure(value) { size = value; },
   };

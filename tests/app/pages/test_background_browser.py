@@ -20,6 +20,7 @@ from simsearch.curation.background import Question
 from simsearch.curation.marks import AddPrototypes
 from simsearch.curation.state import Patch
 from tests.app.browser import flawless_tab, on_screen, wait_until
+from tests.app.drawing import Shown
 from tests.app.serving import serving
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ class Trial:
 
     def page(self, context: PageContext) -> Page:
         """Make the page."""
-        page = background_page(replace(context, live=_Shown(context.live)))
+        page = background_page(replace(context, live=Shown(context.live, SUGGESTED)))
 
         def update(snapshot: Snapshot) -> None:
             kept = snapshot.curation.background
@@ -75,20 +76,6 @@ class Trial:
         at = on_screen(self.tab, y, x)
         self.tab.mouse.move(*at)
         return at
-
-
-class _Shown:
-    """A study with the suggestions of the test."""
-
-    def __init__(self, live: LiveStudy) -> None:
-        self._live = live
-
-    @property
-    def snapshot(self) -> Snapshot:
-        return replace(self._live.snapshot, suggestions=SUGGESTED)
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(self._live, name)
 
 
 @pytest.fixture

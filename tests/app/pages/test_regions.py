@@ -242,6 +242,7 @@ def test_classes_are_listed_with_their_prototypes(context: PageContext) -> None:
             "n_confirmed": 0,
             "n_negatives": 0,
             "is_accepted": False,
+            "n_changes": 0,
         }
     ]
     (patch,) = drawn(classes.root, "prototypes")["of"]["cell"]
