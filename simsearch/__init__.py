@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from simsearch.api.run import open_results as open_results
     from simsearch.api.run import segment as segment
     from simsearch.api.tables import evaluate as evaluate
+    from simsearch.api.tables import report as report
     from simsearch.api.tables import rethreshold as rethreshold
     from simsearch.api.tables import sample as sample
     from simsearch.errors import SimSearchError as SimSearchError
@@ -36,7 +37,7 @@ _HOMES = {
     **dict.fromkeys(("convert", "measure", "preview_conversion"), "simsearch.api.images"),
     **dict.fromkeys(("demo", "search"), "simsearch.api.find"),
     **dict.fromkeys(("detect", "open_results", "segment"), "simsearch.api.run"),
-    **dict.fromkeys(("evaluate", "rethreshold", "sample"), "simsearch.api.tables"),
+    **dict.fromkeys(("evaluate", "report", "rethreshold", "sample"), "simsearch.api.tables"),
     **dict.fromkeys(("pretrain", "train"), "simsearch.api.learn"),
     **dict.fromkeys(("find_images", "open_image", "open_plate"), "simsearch.io"),
     "doctor": "simsearch.api.doctor",

@@ -1,4 +1,4 @@
-"""What is done with results: `rethreshold`, `sample`, `evaluate`."""
+"""What is done with results: `rethreshold`, `sample`, `report`, `evaluate`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from simsearch.io.places import input_place, output_place
 from simsearch.workflows.learn.evaluate import Evaluation
 from simsearch.workflows.learn.evaluate import evaluate as run_evaluate
+from simsearch.workflows.run.html_report.page import HtmlReport, write_html_report
 from simsearch.workflows.run.objects import ObjectsReport
 from simsearch.workflows.run.objects import rethreshold as run_rethreshold
 from simsearch.workflows.run.sample import SampleReport, sample_results
@@ -97,6 +98,35 @@ def sample(
     2
     """
     return sample_results(output_place(results), n=n, classes=classes, seed=seed, pictures=pictures)
+
+
+def report(results: AnyPath, out: AnyPath | None = None) -> HtmlReport:
+    """Write a page of a run: methods in words for a paper, tables, figures, examples of objects, how it was made.
+
+    Parameters
+    ----------
+    results : str or Path
+        Folder with results of `detect` or `segment`.
+    out : str or Path, optional
+        The file, which needs no other; by default ``run.html`` in the folder.
+
+    Returns
+    -------
+    HtmlReport
+        ``path`` is the file; ``notes`` say what is not on it, and why.
+
+    Raises
+    ------
+    SimSearchError
+        If there are no results, or the file cannot be written.
+
+    Examples
+    --------
+    >>> import simsearch as ss
+    >>> ss.report("detected", "detected.html").path.name
+    'detected.html'
+    """
+    return write_html_report(output_place(results), None if out is None else output_place(out))
 
 
 def evaluate(peaks: AnyPath, truth: AnyPath, out: AnyPath, *, distance: float | None = None) -> Evaluation:

@@ -16,10 +16,8 @@ from simsearch.cli.options import (
     OUTPUT_FOLDER,
     STUDY,
     ReportedGroup,
-    aside_option,
     channels_option,
     cluster_option,
-    confidence_option,
     end,
     exact_option,
     measurement_option,
@@ -41,6 +39,7 @@ from simsearch.cli.options import (
 )
 from simsearch.cli.pretrain import pretrain
 from simsearch.cli.study import study
+from simsearch.cli.tables import evaluate, report, rethreshold, sample
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -276,50 +275,6 @@ def segment(**options: Any) -> None:  # noqa: ANN401  as many types as there are
 
 
 @main.command()
-@click.argument("results", type=OUTPUT_FOLDER)
-@confidence_option
-@aside_option
-def rethreshold(results: Path, confidence_thresholds: dict[str, float], aside: list[str] | None) -> None:
-    """Choose other confidence thresholds for RESULTS of `simsearch detect`, or what shares are of; no pixel is read."""
-    from simsearch.api.tables import rethreshold as run
-    from simsearch.cli.console import show_objects
-
-    show_objects(run(results, confidence_thresholds, aside=aside))
-
-
-@main.command()
-@click.argument("results", type=OUTPUT_FOLDER)
-@click.option(
-    "--n", default=20, show_default=True, help="Places of each class; more are added to those that there are."
-)
-@click.option("--class", "classes", multiple=True, metavar="NAME", help="Of these classes alone; repeat.")
-@click.option("--pictures/--no-pictures", default=True, show_default=True, help="Draw the places with their numbers.")
-@seed_option
-def sample(results: Path, **options: Any) -> None:  # noqa: ANN401  as many types as there are options
-    """Draw a random sample of RESULTS of `simsearch detect`; say yes or no to each place, and call it again.
-
-    It estimates precision, recall and the number of objects, with intervals, from places that were judged.
-    """
-    from simsearch.api.tables import sample as run
-    from simsearch.cli.console import show_sample
-
-    show_sample(run(results, **options))
-
-
-@main.command()
-@click.argument("peaks", type=INPUT)
-@click.option("--truth", type=INPUT, required=True, help="CSV: image, class, y, x.")
-@results_option
-@click.option("--distance", type=click.FloatRange(min=0, min_open=True), help="A peak finds what is nearer, in pixels.")
-def evaluate(peaks: Path, truth: Path, out: Path, distance: float | None) -> None:
-    """Compare PEAKS (peaks.parquet or detections.parquet) with where objects really are: precision and recall."""
-    from simsearch.api.tables import evaluate as run
-    from simsearch.cli.console import show_scores
-
-    show_scores(run(peaks, truth, out, distance=distance))
-
-
-@main.command()
 @click.argument("folder", metavar="STUDY", type=STUDY)
 @click.option("--port", type=click.IntRange(0, 65535), default=5006, show_default=True, help="0 for any that is free.")
 @click.option(
@@ -387,6 +342,5 @@ def demo(**options: Any) -> None:  # noqa: ANN401  as many types as there are op
     show_demo(report)
 
 
-main.add_command(doctor)
-main.add_command(pretrain)
-main.add_command(study)
+for each in (doctor, pretrain, study, rethreshold, sample, report, evaluate):
+    main.add_command(each)

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from simsearch.workflows.learn.pretrain import PretrainReport
     from simsearch.workflows.learn.train import TrainReport
     from simsearch.workflows.run.detect import DetectReport
+    from simsearch.workflows.run.html_report.page import HtmlReport
     from simsearch.workflows.run.objects import ObjectsReport
     from simsearch.workflows.run.sample import SampleReport
     from simsearch.workflows.run.segment import SegmentReport
@@ -322,6 +323,13 @@ def show_scores(evaluation: Evaluation) -> None:
     _out.print(table)
     _out.print(f"Scores and curves: {evaluation.folder}", soft_wrap=True)
     for note in evaluation.notes:
+        show_note(note)
+
+
+def show_page(report: HtmlReport) -> None:
+    """Print where a page of a run is."""
+    _out.print(f"Report: {report.path}", markup=False, soft_wrap=True)
+    for note in report.notes:
         show_note(note)
 
 

@@ -43,7 +43,7 @@ ORDER = (
         "evaluate",
     ),
     *("study.create", "study.import_", "study.show", "study.suggest", "study.export", "study.simulate"),
-    *("train", "detect", "rethreshold", "sample", "segment", "pretrain"),
+    *("train", "detect", "rethreshold", "sample", "report", "segment", "pretrain"),
 )
 
 

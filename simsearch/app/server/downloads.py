@@ -7,6 +7,7 @@ import hashlib
 import io
 import mimetypes
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
@@ -15,7 +16,10 @@ from tornado.iostream import StreamClosedError
 from tornado.web import HTTPError
 
 from simsearch.app.server.tiles import ProtectedHandler
+from simsearch.errors import SimSearchError
 from simsearch.io.pictures.drawing import vector_of
+from simsearch.io.tables.records.results_folder import PAGE_NAME
+from simsearch.workflows.run.html_report.page import write_html_report
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Mapping
@@ -37,9 +41,13 @@ class Download:
     files: tuple[Path, ...]
     archived: Path | None = None
     """Of an archive: the folder whose name is that of the folder in it."""
+    made: Callable[[], object] | None = None
+    """Of a file that is written anew whenever somebody asks for it: writes it."""
 
     def pieces(self) -> Generator[bytes]:
         """Read what is sent; of a file or an archive of any size, a mebibyte or so at a time."""
+        if self.made:
+            self.made()
         return _zipped(self.files, self.archived) if self.archived else _read(self.files[0])
 
 
@@ -66,12 +74,21 @@ def archive_name(result: ResultView) -> str:
     return f"{result.id}.zip"
 
 
+def page_name(result: ResultView) -> str:
+    """Name the page of a run."""
+    return f"{result.id}.html"
+
+
 def result_downloads(result: ResultView) -> list[Download]:
-    """List what can be downloaded of a run: each file, and an archive of all."""
+    """List what can be downloaded of a run: each file, a page to read, and an archive of all."""
     overlays = (file for path in result.overlays for file in (path, vector_of(path)))
-    files = (*result.files, *overlays)
+    files, page = (*result.files, *overlays), result.folder / PAGE_NAME
     each = [Download(flat_name(path, result.folder), (path,)) for path in files]
-    return [*each, Download(archive_name(result), files, archived=result.folder)]
+    return [
+        *each,
+        Download(page_name(result), (page,), made=partial(write_html_report, result.folder)),
+        Download(archive_name(result), (*files, page), archived=result.folder),
+    ]
 
 
 def downloads(folder: Path, listed: Iterable[Download]) -> dict[str, Download]:
@@ -87,7 +104,9 @@ def downloads(folder: Path, listed: Iterable[Download]) -> dict[str, Download]:
     inside = folder.resolve()
     found = {}
     for each in listed:
-        files = tuple(path for path in each.files if path.resolve().is_relative_to(inside) and path.resolve().is_file())
+        files = tuple(path for path in each.files if path.resolve().is_relative_to(inside))
+        if not each.made:
+            files = tuple(path for path in files if path.resolve().is_file())
         if files:
             found[download_key(each.archived or files[0])] = replace(each, files=files)
     return found
@@ -147,7 +166,10 @@ class DownloadHandler(ProtectedHandler):
         self.set_header("Content-Type", mimetypes.guess_type(found.name)[0] or "application/octet-stream")
         self.set_header("Content-Disposition", f"attachment; filename*=UTF-8''{quote(found.name)}")
         self.set_header("Cache-Control", "no-store")
-        pieces = found.pieces()
+        try:
+            pieces = await asyncio.to_thread(found.pieces)
+        except SimSearchError as error:
+            raise HTTPError(409, str(error).replace("%", "%%")) from error
         try:
             while (piece := await asyncio.to_thread(next, pieces, None)) is not None:
                 self.write(piece)

@@ -205,7 +205,10 @@
     const outlines = run.files.filter(isOutline);
     const list = (files) => h("ul", { class: "file-list" }, files.map((file) => h("li", {}, h("a", { href: file.url, download: file.saved }, icon("download"), h("span", {}, file.name)), h("span", { class: "small quiet" }, kind(file.name)))));
     return h("div", { class: "files-view" },
-      h("div", {}, h("a", { class: "button", href: run.archive.url, download: run.archive.name }, icon("download"), "All as one zip")),
+      h("div", { class: "file-all" },
+        h("a", { class: "button primary", href: run.page.url, download: run.page.name }, icon("download"), "Report"),
+        h("a", { class: "button", href: run.archive.url, download: run.archive.name }, icon("download"), "All as one zip"),
+        h("p", { class: "small quiet" }, "The report is one page to read, print and send: methods in words for a paper, figures, examples, tables, and how it was made.")),
       list(outlines.length > 5 ? run.files.filter((file) => !isOutline(file)) : run.files),
       outlines.length > 5 ? h("details", {}, h("summary", {}, `Outlines for QuPath of ${app.plural(outlines.length, "image")}`), list(outlines)) : null,
       h("h3", {}, "On the server"),

@@ -34,6 +34,7 @@ _MIN_SPAN = 0.3  # decades
 _MAX_NAMED = 7  # decades
 _DODGE = 0.012  # of the axis: classes stand beside each other, not upon
 _DASH = 5  # points
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _MIN_Z_PRIME = -1.0  # below it controls are alike, and the number says nothing more
 
 
@@ -229,10 +230,18 @@ def _named_steps(steps: Sequence[_Step]) -> Sequence[_Step]:
 
 
 def _tick_label(step: _Step, is_plain: bool) -> str:
+    """Write a tick, without the formulas of matplotlib: in a figure of ours what stands between $ is a name.
+
+    Examples
+    --------
+    >>> _tick_label((2, 5), True), _tick_label((5, 1), False), _tick_label((-4, 2), False)
+    ('500', '10⁵', '2·10⁻⁴')
+    """
     decade, digit = step
     if is_plain:
         return f"{digit * 10.0**decade:g}"
-    return f"$10^{{{decade}}}$" if digit == 1 else f"${digit}\\cdot10^{{{decade}}}$"
+    power = f"10{str(decade).translate(_RAISED)}"
+    return power if digit == 1 else f"{digit}\N{MIDDLE DOT}{power}"
 
 
 def _draw_break(axes: Axes, x: float, width: float) -> None:

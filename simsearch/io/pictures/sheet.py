@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from PIL import Image, ImageDraw, ImageFont
 
 from simsearch.core.tiles import Region
-from simsearch.io.pictures.render import render_crop, shown_channels
+from simsearch.io.pictures.render import ShownChannel, render_crop, shown_channels
 from simsearch.io.places import replacing
 
 if TYPE_CHECKING:
@@ -56,20 +56,33 @@ def draw_sheet(tiles: Sequence[Tile], path: Path) -> None:
     for index, tile in enumerate(tiles):
         left, top = _GAP + index % _PER_ROW * width, index // _PER_ROW * height
         draw.text((left, top + 4), tile.title, fill="black", font=font)
-        sheet.paste(_picture(tile), (left, top + _TITLE))
+        shown = shown_channels(tile.image, range(tile.image.n_channels))
+        sheet.paste(draw_place(tile, shown), (left, top + _TITLE))
     with replacing(path) as complete:
         sheet.save(complete, format="png")
 
 
-def _picture(tile: Tile) -> Image.Image:
+def draw_place(tile: Tile, shown: tuple[ShownChannel, ...], side_px: int = _SIDE, color: str = _FRAME) -> Image.Image:
+    """Draw a place with what is around it, framed.
+
+    Parameters
+    ----------
+    tile : Tile
+        The place.
+    shown : tuple of ShownChannel
+        What of the image, and how.
+    side_px : int
+        Of the picture.
+    color : str
+        Of the frame.
+    """
     side = max(2, round(_AROUND * max(tile.shape)))
     y0, x0 = (round(middle + 0.5 - side / 2) for middle in tile.centre)
     box = Region(y0, y0 + side, x0, x0 + side)
-    shown = shown_channels(tile.image, range(tile.image.n_channels))
-    crop = Image.open(BytesIO(render_crop(tile.image, shown, box, _SIDE).content))
-    picture = crop.convert("RGB").resize((_SIDE, _SIDE), Image.Resampling.BICUBIC)
-    half_y, half_x = (_SIDE * length / side / 2 for length in tile.shape)
-    middle = _SIDE / 2
+    crop = Image.open(BytesIO(render_crop(tile.image, shown, box, side_px).content))
+    picture = crop.convert("RGB").resize((side_px, side_px), Image.Resampling.BICUBIC)
+    half_y, half_x = (side_px * length / side / 2 for length in tile.shape)
+    middle = side_px / 2
     frame = (middle - half_x, middle - half_y, middle + half_x, middle + half_y)
-    ImageDraw.Draw(picture).rectangle(frame, outline=_FRAME, width=2)
+    ImageDraw.Draw(picture).rectangle(frame, outline=color, width=2)
     return picture

@@ -58,10 +58,10 @@ class TrainedModel:
 
 def read_trained(study: Study) -> list[TrainedModel]:
     """List the models of a study that are complete, the oldest first."""
-    return [model for path in study_models(study) if (model := _read(path)) is not None]
+    return [model for path in study_models(study) if (model := read_trained_at(path)) is not None]
 
 
-def _read(path: Path) -> TrainedModel | None:
+def read_trained_at(path: Path) -> TrainedModel | None:
     """Read a model and how it was trained; None where a training is just about to end, or somebody removes it."""
     try:
         run = parse_json(path.with_name("run.json").read_text(encoding="utf-8"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import math
 from dataclasses import dataclass
+from io import StringIO
 from typing import TYPE_CHECKING
 
 from simsearch.io.tables.cells import text_of, written
@@ -107,8 +108,5 @@ def read_image_counts(path: Path, classes: Sequence[str]) -> list[ImageCounts]:
     """
     if not path.exists():
         return []
-    with path.open(newline="", encoding="utf-8") as file:
-        return [
-            ImageCounts(text_of(row["image"]), {name: int(row[f"{_COUNT}{name}"]) for name in classes})
-            for row in csv.DictReader(file)
-        ]
+    rows = csv.DictReader(StringIO(path.read_text(encoding="utf-8"), newline=""))
+    return [ImageCounts(text_of(row["image"]), {name: int(row[f"{_COUNT}{name}"]) for name in classes}) for row in rows]

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import csv
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from simsearch.core.checks.json_text import parse_json
 from simsearch.core.checks.names import natural_key
+from simsearch.errors import StoreError
 from simsearch.io.ome_zarr.plates.wells import parse_well
 from simsearch.io.tables.records.results_folder import RUN_NAME
 from simsearch.workflows.run.image_counts import IMAGE_COUNTS_NAME, ImageCounts, read_image_counts
@@ -132,6 +134,23 @@ def read_results(study: Study) -> list[ResultView]:
     return sorted(found, key=lambda view: view.finished)
 
 
+def read_result(folder: Path) -> ResultView:
+    """Read what a detection or a segmentation gave.
+
+    Raises
+    ------
+    StoreError
+        If there is none.
+    """
+    found = _read(folder / RUN_NAME)
+    if found is None:
+        raise StoreError(
+            f"{folder}: expected results of `simsearch detect` or `segment`, got none that are complete: check the "
+            "path, or run it again"
+        )
+    return found
+
+
 def _read(path: Path) -> ResultView | None:
     """Read a run; None where it is just being written, or is none."""
     folder = path.parent
@@ -217,7 +236,7 @@ def _files(folder: Path) -> Iterable[Path]:
         if (folder / name).exists():
             yield folder / name
     for name in REPORT_NAMES:
-        yield from sorted(path for path in (folder / PLATES_NAME).glob(f"*/{name}") if path.is_file())
+        yield from sorted(path for path in (folder / PLATES_NAME).glob(f"*/{name}") if not path.is_dir())
     yield from _found(folder / GEOJSON_NAME, "*.geojson")
     yield folder / RUN_NAME
 
@@ -230,8 +249,7 @@ def _found(folder: Path, pattern: str) -> list[Path]:
 def _rows(path: Path) -> list[dict[str, Any]]:
     if not path.exists():
         return []
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+    return list(csv.DictReader(StringIO(path.read_text(encoding="utf-8"), newline="")))
 
 
 def _number(text: str) -> float | None:

@@ -194,6 +194,30 @@ def judge_sample(folder: Path, answers: Mapping[Place, bool | None]) -> SampleRe
     return _sample(folder, answer, pictures=False)
 
 
+def read_sampled(folder: Path) -> tuple[ClassSample, ...]:
+    """Estimate from the sample that there is, at the thresholds of the results; nothing is written.
+
+    Raises
+    ------
+    StoreError
+        If there are no results.
+    AnnotationError, SourceError
+        If ``sample.csv`` cannot be understood; the message names the row.
+    """
+    if not (folder / SAMPLE_NAME).exists():
+        return ()
+    run = finished_run(folder)
+    known = _read_known(folder, run, _tell_nobody)
+    found = (
+        row for places in find_places(folder, run).values() for row in _estimates(places, known, run, _tell_nobody)
+    )
+    return tuple(each for each in found if each.threshold == run.thresholds[each.class_name])
+
+
+def _tell_nobody(note: str) -> None:
+    """Take a note that was told when the sample was judged."""
+
+
 def _sample(folder: Path, change: Change, *, pictures: bool) -> SampleReport:
     """Change the sample of a folder, and estimate from it."""
     finished_run(folder)  # before anything is touched

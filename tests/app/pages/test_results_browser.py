@@ -132,6 +132,10 @@ def test_all_files_come_as_one_zip_and_alone_under_names_that_differ(tab: Tab) -
         names = archive.namelist()
         assert archive.read("detect-1/geojson/P/A/06/0.geojson") == b"5"
     assert {name.split("/")[1] for name in names} == {"objects.csv", "images.csv", "geojson", "run.json"}
+    with tab.expect_download() as download:
+        tab.get_by_role("link", name="Report").click()
+    assert download.value.suggested_filename == "detect-1.html"
+    assert "21 objects of 2 classes in 4 images" in download.value.path().read_text()
     check_light_and_dark(tab, "downloads of a run")
     assert not tab.get_by_text("0.geojson").first.is_visible()  # many are folded up
     tab.get_by_text("Outlines for QuPath of 6 images").click()

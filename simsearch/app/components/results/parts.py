@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from simsearch.app.components.files import file_part, picture_part
-from simsearch.app.server.downloads import archive_name, download_key
+from simsearch.app.server.downloads import archive_name, download_key, page_name
 from simsearch.io.tables.peaks import well_and_field
+from simsearch.io.tables.records.results_folder import PAGE_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -56,6 +57,7 @@ def run_part(result: ResultView, urls: Urls) -> dict[str, Any]:
         "labels": result.labels,
         "failures": [{"image": name, "message": message} for name, message in result.failures],
         "files": [file_part(path, urls, result.folder) for path in result.files],
+        "page": {"name": page_name(result), "url": urls.download(download_key(result.folder / PAGE_NAME))},
         "archive": {"name": archive_name(result), "url": urls.download(download_key(result.folder))},
         "folder": str(result.folder),
     }

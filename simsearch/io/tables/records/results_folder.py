@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 RUN_NAME = "run.json"
+PAGE_NAME = "run.html"
+"""A page of the run for people, where somebody has asked for it."""
 RUN_FORMAT = 1
 _WITHDRAWN_NAME = ".run.json.before"
 
@@ -36,6 +38,7 @@ def only_writer(folder: Path) -> Iterator[None]:
 
 def withdraw_run(folder: Path) -> None:
     """Take back that results are finished, before any of them is replaced; what was said of them is kept aside."""
+    (folder / PAGE_NAME).unlink(missing_ok=True)
     with suppress(FileNotFoundError):
         (folder / RUN_NAME).replace(folder / _WITHDRAWN_NAME)
 
