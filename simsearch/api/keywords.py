@@ -55,6 +55,7 @@ class StudyKeywords(TypedDict, total=False):
 
     channels: Sequence[str] | None
     display: int | Sequence[str]
+    display_by: str | None
     seed: int
     trunk: str
     measurement: AnyPath | None

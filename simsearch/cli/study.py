@@ -61,6 +61,12 @@ def study() -> None:
     callback=_number_or_names,
     help="How many images to display, chosen at random, or their names, with commas.",
 )
+@click.option(
+    "--display-by",
+    metavar="COLUMN",
+    help="Display wells of each value of this column of the plate map; '' for any.  [default: role, where it tells "
+    "controls]",
+)
 @click.option("--diverse", is_flag=True, help="Choose images that show what all have, instead of at random.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the random choice.")
 @click.option("--private", is_flag=True, help="Let nobody else on the machine look into DIR (mode 0700).")

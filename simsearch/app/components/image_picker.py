@@ -1,4 +1,4 @@
-"""Choose which images are displayed: on their plates, among thumbnails, at random, or those that differ most."""
+"""Choose which images are displayed: on plates, among thumbnails, at random, of each kind of well, or of all kinds."""
 
 from __future__ import annotations
 
@@ -6,13 +6,24 @@ import asyncio
 import random
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from simsearch.app.components.island import Island, Part, Wire
 from simsearch.curation.actions import ChooseImages
 from simsearch.errors import CurationError, SimSearchError
-from simsearch.workflows.curate.layout import PlateLayout, find_layout, treatments
+from simsearch.workflows.curate.layout import (
+    Layout,
+    PlateLayout,
+    PlateMap,
+    find_layout,
+    plate_maps,
+    telling_columns,
+    treatments,
+)
+from simsearch.workflows.curate.plate_choice import choose_of_each, images_by_value
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from simsearch.app.components.island import Message
     from simsearch.app.context import PageContext
@@ -27,6 +38,7 @@ class PickerWire(Wire):
     images = Part()
     displayed = Part()
     treatments = Part()
+    columns = Part()
 
 
 class ImagePicker(Island):
@@ -43,8 +55,10 @@ class ImagePicker(Island):
         study = context.live.study
         self._names = [image.name for image in study.images]
         self._layout = find_layout(study.images)
+        self._maps: list[PlateMap] = []
         super().__init__(
-            PickerWire(), {"show": self._show, "only": self._only, "random": self._random, "diverse": self._diverse}
+            PickerWire(),
+            {"show": self._show, "only": self._only, "random": self._random, "diverse": self._diverse, "by": self._by},
         )
         self.send(
             images={
@@ -91,8 +105,15 @@ class ImagePicker(Island):
         chosen = set(names)
         self._context.act(ChooseImages(tuple(name for name in self._names if name in chosen)))
 
+    def _by(self, message: Message) -> None:
+        by_value = images_by_value(self._maps, str(message["column"]))
+        chosen = choose_of_each(by_value, max(int(message["n"]), 1), np.random.default_rng())
+        if chosen:
+            self._choose([self._names[index] for index in chosen])
+
     async def _read_treatments(self) -> None:
-        self.send(treatments=[await asyncio.to_thread(_treatments, plate) for plate in self._layout.plates])
+        self._maps = await asyncio.to_thread(_plate_maps, self._layout)
+        self.send(treatments=[treatments(each) for each in self._maps], columns=column_parts(self._maps))
 
 
 def show_images(live: LiveStudy, user: str, names: Iterable[str], *, is_on: bool) -> None:
@@ -134,8 +155,19 @@ def plate_part(plate: PlateLayout) -> dict[str, Any]:
     return {"name": plate.name, "rows": plate.n_rows, "columns": plate.n_columns, "wells": list(wells.values())}
 
 
-def _treatments(plate: PlateLayout) -> dict[str, str]:
+def column_parts(maps: Sequence[PlateMap]) -> list[dict[str, Any]]:
+    """Write the columns of plate maps that images can be chosen by, for a script to offer."""
+    columns = telling_columns([row for each in maps for row in each.rows])
+    counts = {name: len(images_by_value(maps, name)) for name in columns}
+    return [{"name": name, "n": n} for name, n in counts.items() if n > 1]
+
+
+def _plate_maps(layout: Layout) -> list[PlateMap]:
+    return [_plate_map(plate) for plate in layout.plates]
+
+
+def _plate_map(plate: PlateLayout) -> PlateMap:
     try:
-        return treatments(plate)
+        return plate_maps(Layout((plate,), ()))[0]
     except SimSearchError:  # a plate without its map can still be chosen from
-        return {}
+        return PlateMap(plate, ())

@@ -19,6 +19,7 @@
     const wish = () => ({ n: Number(byId("how-many").value) || 6 });
     byId("random").addEventListener("click", () => send("random", wish()));
     byId("diverse").addEventListener("click", () => send("diverse", wish()));
+    byId("by-column").addEventListener("change", (event) => { if (event.target.value) send("by", { ...wish(), column: event.target.value }); event.target.value = ""; });
     byId("find").addEventListener("input", (event) => { words = event.target.value.trim().toLowerCase(); draw(); });
 
     const thumbnail = (index) => all.thumbnail.replace("{I}", index);
@@ -150,6 +151,11 @@
         byId("diverse").disabled = value.is_choosing;
         if (view === "displayed") draw(); else redraw();
         drawShown();
+      },
+      columns(value) {
+        const choice = byId("by-column");
+        choice.hidden = !value.length;
+        app.fill(choice, h("option", { value: "" }, "of each …"), value.map(({ name, n }) => h("option", { value: name }, `${name} (${n})`)));
       },
       treatments(value) { treated = value; redraw(); if (all) drawShown(); },
     };

@@ -115,7 +115,7 @@ def choose_displayed(
     Raises
     ------
     ConfigError
-        If the options name images themselves, or wish for none.
+        If the options name images themselves or a column, or wish for none.
     SourceError
         If an image cannot be read.
     """
@@ -123,6 +123,10 @@ def choose_displayed(
         raise ConfigError(
             f"expected how many diverse images to display, got their names ({', '.join(options.display)}): "
             "leave either out"
+        )
+    if options.display_by:
+        raise ConfigError(
+            f"expected images that are diverse, or by {options.display_by}, got both wishes: leave either out"
         )
     images = find_image_set(paths, z=options.z, t=options.t)
     chosen = DiverseOptions(options.display, options.channels, options.trunk, options.seed)

@@ -9,10 +9,12 @@ from simsearch.io.ome_zarr.plates.hierarchy import read_plate_map
 from simsearch.io.ome_zarr.plates.wells import Well, make_well, parse_well, plate_size
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from simsearch.workflows.curate.study import StudyImage
 
+_FIRST = ("drug", "compound", "treatment", "dose", "concentration", "unit")
+_PLACES = ("well", "row", "column", "col", "index", "field", "plate")
 _LEVELS = 3  # of names below a plate: row, column, field
 
 
@@ -76,38 +78,89 @@ def find_layout(images: Sequence[StudyImage]) -> Layout:
     return Layout(tuple(plates), tuple(others))
 
 
-def treatments(plate: PlateLayout) -> dict[str, str]:
-    """Read what is in each well, in words.
+@dataclass(frozen=True, slots=True)
+class PlateMap:
+    """What the plate map says of the wells of a plate."""
+
+    plate: PlateLayout
+    rows: tuple[Mapping[str, Any], ...]
+    """A row a well; none of a plate without a map."""
+
+
+def plate_maps(layout: Layout) -> list[PlateMap]:
+    """Read the plate map of each plate.
+
+    Raises
+    ------
+    SourceError
+        If a plate cannot be read.
+    """
+    return [PlateMap(plate, tuple(read_plate_map(plate.path))) for plate in layout.plates]
+
+
+def treatments(plate_map: PlateMap) -> dict[str, str]:
+    """Say what is in each well, in words: what tells wells apart, and neither numbers of rows nor names of files.
 
     Returns
     -------
     dict
         By well (such as B03); empty if the plate has no plate map.
-
-    Raises
-    ------
-    SourceError
-        If the plate cannot be read.
     """
-    words = {}
-    for row in read_plate_map(plate.path):
-        well = parse_well(str(row.get("well", "")))
-        if well is not None:
-            words[well.name] = treatment_words(row)
-    return words
+    columns = telling_columns(plate_map.rows)
+    return {
+        well.name: treatment_words({name: row[name] for name in columns if name in row})
+        for row in plate_map.rows
+        if (well := parse_well(str(row.get("well", "")))) is not None
+    }
 
 
-def treatment_words(row: dict[str, Any]) -> str:
-    """Write a row of a plate map in words: drug, dose and unit first, then whatever else there is.
+def telling_columns(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Name the columns of a plate map that say what is in wells: treatments, and what many wells have alike.
 
     Examples
     --------
-    >>> treatment_words({"well": "A01", "role": "sample", "drug": "wortmannin", "dose": 16.0, "unit": "nM"})
-    'wortmannin 16 nM, role sample'
+    >>> rows = [
+    ...     {"well": f"A0{i}", "row": "A", "index": i, "role": ["dmso", "drug"][i % 2], "dose": i, "file": f"{i}.tif"}
+    ...     for i in range(1, 7)
+    ... ]
+    >>> telling_columns(rows)
+    ['role', 'dose']
     """
-    values = {
-        key.lower(): f"{v:g}" if isinstance(v, float) else str(v) for key, v in row.items() if v not in (None, "")
-    }
-    first = " ".join(values.pop(key) for key in ("drug", "compound", "treatment", "dose", "unit") if key in values)
+    names = dict.fromkeys(name for row in rows for name in row)
+    values = {name: {text for row in rows if (text := cell_text(row.get(name)))} for name in names}
+    return [
+        name
+        for name in names
+        if name.casefold() not in _PLACES
+        and values[name]
+        and (name.casefold() in (*_FIRST, "role") or 1 < len(values[name]) <= len(rows) / 2)
+    ]
+
+
+def treatment_words(row: Mapping[str, Any]) -> str:
+    """Write a row of a plate map in words: drug, dose and unit first, then its role, then whatever else there is.
+
+    Examples
+    --------
+    >>> row = {"well": "A01", "batch": 2, "role": "negative_control", "drug": "wortmannin", "dose": 16.0, "unit": "nM"}
+    >>> treatment_words(row)
+    'wortmannin 16 nM, negative control, batch 2'
+    """
+    values = {key.casefold(): text for key, value in row.items() if (text := cell_text(value))}
+    first = " ".join(values.pop(key) for key in _FIRST if key in values)
+    role = values.pop("role", "").replace("_", " ")
     rest = [f"{key} {value}" for key, value in values.items() if key != "well"]
-    return ", ".join([*([first] if first else []), *rest])
+    return ", ".join([each for each in (first, role, *rest) if each])
+
+
+def cell_text(value: object) -> str:
+    """Write a cell of a plate map; empty where there is nothing.
+
+    Examples
+    --------
+    >>> cell_text(16.0), cell_text(" DMSO "), cell_text(None)
+    ('16', 'DMSO', '')
+    """
+    if value is None:
+        return ""
+    return f"{value:g}" if isinstance(value, float) else str(value).strip()

@@ -27,7 +27,10 @@ from simsearch.errors import ConfigError, CurationError, SimSearchError, SourceE
 from simsearch.io.ome_zarr.plates.hierarchy import find_images
 from simsearch.io.ome_zarr.writing import store_errors
 from simsearch.io.places import input_place, replacing
+from simsearch.io.tables.plate_maps.treatments import ROLE
 from simsearch.io.tables.records.replacing import replacing_text
+from simsearch.workflows.curate.layout import find_layout, plate_maps
+from simsearch.workflows.curate.plate_choice import choose_by_column, has_controls
 from simsearch.workflows.find.measure import read_ranges
 from simsearch.workflows.image_set import channel_indices, find_image_set
 
@@ -64,6 +67,9 @@ class StudyOptions:
     """Names or numbers of the channels to look at; all of them by default."""
     display: int | tuple[str, ...] = 6
     """How many images to display, chosen at random, or the names of the images."""
+    display_by: str | None = None
+    """Column of the plate map each of whose values has some of them; by default ``role``, where it tells controls, and
+    none if it is empty."""
     seed: int = 0
     """Of the random choice."""
     trunk: str = "bundled"
@@ -169,7 +175,7 @@ def create_study(
         channel_names=first.channel_names,
         dtype=first.dtype,
         channels=tuple(first.channel_names[index] for index in channel_indices(first, options.channels)),
-        displayed=_displayed([image.name for image in images], options),
+        displayed=_displayed([StudyImage(each.name, each.path, each.shape) for each in images], options),
         seed=options.seed,
         trunk=_trunk_name(options.trunk),
         z=options.z,
@@ -272,18 +278,35 @@ def _trunk_name(trunk: str) -> str:
     return str(place.absolute())
 
 
-def _displayed(names: Sequence[str], options: StudyOptions) -> tuple[str, ...]:
+def _displayed(images: Sequence[StudyImage], options: StudyOptions) -> tuple[str, ...]:
     """Choose images, in their order in the study."""
+    names = [image.name for image in images]
     if isinstance(options.display, int):
         if options.display < 1:
             raise ConfigError(f"expected at least one image to display, got {options.display}: show some")
+        if column := _column(images, options):
+            return choose_by_column(images, column, options.display, options.seed)
         chosen = np.random.default_rng(options.seed).permutation(len(names))[: options.display]
         return tuple(names[i] for i in sorted(chosen))
+    if options.display_by:
+        raise ConfigError(
+            f"expected how many images to display by {options.display_by}, got their names: leave either out"
+        )
     try:
         check_choice(options.display, names, "image")
     except CurationError as error:
         raise ConfigError(f"images to display: {error}") from error
     return options.display
+
+
+def _column(images: Sequence[StudyImage], options: StudyOptions) -> str:
+    """Name the column of the plate map to choose images by; empty if none."""
+    if options.display_by is not None:
+        return options.display_by
+    try:
+        return ROLE if has_controls(plate_maps(find_layout(images))) else ""
+    except SimSearchError:  # a plate without a map that can be read can still be chosen from
+        return ""
 
 
 def _check_names(study: Study) -> None:

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from simsearch.app.components.image_picker import ImagePicker, plate_part, with_images
+from simsearch.app.components.image_picker import ImagePicker, column_parts, plate_part, with_images
 from simsearch.app.pages.images import images_page
 from simsearch.app.session.snapshot import JobView
 from simsearch.errors import CurationError
-from simsearch.workflows.curate.layout import find_layout
+from simsearch.io.ome_zarr.plates.wells import Well
+from simsearch.workflows.curate.layout import PlateField, PlateLayout, PlateMap, find_layout
 from simsearch.workflows.curate.study import StudyImage
 from tests.app.drawing import drawn, say
 
@@ -55,6 +56,20 @@ def test_images_at_random_are_in_their_order(context: PageContext, n: int, n_cho
     say(ImagePicker(context).root, "random", n=n)
     assert len(_displayed(context)) == n_chosen
     assert list(_displayed(context)) == sorted(_displayed(context))
+
+
+def test_wells_of_each_value_of_a_column_are_chosen(context: PageContext, monkeypatch: pytest.MonkeyPatch) -> None:
+    fields = tuple(PlateField(index, Well(0, index), "0") for index in range(4))
+    rows = tuple({"well": f"A0{i + 1}", "role": role, "index": i} for i, role in enumerate(("pc", "nc", "empty", "pc")))
+    maps = [PlateMap(PlateLayout("P", "/x/P", 1, 4, fields), rows)]
+    assert column_parts(maps) == [{"name": "role", "n": 2}]  # nobody chooses by what each well has of its own
+    picker = ImagePicker(context)
+    monkeypatch.setattr(picker, "_maps", maps)
+    say(picker.root, "by", column="role", n=2)
+    assert _displayed(context) in (("a", "b"), ("b", "d"))
+    before = _displayed(context)
+    say(picker.root, "by", column="gone", n=2)
+    assert _displayed(context) == before
 
 
 def test_only_these(context: PageContext) -> None:

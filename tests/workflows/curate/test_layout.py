@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import zarr
 
-from simsearch.workflows.curate.layout import find_layout, treatments
+from simsearch.workflows.curate.layout import find_layout, plate_maps, treatments
 from simsearch.workflows.curate.study import StudyImage
 
 if TYPE_CHECKING:
@@ -42,11 +42,23 @@ def test_treatments_are_words(tmp_path: Path) -> None:
     zarr.open_group(tmp_path / "p.ome.zarr", mode="w").attrs.update(
         {"simsearch": {"plate_map": rows}, "ome": {"version": "0.5", "plate": {"version": "0.5"}}}
     )
-    (plate,) = find_layout([_field(str(tmp_path / "p.ome.zarr"), "A/01")]).plates
-    assert treatments(plate) == {"A01": "wortmannin 2.5 nM", "A02": "role control"}
+    (found,) = plate_maps(find_layout([_field(str(tmp_path / "p.ome.zarr"), "A/01")]))
+    assert treatments(found) == {"A01": "wortmannin 2.5 nM", "A02": "control"}
 
 
 def test_a_plate_without_a_map_has_no_treatments(tmp_path: Path) -> None:
     zarr.open_group(tmp_path / "p.ome.zarr", mode="w")
-    (plate,) = find_layout([_field(str(tmp_path / "p.ome.zarr"), "A/01")]).plates
-    assert treatments(plate) == {}
+    (found,) = plate_maps(find_layout([_field(str(tmp_path / "p.ome.zarr"), "A/01")]))
+    assert treatments(found) == {}
+
+
+def test_numbers_of_wells_and_names_of_files_are_no_treatment(tmp_path: Path) -> None:
+    rows = [
+        {"well": f"A{i:02}", "row": "A", "column": i, "index": 80 + i, "role": ["dmso", "sample"][i % 2],
+         "batch": i // 3, "GFP": f"Channel1-{i}.tif", "site": "one"} for i in range(1, 7)
+    ]  # fmt: skip
+    zarr.open_group(tmp_path / "p.ome.zarr", mode="w").attrs.update(
+        {"simsearch": {"plate_map": rows}, "ome": {"version": "0.5", "plate": {"version": "0.5"}}}
+    )
+    (found,) = plate_maps(find_layout([_field(str(tmp_path / "p.ome.zarr"), "A/01")]))
+    assert treatments(found)["A04"] == "dmso, batch 1"

@@ -51,7 +51,7 @@ def _images(facts: RunFacts) -> Iterator[str]:
         f"{versions.get('simsearch', '')} (PyTorch {versions.get('torch', '')}, Dask {versions.get('dask', '')}, "
         f"Python {facts.record.get('python', '')})."
     )
-    ranges = [f"{low:g}\N{EN DASH}{high:g} ({name})" for name, (low, high) in
+    ranges = [f"{low:.4g}\N{EN DASH}{high:.4g} ({name})" for name, (low, high) in
               zip(channels, header.get("ranges", ()), strict=False)]  # fmt: skip
     if ranges:
         yield f"Intensities were scaled to [0, 1] from {listed(ranges)}, the same ranges for all images."

@@ -152,7 +152,7 @@ def _example(
 ) -> Example:
     tile = Tile("", image, (found.y, found.x), shape)
     picture = draw_place(tile, tuple(shown), _CROP_PX, color)
-    return Example(_jpeg(picture), f"{found.well or found.image} \N{MIDDLE DOT} {found.confidence:.2f}")
+    return Example(_jpeg(picture), f"{found.confidence:.2f} \N{MIDDLE DOT} {found.well or found.image}")
 
 
 def _jpeg(picture: Image.Image) -> str:

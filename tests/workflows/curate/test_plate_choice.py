@@ -1,0 +1,84 @@
+"""Displayed images are of wells that a column of the plate map tells apart."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import zarr
+from click.testing import CliRunner
+
+from simsearch.cli import main
+from simsearch.core.checks.json_text import parse_json
+from simsearch.errors import ConfigError
+from simsearch.io.ome_zarr.plates.hierarchy import write_plate
+from simsearch.io.ome_zarr.plates.wells import Well
+from simsearch.workflows.curate.study import StudyOptions, create_study
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.conftest import SaveImage
+
+ROLES = ["negative_control"] * 2 + ["dose_series"] * 16 + ["positive_control"] * 2 + ["empty"] * 4
+
+
+@pytest.fixture(scope="module")
+def plate(save_image: SaveImage, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Write two rows of wells, of which four are controls and four are empty."""
+    path, wells = tmp_path_factory.mktemp("plates") / "P.ome.zarr", [Well(i // 12, i % 12) for i in range(24)]
+    rows = [{"well": well.name, "role": role, "dose": float(i), "index": i}
+            for i, (well, role) in enumerate(zip(wells, ROLES, strict=True))]  # fmt: skip
+    zarr.create_group(path, zarr_format=3)
+    for well in wells:
+        save_image(path / well.path / "0", np.zeros((1, 8, 8), np.uint8))
+    fields = {well: ["0"] for well in wells}
+    write_plate(str(path), fields, name="P", version="0.5", provenance={"plate_map": rows})
+    return path
+
+
+def roles(displayed: tuple[str, ...]) -> Counter[str]:
+    return Counter(ROLES["AB".index(name.split("/")[1]) * 12 + int(name.split("/")[2]) - 1] for name in displayed)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_controls_are_among_the_displayed_by_default(plate: Path, tmp_path: Path, seed: int) -> None:
+    study = create_study(tmp_path / "study", [plate], StudyOptions(seed=seed))
+    assert roles(study.displayed) == {"negative_control": 2, "positive_control": 2, "dose_series": 2}
+    names = [image.name for image in study.images]
+    assert list(study.displayed) == sorted(study.displayed, key=names.index)
+
+
+def test_two_images_are_a_control_of_each_kind(plate: Path, tmp_path: Path) -> None:
+    displayed = create_study(tmp_path / "study", [plate], StudyOptions(display=2)).displayed
+    assert roles(displayed) == {"negative_control": 1, "positive_control": 1}
+
+
+def test_another_column_or_none(plate: Path, tmp_path: Path) -> None:
+    by_dose = create_study(tmp_path / "dose", [plate], StudyOptions(display=3, display_by="DOSE")).displayed
+    assert by_dose == ("P/A/01/0", "P/A/11/0", "P/B/08/0")  # the lowest, the middle and the highest that is not empty
+    by_nothing = create_study(tmp_path / "none", [plate], StudyOptions(display=24, display_by="")).displayed
+    assert len(by_nothing) == 24
+    by_role = create_study(tmp_path / "role", [plate], StudyOptions(display=24, display_by="role")).displayed
+    assert len(by_role) == 20  # empty wells are of no use
+
+
+def test_what_cannot_be_chosen_by_is_refused(plate: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"tells wells apart \(role, dose\), got 'drug': name one"):
+        create_study(tmp_path / "study", [plate], StudyOptions(display_by="drug"))
+    with pytest.raises(ConfigError, match="by role, got their names: leave either out"):
+        create_study(tmp_path / "study", [plate], StudyOptions(display=("P/A/01/0",), display_by="role"))
+    words = ["study", "create", str(tmp_path / "study"), "--images", str(plate), "--diverse", "--display-by", "role"]
+    result = CliRunner().invoke(main, [*words, "--cluster", "threads:1"])
+    assert "got both wishes: leave either out" in result.stderr
+    assert not (tmp_path / "study").exists()
+
+
+def test_the_command_takes_a_column(plate: Path, tmp_path: Path) -> None:
+    words = ["study", "create", str(tmp_path / "study"), "--images", str(plate), "--display-by", "dose"]
+    result = CliRunner().invoke(main, [*words, "--display", "2"])
+    assert result.exit_code == 0, result.output
+    content = parse_json((tmp_path / "study" / "study.json").read_text())
+    assert content["displayed"] == ["P/A/01/0", "P/B/08/0"]
