@@ -34,7 +34,7 @@
       map,
       h("p", { class: "small quiet" }, "Click a well to see its fields, and what was found in them.", run.aside.length ? ` Shares are of objects but ${run.aside.join(", ")}.` : null),
       doses.length ? h("div", { class: "doses" }, h("div", { class: "with-files" }, h("h3", {}, "Dose response"), plate.curves ? app.saveAs(plate.curves) : null), h("table", {}, h("thead", {}, h("tr", {}, ["Drug", "Class", "EC50", "95 % interval", "Z′"].map((title, i) => h("th", { class: i > 1 ? "number" : "" }, title)))),
-        h("tbody", {}, doses.map((dose) => h("tr", {}, h("td", {}, dose.drug), h("td", {}, dose.class), h("td", { class: "number" }, dose.ec50 === null ? "no fit" : `${tidy(dose.ec50)} ${dose.unit}`), h("td", { class: "number" }, dose.interval ? `${tidy(dose.interval[0])} – ${tidy(dose.interval[1])}` : "–"), h("td", { class: "number" }, dose.z === null ? "–" : dose.z.toFixed(2))))))) : null,
+        h("tbody", {}, doses.map((dose) => h("tr", {}, h("td", {}, dose.drug), h("td", {}, dose.class), h("td", { class: "number" }, dose.ec50 === null ? "no fit" : `${tidy(dose.ec50)} ${dose.unit}`), h("td", { class: "number" }, dose.interval ? `${tidy(dose.interval[0])} – ${tidy(dose.interval[1])}` : "–"), h("td", { class: "number" }, dose.z === null ? "–" : dose.z < -1 ? "below −1" : dose.z.toFixed(2).replace("-", "−"))))))) : null,
       doses.length ? doseCurves(plate, chosen.className) : null,
       plate.curves ? h("figure", { class: "picture" }, h("img", { src: (plate.curves.files.svg ?? plate.curves.files.png).url, alt: "Dose response of all classes", loading: "lazy" })) : null);
   };
