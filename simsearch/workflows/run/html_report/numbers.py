@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     from simsearch.core.accuracy.sampling import Bounded
 
+_LONGEST = 32  # characters of a cell of a plate map
 _NARROW = "\N{NARROW NO-BREAK SPACE}"
 
 
@@ -104,11 +105,14 @@ def sides(shape: tuple[float, float]) -> str:
 
 
 def tidy(cell: str) -> str:
-    """Write what a plate map says as people do.
+    """Write what a plate map says as people do, the beginning of what is long.
 
     Examples
     --------
     >>> tidy("10000.0"), tidy("0.5"), tidy("positive_control"), tidy("LY294002.10"), tidy("")
     ('10000', '0.5', 'positive control', 'LY294002.10', '')
+    >>> len(tidy("x" * 200))
+    32
     """
-    return cell.removesuffix(".0") if cell.removesuffix(".0").isdecimal() else cell.replace("_", " ")
+    text = cell.removesuffix(".0") if cell.removesuffix(".0").isdecimal() else cell.replace("_", " ")
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}\N{HORIZONTAL ELLIPSIS}"
