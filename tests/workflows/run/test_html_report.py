@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from base64 import b64decode
 from dataclasses import replace
 from html.parser import HTMLParser
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from PIL import Image
 
 from simsearch.cli import main
 from simsearch.core.peaks import Peak, peak_columns
@@ -153,3 +156,26 @@ def test_the_command_says_where_the_page_is_and_refuses_what_is_none(results: Pa
         write_html_report(tmp_path)
     other = CliRunner().invoke(main, ["report", str(tmp_path)])
     assert (other.exit_code, "expected results" in other.stderr) == (2, True)
+
+
+def test_a_segmentation_has_a_page_of_its_areas(tmp_path: Path) -> None:
+    folder = tmp_path / "areas"
+    (folder / "overlays").mkdir(parents=True)
+    Image.new("RGB", (3000, 40), "red").save(folder / "overlays" / "a b.png")
+    (folder / "areas.csv").write_text(
+        "image,class,pixels,mm2,fraction_of_tissue,fraction_of_image\n"
+        f'a b,"{HOSTILE[0]}",100,0.25,0.5,0.25\na b,stroma,0,,,0\n'
+    )
+    run = {
+        "workflow": "segment", "finished": "soon", "model": f"gone@{MODEL}",
+        "header": {"classes": ["b", HOSTILE[0], "stroma"]},
+        "report": {"images": [{"image": "a b", "labels": "/x"}], "failures": []},
+    }  # fmt: skip
+    (folder / "run.json").write_text(json.dumps(run))
+    page = Read(write_html_report(folder).path)
+    assert "Areas of 2 classes in 1 image" in page.text
+    assert [address.partition(";")[0] for address in page.addresses] == ["data:image/jpeg"]
+    with Image.open(BytesIO(b64decode(page.addresses[0].partition(",")[2]))) as picture:
+        assert picture.width == 1000
+    for words in (HOSTILE[0], "a b", "0.25", "50\N{NARROW NO-BREAK SPACE}%", "Segmentation"):
+        assert words in page.text
