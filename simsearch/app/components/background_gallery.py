@@ -16,11 +16,12 @@ from simsearch.app.session.judging_background import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from simsearch.app.components.island import Message
     from simsearch.app.context import PageContext
     from simsearch.app.session.snapshot import Snapshot
+    from simsearch.io.pictures.render import ShownChannel
 
 _CROP_PX = 160
 
@@ -58,32 +59,35 @@ class BackgroundGallery(Island):
             },
         )
 
-    def update(self, snapshot: Snapshot) -> None:
-        """Draw another state."""
-        self.send(patches=self._patches(snapshot), about=background_part(snapshot))
+    def update(self, snapshot: Snapshot, shown: Sequence[ShownChannel] = ()) -> None:
+        """Draw another state, with pictures in which channels are shown as in a viewer."""
+        self.send(patches=self._patches(snapshot, shown), about=background_part(snapshot))
 
     def draw(self, image: str, y: float, x: float) -> None:
         """Add the patch around a place to the background."""
         self._context.do(draw_background, image, y, x)
 
-    def _patches(self, snapshot: Snapshot) -> dict[str, Any]:
+    def _patches(self, snapshot: Snapshot, shown: Sequence[ShownChannel]) -> dict[str, Any]:
         curation, suggestions, urls = snapshot.curation, snapshot.suggestions, self._context.urls
         return {
-            "crop": crop_part(curation, curation.patch_shape, urls, _CROP_PX),
+            "crop": crop_part(curation, curation.patch_shape, urls, _CROP_PX, shown),
             "shape": curation.patch_shape,
             **{
                 kind: patch_parts(getattr(suggestions, kind), urls.indices)
                 for kind in ("difficult", "beside", "easy", "kept")
             },
             "flagged": patch_parts(curation.not_background, urls.indices),
-            "asked": self._asked(snapshot),
+            "asked": self._asked(snapshot, shown),
             "images": list(urls.indices),
         }
 
-    def _asked(self, snapshot: Snapshot) -> list[dict[str, Any]]:
+    def _asked(self, snapshot: Snapshot, shown: Sequence[ShownChannel]) -> list[dict[str, Any]]:
         curation, asked, urls = snapshot.curation, snapshot.suggestions.asked, self._context.urls
         looks = {
-            each.name: {"color": each.color, "crop": crop_part(curation, curation.shape_of(each), urls, _CROP_PX)}
+            each.name: {
+                "color": each.color,
+                "crop": crop_part(curation, curation.shape_of(each), urls, _CROP_PX, shown),
+            }
             for each in curation.classes
         }
         parts = patch_parts([each.patch for each in asked], urls.indices)

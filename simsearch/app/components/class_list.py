@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from simsearch.app.session.snapshot import Snapshot
     from simsearch.app.urls import Urls
     from simsearch.curation.state import Curation, Patch, RoiClass
+    from simsearch.io.pictures.render import ShownChannel
 
 _CROP_PX = 96
 
@@ -76,16 +77,15 @@ class ClassList(Island):
             self._choose(self._names)
             self._on_active()
 
-    def update(self, snapshot: Snapshot) -> None:
-        """Draw another state."""
+    def update(self, snapshot: Snapshot, shown: Sequence[ShownChannel] = ()) -> None:
+        """Draw another state, with pictures in which channels are shown as in a viewer."""
         curation, urls = snapshot.curation, self._context.urls
+        shapes = {each.name: curation.shape_of(each) for each in curation.classes}
         self._choose(tuple(each.name for each in curation.classes))
         self.send(
             classes={"list": [class_part(curation, each) for each in curation.classes], "palette": PALETTE},
             prototypes={
-                "crops": {
-                    each.name: crop_part(curation, curation.shape_of(each), urls, _CROP_PX) for each in curation.classes
-                },
+                "crops": {name: crop_part(curation, shape, urls, _CROP_PX, shown) for name, shape in shapes.items()},
                 "of": {each.name: patch_parts(each.prototypes, urls.indices) for each in curation.classes},
             },
         )
@@ -138,9 +138,14 @@ def patch_parts(patches: Sequence[Patch], indices: Mapping[str, int]) -> list[di
     return [{"id": patch.id, "image": indices[patch.image], "y": patch.y, "x": patch.x} for patch in patches]
 
 
-def crop_part(curation: Curation, shape: tuple[float, float] | None, urls: Urls, side_px: int) -> str | None:
-    """Write where pictures of patches of a shape are, in the channels that are looked at; None before there is one."""
+def crop_part(
+    curation: Curation, shape: tuple[float, float] | None, urls: Urls, side_px: int, shown: Sequence[ShownChannel] = ()
+) -> str | None:
+    """Write where pictures of patches of a shape are; None before there is one.
+
+    They show channels as a viewer does, or without one those that are looked at.
+    """
     if shape is None:
         return None
-    shown = urls.channels([curation.channel_names.index(name) for name in curation.channels])
-    return urls.crop_template(shape, shown, side_px)
+    usual = urls.channels([curation.channel_names.index(name) for name in curation.channels])
+    return urls.crop_template(shape, shown or usual, side_px)

@@ -20,13 +20,14 @@ from simsearch.curation.questions import open_questions
 from simsearch.curation.state import NEAR, Patch, singled_out
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from simsearch.app.components.island import Message
     from simsearch.app.context import PageContext
     from simsearch.app.session.snapshot import Snapshot
     from simsearch.core.ranked_peaks import RankedPeaks
     from simsearch.curation.state import Curation, RoiClass
+    from simsearch.io.pictures.render import ShownChannel
 
 _CROP_PX = 128
 _COLUMNS = ("image", "y", "x", "score")
@@ -70,8 +71,8 @@ class Gallery(Island):
             },
         )
 
-    def update(self, snapshot: Snapshot, class_name: str | None) -> None:
-        """Draw another state, or another class."""
+    def update(self, snapshot: Snapshot, class_name: str | None, shown: Sequence[ShownChannel] = ()) -> None:
+        """Draw another state, or another class, with pictures in which channels are shown as in a viewer."""
         self._active = class_name
         curation, suggestions = snapshot.curation, snapshot.suggestions
         roi_class = next((each for each in curation.classes if each.name == class_name), None)
@@ -81,7 +82,7 @@ class Gallery(Island):
             places = [self._context.urls.indices[name] for name in suggestions.images]
             self.peaks.data = peak_columns(found, places)
         self.send(
-            about=None if roi_class is None else self._about(snapshot, roi_class),
+            about=None if roi_class is None else self._about(snapshot, roi_class, shown),
             classes=[{"name": each.name, "color": each.color} for each in curation.classes],
             marks=self._marks(curation, roi_class),
             questions=self._questions(snapshot, class_name),
@@ -93,7 +94,7 @@ class Gallery(Island):
         place = Patch.at(image, y, x)
         self._context.do(toggle_negative, class_name, place)
 
-    def _about(self, snapshot: Snapshot, roi_class: RoiClass) -> dict[str, Any]:
+    def _about(self, snapshot: Snapshot, roi_class: RoiClass, shown: Sequence[ShownChannel]) -> dict[str, Any]:
         curation, urls = snapshot.curation, self._context.urls
         shape = curation.shape_of(roi_class)
         return {
@@ -107,7 +108,7 @@ class Gallery(Island):
             "suggested": snapshot.suggestions.suggested_thresholds.get(roi_class.name),
             "shape": shape,
             "radius": NEAR * min(shape) if shape else 0,
-            "crop": crop_part(curation, shape, urls, _CROP_PX),
+            "crop": crop_part(curation, shape, urls, _CROP_PX, shown),
         }
 
     def _marks(self, curation: Curation, roi_class: RoiClass | None) -> dict[str, Any]:

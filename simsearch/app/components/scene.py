@@ -31,6 +31,7 @@ _MARK_LOOKS = {  # of each kind of mark: line, its width, darkness of the inside
     "suggested background": ("6 4", 1.0, 0.0),
     "chosen": ("solid", 3.0, 0.0),
 }
+_MARK_WORDS = {"prototype": "Your box: {}", "positive": "Accepted: {}", "confirmed": "Confirmed: {}", "negative": "Not {}"}
 _OF_NO_CLASS = "#9aa0a6"
 _CHOSEN = "#ffffff"
 
@@ -216,7 +217,7 @@ def mark_columns(marks: Iterable[Mark], image: str) -> dict[str, list[Any]]:
         "kind": [mark.kind for mark in here],
         "id": [mark.patch.id for mark in here],
         "class": [mark.class_name for mark in here],
-        "what": [f"{mark.kind} {mark.class_name}".strip() for mark in here],
+        "what": [_MARK_WORDS.get(mark.kind, mark.kind.capitalize()).format(mark.class_name) for mark in here],
         "dash": [look[0] for look in looks],
         "line": [look[1] for look in looks],
         "inside": [look[2] for look in looks],

@@ -61,6 +61,8 @@ class Viewer:
         Called with the name of a class, of an image, and y and x of what was clicked.
     on_place : callable, optional
         Called with an image's name, y and x of any place in it that was clicked.
+    on_channels : callable, optional
+        Called when channels are to be shown in another way.
     """
 
     def __init__(
@@ -69,8 +71,10 @@ class Viewer:
         on_box: Callable[[str, float, float, float, float], None] | None = None,
         on_flag: Callable[[str, str, float, float], None] | None = None,
         on_place: Callable[[str, float, float], None] | None = None,
+        on_channels: Callable[[], None] = lambda: None,
     ) -> None:
         self._context, self._on_box, self._on_flag, self._on_place = context, on_box, on_flag, on_place
+        self._on_channels = on_channels
         self._shapes = {image.name: image.shape for image in context.live.study.images}
         self._scene = Scene(())
         self._pointed_out: Mark | None = None
@@ -102,6 +106,11 @@ class Viewer:
     def image(self) -> str:
         """Name of the image that is shown; empty before the first state."""
         return self._image
+
+    @property
+    def channels(self) -> tuple[ShownChannel, ...]:
+        """How channels are shown."""
+        return self._channels.shown
 
     def update(self, snapshot: Snapshot) -> None:
         """Draw another state, with what is suggested."""
@@ -262,7 +271,7 @@ class Viewer:
 
     def _take_channel(self, message: Message) -> None:
         if self._channels.change(message):
-            self._show_channels(self._context.live.snapshot.curation)
+            self._show_changed_channels()
 
     def _fit_channel(self, message: Message) -> None:
         self._context.doc.add_next_tick_callback(partial(self._fit_channel_to, int(message["index"]), self._image))
@@ -271,7 +280,11 @@ class Viewer:
         fitting = await asyncio.to_thread(self._context.fitting_channels, image)
         if index < len(fitting):
             self._channels.set_range(index, fitting[index].low, fitting[index].high)
-            self._show_channels(self._context.live.snapshot.curation)
+            self._show_changed_channels()
+
+    def _show_changed_channels(self) -> None:
+        self._show_channels(self._context.live.snapshot.curation)
+        self._on_channels()
 
     def _take_unseen(self, message: Message) -> None:
         self._unseen = frozenset(map(str, message["keys"]))

@@ -16,11 +16,16 @@ if TYPE_CHECKING:
 
 def background_page(context: PageContext) -> Page:
     """Make the page."""
-    viewer = Viewer(context, on_box=lambda *box: gallery.draw(*box[:3]), on_place=lambda *place: gallery.draw(*place))
+    viewer = Viewer(
+        context,
+        on_box=lambda *box: gallery.draw(*box[:3]),
+        on_place=lambda *place: gallery.draw(*place),
+        on_channels=lambda: gallery.update(context.live.snapshot, viewer.channels),
+    )
     gallery = BackgroundGallery(context, viewer.go_to)
 
     def update(snapshot: Snapshot) -> None:
-        gallery.update(snapshot)
         viewer.draw(background_scene(snapshot), snapshot.curation)
+        gallery.update(snapshot, viewer.channels)
 
     return Page({"viewer": viewer.figure, "viewer_bar": viewer.bar, "background": gallery.root}, update)

@@ -20,23 +20,28 @@ def regions_page(context: PageContext) -> Page:
     """Make the page."""
     live = context.live
     marking = Marking(context, lambda: classes.active)
-    viewer = Viewer(context, on_box=marking.draw)
+
+    def show_channels() -> None:
+        classes.update(live.snapshot, viewer.channels)
+        gallery.update(live.snapshot, classes.active, viewer.channels)
+
+    viewer = Viewer(context, on_box=marking.draw, on_channels=show_channels)
     gallery = Gallery(context, viewer.go_to)
     plate = PlatePanel(context, viewer.go_to)
 
     def show_active() -> None:
         viewer.activate(classes.active)
-        gallery.update(live.snapshot, classes.active)
+        gallery.update(live.snapshot, classes.active, viewer.channels)
         plate.update(live.snapshot, classes.active)
 
     classes = ClassList(context, show_active, viewer.go_to)
 
     def update(snapshot: Snapshot) -> None:
         before = classes.active
-        classes.update(snapshot)
         viewer.update(snapshot)
+        classes.update(snapshot, viewer.channels)
         marking.update(snapshot)
-        gallery.update(snapshot, classes.active)
+        gallery.update(snapshot, classes.active, viewer.channels)
         plate.update(snapshot, classes.active)
         if classes.active != before:
             viewer.activate(classes.active)

@@ -227,7 +227,7 @@ class Suggester(Follower[Suggestions]):
                 check(event)
                 if not opened:  # there is something to do
                     n = len(curation.displayed)
-                    job = new_job("features", f"Look at {n} displayed image{'s' * (n > 1)}", NOBODY)
+                    job = new_job("features", f"Look at {n} displayed image{'s' * (n > 1)} in tiles", NOBODY)
                     opened.append(stack.enter_context(self._jobs.attended(job)))
                 opened[0](event)
 

@@ -82,7 +82,10 @@
       layers(value) { layers.draw(value); },
       overview(value) { app.viewer.foot.overview(value.url); },
       scale(value) { app.viewer.foot.pixelUm(value.um); },
-      heat(value) { document.getElementById("viewer-heat")?.setAttribute("aria-pressed", String(Boolean(value?.name))); },
+      heat(value) {
+        document.getElementById("viewer-heat")?.setAttribute("aria-pressed", String(Boolean(value?.name)));
+        layers.heat(value?.name ?? null);
+      },
     };
   });
 

@@ -7,32 +7,43 @@
   const { hidden: hiddenBefore = [], fades: fadesBefore = {} } = app.remember("layers") ?? {};
   const hidden = new Set(hiddenBefore); // keys of layers
   const fades = new Map(Object.entries(fadesBefore)); // by key: share of the opacity
-  let [layers, isBare, told] = [[], false, "[]"];
+  const HEAT = { key: "heat", name: "Similarity map", color: "#e45a31" };
+  let [found, heatOf, isBare, told] = [[], null, false, "[]"]; // what the server says is drawn
   let [marks, panel] = [null, null];
   let tell = () => {};
 
   const fade = (key) => fades.get(key) ?? 1;
   const isHidden = (key) => isBare || hidden.has(key);
 
+  const legendName = h("strong", {});
+  const legend = h("div", { class: "viewer-legend", hidden: true }, h("span", {}, "0"), h("span", { class: "heat-scale" }), h("span", {}, "1"), h("span", { class: "legend-of" }, "similar to ", legendName));
+
   const renderers = () => app.model("viewer")?.renderers ?? [];
   /** Say to Bokeh alone how boxes look: the server need not know. */
   const look = (model, values) => model.setv(values, { sync: false });
 
+  const named = (key) => renderers().find((each) => each.data_source?.name === key);
   function apply() {
-    for (const { key, inside } of layers) {
-      const renderer = renderers().find((each) => each.data_source?.name === key);
+    for (const { key, inside } of found) {
+      const renderer = named(key);
       if (!renderer) continue;
       look(renderer, { visible: !isHidden(key) });
       look(renderer.glyph, { line_alpha: { value: fade(key) }, fill_alpha: { value: inside * fade(key) } });
     }
-    for (const renderer of renderers()) if (renderer.data_source?.name === "marks" || renderer.data_source?.name === "heat") look(renderer, { visible: !isBare });
+    const [heat, drawn] = [named(HEAT.key), named("marks")];
+    if (drawn) look(drawn, { visible: !isBare });
+    if (heat) {
+      look(heat, { visible: !isHidden(HEAT.key) });
+      look(heat.glyph, { global_alpha: { value: fade(HEAT.key) } });
+      legend.hidden = heatOf === null || isHidden(HEAT.key);
+    }
     app.viewer.density.draw();
     app.viewer.tellUnseen();
   }
 
   /** What cannot be seen cannot be clicked: the server leaves it out. */
   function tellUnseen() {
-    const unseen = JSON.stringify(layers.map(({ key }) => key).filter((key) => hidden.has(key) || app.viewer.density.has(key)));
+    const unseen = JSON.stringify(found.map(({ key }) => key).filter((key) => hidden.has(key) || app.viewer.density.has(key)));
     if (unseen !== told) tell(JSON.parse(told = unseen));
   }
 
@@ -55,6 +66,7 @@
   function draw() {
     if (!panel) return;
     const focused = panel.contains(document.activeElement) ? document.activeElement.getAttribute("aria-label") : null;
+    const layers = heatOf === null ? found : [...found, HEAT];
     panel.replaceChildren(...(layers.length ? layers.map(row) : [h("p", { class: "quiet small" }, "Nothing is found yet.")]),
       h("p", { class: "quiet small layer-hint" }, "Hold ", h("kbd", {}, "H"), " to see the bare image."));
     if (focused) panel.querySelector(`[aria-label="${CSS.escape(focused)}"]`)?.focus();
@@ -79,14 +91,19 @@
       panel = fold.panel;
       tell = (keys) => send("unseen", { keys });
       draw();
-      return { element: fold.element, draw(value) { layers = value; draw(); apply(); } };
+      return {
+        element: fold.element,
+        draw(value) { found = value; draw(); apply(); },
+        heat(name) { heatOf = name; legendName.textContent = name ?? ""; draw(); apply(); },
+      };
     },
-    layers: () => layers,
+    layers: () => found,
   });
 
   app.ready(() => {
     marks = app.model("marks");
     if (!marks) return;
+    document.querySelector(".viewer-stage")?.append(legend);
     const bare = (is) => { if (isBare !== is) { isBare = is; apply(); } };
     app.key(KEY, "held: the bare image", () => bare(true));
     window.addEventListener("keyup", (event) => { if (event.key.toLowerCase() === KEY) bare(false); });

@@ -84,7 +84,7 @@ def test_peaks_are_where_they_are_seen_and_flagged_ones_are_known(curated: PageC
 
 def test_marks_show_what_they_are(curated: PageContext) -> None:
     columns = mark_columns(suggestion_scene(with_peaks(curated)).marks, "a")
-    assert columns["what"] == ["negative cell", "prototype cell"]
+    assert columns["what"] == ["Not cell", "Your box: cell"]
     assert columns["x"] == [91.5, 30.5]
     assert columns["color"] == [ORANGE, ORANGE]
     assert mark_columns(suggestion_scene(with_peaks(curated)).marks, "b")["x"] == []
@@ -94,7 +94,7 @@ def test_what_was_moved_to_another_class_has_one_mark(curated: PageContext) -> N
     curated.act(AddClass("mitosis", BLUE))
     curated.act(ConfirmPatches("mitosis", (Patch.at("a", 60, 90),)))
     columns = mark_columns(suggestion_scene(with_peaks(curated)).marks, "a")
-    assert columns["what"] == ["prototype cell", "confirmed mitosis"]
+    assert columns["what"] == ["Your box: cell", "Confirmed: mitosis"]
 
 
 def test_a_click_finds_the_nearest_peak_that_is_shown() -> None:

@@ -243,6 +243,40 @@ def test_what_is_undone_before_the_page_hears_of_it_is_not_left_flagged(trial: T
     assert tab.locator(".tile.flagged").count() == 0
 
 
+def test_pictures_show_channels_as_the_viewer_does(trial: Trial, tab: Tab) -> None:
+    tab.locator("#viewer-channels summary").click()
+    bright = tab.get_by_role("spinbutton", name="shown brightest").first
+    bright.fill("1500")
+    bright.press("Tab")
+    for picture in (tile(tab, 3).locator("img"), tab.locator("#class-list img").first):
+        wait_until(lambda picture=picture: ",1500&" in str(picture.get_attribute("src")), "another contrast")
+
+
+def test_a_similarity_map_says_what_its_colours_mean_and_is_faded(trial: Trial, tab: Tab) -> None:
+    legend = tab.locator(".viewer-legend")
+    assert legend.is_hidden()
+    tab.locator("#viewer-heat").click()
+    legend.wait_for()
+    assert "similar to nuclear" in legend.inner_text()
+    tab.locator("#viewer-layers summary").click()
+    opacity = tab.get_by_label("Opacity of Similarity map")
+    opacity.fill("0.5")
+    alpha = "simsearch.model('viewer').renderers.find((each) => each.data_source?.name === 'heat').glyph.global_alpha"
+    wait_until(lambda: tab.evaluate(f"{alpha}.value") == 0.5, "a faint map")
+    tab.get_by_label("Show Similarity map").click()
+    assert legend.is_hidden()
+
+
+def test_names_of_images_are_read_at_1024_px_and_below_it_is_said_what_is_missing(trial: Trial, tab: Tab) -> None:
+    tab.set_viewport_size({"width": 1024, "height": 768})
+    assert tab.locator(".narrow").is_hidden()
+    is_whole = "(name) => name.scrollWidth <= name.clientWidth && name.clientWidth > 0"
+    wait_until(lambda: tab.locator("#viewer-image .image-name").evaluate(is_whole), "a name that is not cut")
+    assert tab.evaluate("document.documentElement.scrollWidth") <= 1024
+    tab.set_viewport_size({"width": 900, "height": 768})
+    assert tab.locator(".narrow").is_visible()
+
+
 def pictures(tab: Tab) -> list[str]:
     """List which pictures are asked of."""
     found: list[str] = tab.locator(".ask-picture img").evaluate_all("(all) => all.map((one) => one.src)")
