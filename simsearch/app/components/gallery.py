@@ -13,6 +13,7 @@ from bokeh.models import ColumnDataSource
 from simsearch.app.components.class_list import crop_part, patch_parts
 from simsearch.app.components.island import Island, Part, Wire
 from simsearch.app.components.judgements import judging_messages
+from simsearch.app.components.patch_map import PatchMapFigure
 from simsearch.app.session.judging import accept_class, toggle_negative
 from simsearch.curation.actions import SetSimilarityThreshold
 from simsearch.curation.checks import common_shape
@@ -41,6 +42,7 @@ class GalleryWire(Wire):
     marks = Part()
     questions = Part()
     progress = Part()
+    map = Part()
 
 
 class Gallery(Island):
@@ -59,7 +61,10 @@ class Gallery(Island):
         self._names = {index: name for name, index in context.urls.indices.items()}
         self._drawn: tuple[int, str | None] | None = None
         self._active: str | None = None
+        self._shown: Sequence[ShownChannel] = ()
+        self._n_maps = 0
         self.peaks = ColumnDataSource(peak_columns(None, ()))
+        self.map = PatchMapFigure(context)
         super().__init__(
             GalleryWire(),
             {
@@ -67,13 +72,14 @@ class Gallery(Island):
                 **judging_messages(context),
                 "threshold": self._threshold,
                 "accept": self._accept,
+                "map": self._lay_out,
                 "visit": self._visit,
             },
         )
 
     def update(self, snapshot: Snapshot, class_name: str | None, shown: Sequence[ShownChannel] = ()) -> None:
         """Draw another state, or another class, with pictures in which channels are shown as in a viewer."""
-        self._active = class_name
+        self._active, self._shown = class_name, shown
         curation, suggestions = snapshot.curation, snapshot.suggestions
         roi_class = next((each for each in curation.classes if each.name == class_name), None)
         found = suggestions.by_class.get(roi_class.name) if roi_class else None
@@ -158,6 +164,18 @@ class Gallery(Island):
 
     def _accept(self, message: Message) -> None:
         self._context.do(accept_class, str(message["name"]))
+
+    def _lay_out(self, message: Message) -> None:
+        curation = self._context.live.snapshot.curation
+        name = str(message["name"])
+        crop = crop_part(
+            curation, curation.shape_of(curation.roi_class(name)), self._context.urls, _CROP_PX, self._shown
+        )
+        self.map.show(name, crop or "", self._laid_out)
+
+    def _laid_out(self) -> None:
+        self._n_maps += 1
+        self.send(map=self._n_maps)
 
     def _visit(self, message: Message) -> None:
         self._on_visit(self._names[int(message["image"])], float(message["y"]), float(message["x"]))

@@ -31,7 +31,12 @@ _MARK_LOOKS = {  # of each kind of mark: line, its width, darkness of the inside
     "suggested background": ("6 4", 1.0, 0.0),
     "chosen": ("solid", 3.0, 0.0),
 }
-_MARK_WORDS = {"prototype": "Your box: {}", "positive": "Accepted: {}", "confirmed": "Confirmed: {}", "negative": "Not {}"}
+_MARK_WORDS = {
+    "prototype": "Your box: {}",
+    "positive": "Accepted: {}",
+    "confirmed": "Confirmed: {}",
+    "negative": "Not {}",
+}
 _OF_NO_CLASS = "#9aa0a6"
 _CHOSEN = "#ffffff"
 

@@ -53,6 +53,7 @@ def regions_page(context: PageContext) -> Page:
         "classes": classes.root,
         "gallery": gallery.root,
         "gallery_peaks": gallery.peaks,
+        "patch_map": gallery.map.figure,
         "plate": plate.root,
         "plate_counts": plate.counts,
     }

@@ -18,6 +18,7 @@ from simsearch.app.session.work import detection_floor, do_request, find_model
 from simsearch.curation.actions import ChooseImages
 from simsearch.errors import ConfigError
 from simsearch.workflows.curate.channel_report import report_channels
+from simsearch.workflows.curate.patch_map import map_patches
 from simsearch.workflows.curate.study import study_images
 from simsearch.workflows.curate.suggest import prepare_all
 from simsearch.workflows.find.diverse import DiverseOptions, choose_diverse
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from simsearch.runtime.events import Observer
     from simsearch.workflows.curate.channel_report import ChannelReport
     from simsearch.workflows.curate.live.coarse_maps import SimilarityMap
+    from simsearch.workflows.curate.patch_map import PatchMap
     from simsearch.workflows.curate.study import Study
     from simsearch.workflows.learn.train import TrainOptions
     from simsearch.workflows.run.found_objects import FoundObjects
@@ -236,6 +238,21 @@ class LiveStudy(SharedStudy):
     def similarity_map(self, class_name: str, image: str) -> SimilarityMap | None:
         """Return how similar a displayed image is to a class; None where nothing was searched for it."""
         return self._suggester.similarity_map(class_name, image)
+
+    def patch_map(self, class_name: str) -> PatchMap | None:
+        """Lay out what is suggested for a class by how alike it looks; None where nothing is.
+
+        Raises
+        ------
+        SourceError, StoreError, TrunkError
+            If an image, its features or the trunk cannot be read.
+        """
+        snapshot = self.snapshot
+        found = snapshot.suggestions.by_class.get(class_name)
+        if not found:
+            return None
+        images = snapshot.suggestions.images
+        return map_patches(self.client, self.study, snapshot.curation, class_name, images, found)
 
     def more_background(self) -> None:
         """Suggest more background; until the server stops."""

@@ -15,7 +15,8 @@
     let questions = []; // places to ask of next
     let shown = []; // items that the grid shows
     let least = 1;
-    let view = "all";
+    let view = "all"; // or "flagged", "ask", "map"
+    let around = []; // items of the map that were drawn around
     let told = null; // a threshold that is on its way
     let timer = null;
 
@@ -116,6 +117,10 @@
       closed: () => still.soon(),
     });
     const asking = app.asking({ about: () => about, classes: () => classes, crop, refuse, assign, visit, above: () => counted() });
+    const map = app.patchMap({
+      about: () => about, at: peaks.at, least: () => least, ask: () => send("map", { name: about.name }),
+      chosen(items) { around = items; still.now(); picking.set(items); },
+    });
     const still = app.whenStill(area, arrange, () => picking.picked.size > 0 || picking.isDragging || judging.isOpen);
 
     /** Judge a place in an image; for the viewer. */
@@ -155,22 +160,26 @@
     const jump = (title, tip, act) => h("button", { type: "button", title: tip, onclick: act }, title);
     const go = (at, where) => () => { if (view !== "all") show("all"); grid.reveal(Math.max(0, at()), where); };
     const toFlagged = jump("Flagged", "What you flagged as not belonging", () => show(view === "flagged" ? "all" : "flagged"));
+    const toMap = jump("Map", "All by how alike they look: draw around some", () => show(view === "map" ? "all" : "map"));
     const toAsk = jump("Ask", "A few whose answer would change most", () => show(view === "ask" ? "all" : "ask"));
     byId("gallery-jump").replaceChildren(
       jump("Most", "The most similar", go(() => 0, "top")),
       jump("Threshold", "Around the threshold: look here for what does not belong", go(() => above(shown) - 1)),
       jump("Least", "The least similar", go(() => shown.length - 1)),
-      toFlagged, toAsk);
+      toFlagged, toAsk, toMap);
     const isFlagged = (item) => said(item) === "flagged";
     function drawJump() {
       const words = `Flagged ${Math.max(marks.negatives.length, peaks.items.filter(isFlagged).length)}`;
       if (toFlagged.textContent !== words) toFlagged.textContent = words;
       toFlagged.setAttribute("aria-pressed", String(view === "flagged"));
       toAsk.setAttribute("aria-pressed", String(view === "ask"));
+      toMap.setAttribute("aria-pressed", String(view === "map"));
     }
 
     function show(next) {
       view = next;
+      around = [];
+      if (view === "map" && about) map.open(); else map.close();
       gridElement.classList.toggle("of-flagged", view === "flagged");
       byId("gallery-hint").hidden = view === "ask";
       picking.clear();
@@ -189,7 +198,7 @@
         asking.draw(least);
         return;
       }
-      const next = hasAny() ? peaks.items.filter((item) => isFlagged(item) === (view === "flagged")) : [];
+      const next = view === "map" ? around : hasAny() ? peaks.items.filter((item) => isFlagged(item) === (view === "flagged")) : [];
       if (!isNew && next.length === shown.length && next.every((item, at) => item === shown[at])) return;
       const places = new Map(next.map((item, at) => [keyOf(item), at]));
       const first = shown.findIndex((item, at) => grid.top(at) >= gridElement.scrollTop && places.has(keyOf(item)));
@@ -215,6 +224,7 @@
     function drawMarks() {
       if (!hasAny()) return;
       redraw();
+      map.draw();
       count();
       still.soon();
     }
@@ -274,6 +284,7 @@
       app.viewer.threshold(about.name, least);
       app.plate?.threshold(least);
       redraw();
+      map.draw();
       app.drawBarsAbove(byId("threshold-bars"), least);
       count();
     });
@@ -299,12 +310,13 @@
         if (isOther) peaks.forget();
         findSaid();
         drawAll();
-        if (isOther) show(view === "ask" ? "ask" : "all"); else still.soon();
+      if (isOther) show(["ask", "map"].includes(view) ? view : "all"); else still.soon();
       },
       classes(value) { classes = value; judging.classes(value); still.soon(); },
       questions(value) { questions = value; still.soon(); },
       marks(value) { marks = value; findSaid(); drawMarks(); },
       progress(value) { progress = value; drawAll(); },
+      map() { map.take(); still.now(); },
     };
   });
 })();

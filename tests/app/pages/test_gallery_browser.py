@@ -18,6 +18,7 @@ from simsearch.curation.actions import AddClass
 from simsearch.curation.marks import AddPrototypes
 from simsearch.curation.questions import N_QUESTIONS
 from simsearch.curation.state import Patch
+from simsearch.workflows.curate.patch_map import PatchMap
 from tests.app.browser import flawless_tab, wait_until
 from tests.app.conftest import SIDE
 from tests.app.serving import serving
@@ -275,6 +276,34 @@ def test_names_of_images_are_read_at_1024_px_and_below_it_is_said_what_is_missin
     assert tab.evaluate("document.documentElement.scrollWidth") <= 1024
     tab.set_viewport_size({"width": 900, "height": 768})
     assert tab.locator(".narrow").is_visible()
+
+
+def test_what_looks_alike_is_drawn_around_on_a_map_and_judged_at_once(
+    trial: Trial, tab: Tab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = lattice(1).take(np.arange(40))
+    at = np.linspace(0, 2 * np.pi, 40, endpoint=False)
+    made = PatchMap(found, np.stack([np.cos(at), np.sin(at)], axis=1))
+    monkeypatch.setattr(trial.live, "patch_map", lambda name: made if name == NAMES[0] else None)
+    tab.get_by_role("button", name="Map", exact=True).click()
+    tab.get_by_text("Draw around some").wait_for()
+    assert tab.locator(".gallery-grid .tile").count() == 0
+    box = tab.locator("#gallery-map .slot").bounding_box()
+    assert box
+    corners = [(0.5, 0.01), (0.99, 0.01), (0.99, 0.99), (0.5, 0.99), (0.5, 0.02)]  # the right half
+    tab.mouse.move(box["x"] + corners[0][0] * box["width"], box["y"] + corners[0][1] * box["height"])
+    tab.mouse.down()
+    for across, down in corners[1:]:
+        tab.mouse.move(box["x"] + across * box["width"], box["y"] + down * box["height"], steps=8)
+    tab.mouse.up()
+    n = int((np.cos(at) > 1e-6).sum())
+    wait_until(lambda: f"{n} picked" in tab.locator("#picked-count").inner_text(), f"{n} regions that are picked")
+    tab.keyboard.press("2")
+    wait_until(lambda: len(trial.said(NAMES[1]).confirmed) == n, "regions of the other class")
+    places = {(found.y[row], found.x[row]) for row in np.flatnonzero(np.cos(at) > 1e-6)}
+    assert {(each.y, each.x) for each in trial.said(NAMES[1]).confirmed} == places
+    tab.get_by_role("button", name="Map", exact=True).click()
+    assert tab.locator("#gallery-map").is_hidden()
 
 
 def pictures(tab: Tab) -> list[str]:
