@@ -245,13 +245,17 @@ def test_of_several_trainings_the_one_that_goes_on_is_shown() -> None:
 
 
 def test_a_model_offers_its_files(marked: PageContext, tmp_path: Path) -> None:
-    for name in ("model.safetensors", "README.md"):
+    for name in ("model.safetensors", "README.md", "losses.png", "losses.svg"):
         (tmp_path / name).write_text("x")
     part = model_part(replace(MODEL, path=tmp_path / "model.safetensors"), marked.urls)
     assert part["n_patches"] == {"clean": 5, "noisy": 0}
     assert (part["held_out"], part["n_doubtful"]) == ({}, 0)  # of before labels were compared
     key = download_key(tmp_path / "README.md")
-    assert {"name": "README.md", "url": f"/lab/downloads/{key}"} in part["files"]
+    assert {"name": "README.md", "saved": "README.md", "url": f"/lab/downloads/{key}"} in part["files"]
+    assert [file["name"] for file in part["files"]] == ["model.safetensors", "README.md"]  # curves have their own place
+    assert {kind: file["name"] for kind, file in part["curves"]["files"].items()} == {
+        "png": "losses.png", "svg": "losses.svg"
+    }  # fmt: skip
 
 
 def predicted(context: PageContext) -> Predictions:
@@ -321,8 +325,11 @@ def test_the_page_shows_images_before_anything_is_found(marked: PageContext) -> 
 
 def a_result(folder: Path) -> ResultView:
     wells = (WellResult("B03", 1, 2, {"drug": "Wortmannin"}, {"cell": 4}, {"cell": 1.0}),)
-    plate = PlateResult("P1", wells, (DoseFit("W", "cell", 0.1, (0.05, 0.2), "µM", 0.0, 1.0, 1.0, 0.6),), None)
-    (folder / "objects.csv").write_text("")
+    plate = PlateResult(
+        "P1", wells, (DoseFit("W", "cell", 0.1, (0.05, 0.2), "µM", 0.0, 1.0, 1.0, 0.6),), folder / "maps.png", None
+    )
+    for name in ("objects.csv", "maps.png"):
+        (folder / name).write_text("")
     return ResultView(
         "detect-1", "detect", folder, "f" * 64, "2026-01-01T00:00:00+00:00", ("cell",), 4, {"cell": 5}, {"cell": 0.5},
         ("cell",), (ImageCounts("a", {"cell": 1}),), (plate,), (AreaResult("a", "cell", 10, 0.1, None, 0.25),), (), (),
@@ -337,6 +344,8 @@ def test_a_run_is_shown_with_its_plates_areas_and_files(marked: PageContext, tmp
     assert part["plates"][0]["wells"][0]["fractions"] == {"cell": 1.0}
     assert part["plates"][0]["doses"][0]["ec50"] == 0.1
     assert part["areas"][0]["share"] == 0.25
+    assert (list(part["plates"][0]["heat_maps"]["files"]), part["plates"][0]["curves"]) == (["png"], None)  # no SVG yet
+    assert part["page"]["name"] == "detect-1.html"
     assert part["failures"] == [{"image": "x", "message": "gone"}]
     assert part["files"] == [
         {
