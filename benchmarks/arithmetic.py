@@ -22,9 +22,9 @@ from simsearch.nn.device import Arithmetic
 from simsearch.nn.model_file import model_from_bytes, model_to_bytes
 from simsearch.runtime import open_cluster
 from simsearch.runtime.views import window_maps
+from simsearch.workflows.find.model_views import model_view
 from simsearch.workflows.image_set import find_image_set
 from simsearch.workflows.run.detect import DetectOptions, detect
-from simsearch.workflows.run.models import model_view
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

@@ -26,8 +26,9 @@ from simsearch.runtime.models import model_on_worker
 from simsearch.runtime.tasks.detect import DetectTask, detect_tile
 from simsearch.runtime.views import framed_maps, peak_table, read_raw
 from simsearch.runtime.worker import hold
+from simsearch.workflows.find.model_views import model_view
 from simsearch.workflows.image_set import find_image_set
-from simsearch.workflows.run.models import model_view, read_model
+from simsearch.workflows.run.models import read_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -5,7 +5,8 @@
 
 The classes of a set are one study. The hurried person accepts what is suggested, unseen. The careful one first answers
 10 or 40 questions a class by truth, the mixed one wrongly one time in ten; then they too accept what is suggested. The
-search with their answers, and the model trained from them, are judged on other images: average precision, and how many
+search with their answers, the network trained from them, and the model, which is that network with the search that it
+came from, are judged on other images: average precision, and how many
 are found (at the suggested threshold, and at a confidence of 0.5) for one that is there. `run` appends a line to
 ``results.jsonl`` for each person and leaves out those that are there, so it can be stopped at any time.
 
@@ -37,6 +38,7 @@ from simsearch.curation.state import Patch
 from simsearch.curation.suggestions import own_candidates, own_of
 from simsearch.io.pictures.overlay import CLASS_COLORS
 from simsearch.io.tables.peaks import read_peaks
+from simsearch.nn.model_file import model_from_bytes, model_to_bytes
 from simsearch.runtime import open_cluster
 from simsearch.workflows.curate.headless import CurateOptions, curate
 from simsearch.workflows.curate.offers import suggested_thresholds, thresholds
@@ -50,7 +52,7 @@ from simsearch.workflows.curate.study import (
     read_curation,
 )
 from simsearch.workflows.curate.suggest import find_elsewhere, find_suggestions
-from simsearch.workflows.image_set import find_image_set
+from simsearch.workflows.image_set import ImageSet, find_image_set
 from simsearch.workflows.learn.train import TrainOptions, train_study
 from simsearch.workflows.run.detect import DetectOptions, detect
 
@@ -184,21 +186,33 @@ def _scores(client: Client, images: StudySet, study: Study, seed: int) -> dict[s
     everywhere = replace(state, shapes={**state.shapes, **{image.name: image.shape for image in judged}})
     of_search = own_candidates(everywhere, names, own_of(everywhere, names, searched.peaks))
     model = train_study(client, study, state, TrainOptions(seed=seed)).model
-    results = model.parent / "results"
-    detect(client, judged, model, results, DetectOptions(floor=1e-4, tissue_mask=False, overwrite=True))
-    of_model = read_peaks(results / "detections.parquet")
+    network = model.with_name("network.safetensors")
+    network.write_bytes(without_search(model.read_bytes()))
+    of_network, of_model = (_detected(client, judged, each) for each in (network, model))
     scores: dict[str, Any] = {}
     for each in report.classes:
         name = each.class_name
         right = [images.truth_at(name, patch) for patch in state.roi_class(name).positives]
         known = [kind == name for kind in right if kind is not None]
-        search, model_found = (
-            _judge(images, name, [peak for peak in found if peak.class_name == name], least)
-            for found, least in ((of_search, each.similarity_threshold), (of_model, _CONFIDENCE))
-        )
-        suggested = float(np.mean(known)) if known else None
-        scores[name] = {"search": search, "model": model_found, "suggested_right": suggested, "n_suggested": len(right)}
+        found = {"search": of_search, "network": of_network, "model": of_model}
+        scores[name] = {"suggested_right": float(np.mean(known)) if known else None, "n_suggested": len(right)}
+        for which, peaks in found.items():
+            least = each.similarity_threshold if which == "search" else _CONFIDENCE
+            scores[name][which] = _judge(images, name, [peak for peak in peaks if peak.class_name == name], least)
     return scores
+
+
+def _detected(client: Client, judged: ImageSet, model: Path) -> list[Peak]:
+    results = model.parent / f"results of {model.stem}"
+    detect(client, judged, model, results, DetectOptions(floor=1e-4, tissue_mask=False, overwrite=True))
+    return read_peaks(results / "detections.parquet")
+
+
+def without_search(blob: bytes) -> bytes:
+    """Take the search out of a model: its network is left."""
+    network, header = model_from_bytes(blob)
+    network.carried = None
+    return model_to_bytes(network, replace(header, search_shares=()))
 
 
 def _judge(images: StudySet, name: str, peaks: Sequence[Peak], least: float) -> tuple[float, float | None]:
@@ -230,11 +244,13 @@ def table(options: argparse.Namespace) -> None:
         if line["split"] == options.split:
             for name, scores in line["classes"].items():
                 rows[line["set_name"], name, line["name"], line["n_answers"]].append(scores)
-    print("| set: class | person | answers | suggested | right | search AP | found / true | model AP | found / true |")
-    print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
+    parts = ("search", "network", "model")
+    columns = " | ".join(f"{part} AP | found / true" for part in parts)
+    print(f"| set: class | person | answers | suggested | right | {columns} |")
+    print("| --- | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
     for (set_name, name, person, n), found in rows.items():
         numbers = [[each[key] for each in found] for key in ("n_suggested", "suggested_right")] + [
-            [each[key][i] for each in found] for key in ("search", "model") for i in range(2)
+            [each[key][i] for each in found] for key in parts for i in range(2)
         ]
         means = [np.mean([v for v in values if v is not None] or [np.nan]) for values in numbers]
         cells = [f"{means[0]:.0f}", *(f"{v:.2f}" if i % 2 == 0 else f"{v:.3f}" for i, v in enumerate(means[1:]))]

@@ -23,9 +23,10 @@ from simsearch.nn.classifier import PatchClassifier, classifier_extractor
 from simsearch.nn.model_file import ModelHeader, model_to_bytes
 from simsearch.nn.trunk_file import read_trunk, trunk_from_bytes
 from simsearch.runtime.views import window_name
+from simsearch.workflows.find.model_views import model_view
 from simsearch.workflows.image_set import find_image_set
 from simsearch.workflows.run.detect import DetectOptions, run_of
-from simsearch.workflows.run.models import model_view, read_model
+from simsearch.workflows.run.models import read_model
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -25,9 +25,10 @@ from simsearch.runtime.outcomes import Failed
 from simsearch.runtime.submit import run_tasks
 from simsearch.runtime.tasks.detect import DetectTask, detect_tile
 from simsearch.runtime.worker import lent
+from simsearch.workflows.find.model_views import model_view
 from simsearch.workflows.image_set import find_image_set
 from simsearch.workflows.run.detect import DetectOptions, detect
-from simsearch.workflows.run.models import model_view, read_model
+from simsearch.workflows.run.models import read_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

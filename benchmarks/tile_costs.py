@@ -24,7 +24,7 @@ from simsearch.nn.similarity import class_maps, make_query, prototype_maps
 from simsearch.nn.trunk import fused
 from simsearch.runtime.tasks import needs
 from simsearch.runtime.views import framed_maps, peak_table, read_pixels, window_maps
-from simsearch.workflows.run.models import model_view
+from simsearch.workflows.find.model_views import model_view
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -37,11 +37,11 @@ from simsearch.runtime.views import framed_maps
 from simsearch.training.recipe import Schedule
 from simsearch.workflows.curate.simulated_user import Behaviour, simulate_curation
 from simsearch.workflows.curate.study import StudyOptions, create_study
+from simsearch.workflows.find.model_views import model_view
 from simsearch.workflows.find.peaks import peaks_of
 from simsearch.workflows.image_set import find_image_set
 from simsearch.workflows.learn import train
 from simsearch.workflows.learn.train import TrainOptions, train_study
-from simsearch.workflows.run.models import model_view
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

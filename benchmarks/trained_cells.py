@@ -38,9 +38,10 @@ from simsearch.workflows.convert.pipeline import convert
 from simsearch.workflows.convert.plan import ConvertOptions
 from simsearch.workflows.curate.simulated_user import Behaviour, simulate_curation
 from simsearch.workflows.curate.study import MODEL_NAME, MODELS_NAME, StudyOptions, create_study
+from simsearch.workflows.find.model_views import model_view
 from simsearch.workflows.image_set import find_image_set
 from simsearch.workflows.learn.train import TrainOptions, train_study
-from simsearch.workflows.run.models import model_view, read_model
+from simsearch.workflows.run.models import read_model
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

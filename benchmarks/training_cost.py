@@ -44,9 +44,9 @@ from simsearch.runtime.worker import hold
 from simsearch.training.recipe import Schedule, TrainingConfig, train
 from simsearch.workflows.curate.simulated_user import Behaviour, simulate_curation
 from simsearch.workflows.curate.study import StudyOptions, create_study
+from simsearch.workflows.find.model_views import model_view
 from simsearch.workflows.image_set import find_image_set
 from simsearch.workflows.learn import train as learning
-from simsearch.workflows.run.models import model_view
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

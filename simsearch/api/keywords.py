@@ -107,6 +107,7 @@ class TrainKeywords(TypedDict, total=False):
     paper: bool
     averaging: bool
     beside: bool
+    search: bool
     n_noisy: int
     n_background: int
     seed: int

@@ -208,6 +208,12 @@ def search(**options: Any) -> None:  # noqa: ANN401  as many types as there are 
 )
 @click.option("--paper", is_flag=True, help="Train as long as the paper, without averaging of weights.")
 @click.option("--averaging/--no-averaging", default=True, show_default=True, help="Average weights over steps.")
+@click.option(
+    "--search/--no-search",
+    default=True,
+    show_default=True,
+    help="Let the model carry the search that it came from, which says a part of its confidences.",
+)
 @click.option("--noisy", "n_noisy", default=1000, show_default=True, help="At most so many noisy patches; 0 for all.")
 @click.option(
     "--background", "n_background", default=5, show_default=True, help="Noisy background in an image, of each kind."

@@ -176,6 +176,8 @@ def show_training(report: TrainReport) -> None:
                 name, str(each.n_patches), precision, f"{each.recall:.2f}", f"{each.average_precision:.2f}"
             )
         _out.print(held_out)
+    for name, who in report.decided_by.items():
+        _out.print(f"{name}: decided by {who}", markup=False, soft_wrap=True)
     _out.print(f"Model {report.sha256[:16]}: {report.model}", soft_wrap=True)
     _out.print(f"Its card: {report.model.parent / 'README.md'}", soft_wrap=True)
     for note in report.notes:

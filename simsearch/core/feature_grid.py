@@ -62,7 +62,7 @@ def to_level0(position: Position, downsampling: float) -> Position:
     return (position + 0.5) * downsampling - 0.5
 
 
-def from_level0(position: float, downsampling: float) -> float:
+def from_level0(position: Position, downsampling: float) -> Position:
     """Undo `to_level0`."""
     return (position + 0.5) / downsampling - 0.5
 

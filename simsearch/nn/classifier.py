@@ -25,6 +25,7 @@ from simsearch.nn.trunk import LAYER_STRIDES
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from simsearch.nn.carried_search import CarriedSearch
     from simsearch.nn.trunk import Trunk
 
 Kind = Literal["dense", "patchwise"]
@@ -73,6 +74,8 @@ class PatchClassifier(nn.Module):
 
     windows: torch.Tensor
     reach: torch.Tensor
+    carried: CarriedSearch | None = None
+    """The search that says part of the confidences, where the model carries one."""
 
     def __init__(
         self, trunk: Trunk, extractor: Extractor, n_classes: int, patch_shapes: Sequence[tuple[int, int]] | None = None
@@ -172,11 +175,14 @@ class PatchClassifier(nn.Module):
         """Return the log odds of each class against all others, as `probability_maps` returns probabilities.
 
         They have their maxima where the probabilities have them, and do not saturate where one is all but 1. Their
-        logistic function is the probability.
+        logistic function is the probability, but for classes of which a search says a part of it.
         """
         logits = self._logit_maps(vectors)
         others = torch.stack([torch.cat([logits[:c], logits[c + 1 :]]).logsumexp(dim=0) for c in range(len(logits))])
-        return logits - others
+        found = logits - others
+        if self.carried is None:
+            return found
+        return self.carried.mixed(found, vectors, max(self.extractor.block_shape) // 2)
 
     def _logit_maps(self, vectors: torch.Tensor) -> torch.Tensor:
         kh, kw = self.extractor.block_shape

@@ -16,6 +16,7 @@ from safetensors import SafetensorError, deserialize
 from simsearch.core.checks.formats import FORMAT_KEY, check_format
 from simsearch.core.checks.json_text import parse_json
 from simsearch.errors import ModelFileError
+from simsearch.nn.carried_search import CarriedSearch, SearchShare, search_of_tensors
 from simsearch.nn.classifier import KINDS, PatchClassifier, classifier_extractor
 from simsearch.nn.trunk import Trunk
 
@@ -23,8 +24,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 METADATA_KEY = "simsearch"
-_FORMAT = 2
-_OF_ONE_SIZE = 1  # the format of models with one patch for all classes, which older readers understand
+_FORMAT = 3  # of models that carry a search
+_OF_SIZES = 2  # of others whose classes differ in size
+_OF_ONE_SIZE = 1  # of others with one patch for all classes, which the oldest readers understand
+_SEARCH = "search/"  # before the names of tensors
 _SIZE_TOLERANCE = 0.1  # of a pixel's size: objectives of one kind differ by less
 
 
@@ -54,6 +57,8 @@ class ModelHeader:
     """sha256 of the trunk that training began with."""
     training: Mapping[str, Any]
     """How it was trained, as JSON can hold it."""
+    search_shares: tuple[SearchShare | None, ...] = ()
+    """For each class but the background, how far the search that the model carries decides; empty without one."""
 
     @property
     def patch_shape(self) -> tuple[float, float]:
@@ -81,14 +86,19 @@ _HEADER = TypeAdapter(ModelHeader)
 def model_to_bytes(model: PatchClassifier, header: ModelHeader) -> bytes:
     """Serialise a model; the same model gives the same bytes, whose sha256 is its identity."""
     state = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
+    if model.carried is not None:
+        state |= {f"{_SEARCH}{name}": value for name, value in model.carried.tensors().items()}
     text = json.dumps(_content(header), sort_keys=True)
     return safetensors.torch.save(state, metadata={METADATA_KEY: text})
 
 
 def _content(header: ModelHeader) -> dict[str, Any]:
     content = asdict(header)
-    if len(set(header.patch_shapes)) > 1:
+    if header.search_shares:
         return {FORMAT_KEY: _FORMAT, **content}
+    del content["search_shares"]
+    if len(set(header.patch_shapes)) > 1:
+        return {FORMAT_KEY: _OF_SIZES, **content}
     del content["patch_shapes"]
     return {FORMAT_KEY: _OF_ONE_SIZE, **content, "patch_shape": header.patch_shape}
 
@@ -110,7 +120,8 @@ def model_from_bytes(blob: bytes, name: str = "model") -> tuple[PatchClassifier,
     """
     header = read_header(blob, name)
     model = make_classifier(Trunk(len(header.channels)), header)
-    state = safetensors.torch.load(blob)
+    tensors = safetensors.torch.load(blob)
+    state = {key: value for key, value in tensors.items() if not key.startswith(_SEARCH)}
     expected = {key: tuple(value.shape) for key, value in model.state_dict().items()}
     found = {key: tuple(value.shape) for key, value in state.items()}
     if found != expected:
@@ -118,10 +129,28 @@ def model_from_bytes(blob: bytes, name: str = "model") -> tuple[PatchClassifier,
         raise ModelFileError(
             f"{name}: expected {wrong} of shape {expected.get(wrong)}, got {found.get(wrong)}: train the model again"
         )
-    if not all(torch.isfinite(value).all() for value in state.values()):
+    if not all(torch.isfinite(value).all() for value in tensors.values()):
         raise ModelFileError(f"{name}: expected finite weights, got others: the file is damaged, train the model again")
     model.load_state_dict(state)
+    if header.search_shares:
+        searched = {key.removeprefix(_SEARCH): value for key, value in tensors.items() if key not in state}
+        model.carried = _search(searched, header, max(model.extractor.block_shape) // 2, name)
     return model.eval().requires_grad_(False), header
+
+
+def _search(tensors: Mapping[str, torch.Tensor], header: ModelHeader, margin: int, name: str) -> CarriedSearch:
+    """Read the search of a model that looks so many vectors far."""
+    shares = {label: share for label, share in enumerate(header.search_shares, start=1) if share is not None}
+    try:
+        search = search_of_tensors(tensors, shares)
+    except (KeyError, ValueError, TypeError, IndexError) as error:
+        raise ModelFileError(
+            f"{name}: expected the search that it carries, got {type(error).__name__}: {error}: train the model again"
+        ) from error
+    fits = all(query.margin <= margin for query, _ in search.beside())
+    if not fits or sorted(label for labels in search.classes for label in labels) != sorted(shares):
+        raise ModelFileError(f"{name}: expected the search of its classes, got another: train the model again")
+    return search
 
 
 def make_classifier(trunk: Trunk, header: ModelHeader) -> PatchClassifier:
@@ -188,6 +217,8 @@ def read_header(blob: bytes, name: str = "model") -> ModelHeader:
     check_format({FORMAT_KEY: written}, _FORMAT, name, ModelFileError)
     if written == _OF_ONE_SIZE and "patch_shape" in content and isinstance(content.get("classes"), list):
         content["patch_shapes"] = [content.pop("patch_shape")] * (len(content["classes"]) - 1)
+    if written < _FORMAT:
+        content["search_shares"] = []
     wanted = {field.name for field in fields(ModelHeader)}
     if set(content) != wanted or content["kind"] not in KINDS:
         raise ModelFileError(f"{name}: expected the header {sorted(wanted)}, got {sorted(content)}: train it again")
@@ -214,6 +245,8 @@ def _check_values(header: ModelHeader, name: str) -> None:
         and all(math.isfinite(low) and math.isfinite(high) and low < high for low, high in header.ranges),
         "confidence_thresholds": len(header.confidence_thresholds) == len(header.classes) - 1
         and all(0 <= each <= 1 for each in header.confidence_thresholds),
+        "search_shares": len(header.search_shares) in (0, len(header.classes) - 1)
+        and all(0 <= each.weight <= 1 and each.slope >= 0 and each.finer >= 1 for each in header.search_shares if each),
     }
     wrong = next((each for each, is_so in is_sane.items() if not is_so), None)
     if wrong:

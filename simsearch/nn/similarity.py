@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import safetensors.torch
@@ -58,6 +58,12 @@ class Query:
     def margin(self) -> int:
         """How many vectors around a position are compared, in each direction."""
         return max(max(group.shape[-2:]) for class_blocks in self.blocks for group in class_blocks) // 2
+
+    def to(self, device: torch.device) -> Query:
+        """Return it on a device."""
+        blocks = tuple(tuple(group.to(device) for group in class_blocks) for class_blocks in self.blocks)
+        refinements = {c: replace(each, block=each.block.to(device)) for c, each in self.refinements.items()}
+        return replace(self, centre=self.centre.to(device), blocks=blocks, refinements=refinements)
 
 
 def softness_of(combine: str) -> float:
@@ -238,6 +244,16 @@ def mean_vector(sums: Iterable[tuple[torch.Tensor, int]]) -> torch.Tensor:
 
 def query_to_bytes(query: Query) -> bytes:
     """Serialise a query as safetensors."""
+    return safetensors.torch.save(query_tensors(query))
+
+
+def query_from_bytes(blob: bytes) -> Query:
+    """Undo `query_to_bytes`."""
+    return query_of_tensors(safetensors.torch.load(blob))
+
+
+def query_tensors(query: Query) -> dict[str, torch.Tensor]:
+    """Return all that a query is, by name."""
     tensors = {"centre": query.centre.contiguous(), "softness": torch.tensor(query.softness, dtype=torch.float64)}
     for c, each in query.refinements.items():
         tensors[f"{c:03d}/template"] = each.block.contiguous()
@@ -245,12 +261,12 @@ def query_to_bytes(query: Query) -> bytes:
     for c, (class_blocks, owners) in enumerate(zip(query.blocks, query.owners, strict=True)):
         tensors |= {f"{c:03d}/{g:03d}": group.contiguous() for g, group in enumerate(class_blocks)}
         tensors[f"{c:03d}/owners"] = owners
-    return safetensors.torch.save(tensors)
+    return tensors
 
 
-def query_from_bytes(blob: bytes) -> Query:
-    """Undo `query_to_bytes`."""
-    tensors = safetensors.torch.load(blob)
+def query_of_tensors(named: Mapping[str, torch.Tensor]) -> Query:
+    """Undo `query_tensors`."""
+    tensors = dict(named)
     centre, softness = tensors.pop("centre"), tensors.pop("softness").item()
     n_classes = 1 + max(int(key.split("/")[0]) for key in tensors)
     refinements = {

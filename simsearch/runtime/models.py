@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import lru_cache, wraps
 from threading import RLock
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
@@ -72,13 +71,12 @@ def model_on_worker(digest: str, arithmetic: Arithmetic) -> PatchClassifier:
     model, _ = model_from_bytes(fetch(digest))
     model.trunk = fused(model.trunk)
     with_weights_for(arithmetic, model.trunk)
+    if model.carried is not None:
+        model.carried = model.carried.to(pick_device())
     return model.to(pick_device()).to(memory_format=torch.channels_last)
 
 
 @_once
 def query_on_worker(digest: str) -> Query:
     """Return the broadcast query of a digest on this worker's device."""
-    query, device = query_from_bytes(fetch(digest)), pick_device()
-    blocks = tuple(tuple(group.to(device) for group in class_blocks) for class_blocks in query.blocks)
-    refinements = {c: replace(each, block=each.block.to(device)) for c, each in query.refinements.items()}
-    return replace(query, centre=query.centre.to(device), blocks=blocks, refinements=refinements)
+    return query_from_bytes(fetch(digest)).to(pick_device())

@@ -10,8 +10,10 @@ import safetensors.torch
 import torch
 
 from simsearch.errors import ModelFileError
+from simsearch.nn.carried_search import CarriedSearch, SearchShare
 from simsearch.nn.classifier import PatchClassifier, classifier_extractor
 from simsearch.nn.model_file import ModelHeader, check_fits, make_classifier, model_from_bytes, model_to_bytes
+from simsearch.nn.similarity import make_query
 from simsearch.nn.trunk import Trunk
 
 HEADER = ModelHeader(
@@ -49,7 +51,8 @@ def test_a_model_comes_back_bit_for_bit(kind: str) -> None:
 
 def test_a_model_of_one_size_is_written_as_before_there_were_others() -> None:
     model, header = make()
-    said = {name: value for name, value in asdict(header).items() if name != "patch_shapes"}
+    later = ("patch_shapes", "search_shares")
+    said = {name: value for name, value in asdict(header).items() if name not in later}
     text = json.dumps({"format": 1, **said, "patch_shape": (96.0, 64.0)}, sort_keys=True)
     before = safetensors.torch.save(model.state_dict(), metadata={"simsearch": text})
     assert model_to_bytes(model, header) == before
@@ -72,6 +75,36 @@ def test_a_model_whose_classes_differ_in_size_comes_back_bit_for_bit() -> None:
     assert model_to_bytes(found, found_header) == blob
 
 
+def carrying(header: ModelHeader) -> tuple[PatchClassifier, ModelHeader]:
+    """Make a model that carries a search for its one class."""
+    model, share = make_classifier(Trunk(2), header), SearchShare(0.25, 8.0, 0.5)
+    blocks = [[torch.randn(128, 7, 5), torch.randn(128, 5, 7)], [torch.randn(128, 7, 5)]]
+    query = make_query([blocks], torch.randn(128))
+    model.carried = CarriedSearch((query,), ((1,),), {1: share})
+    return model, replace(header, search_shares=(share,))
+
+
+def test_a_model_comes_back_with_its_search_bit_for_bit() -> None:
+    model, header = carrying(HEADER)
+    found, found_header = model_from_bytes(blob := model_to_bytes(model, header))
+    assert found_header == header
+    assert model_to_bytes(found, found_header) == blob
+    vectors = torch.randn(384, 14, 13)
+    with torch.no_grad():
+        assert torch.equal(found.log_odds_maps(vectors), model.eval().log_odds_maps(vectors))
+        model.carried = None
+        assert not torch.allclose(found.log_odds_maps(vectors)[1], model.log_odds_maps(vectors)[1])
+
+
+@pytest.mark.parametrize("changed", [(), (None, None)])
+def test_a_search_that_does_not_fit_its_model_is_refused(changed: tuple[None, ...]) -> None:
+    model, header = carrying(replace(HEADER, patch_shapes=((48.0, 48.0),)))  # a block of 3 x 3, and a query of 7 x 5
+    if changed:
+        model.carried = None
+    with pytest.raises(ModelFileError, match="m: expected the search of its classes, got another: train"):
+        model_from_bytes(model_to_bytes(model, header), "m")
+
+
 def test_a_truncated_file_is_refused() -> None:
     blob = model_to_bytes(*make())
 
@@ -89,9 +122,9 @@ def test_what_is_no_model_is_refused() -> None:
 
 def test_a_later_format_is_refused() -> None:
     model, _ = make()
-    later = safetensors.torch.save(model.state_dict(), metadata={"simsearch": json.dumps({"format": 3})})
+    later = safetensors.torch.save(model.state_dict(), metadata={"simsearch": json.dumps({"format": 4})})
 
-    with pytest.raises(ModelFileError, match="expected format 2 or older, got 3: update"):
+    with pytest.raises(ModelFileError, match="expected format 3 or older, got 4: update"):
         model_from_bytes(later)
 
 
@@ -114,11 +147,13 @@ def test_a_later_format_is_refused() -> None:
         ("ranges", [[0, 90], [5, 5]]),
         ("pixel_size_um", [0.5, float("inf")]),
         ("training", []),
+        ("search_shares", [{"weight": 2.0, "slope": 1.0, "similarity": 0.5, "finer": 1}]),
+        ("search_shares", [None, None]),
     ],
 )
 def test_a_header_that_makes_no_sense_is_refused_in_a_line(field: str, value: object) -> None:
     model, header = make()
-    said = json.dumps({"format": 2, **asdict(header), field: value})
+    said = json.dumps({"format": 3, **asdict(header), field: value})
     blob = safetensors.torch.save(model.state_dict(), metadata={"simsearch": said})
     with pytest.raises(ModelFileError, match=r"^m: expected ") as refused:
         model_from_bytes(blob, "m")

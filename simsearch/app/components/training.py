@@ -159,6 +159,7 @@ def model_part(model: TrainedModel, urls: Urls) -> dict[str, Any]:
         "n_patches": {role: sum(counts.values()) for role, counts in model.n_patches.items()},
         "losses": {stage: list(losses) for stage, losses in model.losses.items()},
         "held_out": dict(model.held_out),
+        "decided_by": dict(model.decided_by),
         "n_doubtful": model.n_doubtful,
         "curves": picture_part(curves, urls, curves.parent) if curves else None,
         "files": [file_part(path, urls, path.parent) for path in model.files if path.stem != _LOSSES.stem],

@@ -118,6 +118,12 @@
         model.n_doubtful ? h("p", { class: "job-problem" }, `${doubts} with the rest: the first rows of held_out.csv say which. Look at them on the page `, h("a", { href: app.address("regions") }, "Regions"), ", and train again.") : null);
     }
 
+    function decidedBy(model) {
+      const classes = Object.entries(model.decided_by);
+      if (!classes.length) return null;
+      return h("p", { class: "small" }, h("strong", {}, "How sure it is, is decided by: "), classes.map(([name, who]) => `${name} ${who}`).join("; "), ".");
+    }
+
     function drawModels(models) {
       byId("train-next").classList.toggle("primary", models.length > 0);
       byId("train-models").closest("section").hidden = !models.length;
@@ -128,6 +134,7 @@
           stages(model.losses, null),
           model.curves ? h("p", { class: "small quiet" }, "Loss curves ", app.saveAs(model.curves)) : null,
           heldOut(model),
+          decidedBy(model),
           h("div", { class: "files" }, model.files.map((file) => h("a", { class: "button small", href: file.url, download: file.saved }, icon("download"), file.name))))));
     }
 

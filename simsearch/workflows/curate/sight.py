@@ -17,7 +17,7 @@ from simsearch.runtime.worker import broadcast
 from simsearch.workflows.curate.contents import check_contents
 from simsearch.workflows.curate.study import CACHE_NAME, MEASURE_NAME, study_images
 from simsearch.workflows.find.measure import measure, read_ranges, write_measurement
-from simsearch.workflows.find.query import Group, Setting, group_boxes
+from simsearch.workflows.find.query import STUDY_FRAME, Group, Setting, group_boxes
 from simsearch.workflows.find.trunks import read_chosen_trunk
 from simsearch.workflows.image_set import ImageSet
 
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from simsearch.workflows.curate.study import Study
 
 _FIRST_PATCH = (48.0, 48.0)  # what features are computed for while nobody has drawn one
-_FRAME = 6  # grid steps: half of the largest block, so that features are there before anybody has drawn a patch
 
 
 def study_groups(curation: Curation) -> list[Group]:
@@ -175,6 +174,6 @@ def _setting(client: Client, study: Study, curation: Curation, measured: Path) -
         trunk=broadcast(client, read_chosen_trunk(study.trunk)),
         floor=0.0,
         cache=(study.folder / CACHE_NAME).absolute(),
-        frame=_FRAME,
+        frame=STUDY_FRAME,
         arithmetic=choose_arithmetic(client),
     )

@@ -254,6 +254,36 @@ def prepare_all(client: Client, study: Study, curation: Curation, *, observe: Ob
         raise SourceError(f"expected features of all images, got none of {n}, such as {name} ({why}): mend them")
 
 
+def queries_of(
+    client: Client, study: Study, curation: Curation, coarsest: int, observe: Observer = ignore
+) -> list[tuple[Group, Query]]:
+    """Make what classes are searched with, at the scale of each, but no coarser than a model looks at images.
+
+    Parameters
+    ----------
+    client : distributed.Client
+        The cluster.
+    study : Study
+        The study.
+    curation : Curation
+        What was said in it.
+    coarsest : int
+        The downsampling of the model.
+    observe : callable
+        Gets the events.
+
+    Raises
+    ------
+    CurationError
+        If no class has a prototype.
+    SourceError, StoreError
+        If an image cannot be read, or the folder not written.
+    """
+    setting = study_setting(client, study, curation, observe)
+    seen = [replace(each, scale=min(each.downsampling, coarsest)) for each in study_groups(curation)]
+    return [(group, _look_for(client, study, curation, group, setting, observe).query) for group in seen]
+
+
 def _look(client: Client, study: Study, curation: Curation, observe: Observer) -> Iterator[_Sight]:
     setting = study_setting(client, study, curation, observe)
     for group in study_groups(curation):

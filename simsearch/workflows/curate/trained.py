@@ -46,6 +46,8 @@ class TrainedModel:
     not compared."""
     n_doubtful: int = 0
     """Patches whose label the others disagree with."""
+    decided_by: Mapping[str, str] = field(default_factory=dict)
+    """By class in words how far the search decides that the model carries."""
     is_of_objects: bool = False
     """Whether what surrounds an object is background to it, so that areas would be wrong."""
 
@@ -80,6 +82,7 @@ def read_trained_at(path: Path) -> TrainedModel | None:
             losses={stage: tuple(values) for stage, values in report["losses"].items()},
             held_out=held_out["classes"],
             n_doubtful=held_out["n_doubtful"],
+            decided_by=report.get("decided_by", {}),
             is_of_objects=bool(header.training.get("n_beside")),
         )
     except (OSError, ValueError, KeyError, TypeError, ModelFileError):

@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 
 # Grid positions along a side of a tile: seconds of work for a CPU, and wide beside the margin that is computed twice.
 _TILE = {"template": 128, "template-fine": 128, "template-deep": 128, "pooled": 128, "patchwise": 96}
+STUDY_FRAME = 6
+"""Grid steps around images that studies compute features of: half of the largest block, so that features are there
+before anybody has drawn a patch."""
 _SAMPLE_TILE, _N_SAMPLES = 32, 24  # windows that the mean vector is computed from, spread over all images
 
 
@@ -48,6 +51,8 @@ class Group:
     """Names of the classes."""
     boxes: tuple[Box, ...]
     """Prototypes of these classes."""
+    scale: int | None = None
+    """Level-0 pixels per pixel that is searched, where patches of other sizes decide; by default what this one says."""
 
     def only(self, name: str) -> Group:
         """Return the group with one of its classes."""
@@ -56,7 +61,7 @@ class Group:
     @property
     def downsampling(self) -> int:
         """Level-0 pixels per pixel that is searched."""
-        return working_downsampling(self.patch_shape)
+        return self.scale or working_downsampling(self.patch_shape)
 
     @property
     def working_shape(self) -> tuple[int, int]:

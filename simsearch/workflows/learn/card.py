@@ -34,6 +34,7 @@ def describe(report: TrainReport, task: TrainTask, options: TrainOptions, trunk:
         "channels": ", ".join(f"{name} ({low:g} to {high:g})" for name, (low, high) in ranges),
         "pixels": f"{header.dtype}, {_size(header.pixel_size_um)}",
         "confidence thresholds": ", ".join(f"{value:g}" for value in header.confidence_thresholds),
+        **{f"{name}, decided by": who for name, who in report.decided_by.items()},
         "began with trunk": trunk,
         "sha256": report.sha256,
         **{f"{role} patches": _counts(counts) for role, counts in report.n_patches.items()},

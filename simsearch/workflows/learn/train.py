@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +33,7 @@ from simsearch.workflows.curate.sight import study_setting
 from simsearch.workflows.curate.study import MODEL_NAME, MODELS_NAME, study_images
 from simsearch.workflows.curate.suggest import find_noisy
 from simsearch.workflows.learn.card import describe
+from simsearch.workflows.learn.carried import shares_in_words, with_search
 from simsearch.workflows.learn.claim import claim
 from simsearch.workflows.learn.held_out import HeldOut, read_agreement
 from simsearch.workflows.learn.sizes import Sizes, seen_sizes
@@ -78,6 +79,9 @@ class TrainOptions:
     beside: bool = True
     """Whether classes are objects: the classifier learns too that half a patch beside one is none, which the paper's
     does not. Beside a patch of an area there is more of it: False for what will be segmented."""
+    search: bool = True
+    """Whether the model carries the search that it came from, which says a part of its confidences; a patchwise model
+    and one of `paper` or of areas do not."""
     n_noisy: int = 1000
     """At most so many noisy patches, as many of each class as there are; 0 for all."""
     n_background: int = N_BACKGROUND
@@ -88,6 +92,11 @@ class TrainOptions:
     def __post_init__(self) -> None:
         check_among("kind", self.kind, KINDS)
         check_range("seed", self.seed, 0)
+
+    @property
+    def carries_search(self) -> bool:
+        """Whether the model gets the search that it came from."""
+        return self.search and self.kind == "dense" and self.beside and not self.paper
 
     @property
     def config(self) -> TrainingConfig:
@@ -111,6 +120,8 @@ class TrainReport:
     """Loss of each epoch of each stage."""
     held_out: HeldOut | None = None
     """How well labels agree by cross-validation; None with `paper`."""
+    decided_by: Mapping[str, str] = field(default_factory=dict)
+    """By class in words how far the search decides that the model carries; empty without one."""
     notes: tuple[str, ...] = ()
     """Which labels disagree; which pictures are missing, and why."""
 
@@ -173,7 +184,10 @@ def train_study(
         header = _header(study, curation, classes, sizes, setting, options, next(iter(images.values())))
         task = _task(curation, header, noisy, images, setting, options, folder)
         if not is_done:
-            write_whole(model, run_training(client, task, observe))
+            blob = run_training(client, task, observe)
+            if options.carries_search:
+                blob = with_search(client, study, curation, blob, setting.arithmetic, observe)
+            write_whole(model, blob)
         # Of a model that was complete before: its confidence thresholds may have been others.
         task = replace(task, header=model_from_bytes(model.read_bytes(), str(model))[1])
         report = _report(folder, task)
@@ -362,4 +376,5 @@ def _report(folder: Path, task: TrainTask) -> TrainReport:
         n_patches={"clean": counted(task.clean), "negative": counted(task.negatives), "noisy": counted(task.noisy)},
         losses=losses_of(folder),
         held_out=read_agreement(folder, task.header.classes) if task.is_checked else None,
+        decided_by=shares_in_words(task.header),
     )

@@ -24,11 +24,12 @@ from simsearch.runtime.tasks.needs import LARGEST_TILE
 from simsearch.runtime.views import window_region
 from simsearch.runtime.worker import lent
 from simsearch.workflows.event_log import logged
+from simsearch.workflows.find.model_views import DETECTION_SPACING, finer_views, model_view
 from simsearch.workflows.find.peaks import peaks_of
 from simsearch.workflows.find.tiles import check_free, open_log, run_tiles
 from simsearch.workflows.find.tissue import find_tissues, is_slide
 from simsearch.workflows.provenance import Timings, arithmetic_key, fingerprint, write_run
-from simsearch.workflows.run.models import DETECTION_SPACING, check_images, model_view, read_model
+from simsearch.workflows.run.models import check_images, read_model
 from simsearch.workflows.run.objects import RESULT_NAMES, DetectionTables, chosen_before, write_objects
 
 if TYPE_CHECKING:
@@ -234,8 +235,10 @@ def _plates(images: ImageSet) -> list[str]:
 
 def _tasks(view: View, header: ModelHeader, options: DetectOptions, tissue: Tissue | None) -> Iterator[DetectTask]:
     largest = LARGEST_TILE[view.arithmetic] if header.kind == "dense" else _PATCHWISE_TILE
-    tile = options.tile or even_tile(view.grid_shape, largest)
+    finer = finer_views(view, header)
+    closest = min((each.image.downsampling for each, _ in finer), default=view.image.downsampling)
+    tile = options.tile or even_tile(view.grid_shape, largest * closest // view.image.downsampling)
     for window in tile_cores(view.grid_shape, tile):
         # Detections lie up to half a step off the grid: with a step around it, no tile is left out that has one.
         if tissue is None or tissue.within(window_region(view, window.grown(1)).clipped(view.image.meta.shape)).any():
-            yield DetectTask(view, window, options.floor)
+            yield DetectTask(view, window, options.floor, finer)

@@ -35,10 +35,11 @@ from simsearch.runtime.tasks.segment import (
 )
 from simsearch.runtime.worker import lent
 from simsearch.workflows.event_log import logged
+from simsearch.workflows.find.model_views import model_view
 from simsearch.workflows.find.tiles import finish_tasks, open_log, run_tiles
 from simsearch.workflows.find.tissue import Tissue, find_tissues
 from simsearch.workflows.provenance import Timings, arithmetic_key, fingerprint, image_fingerprint, write_run
-from simsearch.workflows.run.models import check_images, model_view, read_model
+from simsearch.workflows.run.models import check_images, read_model
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
