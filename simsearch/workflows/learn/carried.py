@@ -107,7 +107,7 @@ def weighed(
     if min(len(of_network), len(of_search)) >= _FEW and np.std(of_search) > 0:
         slope = float(np.std(of_network) / np.std(of_search))
     if len(of_search):
-        n_found = max(1, sum(each >= 0 for each in of_network))
+        n_found = min(max(1, sum(each >= 0 for each in of_network)), len(of_search))
         amid = float(np.sort(of_search)[::-1][n_found - 1 : n_found + 1].mean())  # the gap below what is found
         even = max(amid, even - _SPREADS_BELOW * spread) if spread else amid
     return SearchShare(MIXED if finer == 1 else 1.0, round(slope, 2), round(even, 4), finer)

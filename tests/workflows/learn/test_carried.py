@@ -153,5 +153,6 @@ def test_as_many_are_found_as_the_network_finds_of_a_class_that_varies() -> None
 
 def test_a_search_without_peaks_or_others_to_compare_is_weighed() -> None:
     assert weighed(1, [], [], []).similarity == 0.5
+    assert weighed(1, [], [1.0] * 6, [0.7, 0.5]).similarity == 0.5  # the network finds more than there are peaks
     assert weighed(2, [0.4, 0.6], [], []).similarity == 0.5
     assert weighed(2, [], [1.0, -1.0], [0.7, 0.3]) == SearchShare(1.0, 10.0, 0.5, 2)
