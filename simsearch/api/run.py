@@ -8,6 +8,7 @@ from simsearch.api.calling import ImageOptions, client_of, image_set, options_of
 from simsearch.io.places import input_place, output_place
 from simsearch.workflows.run.detect import DetectOptions, DetectReport
 from simsearch.workflows.run.detect import detect as run_detect
+from simsearch.workflows.run.region_counts import read_regions
 from simsearch.workflows.run.reports import read_report
 from simsearch.workflows.run.segment import SegmentOptions, SegmentReport
 from simsearch.workflows.run.segment import segment as run_segment
@@ -25,6 +26,7 @@ def detect(
     images: Paths,
     out: AnyPath,
     *,
+    regions: AnyPath | None = None,
     cluster: Cluster | None = None,
     observe: Observer = warn,
     **options: Unpack[DetectKeywords],
@@ -39,6 +41,8 @@ def detect(
         OME-Zarr images or plates, paths or URLs.
     out : str or Path
         Folder for results.
+    regions : str or Path, optional
+        Look only in the named regions of a study, or of a GeoJSON file.
     cluster : str or distributed.Client
         Where to compute, as `open_cluster` takes it, or a client that is open.
     observe : callable
@@ -48,7 +52,7 @@ def detect(
     -------
     DetectReport
         ``detections()`` and ``objects()`` are data frames; of plates ``wells()`` and ``dose_response()`` too, and
-        ``well_grid()`` is the same as ``wells()`` for xarray.
+        ``well_grid()`` is the same as ``wells()`` for xarray; with regions also ``region_counts()``.
 
     Raises
     ------
@@ -65,8 +69,9 @@ def detect(
     """
     file, folder = input_place(model), output_place(out)
     chosen, found = options_of(DetectOptions, options), image_set(images, options, observe)
+    inside = () if regions is None else read_regions(input_place(regions))
     with client_of(cluster, observe) as client:
-        return run_detect(client, found, file, folder, chosen, observe=observe)
+        return run_detect(client, found, file, folder, chosen, regions=inside, observe=observe)
 
 
 @takes(ImageOptions, SegmentOptions)

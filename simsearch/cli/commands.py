@@ -240,6 +240,7 @@ def train(**options: Any) -> None:  # noqa: ANN401  as many types as there are o
     show_default=True,
     help="Keep no detections of lower confidence.",
 )
+@click.option("--regions", type=INPUT, help="Look only in the named regions of a study (its folder), or of GeoJSON.")
 @tile_option
 @tissue_option
 @takes_images

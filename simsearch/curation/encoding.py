@@ -38,6 +38,7 @@ from simsearch.curation.marks import (
     WithdrawConfirmed,
 )
 from simsearch.curation.older import AddAndReopen, FlagAndReopen, MoveAndReopen, RemoveAndReopen, UnflagAndReopen
+from simsearch.curation.outlines import AddRegion, RemoveRegion, RenameRegion
 from simsearch.curation.state import Patch
 from simsearch.errors import CurationError
 
@@ -48,7 +49,8 @@ _CHANGES: tuple[type[Action], ...] = (
     AddClass, RenameClass, RecolorClass, RemoveClass, SetSimilarityThreshold, SetConfidenceThreshold,
     AddPrototypes, MovePrototype, RemovePrototype, FlagNegatives, UnflagNegatives, AcceptClass, FlagNotBackground,
     UnflagNotBackground, AcceptBackground, ChooseImages, ChooseChannels, ConfirmPatches, WithdrawConfirmed,
-    ReleasePositives, AddBackground, ResizePatches, Batch,
+    ReleasePositives, AddBackground, ResizePatches, AddRegion, RenameRegion, RemoveRegion,
+    Batch,
 )  # fmt: skip
 
 # Any: a type checker cannot know the fields of each.
@@ -196,6 +198,7 @@ DECODERS: Mapping[str, Callable[[Any], object]] = {
     "float": _number,
     "tuple[str, ...]": lambda value: tuple(_text(each) for each in _list(value)),
     "tuple[float, float]": _sides,
+    "tuple[tuple[float, float], ...]": lambda value: tuple(_sides(each) for each in _list(value)),
     "tuple[Patch, ...]": lambda value: tuple(_patch(each) for each in _list(value)),
     "tuple[Action, ...]": lambda value: tuple(_change(each) for each in _list(value)),
 }

@@ -18,6 +18,8 @@ from simsearch.errors import CurationError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from simsearch.core.named_regions import NamedRegion
+
 BACKGROUND = "background"
 """What is called so is no class."""
 
@@ -131,6 +133,8 @@ class Curation:
     """Suggested as background and flagged."""
     is_background_accepted: bool = False
     """Whether the background was accepted after the last flag."""
+    regions: tuple[NamedRegion, ...] = ()
+    """Parts of images to run and count in, in the order in which they were outlined."""
     has_one_patch: bool = False
     """Whether the first prototype of all fixes the patch of all classes, as in the paper; else that of each its own."""
 

@@ -13,7 +13,7 @@ from simsearch.io.ome_zarr.stores import as_location
 from simsearch.runtime.outcomes import Failed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator, Sequence
+    from collections.abc import Callable, Collection, Generator, Iterator, Sequence
     from pathlib import Path
 
     from simsearch.io.ome_zarr.image import ImageMeta, Selection
@@ -82,6 +82,11 @@ class ImageSet:
 
     def __len__(self) -> int:
         return len(self._images)
+
+    def among(self, names: Collection[str]) -> ImageSet:
+        """Return those of some names, at least one of which is there; they are told of already."""
+        images = [image for image in self if image.name in names]
+        return ImageSet(images, skip_errors=self._skip_errors, failures=self.failures, sources=self.sources)
 
     @property
     def shapes(self) -> dict[str, tuple[int, int]]:

@@ -30,6 +30,7 @@ VALUES: dict[str, Any] = {
     "float": 0.1,
     "tuple[str, ...]": ("a", "b"),
     "tuple[float, float]": (48.0, 40.5),
+    "tuple[tuple[float, float], ...]": ((0.5, 1.0), (2.0, 3.5), (4.0, 0.25)),
     "tuple[Patch, ...]": (PATCH, Patch("2", "P/A/01/0", 0.001, 1e6)),
     "tuple[Action, ...]": (AddClass("RBC", "#000000"), FlagNegatives("RBC", (PATCH,))),
 }
@@ -97,6 +98,9 @@ def test_names_and_versions_are_frozen() -> None:
         "release_positives": [1, "class_name", "patch_ids"],
         "add_background": [1, "patches"],
         "resize_patches": [1, "class_name", "patch_shape"],
+        "add_region": [1, "image", "region", "corners"],
+        "rename_region": [1, "image", "region", "new_name"],
+        "remove_region": [1, "image", "region"],
         "batch": [1, "label", "actions"],
         "undo": [1, "seq"],
         "redo": [1, "seq"],

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from itertools import count
 from typing import TYPE_CHECKING, Any, cast
 
 from simsearch.core.checks.json_text import parse_json
+from simsearch.core.named_regions import NamedRegion
 from simsearch.errors import AnnotationError
 from simsearch.io.annotations.regions import Bounds, Found, Region, bounds_of, number, shortened
 from simsearch.io.tables.curation import read_each
@@ -15,6 +18,7 @@ if TYPE_CHECKING:
 _DEPTHS = {"Point": 0, "MultiPoint": 1, "LineString": 1, "Polygon": 2, "MultiLineString": 2, "MultiPolygon": 3}
 """How deep the positions lie in the coordinates of each kind."""
 _COLLECTION = "GeometryCollection"
+_CORNERS = 3  # of an outline, at least
 _RESULTS = ("detection", "cell", "tile", "tmacore", "root")
 """Kinds of objects that QuPath itself has made."""
 
@@ -38,6 +42,73 @@ def parse_features(content: bytes, name: str) -> Found:
     """
     features = enumerate(_features(content, name), 1)
     return read_each((each for place, feature in features for each in _parts(f"feature {place}", feature)), _region)
+
+
+def parse_named_regions(content: bytes, name: str) -> list[NamedRegion]:
+    """Parse the outlines of parts of images; results of QuPath among them are left out.
+
+    Parameters
+    ----------
+    content : bytes
+        As of `parse_features`.
+    name : str
+        Of the file, for errors.
+
+    Returns
+    -------
+    list of NamedRegion
+        Called by their names, else by their classes, else by numbers; of equal names in an image the second has a 2.
+        The image is that which simsearch has written into the metadata; empty if it has not.
+
+    Raises
+    ------
+    AnnotationError
+        If it is no GeoJSON, or an outline is none.
+    """
+    found: dict[tuple[str, str], NamedRegion] = {}
+    for number_, feature in enumerate(_features(content, name), 1):
+        try:
+            outlined = _outlined(feature, f"region {number_}")
+        except AnnotationError as error:
+            raise AnnotationError(f"{name}: feature {number_}: {error}") from error
+        for region in outlined:
+            numbers = (f" {n}" if n > 1 else "" for n in count(1))
+            free = next(f"{region.name}{n}" for n in numbers if (region.image, f"{region.name}{n}") not in found)
+            found[region.image, free] = replace(region, name=free)
+    return list(found.values())
+
+
+def _outlined(feature: object, without_name: str) -> list[NamedRegion]:
+    content = _object(feature, "a Feature")
+    properties = _object(content.get("properties") or {}, "properties")
+    if _result(content, properties):
+        return []
+    metadata = properties.get("metadata")
+    image = metadata.get("image") if isinstance(metadata, dict) else None
+    named = (
+        _text(properties.get("name"), "the name of a region") or _classification(properties.get("classification"))[0]
+    )
+    geometry = _object(content.get("geometry", content), "a geometry")
+    kind, coordinates = geometry.get("type"), geometry.get("coordinates")
+    if kind not in ("Polygon", "MultiPolygon"):
+        raise AnnotationError(f"expected a Polygon, got {shortened(kind)}: outline the region with another tool")
+    rings = [_list(each) for each in ([coordinates] if kind == "Polygon" else _list(coordinates))]
+    if any(len(each) != 1 for each in rings):
+        raise AnnotationError(
+            "expected an outline without holes, got one with some: fill them, or cut the region in two"
+        )
+    outlines = [_corners(each[0]) for each in rings]
+    return [NamedRegion(_text(image, "the name of an image") or "", named or without_name, each) for each in outlines]
+
+
+def _corners(ring: object) -> tuple[tuple[float, float], ...]:
+    """Turn positions on edges of pixels, of which the last is the first again, into pixel centres."""
+    corners = [(y - 0.5, x - 0.5) for x, y in map(_position, _list(ring))]
+    if len(corners) > 1 and corners[0] == corners[-1]:
+        corners.pop()
+    if len(corners) < _CORNERS:
+        raise AnnotationError(f"expected at least {_CORNERS} corners of a region, got {len(corners)}: outline it again")
+    return tuple(corners)
 
 
 def parse_class(name: str) -> tuple[str | None, str | None]:

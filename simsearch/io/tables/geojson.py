@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from shapely import Polygon
 
+    from simsearch.core.named_regions import NamedRegion
     from simsearch.core.peaks import Peak
 
 _NAMESPACE = UUID("6f0c5b5e-2f64-4e0d-9d4c-5a1f0c3a7b11")
@@ -96,6 +97,22 @@ def write_areas(areas: Iterable[tuple[str, Polygon]], colors: Mapping[str, str],
     return _write((_area_feature(name, polygon, colors[name]) for name, polygon in areas), path)
 
 
+def write_regions(regions: Iterable[NamedRegion], path: Path) -> int:
+    """Write named regions of any images as QuPath's annotations, which tell their image.
+
+    Returns
+    -------
+    int
+        How many.
+
+    Raises
+    ------
+    StoreError
+        If it cannot be written.
+    """
+    return _write(map(_named_feature, regions), path)
+
+
 def _write(features: Iterable[dict[str, Any]], path: Path) -> int:
     n_features = 0
     with replacing_text(path) as file:
@@ -141,6 +158,17 @@ def _area_feature(name: str, polygon: Polygon, color: str) -> dict[str, Any]:
         "metadata": {"source": "simsearch"},
     }
     return _feature(f"area|{name}|{polygon.wkt}", mapping(polygon), properties)
+
+
+def _named_feature(region: NamedRegion) -> dict[str, Any]:
+    ring = [[plain_number(x + 0.5), plain_number(y + 0.5)] for y, x in (*region.corners, region.corners[0])]
+    properties = {
+        "objectType": "annotation",
+        "name": region.name,
+        "metadata": {"source": "simsearch", "image": region.image},
+    }
+    geometry = {"type": "Polygon", "coordinates": [ring]}
+    return _feature(f"region|{region.image}|{region.name}", geometry, properties)
 
 
 def _key(box: Box, role: str) -> str:

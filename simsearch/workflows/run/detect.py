@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from simsearch.core.checks.names import natural_key
 from simsearch.core.checks.options import LEAST_TILE, check_range
+from simsearch.core.named_regions import are_in_any
 from simsearch.core.tiles import even_tile, tile_cores
 from simsearch.io.ome_zarr.plates.hierarchy import is_plate
 from simsearch.io.ome_zarr.writing import store_errors
@@ -31,11 +32,13 @@ from simsearch.workflows.find.tissue import find_tissues, is_slide
 from simsearch.workflows.provenance import Timings, arithmetic_key, fingerprint, write_run
 from simsearch.workflows.run.models import check_images, read_model
 from simsearch.workflows.run.objects import RESULT_NAMES, DetectionTables, chosen_before, write_objects
+from simsearch.workflows.run.region_counts import by_image, write_outlines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from simsearch.core.named_regions import NamedRegion
     from simsearch.core.peaks import PeakColumns
     from simsearch.io.tables.records.tile_log import TileLog
     from simsearch.nn.device import Arithmetic
@@ -84,7 +87,7 @@ class DetectReport(DetectionTables):
     n_tissue: int
     """How many of them have tissue: all, where there is no mask."""
     n_skipped: int
-    """How many lie in tiles without tissue, which were not computed."""
+    """How many lie in tiles without tissue, or that no region touches, which were not computed."""
     n_tiles: int
     """Number of tiles, those without tissue not counted."""
     n_done_before: int
@@ -102,7 +105,14 @@ class DetectReport(DetectionTables):
 
 
 def detect(
-    client: Client, images: ImageSet, model: Path, folder: Path, options: DetectOptions, *, observe: Observer = ignore
+    client: Client,
+    images: ImageSet,
+    model: Path,
+    folder: Path,
+    options: DetectOptions,
+    *,
+    regions: Sequence[NamedRegion] = (),
+    observe: Observer = ignore,
 ) -> DetectReport:
     """Run a model over images, and write what it finds.
 
@@ -119,9 +129,12 @@ def detect(
     model : Path
         A model file of `train_study`.
     folder : Path
-        Gets detections.parquet, detections.csv, objects.csv, images.csv, geojson/, plates/ and run.json.
+        Gets detections.parquet, detections.csv, objects.csv, images.csv, geojson/, plates/ and run.json; with regions
+        also regions.geojson and regions.csv.
     options : DetectOptions
         How to detect.
+    regions : sequence of NamedRegion, optional
+        Look only there: images without any are not looked at, nor are tiles that none touches.
     observe : callable
         Gets the events.
 
@@ -136,32 +149,48 @@ def detect(
         If the file is no model, or the model was not trained for an image.
     SourceError, StoreError
         If an image cannot be read, or the folder cannot be written or holds other results.
+    ConfigError
+        If there are regions, but none in an image that is looked at.
     """
     chosen = read_model(model)
+    inside = by_image(regions, images) if regions else {}
+    images = images.among(inside) if inside else images
     check_images(images, chosen.header)
     check_free(folder, RESULT_NAMES, overwrite=options.overwrite)
     with only_writer(folder):
-        return _detect(client, images, chosen, folder, options, Timings(logged(observe, folder)))
+        return _detect(client, images, chosen, folder, options, inside, Timings(logged(observe, folder)))
 
 
 def _detect(
-    client: Client, images: ImageSet, model: ModelFile, folder: Path, options: DetectOptions, timings: Timings
+    client: Client,
+    images: ImageSet,
+    model: ModelFile,
+    folder: Path,
+    options: DetectOptions,
+    regions: Mapping[str, Sequence[NamedRegion]],
+    timings: Timings,
 ) -> DetectReport:
     header, digest = model.header, model.digest
     arithmetic = choose_arithmetic(client, is_exact=options.exact)
-    run = run_of(images, digest, options, arithmetic)
+    run = run_of(images, digest, options, arithmetic, regions)
     with open_log(folder, run, images, overwrite=options.overwrite) as log:
         chosen, aside = ({}, ()) if options.overwrite else chosen_before(folder, run)
         is_masked = options.tissue_mask
         tissues = find_tissues(client, images, header.downsampling, timings, among=is_slide) if is_masked else {}
         views = [model_view(image, header, digest, arithmetic) for image in images]
-        tasks = [task for view in views for task in _tasks(view, header, options, tissues.get(view.image.meta.name))]
+        tasks = [
+            task
+            for view in views
+            for task in _tasks(view, header, options, tissues.get(view.image.meta.name))
+            if not regions or _is_touched(task, regions[view.image.meta.name])
+        ]
         missing = [task for task in tasks if str(task) not in log.done]
         with lent(client, model.blob) if missing else nullcontext():
             failures = run_tiles(client, detect_tile, missing, "detect", log, images, timings)
         with store_errors(str(folder)):
             withdraw_run(folder)
-            found = _found(tasks, log, header, tissues)
+            write_outlines(regions, folder)
+            found = _found(tasks, log, header, tissues, regions)
             write_detections(found, {image.name: image for image in images}, digest, folder)
     thresholds = dict(zip(header.classes[1:], header.confidence_thresholds, strict=True)) | chosen
     with store_errors(str(folder)):
@@ -193,18 +222,30 @@ def _detect(
     return report
 
 
-def run_of(images: ImageSet, model: str, options: DetectOptions, arithmetic: Arithmetic) -> str:
+def run_of(
+    images: ImageSet,
+    model: str,
+    options: DetectOptions,
+    arithmetic: Arithmetic,
+    regions: Mapping[str, Sequence[NamedRegion]] | None = None,
+) -> str:
     """Fingerprint all that detections depend on but the pixels; `model` is the digest of its file."""
-    chosen = {"floor": options.floor, "tile": options.tile, "tissue_mask": options.tissue_mask}
+    chosen: dict[str, object] = {"floor": options.floor, "tile": options.tile, "tissue_mask": options.tissue_mask}
+    if regions:
+        chosen["regions"] = {name: [asdict(each) for each in here] for name, here in regions.items()}
     return fingerprint(
         {**chosen, **arithmetic_key(arithmetic), "spacing": DETECTION_SPACING, "model": model, "images": images.sources}
     )
 
 
 def _found(
-    tasks: Sequence[DetectTask], log: TileLog, header: ModelHeader, tissues: Mapping[str, Tissue]
+    tasks: Sequence[DetectTask],
+    log: TileLog,
+    header: ModelHeader,
+    tissues: Mapping[str, Tissue],
+    regions: Mapping[str, Sequence[NamedRegion]],
 ) -> Iterator[PeakColumns]:
-    """Yield what was found in each image, on its tissue, in natural order."""
+    """Yield what was found in each image, on its tissue and in its regions, in natural order."""
     by_image: dict[str, list[DetectTask]] = defaultdict(list)
     for task in tasks:
         if str(task) in log.done:
@@ -212,7 +253,8 @@ def _found(
     for name, own in sorted(by_image.items(), key=lambda each: natural_key(each[0])):
         rows = np.concatenate([log.done[str(task)].reshape(-1, 4) for task in own])
         peaks = peaks_of(rows, own[0].view, header.classes[1:], header.patch_shapes)
-        yield peaks.take(tissues[name].are_at(peaks.y, peaks.x)) if name in tissues else peaks
+        peaks = peaks.take(tissues[name].are_at(peaks.y, peaks.x)) if name in tissues else peaks
+        yield peaks.take(are_in_any(regions[name], peaks.y, peaks.x)) if name in regions else peaks
 
 
 def _areas(images: ImageSet, tissues: Mapping[str, Tissue], tasks: Sequence[DetectTask]) -> dict[str, int]:
@@ -231,6 +273,12 @@ def _plates(images: ImageSet) -> list[str]:
     inner = ((image.path, image.name.partition("/")[2]) for image in images)
     outer = {path.removesuffix(f"/{way_down}") for path, way_down in inner if way_down}
     return [path for path in sorted(outer) if is_plate(path)]
+
+
+def _is_touched(task: DetectTask, regions: Sequence[NamedRegion]) -> bool:
+    """Tell whether regions reach into a tile with a step around it: detections lie up to half a step off the grid."""
+    tile = window_region(task.view, task.window.grown(1))
+    return any(region.touches(tile) for region in regions)
 
 
 def _tasks(view: View, header: ModelHeader, options: DetectOptions, tissue: Tissue | None) -> Iterator[DetectTask]:

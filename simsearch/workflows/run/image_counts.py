@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
     from pathlib import Path
 
+    from simsearch.core.peaks import PeakColumns
+
 IMAGE_COUNTS_NAME = "images.csv"
 _COUNT, _FRACTION = "count ", "fraction "
 
@@ -62,6 +64,25 @@ def share_in(counts: Mapping[str, int], class_name: str, aside: Collection[str] 
     return counts.get(class_name, 0) / total if total else math.nan
 
 
+def counted_in(objects: PeakColumns) -> dict[str, int]:
+    """Count objects by the name of their class."""
+    return {name: int((objects.class_index == index).sum()) for index, name in enumerate(objects.classes)}
+
+
+def counted_titles(classes: Sequence[str]) -> list[str]:
+    """Title what `counted` gives."""
+    return [f"{kind}{name}" for name in classes for kind in (_COUNT, _FRACTION)]
+
+
+def counted(counts: Mapping[str, int], classes: Sequence[str], aside: Collection[str] = ()) -> list[str]:
+    """Write for each class how many objects there are, and their share, which is empty where there is none at all."""
+    cells = []
+    for name in classes:
+        share = share_in(counts, name, aside)
+        cells += [str(counts.get(name, 0)), "" if math.isnan(share) else f"{share:.6f}"]
+    return cells
+
+
 def write_image_counts(
     images: Iterable[ImageCounts], classes: Sequence[str], path: Path, aside: Collection[str] = ()
 ) -> None:
@@ -89,13 +110,9 @@ def write_image_counts(
     """
     with replacing_text(path) as file:
         rows = csv.writer(file)
-        rows.writerow(["image", *(f"{kind}{name}" for name in classes for kind in (_COUNT, _FRACTION))])
+        rows.writerow(["image", *counted_titles(classes)])
         for image in images:
-            row = [written(image.image)]
-            for name in classes:
-                share = share_in(image.counts, name, aside)
-                row += [str(image.counts.get(name, 0)), "" if math.isnan(share) else f"{share:.6f}"]
-            rows.writerow(row)
+            rows.writerow([written(image.image), *counted(image.counts, classes, aside)])
 
 
 def read_image_counts(path: Path, classes: Sequence[str]) -> list[ImageCounts]:

@@ -32,6 +32,13 @@ from simsearch.workflows.run.plate_report import (
     write_plate_report,
 )
 from simsearch.workflows.run.plate_summary import object_scores, summarise_scores
+from simsearch.workflows.run.region_counts import (
+    OUTLINES_NAME,
+    REGION_COUNTS_NAME,
+    count_in_regions,
+    outlines_of,
+    write_region_counts,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -65,6 +72,13 @@ class DetectionTables:
     def image_counts(self) -> pd.DataFrame:
         """Read the objects in each image, with the columns of ``images.csv``."""
         return csv_frame(self.folder / IMAGE_COUNTS_NAME, {"image": "string"})
+
+    def region_counts(self) -> pd.DataFrame:
+        """Read the objects in each named region, with the columns of ``regions.csv``; none of a run that had none."""
+        path = self.folder / REGION_COUNTS_NAME
+        if not path.exists():
+            raise ConfigError(f"{self.folder}: expected a run in named regions, got one that looked everywhere")
+        return csv_frame(path, {"image": "string", "region": "string"})
 
     def wells(self, plate: str | None = None) -> pd.DataFrame:
         """Read the objects in each well of a plate, with the columns of ``wells.csv``.
@@ -124,8 +138,9 @@ def write_objects(
     Parameters
     ----------
     folder : Path
-        With ``detections.parquet``. Gets ``objects.csv``, ``images.csv``, ``geojson/IMAGE.geojson`` for QuPath, and
-        ``plates/PLATE`` with a table of wells, heat maps and dose response.
+        With ``detections.parquet``. Gets ``objects.csv``, ``images.csv``, ``regions.csv`` where there is a
+        ``regions.geojson``, ``geojson/IMAGE.geojson`` for QuPath, and ``plates/PLATE`` with a table of wells, heat maps
+        and dose response.
     confidence_thresholds : mapping of str to float
         Lowest confidence of an object of each class.
     plates : sequence of str
@@ -146,12 +161,16 @@ def write_objects(
     """
     table, classes = folder / TABLE_NAME, list(confidence_thresholds)
     masks, scores = _choose(table, confidence_thresholds)
+    regions = outlines_of(folder)
     counts_of_images = _count_in_images(scores, images)
     wells_of_plates = [_wells(scores, plate, classes, aside) for plate in plates]  # if one is gone, all stays
     with store_errors(str(folder)):
         withdraw_run(folder)
         write_chosen_rows(table, np.concatenate([np.empty(0, bool), *masks.values()]), folder / OBJECTS_NAME)
         write_image_counts(counts_of_images, classes, folder / IMAGE_COUNTS_NAME, aside)
+        if regions:
+            chosen = (peaks.take(masks[peaks.image]) for peaks in read_detections(table))
+            write_region_counts(count_in_regions(regions, chosen), classes, folder / REGION_COUNTS_NAME, aside)
         _remove_stale(folder)
         _write_geojson(folder, masks, classes)
         notes: list[str] = []
@@ -191,7 +210,10 @@ def _write_geojson(folder: Path, masks: Mapping[str, NDArray[np.bool_]], classes
             write_geojson(peaks.take(masks[peaks.image]), colors, path)
 
 
-RESULT_NAMES = (TABLE_NAME, RUN_NAME, OBJECTS_NAME, IMAGE_COUNTS_NAME, GEOJSON_NAME, PLATES_NAME)
+RESULT_NAMES = (
+    *(TABLE_NAME, RUN_NAME, OBJECTS_NAME, IMAGE_COUNTS_NAME, GEOJSON_NAME, PLATES_NAME),
+    *(OUTLINES_NAME, REGION_COUNTS_NAME),
+)
 """What a detection writes."""
 
 
