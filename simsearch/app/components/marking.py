@@ -8,9 +8,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from simsearch.app.components.island import Island, Part, Wire
-from simsearch.app.session.boxes import give_box_to_class, move_box, remove_box, resize_box
+from simsearch.app.session.boxes import give_box_to_class, move_box, outline, remove_box, resize_box
 from simsearch.app.session.judging import DrawnBox, draw_prototype, toggle_negative
 from simsearch.app.session.judging_background import draw_background, toggle_background
+from simsearch.curation.outlines import RemoveRegion, RenameRegion
 from simsearch.curation.state import Patch
 
 if TYPE_CHECKING:
@@ -54,6 +55,10 @@ class Marking(Island):
                 "resize": self._resize,
                 "give": lambda message: context.do(give_box_to_class, str(message["id"]), str(message["to"])),
                 "remove": lambda message: context.do(remove_box, str(message["id"])),
+                "rename_region": lambda message: context.act(
+                    RenameRegion(self._image(message), str(message["name"]), str(message["new_name"]).strip())
+                ),
+                "remove_region": lambda message: context.act(RemoveRegion(self._image(message), str(message["name"]))),
                 "not_background": lambda message: context.do(toggle_background, str(message["id"])),
             },
         )
@@ -74,20 +79,25 @@ class Marking(Island):
         name = self._active()
         if tool == "background":
             self._context.do(draw_background, box.image, box.y, box.x)
+        elif tool == "region":
+            self._context.do(outline, box)
         elif tool == "box":
             self._context.do(draw_prototype, name, box)
         elif name is not None:
             self._context.do(toggle_negative, name, Patch.at(box.image, box.y, box.x))
+
+    def _image(self, message: Message) -> str:
+        return self._names[int(message["image"])]
 
     def _take_tool(self, message: Message) -> None:
         self._tool = str(message["name"])
 
     def _draw_message(self, message: Message) -> None:
         sides = (float(message.get(side) or 0) for side in ("height", "width"))
-        self._draw(str(message["tool"]), DrawnBox(self._names[int(message["image"])], *_place(message), *sides))
+        self._draw(str(message["tool"]), DrawnBox(self._image(message), *_place(message), *sides))
 
     def _toggle(self, message: Message) -> None:
-        at = Patch.at(self._names[int(message["image"])], *_place(message))
+        at = Patch.at(self._image(message), *_place(message))
         self._context.do(toggle_negative, str(message["name"]), at)
 
     def _resize(self, message: Message) -> None:

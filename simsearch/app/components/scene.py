@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from simsearch.app.session.snapshot import Snapshot
+    from simsearch.core.named_regions import NamedRegion
     from simsearch.core.ranked_peaks import RankedPeaks
     from simsearch.curation.state import Curation, Patch, RoiClass
     from simsearch.workflows.run.found_objects import FoundObjects
@@ -226,6 +227,19 @@ def mark_columns(marks: Iterable[Mark], image: str) -> dict[str, list[Any]]:
         "dash": [look[0] for look in looks],
         "line": [look[1] for look in looks],
         "inside": [look[2] for look in looks],
+    }
+
+
+def region_columns(regions: Iterable[NamedRegion], image: str) -> dict[str, list[Any]]:
+    """Return the named regions of an image as columns of a Bokeh source: closed lines, and places of names."""
+    here = [region for region in regions if region.image == image]
+    closed = [(*region.corners, region.corners[0]) for region in here]
+    return {
+        "xs": [[x + 0.5 for _, x in each] for each in closed],
+        "ys": [[-y - 0.5 for y, _ in each] for each in closed],
+        "x": [region.bounds[1] + 0.5 for region in here],
+        "y": [-region.bounds[0] - 0.5 for region in here],
+        "name": [region.name for region in here],
     }
 
 

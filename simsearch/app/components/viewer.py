@@ -12,7 +12,15 @@ from bokeh.core.properties import value
 from bokeh.events import SelectionGeometry, Tap
 
 from simsearch.app.components.island import Island, Part, Wire
-from simsearch.app.components.scene import Scene, find_peak, mark_columns, peak_columns, score_at, suggestion_scene
+from simsearch.app.components.scene import (
+    Scene,
+    find_peak,
+    mark_columns,
+    peak_columns,
+    region_columns,
+    score_at,
+    suggestion_scene,
+)
 from simsearch.app.components.viewer_figure import LayerModels, add_layer, make_figure
 from simsearch.io.pictures.render import ShownChannel
 
@@ -23,6 +31,7 @@ if TYPE_CHECKING:
     from simsearch.app.components.scene import Layer, Mark
     from simsearch.app.context import PageContext
     from simsearch.app.session.snapshot import Snapshot
+    from simsearch.core.named_regions import NamedRegion
     from simsearch.curation.state import Curation, Patch
     from simsearch.workflows.curate.live.coarse_maps import SimilarityMap
 
@@ -77,6 +86,7 @@ class Viewer:
         self._on_channels = on_channels
         self._shapes = {image.name: image.shape for image in context.live.study.images}
         self._scene = Scene(())
+        self._regions: tuple[NamedRegion, ...] = ()
         self._pointed_out: Mark | None = None
         self._image = ""
         self._active: str | None = None
@@ -120,7 +130,7 @@ class Viewer:
 
     def draw(self, scene: Scene, curation: Curation, image: str | None = None) -> None:
         """Draw a scene, on one of its images if that is named; else the one that is shown stays, if it has it."""
-        self._scene = scene
+        self._scene, self._regions = scene, curation.regions
         self._show_channels(curation)
         image = self._image if image is None else image
         image = image if image in scene.images else next(iter(scene.images), "")
@@ -181,6 +191,8 @@ class Viewer:
                 self._show_heat(self._heat_class)
         self._draw_layers()
         self._draw_marks()
+        if self._is_other("regions", (self._regions, name)):
+            self._parts.regions.data = region_columns(self._regions, name)
         self._n_drawn += 1
         self._bar.send(drawn=self._n_drawn)  # by now all else has been sent
 

@@ -44,6 +44,7 @@ class ViewerFigure:
     marks: ColumnDataSource
     boxes_of_marks: GlyphRenderer
     heat: ColumnDataSource
+    regions: ColumnDataSource
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +90,7 @@ def make_figure(tile_url: str, *, is_drawn_on: bool) -> ViewerFigure:
         "image", "x", "y", "dw", "dh", source=heat,
         color_mapper=LinearColorMapper(_see_through(), low=0.0, high=1.0, nan_color="#00000000"),
     )  # fmt: skip
+    regions = add_regions(plot)
     marks = ColumnDataSource({name: [] for name in _MARKS}, name="marks")
     shown = CDSView(filter=CustomJSFilter(code="return window.simsearch.viewer.marksShown(source.data)"))
     boxes_of_marks = plot.rect(
@@ -96,7 +98,19 @@ def make_figure(tile_url: str, *, is_drawn_on: bool) -> ViewerFigure:
         line_color="color", line_width="line", line_dash="dash",
     )  # fmt: skip
     plot.add_tools(HoverTool(renderers=[boxes_of_marks], tooltips="@what", attachment="horizontal"))
-    return ViewerFigure(plot, tiles, marks, boxes_of_marks, heat)
+    return ViewerFigure(plot, tiles, marks, boxes_of_marks, heat, regions)
+
+
+def add_regions(plot: figure) -> ColumnDataSource:
+    """Add outlines of named regions, and their names at their upper left corners."""
+    source = ColumnDataSource({"xs": [], "ys": [], "x": [], "y": [], "name": []}, name="regions")
+    for color, width in (("black", 3.5), ("white", 1.5)):  # seen on any ground
+        plot.multi_line("xs", "ys", source=source, line_color=color, line_width=width, line_alpha=0.9)
+    plot.text(
+        "x", "y", "name", source=source, x_offset=3, y_offset=3, anchor="top_left", padding=3, text_color="white",
+        text_font_size="12px", background_fill_color="black", background_fill_alpha=0.65,
+    )  # fmt: skip
+    return source
 
 
 def add_layer(parts: ViewerFigure, name: str, color: str, dash: str = "solid") -> LayerModels:

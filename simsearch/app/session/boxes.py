@@ -8,11 +8,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from simsearch.app.session.judging import act_together, check_large_enough, taken_back
+from simsearch.core.named_regions import rectangle
 from simsearch.curation.checks import common_shape, fixed_shape
 from simsearch.curation.marks import AddPrototypes, MovePrototype, RemovePrototype, ResizePatches
+from simsearch.curation.outlines import AddRegion
 from simsearch.errors import CurationError
 
 if TYPE_CHECKING:
+    from simsearch.app.session.judging import DrawnBox
     from simsearch.app.session.live import LiveStudy
     from simsearch.curation.actions import Action
     from simsearch.curation.state import Curation, Patch, RoiClass
@@ -116,6 +119,24 @@ def remove_box(live: LiveStudy, user: str, box_id: str) -> None:
     """
     roi_class, _ = _find(live.snapshot.curation, box_id)
     live.act(user, RemovePrototype(roi_class.name, box_id))
+
+
+def outline(live: LiveStudy, user: str, box: DrawnBox) -> None:
+    """Make a rectangle that was drawn a named region, with the first number that no region of the image has.
+
+    Raises
+    ------
+    CurationError
+        If it has nothing inside.
+    StoreError
+        If it cannot be saved.
+    """
+    taken = {each.name for each in live.snapshot.curation.regions if each.image == box.image}
+    name = next(free for n in range(1, len(taken) + 2) if (free := f"region {n}") not in taken)
+    half_height, half_width = box.height / 2, box.width / 2
+    bounds = box.y - half_height, box.x - half_width, box.y + half_height, box.x + half_width
+    top, left, bottom, right = (round(each + 0.5) - 0.5 for each in bounds)  # on edges of pixels
+    live.act(user, AddRegion(box.image, name, rectangle(box.image, name, (top, left, bottom, right)).corners))
 
 
 def _find(curation: Curation, box_id: str) -> tuple[RoiClass, Patch]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import ExitStack
 from dataclasses import asdict, replace
 from threading import Event, Thread
@@ -15,6 +16,7 @@ from simsearch.app.session.shelf import Shelf
 from simsearch.app.session.snapshot import ClusterView
 from simsearch.app.session.suggesting import NOBODY, Suggester
 from simsearch.app.session.work import detection_floor, do_request, find_model
+from simsearch.core.checks.json_text import parse_json
 from simsearch.curation.actions import ChooseImages
 from simsearch.errors import ConfigError
 from simsearch.workflows.curate.channel_report import report_channels
@@ -111,8 +113,10 @@ class LiveStudy(SharedStudy):
         find_model(self.study, model_id)
         return self._ask("predict", "Find objects on the displayed images", user, {"model": model_id})
 
-    def start_detection(self, user: str, model_id: str, images: Sequence[str] | None = None) -> str:
-        """Run a model over all images of the study, or some; returns the id of the job.
+    def start_detection(
+        self, user: str, model_id: str, images: Sequence[str] | None = None, *, in_regions: bool = False
+    ) -> str:
+        """Run a model over all images of the study, or some, or only in its named regions; returns the id of the job.
 
         Results go to ``results`` in the study. Images that cannot be read are left out and listed.
 
@@ -127,8 +131,13 @@ class LiveStudy(SharedStudy):
             _names(self.study, images),
             detection_floor(self.snapshot.curation, find_model(self.study, model_id)),
         )
-        options = {"model": model_id, "images": names, "floor": floor}
-        return self._ask("detect", f"Find objects on {_images(names)}", user, options)
+        options: dict[str, Any] = {"model": model_id, "images": names, "floor": floor}
+        what = _images(names)
+        if in_regions:
+            outlined = [asdict(each) for each in self.snapshot.curation.regions if each.image in names]
+            options["regions"] = parse_json(json.dumps(outlined))  # as it is read again after a restart
+            what = f"{len(outlined)} named region{'s' * (len(outlined) != 1)}"
+        return self._ask("detect", f"Find objects on {what}", user, options)
 
     def start_segmentation(
         self,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
+from simsearch.core.named_regions import NamedRegion
 from simsearch.curation.history import replay
 from simsearch.errors import ConfigError
 from simsearch.workflows.curate.study import study_images
@@ -56,8 +57,10 @@ def do_request(client: Client, study: Study, history: History, request: Request,
     images = ImageSet(study_images(study, names), skip_errors=True)
     if request.kind == "detect":
         options = DetectOptions(floor=request.options["floor"])
-        folder = _folder(study, request, asdict(options))
-        detect(client, images, model.path, folder, options, observe=observe)
+        outlined = request.options.get("regions", ())
+        regions = [replace(NamedRegion(**each), corners=tuple(map(tuple, each["corners"]))) for each in outlined]
+        folder = _folder(study, request, asdict(options) | ({"regions": outlined} if outlined else {}))
+        detect(client, images, model.path, folder, options, regions=regions, observe=observe)
         rethreshold(folder, chosen_thresholds(history.state, model))
         return folder
     labels = SegmentOptions(

@@ -13,6 +13,7 @@
     ["box", "Box", "box", "Draw boxes of the class (T for the next tool)"],
     ["no", "Not it", "close", "Click what is not of the class, anywhere in the image (T for the next tool)"],
     ["background", "Background", "spread", "Click what is of no class (T for the next tool)"],
+    ["region", "Region", "full", "Drag over a part of the image to run and count in (T for the next tool)"],
   ];
 
   app.island("marking", (send) => {
@@ -23,7 +24,7 @@
     let asked = null; // the size that a box would have, if that is to be said of many
     let wanted = null; // id of a box that is to be selected as soon as it is shown
     let free = FREE;
-    let [frame, marks, nudging] = [null, null, null];
+    let [frame, marks, nudging, regions] = [null, null, null, null];
 
     const active = () => app.viewer.activeClass?.() ?? null;
     const classOf = (name) => classes.find((each) => each.name === name);
@@ -184,6 +185,8 @@
       drawShape();
       draw();
     }
+    /** Of a named region that is drawn with keys: a quarter of the image along each side. */
+    const regionShape = () => { const { height, width } = app.viewer.size(); return [height / 4, width / 4]; };
     const boxShape = () => classOf(active())?.shape ?? (sizes.is_one ? sizes.background : null);
     function drawShape() {
       app.drawing.shape = tool === "background" ? sizes.background : tool === "no" ? boxShape() : null;
@@ -199,6 +202,10 @@
         if (!sizes.background) return app.toast("First draw a box: it fixes the size of background too.");
         send("draw", { tool: "background", ...at });
         app.viewer.say(`Background at ${where(at)}. Z takes it back.`);
+      } else if (by === "region") {
+        const [height, width] = regionShape();
+        send("draw", { tool: "region", ...at, height, width });
+        app.viewer.say(`A named region around ${where(at)}. Z takes it back.`);
       } else no(at);
       return undefined;
     }
@@ -226,6 +233,7 @@
       lastClick = { time: now, x: event.clientX, y: event.clientY };
       const { width, height } = app.viewer.size() ?? {};
       if (!at || isTwice || at.x < 0 || at.x > width || at.y > 0 || at.y < -height) return isTwice ? undefined : select(null);
+      if (tool === "region") return undefined; // which is dragged
       if (tool !== "box") return now - cameBack < BACK_MS ? undefined : put({ image: app.viewer.imageIndex, y: -at.y - 0.5, x: at.x - 0.5 });
       const thing = thingAt(at);
       const isFramed = thing && thing.class === active() && ((thing.kind === "found" && !thing.isBelow) || thing.kind === "negative");
@@ -237,7 +245,7 @@
     // The bar
 
     const button = (words, glyph, key, act, props = {}) => h("button", { type: "button", class: "small", onclick: act, ...props }, glyph ? icon(glyph) : null, words, key ? h("kbd", {}, key) : null);
-    const tools = TOOLS.map(([id, words, glyph, tip]) => h("button", { type: "button", "data-tool": id, "aria-pressed": "false", "data-tip": tip, "data-tip-side": "up", onclick: () => pick(id) }, icon(glyph), h("span", {}, words)));
+    const tools = TOOLS.map(([id, words, glyph, tip]) => h("button", { type: "button", "data-tool": id, "aria-label": words, "aria-pressed": "false", "data-tip": tip, "data-tip-side": "up", onclick: () => pick(id) }, icon(glyph), h("span", {}, words)));
     const about = h("div", { class: "marking-about" });
     bar.append(h("div", { class: "segmented marking-tools", role: "group", "aria-label": "Draw" }, tools), about);
 
@@ -270,10 +278,18 @@
       return [swatch(selected.class), h("strong", { class: "small" }, { negative: "Not", confirmed: "Is", positive: "Accepted" }[selected.kind] ?? (selected.isBelow ? "Below threshold:" : "Like")), choice(), score,
         selected.kind === "confirmed" ? null : button("Yes", "check", "Y", right), selected.kind === "negative" ? button("Take back", "undo", "Del", wrong) : button("Not it", "close", "X", wrong)];
     }
+    /** The named regions of the image: their names can be changed. */
+    function aboutRegions() {
+      const image = app.viewer.imageIndex;
+      return h("div", { class: "marking-regions" }, [...regions.data.name].map((name) => h("span", { class: "marking-region" },
+        h("input", { type: "text", value: name, maxlength: "60", "aria-label": `Name of ${name}`, onchange: (event) => { const to = event.target.value.trim(); if (to && to !== name) send("rename_region", { image, name, new_name: to }); else event.target.value = name; } }),
+        h("button", { type: "button", class: "icon", "aria-label": `Remove ${name}`, title: "Remove this region", onclick: () => { send("remove_region", { image, name }); app.viewer.say(`“${name}” is removed. Z brings it back.`); } }, icon("close")))));
+    }
     function hint() {
       const each = classOf(active());
       const of = each ? `“${each.name}”` : "what you look for";
       if (tool === "no") return `Click what is no ${of}, framed or not. Esc ends it.`;
+      if (tool === "region") return "Drag over a part to run and count in. Esc ends it.";
       if (tool === "background") return "Click what is of no class. Esc ends it.";
       return each?.n_boxes ? "Drag around one more. Click a box of yours to change it." : `Drag around ${of}.`;
     }
@@ -281,7 +297,8 @@
       for (const each of tools) each.setAttribute("aria-pressed", String(each.dataset.tool === tool));
       const focused = about.contains(document.activeElement) ? document.activeElement.getAttribute("aria-label") ?? document.activeElement.textContent : null;
       bar.classList.toggle("asking", Boolean(asked));
-      fill(about, selected ? aboutSelected() : h("span", { class: "quiet small marking-words" }, hint()));
+      bar.classList.toggle("busy", Boolean(selected) || tool === "region");
+      fill(about, selected ? aboutSelected() : tool === "region" && regions?.data.name.length ? aboutRegions() : h("span", { class: "quiet small marking-words" }, hint()));
       if (focused) [...about.querySelectorAll("button, select, input")].find((each) => (each.getAttribute("aria-label") ?? each.textContent) === focused)?.focus();
       document.querySelector(".slot-viewer")?.classList.toggle("adding", tool !== "box");
     }
@@ -294,7 +311,7 @@
       return Boolean(selected) && (!at || frame.holds(at) || !app.viewer.regionAt(at));
     }
     app.drawing.put = put;
-    app.drawing.crossShape = () => (tool === "background" ? sizes.background : boxShape() ?? free);
+    app.drawing.crossShape = () => (tool === "background" ? sizes.background : tool === "region" ? regionShape() : boxShape() ?? free);
     app.drawing.grow = (factor) => { if (tool !== "box" || boxShape()) return false; free = free.map((each) => Math.max(8, Math.round(each * factor))); return true; };
     app.drawing.words = wordsAt;
     /** Select a box as soon as it is shown. */
@@ -308,6 +325,8 @@
       const figure = doc.get_model_by_name("viewer");
       for (const range of [figure.x_range, figure.y_range]) range.change.connect(frame.draw);
       marks.properties.data.change.connect(follow);
+      regions = app.model("regions");
+      regions.properties.data.change.connect(draw);
       app.viewer.onView(({ image }) => { if (selected && image !== selected.image && !wanted) { selected.id ? follow() : select(null); } });
       app.viewer.onArrow(nudge);
       let press = null;
@@ -325,7 +344,7 @@
       document.addEventListener("keydown", (event) => { if (nudging && !(event.key in ARROWS) && event.key !== "Shift" && event.key.toLowerCase() !== "z") settle(); }, true);
       window.addEventListener("pagehide", settle);
 
-      app.key("t", "next tool: box, not of the class, background", () => pick(TOOLS[(TOOLS.findIndex(([id]) => id === tool) + 1) % TOOLS.length][0]));
+      app.key("t", "next tool: box, not of the class, background, named region", () => pick(TOOLS[(TOOLS.findIndex(([id]) => id === tool) + 1) % TOOLS.length][0]));
       app.key("b", "take the place of the pointer, or of the cross, for background", () => { const at = (app.drawing.isCross || app.viewer.pointerAt()) && app.drawing.place(); if (!at) return false; put(at, "background"); return true; });
       app.key(Object.keys(ARROWS).flatMap((key) => [key, `shift+${key}`]), "", (event) => nudge(event, ARROWS[event.key]));
       app.key(["z", "ctrl+z"], "", unmove);

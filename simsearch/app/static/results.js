@@ -26,7 +26,7 @@
     let job = null;
     let runs = { list: [], current: null };
     let drawn = null; // the view that is on the page
-    const chosen = { what: "detect", tissue: true, model: null };
+    const chosen = { what: "detect", tissue: true, regions: false, model: null };
 
     // What to run
 
@@ -46,10 +46,11 @@
           h("button", { type: "button", title: tip, "aria-pressed": String(chosen.what === kind), onclick: () => { chosen.what = kind; drawStart(); } }, title))),
         about.models.length > 1 ? h("label", { class: "field small quiet" }, "Model of", h("select", { onchange: (event) => { chosen.model = event.target.value; drawStart(); } }, about.models.map((model) => h("option", { value: model.id, selected: model.id === chosen.model }, when(model.created))))) : null,
         chosen.what === "segment" ? h("label", { class: "check small" }, h("input", { type: "checkbox", checked: chosen.tissue, onchange: (event) => { chosen.tissue = event.target.checked; } }), "Leave out empty glass (brightfield)") : null,
+        chosen.what === "detect" && about.n_regions ? h("label", { class: "check small" }, h("input", { type: "checkbox", checked: chosen.regions, onchange: (event) => { chosen.regions = event.target.checked; } }), `Only in ${app.plural(about.n_regions, "named region")}, counted one by one`) : null,
         isUnfit ? h("p", { class: "small hint" }, icon("warning"), h("span", {}, "This model was trained for objects: to it, what surrounds one is background, and areas would be wrong. ", h("a", { href: app.address("train") }, "Train one for Areas")))
           : chosen.what === "segment" ? h("p", { class: "small quiet" }, `Writes the labels “simsearch-${chosen.model}” into the folder of each image; tables and pictures go into the study.`) : null,
         chosen.what === "detect" && about.open.length ? h("p", { class: "small hint" }, icon("warning"), h("span", {}, `Nobody has chosen how sure it must be of ${about.open.join(", ")}: 50 % is taken. `, h("a", { href: app.address("confidence") }, "Choose"))) : null,
-        h("button", { class: "primary", id: "results-run", type: "button", disabled: isBusy || isUnfit, onclick: () => send("start", chosen) }, icon("play"), isBusy ? "Running …" : chosen.what === "detect" ? "Find objects" : "Segment areas"));
+        h("button", { class: "primary", id: "results-run", type: "button", disabled: isBusy || isUnfit, onclick: () => send("start", { ...chosen, regions: chosen.regions && about.n_regions > 0 }) }, icon("play"), isBusy ? "Running …" : chosen.what === "detect" ? "Find objects" : "Segment areas"));
     }
 
     function drawJob() {

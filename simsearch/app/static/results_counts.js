@@ -81,6 +81,15 @@
     return curves.length ? h("div", { class: "dose-curves" }, curves, h("p", { class: "small quiet" }, "Each point is a well: click it to see it. Dose 0 is left out.")) : null;
   }
 
+  // Named regions, where a run looked only there
+
+  const regionTable = (run, classes, total, look) => h("table", { class: "region-counts" },
+    h("caption", { class: "small quiet" }, `Objects in each of ${app.plural(run.regions.length, "named region")}, outside of which nothing was looked for. Click one to see its image`),
+    h("thead", {}, h("tr", {}, ["Region", "Image"].map((title) => h("th", {}, title)), classes.map((name) => h("th", { class: "number" }, swatch(name), " ", name)), classes.length > 1 ? h("th", { class: "number" }, "All") : null, h("th", { class: "number" }, "Pixels"))),
+    h("tbody", {}, run.regions.map((each) => h("tr", { class: "look", onclick: () => look(each.image) },
+      h("td", {}, h("button", { class: "text", type: "button", title: "Show its image with what was found" }, each.name)), h("td", {}, each.image),
+      classes.map((name) => h("td", { class: "number" }, number(each.counts[name] ?? 0))), classes.length > 1 ? h("td", { class: "number" }, number(total(each.counts))) : null, h("td", { class: "number" }, number(Math.round(each.pixels)))))));
+
   // Images
 
   const MOST_IMAGES = 500; // that are drawn; all of them are sorted
@@ -112,7 +121,7 @@
     const look = (image) => app.where.go({ image, y: null, x: null, of: null });
     const row = (each) => h("tr", { class: "look", "aria-current": each.image === app.where.now.image ? "true" : null, onclick: () => look(each.image) },
       columns.map(([key, , of]) => h("td", { class: of ? "number" : "" }, of ? write(of(each), key.startsWith("change ")) : h("button", { class: "text", type: "button", title: "Show it with what was found" }, each.image))));
-    return h("div", { class: "images-view" }, h("table", {},
+    return h("div", { class: "images-view" }, run.regions?.length ? regionTable(run, classes, total, look) : null, h("table", {},
       h("caption", { class: "small quiet" }, `Objects in each of ${app.plural(run.images.length, "image")}`, other ? ", and how many more or fewer than in the other run" : "", ". Click one to see it", sorted.length > MOST_IMAGES ? `; the first ${MOST_IMAGES} in this order are shown, all are in images.csv` : ""),
       h("thead", {}, h("tr", {}, columns.map(head))),
       h("tbody", {}, sorted.slice(0, MOST_IMAGES).map(row))));

@@ -16,6 +16,7 @@ from simsearch.io.tables.records.results_folder import RUN_NAME
 from simsearch.workflows.run.image_counts import IMAGE_COUNTS_NAME, ImageCounts, read_image_counts
 from simsearch.workflows.run.objects import GEOJSON_NAME, OBJECTS_NAME, PLATES_NAME, TABLE_NAME
 from simsearch.workflows.run.plate_report import CURVES_NAME, DOSES_NAME, MAPS_NAME, REPORT_NAMES, WELLS_NAME
+from simsearch.workflows.run.region_counts import OUTLINES_NAME, REGION_COUNTS_NAME, RegionCounts, read_region_counts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -125,6 +126,8 @@ class ResultView:
     """What was left out, and why."""
     files: tuple[Path, ...]
     """What can be downloaded."""
+    regions: tuple[RegionCounts, ...] = ()
+    """Of a detection in named regions: objects in each."""
 
 
 def read_results(study: Study) -> list[ResultView]:
@@ -177,6 +180,7 @@ def _read(path: Path) -> ResultView | None:
             overlays=tuple(_found(folder / "overlays", "*.png")),
             failures=tuple((name, message) for name, message in report["failures"]),
             files=tuple(_files(folder)),
+            regions=tuple(read_region_counts(folder / REGION_COUNTS_NAME, run["header"]["classes"][1:])),
         )
     except (OSError, ValueError, KeyError, TypeError):
         return None
@@ -232,7 +236,8 @@ def _areas(path: Path) -> Iterable[AreaResult]:
 
 def _files(folder: Path) -> Iterable[Path]:
     """List tables, outlines and reports, those that people want most first."""
-    for name in (OBJECTS_NAME, IMAGE_COUNTS_NAME, Path(TABLE_NAME).with_suffix(".csv").name, TABLE_NAME, "areas.csv"):
+    tables = OBJECTS_NAME, IMAGE_COUNTS_NAME, REGION_COUNTS_NAME, Path(TABLE_NAME).with_suffix(".csv").name, TABLE_NAME
+    for name in (*tables, OUTLINES_NAME, "areas.csv"):
         if (folder / name).exists():
             yield folder / name
     for name in REPORT_NAMES:

@@ -307,3 +307,28 @@ def test_a_box_in_the_list_is_selected_in_its_image(trial: Trial) -> None:
     tab.locator(".viewer-selected").wait_for()
     tab.keyboard.press("Shift+ArrowRight")
     wait_until(lambda: trial.said().prototypes[1].x == OTHER.x + 10, "a box that was moved")
+
+
+def test_a_part_of_an_image_is_outlined_named_and_removed(trial: Trial, pictures: str) -> None:
+    tab = trial.tab
+    tab.get_by_role("button", name="Region", exact=True).click()
+    trial.drag((20, 20), (90, 120))
+
+    def regions() -> list[str]:
+        return [each.name for each in trial.live.snapshot.curation.regions]
+
+    wait_until(regions, "a named region")
+    (region,) = trial.live.snapshot.curation.regions
+    assert all(abs(a - b) < 2 for a, b in zip(region.bounds, (20, 20, 90, 120), strict=True))
+    tab.get_by_label("Name of region 1").fill("tumour")
+    tab.keyboard.press("Enter")
+    wait_until(lambda: regions() == ["tumour"], "its name")
+    tab.get_by_label("Name of tumour").wait_for()
+    tab.locator(".slot-viewer").focus()
+    tab.keyboard.press("Enter")
+    tab.keyboard.press("Enter")  # a quarter of the image along each side, around the cross
+    wait_until(lambda: regions() == ["tumour", "region 1"], "another region")
+    tab.get_by_label("Name of region 1").wait_for()
+    trial.look("region", pictures)
+    tab.get_by_role("button", name="Remove tumour").click()
+    wait_until(lambda: regions() == ["region 1"], "one region")

@@ -123,6 +123,21 @@ def test_objects_of_each_image_are_sorted_by_a_click_on_a_title(tab: Tab, tmp_pa
         tab.screenshot(path=f"{folder}/7-results-images-{scheme}.png")
 
 
+def test_named_regions_have_a_table_of_their_own(tab: Tab, live: LiveStudy, tmp_path: Path) -> None:
+    table = "image,region,pixels,count burr,fraction burr,count normal,fraction normal\nblood 2,edge,5000,2,,1,\n"
+    folder = live.study.folder / RESULTS_NAME / "detect-1"
+    (folder / "regions.csv").write_text(table)
+    (folder / "run.json").touch()
+    tab.reload()
+    tab.get_by_role("tab", name="Images").click()
+    cells = tab.locator(".region-counts tbody tr").first.locator("td")
+    wait_until(
+        lambda: cells.all_inner_texts() == ["edge", "blood 2", "2", "1", "3", "5,000"], "the counts of the region"
+    )
+    check_light_and_dark(tab, "regions of a run")
+    tab.screenshot(path=f"{os.environ.get('SIMSEARCH_SCREENSHOTS', str(tmp_path))}/7-results-regions.png")
+
+
 def test_all_files_come_as_one_zip_and_alone_under_names_that_differ(tab: Tab) -> None:
     tab.get_by_role("tab", name="Downloads").click()
     with tab.expect_download() as download:

@@ -20,6 +20,7 @@ from simsearch.app.session.live import LiveStudy
 from simsearch.core.synthetic import CYTOPLASM, NUCLEUS, CellField
 from simsearch.curation.actions import AddClass, Batch, SetConfidenceThreshold, SetSimilarityThreshold
 from simsearch.curation.marks import AcceptBackground, AcceptClass, AddPrototypes, FlagNegatives
+from simsearch.curation.outlines import AddRegion
 from simsearch.curation.state import Patch, clean_objects
 from simsearch.errors import ConfigError, CurationError
 from simsearch.runtime import training_log
@@ -155,6 +156,12 @@ def test_train_predict_and_detect_as_jobs(client: Client, curated: Study) -> Non
         # The same again is found done, and is no other result.
         done(live, live.start_detection("ada", model.id))
         assert len(live.results()) == 1
+        live.act("ada", AddRegion("b", "corner", ((-0.5, -0.5), (-0.5, 119.5), (119.5, 119.5), (119.5, -0.5))))
+        done(live, live.start_detection("ada", model.id, in_regions=True))
+        inside = next(each for each in live.results() if each.regions)
+        assert [(each.image, each.name, each.pixels) for each in inside.regions] == [("b", "corner", 120.0 * 120)]
+        assert (inside.n_images, inside.regions[0].counts) == (1, inside.n_objects)
+        assert inside.folder / "regions.csv" in inside.files
         with pytest.raises(ConfigError, match="expected a model out of"):
             live.start_detection("ada", "no such")
         with pytest.raises(ConfigError, match="expected images of the study"):

@@ -125,6 +125,8 @@ class ResultBoard(Island):
     def _start(self, message: Message) -> None:
         live, user, model = self._context.live, self._context.user, str(message["model"])
         start: Callable[[], str] = partial(live.start_detection, user, model)
+        if message.get("regions"):
+            start = partial(live.start_detection, user, model, in_regions=True)
         if message["what"] == "segment":
             start = partial(live.start_segmentation, user, model, tissue_mask=bool(message["tissue"]))
         self._context.run(start)
@@ -138,6 +140,7 @@ def about_part(snapshot: Snapshot) -> dict[str, Any]:
             for each in reversed(snapshot.models)
         ],
         "n_images": len(snapshot.study.images),
+        "n_regions": len(snapshot.curation.regions),
         "colors": {each.name: each.color for each in snapshot.curation.classes},
         "open": _without_threshold(snapshot),
     }

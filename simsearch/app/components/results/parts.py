@@ -37,6 +37,10 @@ def counts_part(result: ResultView) -> dict[str, Any]:
         "classes": result.classes,
         "counts": result.n_objects,
         "images": [{"image": each.image, "counts": each.counts} for each in result.images],
+        "regions": [
+            {"image": each.image, "name": each.name, "pixels": each.pixels, "counts": each.counts}
+            for each in result.regions
+        ],
     }
 
 
