@@ -68,8 +68,9 @@ def detect(
     True
     """
     file, folder = input_place(model), output_place(out)
+    outlined = None if regions is None else input_place(regions)
     chosen, found = options_of(DetectOptions, options), image_set(images, options, observe)
-    inside = () if regions is None else read_regions(input_place(regions))
+    inside = () if outlined is None else read_regions(outlined)
     with client_of(cluster, observe) as client:
         return run_detect(client, found, file, folder, chosen, regions=inside, observe=observe)
 
