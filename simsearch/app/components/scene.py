@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from simsearch.core.named_regions import NamedRegion
     from simsearch.core.ranked_peaks import RankedPeaks
     from simsearch.curation.state import Curation, Patch, RoiClass
+    from simsearch.workflows.curate.live.coarse_maps import SimilarityMap
     from simsearch.workflows.run.found_objects import FoundObjects
     from simsearch.workflows.run.predict import Predictions
 
@@ -240,6 +241,19 @@ def region_columns(regions: Iterable[NamedRegion], image: str) -> dict[str, list
         "x": [region.bounds[1] + 0.5 for region in here],
         "y": [-region.bounds[0] - 0.5 for region in here],
         "name": [region.name for region in here],
+    }
+
+
+def heat_columns(found: SimilarityMap) -> dict[str, list[Any]]:
+    """Return a similarity map as columns of an image glyph, whose first row is the lowest."""
+    height, width = found.values.shape
+    top, left = (centre + 0.5 - found.step / 2 for centre in found.origin)
+    return {
+        "image": [found.values[::-1]],
+        "x": [left],
+        "y": [-(top + height * found.step)],
+        "dw": [width * found.step],
+        "dh": [height * found.step],
     }
 
 

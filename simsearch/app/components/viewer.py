@@ -15,6 +15,7 @@ from simsearch.app.components.island import Island, Part, Wire
 from simsearch.app.components.scene import (
     Scene,
     find_peak,
+    heat_columns,
     mark_columns,
     peak_columns,
     region_columns,
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from simsearch.app.session.snapshot import Snapshot
     from simsearch.core.named_regions import NamedRegion
     from simsearch.curation.state import Curation, Patch
-    from simsearch.workflows.curate.live.coarse_maps import SimilarityMap
 
 _SMALLEST_BOX_PX = 4  # of level 0: less is a click with a trembling hand
 _ACCEPTED_INSIDE = 0.18  # opacity of the inside of boxes that somebody has approved
@@ -341,19 +341,6 @@ def _layer_part(layer: Layer) -> dict[str, Any]:
         "color": layer.color,
         "inside": _ACCEPTED_INSIDE if layer.is_accepted else 0.0,
         "is_compared": layer.is_compared,
-    }
-
-
-def heat_columns(found: SimilarityMap) -> dict[str, list[Any]]:
-    """Return a similarity map as columns of an image glyph, whose first row is the lowest."""
-    height, width = found.values.shape
-    top, left = (centre + 0.5 - found.step / 2 for centre in found.origin)
-    return {
-        "image": [found.values[::-1]],
-        "x": [left],
-        "y": [-(top + height * found.step)],
-        "dw": [width * found.step],
-        "dh": [height * found.step],
     }
 
 

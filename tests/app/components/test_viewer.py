@@ -16,12 +16,13 @@ from simsearch.app.components.scene import (
     Layer,
     Scene,
     find_peak,
+    heat_columns,
     mark_columns,
     peak_columns,
     prediction_scene,
     suggestion_scene,
 )
-from simsearch.app.components.viewer import Viewer, box_inside, heat_columns
+from simsearch.app.components.viewer import Viewer, box_inside
 from simsearch.app.session.snapshot import Suggestions
 from simsearch.core.ranked_peaks import RankedPeaks
 from simsearch.curation.actions import AddClass, ChooseChannels, RenameClass, SetSimilarityThreshold
