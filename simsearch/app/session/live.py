@@ -122,21 +122,13 @@ class LiveStudy(SharedStudy):
 
         Raises
         ------
-        ConfigError
-            If there is no such model or image.
-        StoreError
-            If the request cannot be written.
+        ConfigError, StoreError
+            If there is no such model or image, or the request cannot be written.
         """
-        names, floor = (
-            _names(self.study, images),
-            detection_floor(self.snapshot.curation, find_model(self.study, model_id)),
-        )
-        options: dict[str, Any] = {"model": model_id, "images": names, "floor": floor}
-        what = _images(names)
-        if in_regions:
-            outlined = [asdict(each) for each in self.snapshot.curation.regions if each.image in names]
-            options["regions"] = parse_json(json.dumps(outlined))  # as it is read again after a restart
-            what = f"{len(outlined)} named region{'s' * (len(outlined) != 1)}"
+        names, curation = _names(self.study, images), self.snapshot.curation
+        where, what = _regions_to_run_in(curation, names) if in_regions else ({}, _images(names))
+        floor = detection_floor(curation, find_model(self.study, model_id))
+        options = {"model": model_id, "images": names, "floor": floor, **where}
         return self._ask("detect", f"Find objects on {what}", user, options)
 
     def start_segmentation(
@@ -340,6 +332,13 @@ def _names(study: Study, images: Sequence[str] | None) -> list[str]:
     if unknown or (images is not None and not images):
         raise ConfigError(f"expected images of the study, got {', '.join(unknown) or 'none'}: choose some")
     return known if images is None else [name for name in known if name in set(images)]
+
+
+def _regions_to_run_in(curation: Curation, names: Sequence[str]) -> tuple[dict[str, Any], str]:
+    """Write the named regions of some images as a part of a request, and say it."""
+    outlined = [asdict(each) for each in curation.regions if each.image in names]
+    as_read_again = parse_json(json.dumps(outlined))  # after a restart
+    return {"regions": as_read_again}, f"{len(outlined)} named region{'s' * (len(outlined) != 1)}"
 
 
 def _images(names: Sequence[str]) -> str:
