@@ -28,6 +28,18 @@ def said_once(found: Iterable[tuple[str, Iterable[str]]]) -> tuple[str, ...]:
     return tuple(f"{each[0] if len(each) == 1 else f'{len(each)} images'}: {note}" for note, each in names.items())
 
 
+def some_of(names: Sequence[object], most: int = 3) -> str:
+    """Name the first, and say how many more there are.
+
+    Examples
+    --------
+    >>> some_of("abc"), some_of("abcde")
+    ('a, b, c', 'a, b, c and 2 more')
+    """
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return f"{', '.join(map(str, names[:most]))}{more}"
+
+
 def but_for(aside: Sequence[str]) -> str:
     """Say of objects that some classes are not among them.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -9,7 +10,7 @@ import pyarrow.csv
 
 from simsearch.errors import AnnotationError
 from simsearch.io.places import as_os_errors
-from simsearch.io.tables.cells import text_table
+from simsearch.io.tables.cells import text_of, text_table
 from simsearch.io.tables.peaks import DETECTION_SCHEMA, read_peak_table
 
 if TYPE_CHECKING:
@@ -41,6 +42,27 @@ def object_frame(path: Path) -> pd.DataFrame:
         If the file is no such table.
     """
     return csv_frame(path, {field.name: str(field.type) for field in DETECTION_SCHEMA})
+
+
+def object_counts(path: Path) -> dict[str, int]:
+    """Count the objects of each class in ``objects.csv``, a part of the file in memory at a time.
+
+    Raises
+    ------
+    AnnotationError
+        If the file is no such table.
+    """
+    counts: Counter[str] = Counter()
+    options = pyarrow.csv.ConvertOptions(include_columns=["class"], column_types={"class": "string"}, **_FROM_CSV)
+    try:
+        with as_os_errors(), path.open("rb") as file, pyarrow.csv.open_csv(file, convert_options=options) as parts:
+            for part in parts:
+                for each in part["class"].value_counts().to_pylist():
+                    counts[text_of(each["values"] or "")] += each["counts"]
+    except (OSError, pa.ArrowException) as error:
+        got = "no file" if isinstance(error, FileNotFoundError) else error
+        raise AnnotationError(f"{path}: expected a table of objects, got {got}: detect again") from error
+    return dict(counts)
 
 
 def csv_frame(path: Path, types: Mapping[str, str]) -> pd.DataFrame:

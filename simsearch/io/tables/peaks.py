@@ -12,6 +12,7 @@ import pyarrow.compute
 import pyarrow.csv
 import pyarrow.parquet
 
+from simsearch.core.notes import some_of
 from simsearch.core.peaks import Peak, PeakColumns
 from simsearch.errors import AnnotationError, SimSearchError
 from simsearch.io.ome_zarr.plates.wells import make_well
@@ -206,7 +207,7 @@ def read_peak_table(path: Path) -> pa.Table:
     AnnotationError
         If the file is no such table.
     """
-    with _opened(path) as content:
+    with _opened(path, "detect" if path.stem == "detections" else "search") as content:
         schema = _check_columns(pyarrow.parquet.read_schema(content))
         return pyarrow.parquet.read_table(content, schema=schema)
 
@@ -224,7 +225,7 @@ def read_detections(path: Path) -> Iterator[PeakColumns]:
     AnnotationError
         If the file is no such table, or a row group of it holds rows of several images.
     """
-    with _opened(path) as content, pyarrow.parquet.ParquetFile(content) as file:
+    with _opened(path, "detect") as content, pyarrow.parquet.ParquetFile(content) as file:
         _check_columns(file.schema_arrow)
         for image, own in groupby(range(file.num_row_groups), lambda group: _image_of_group(file, group)):
             yield _columns_of_groups(file, list(own), image)
@@ -253,20 +254,21 @@ def _columns_of_groups(file: pyarrow.parquet.ParquetFile, groups: Sequence[int],
 def _image_of_group(file: pyarrow.parquet.ParquetFile, group: int) -> str:
     names = pyarrow.compute.unique(file.read_row_group(group, columns=["image"])["image"]).to_pylist()
     if len(names) != 1:
-        raise pa.ArrowInvalid(f"images {', '.join(map(str, names))} in one row group")
+        raise pa.ArrowInvalid(f"rows of several images together ({some_of(names)}), as other programs write them")
     return str(names[0])
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[BinaryIO]:
-    """Open a table, and name it in what goes wrong with it."""
+def _opened(path: Path, again: str) -> Iterator[BinaryIO]:
+    """Open a table, and name it in what goes wrong with it, and what to do again."""
     try:
         with as_os_errors(), path.open("rb") as content:
             yield content
     except (OSError, pa.ArrowException) as error:
         if isinstance(error, SimSearchError):
             raise
-        raise AnnotationError(f"{path}: expected a Parquet table of peaks, got {error}: search again") from error
+        got = "no file" if isinstance(error, FileNotFoundError) else error
+        raise AnnotationError(f"{path}: expected a Parquet table of peaks, got {got}: {again} again") from error
 
 
 def _check_columns(found: pa.Schema) -> pa.Schema:

@@ -15,7 +15,7 @@ from simsearch.io.tables.plate_maps.treatments import ROLE
 from simsearch.workflows.curate.layout import cell_text, find_layout, plate_maps, telling_columns
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 _CONTROLS = (NEGATIVE, POSITIVE)
 
 
-def choose_by_column(images: Sequence[StudyImage], column: str, n: int, seed: int) -> tuple[str, ...]:
+def choose_by_column(
+    images: Sequence[StudyImage], column: str, n: int, seed: int, tell: Callable[[str], object] = lambda note: None
+) -> tuple[str, ...]:
     """Choose images so that each value of a column of the plate map has some, as far as they go round.
 
     Parameters
@@ -38,6 +40,8 @@ def choose_by_column(images: Sequence[StudyImage], column: str, n: int, seed: in
         How many images. Of more values than that, numbers are taken from the lowest to the highest, evenly.
     seed : int
         Of the random choice among the wells of a value.
+    tell : callable
+        Gets a note where the column has one value only.
 
     Returns
     -------
@@ -47,17 +51,24 @@ def choose_by_column(images: Sequence[StudyImage], column: str, n: int, seed: in
     Raises
     ------
     ConfigError
-        If there is no such column.
+        If there is no plate map, or no such column in it.
     SourceError
         If a plate cannot be read.
     """
     maps = plate_maps(find_layout(images))
     by_value = images_by_value(maps, column)
     if not by_value:
-        known = ", ".join(telling_columns([row for each in maps for row in each.rows])) or "none"
+        known = ", ".join(telling_columns([row for each in maps for row in each.rows]))
+        if not known:
+            raise ConfigError(
+                f"expected images with a plate map whose columns tell wells apart, to display by {column}, got none: "
+                "convert them with --plate-map, or leave --display-by out"
+            )
         raise ConfigError(
             f"expected a column of the plate map that tells wells apart ({known}), got {column!r}: name one"
         )
+    if len(by_value) == 1:
+        tell(f"all wells are alike in {column}, {next(iter(by_value))}: they are displayed at random")
     return tuple(images[index].name for index in choose_of_each(by_value, n, np.random.default_rng(seed)))
 
 

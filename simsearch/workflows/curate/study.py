@@ -175,7 +175,7 @@ def create_study(
         channel_names=first.channel_names,
         dtype=first.dtype,
         channels=tuple(first.channel_names[index] for index in channel_indices(first, options.channels)),
-        displayed=_displayed([StudyImage(each.name, each.path, each.shape) for each in images], options),
+        displayed=_displayed([StudyImage(each.name, each.path, each.shape) for each in images], options, tell),
         seed=options.seed,
         trunk=_trunk_name(options.trunk),
         z=options.z,
@@ -278,14 +278,14 @@ def _trunk_name(trunk: str) -> str:
     return str(place.absolute())
 
 
-def _displayed(images: Sequence[StudyImage], options: StudyOptions) -> tuple[str, ...]:
+def _displayed(images: Sequence[StudyImage], options: StudyOptions, tell: Callable[[str], object]) -> tuple[str, ...]:
     """Choose images, in their order in the study."""
     names = [image.name for image in images]
     if isinstance(options.display, int):
         if options.display < 1:
             raise ConfigError(f"expected at least one image to display, got {options.display}: show some")
         if column := _column(images, options):
-            return choose_by_column(images, column, options.display, options.seed)
+            return choose_by_column(images, column, options.display, options.seed, tell)
         chosen = np.random.default_rng(options.seed).permutation(len(names))[: options.display]
         return tuple(names[i] for i in sorted(chosen))
     if options.display_by:

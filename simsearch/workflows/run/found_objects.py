@@ -9,8 +9,8 @@ import numpy as np
 
 from simsearch.core.peaks import NEAREST, strongest
 from simsearch.core.ranked_peaks import RankedPeaks
-from simsearch.io.tables.peaks import read_detections, well_and_field
-from simsearch.workflows.run.objects import TABLE_NAME
+from simsearch.io.tables.peaks import well_and_field
+from simsearch.workflows.run.objects import TABLE_NAME, read_known_detections
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -164,11 +164,11 @@ def read_found(folder: Path, thresholds: Mapping[str, float]) -> FoundObjects:
     Raises
     ------
     AnnotationError
-        If the table of detections cannot be read.
+        If the table of detections cannot be read, or has classes without a threshold.
     """
     classes, images, shapes = tuple(thresholds), list[str](), dict[str, tuple[float, float]]()
     parts: list[tuple[NDArray[np.generic], ...]] = [tuple(np.empty(0, dtype) for dtype in _TYPES.values())]
-    for peaks in read_detections(folder / TABLE_NAME):
+    for peaks in read_known_detections(folder / TABLE_NAME, classes):
         mask, is_object = _objects_and_nearly(peaks, thresholds)
         here = peaks.take(mask)
         kinds = np.array([_index(classes, name) for name in here.classes], np.int16)[here.class_index]

@@ -10,7 +10,7 @@ import numpy as np
 
 from simsearch.core.checks.names import check_name, natural_key, path_in
 from simsearch.core.peaks import object_mask
-from simsearch.errors import ConfigError, StoreError
+from simsearch.errors import AnnotationError, ConfigError, StoreError
 from simsearch.io.ome_zarr.plates.well_grid import open_well_grid
 from simsearch.io.ome_zarr.stores import image_name
 from simsearch.io.ome_zarr.writing import store_errors
@@ -41,13 +41,14 @@ from simsearch.workflows.run.region_counts import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
     from pathlib import Path
 
     import pandas as pd
     import xarray as xr
     from numpy.typing import NDArray
 
+    from simsearch.core.peaks import PeakColumns
     from simsearch.workflows.run.plate_summary import Scores, WellSummary
 
 TABLE_NAME = "detections.parquet"
@@ -155,7 +156,7 @@ def write_objects(
     Raises
     ------
     AnnotationError
-        If there is no such table.
+        If there is no such table, or it has other classes.
     StoreError
         If the folder cannot be written.
     """
@@ -188,11 +189,28 @@ def _choose(
 ) -> tuple[dict[str, NDArray[np.bool_]], dict[str, Scores]]:
     """Tell for each image which of its rows are objects, and their scores."""
     masks, scores = {}, {}
-    for peaks in read_detections(table):
+    for peaks in read_known_detections(table, confidence_thresholds):
         check_name(peaks.image, str(table))
         mask = masks[peaks.image] = object_mask(peaks, confidence_thresholds)
         scores[peaks.image] = object_scores(peaks, mask)
     return masks, scores
+
+
+def read_known_detections(table: Path, classes: Collection[str]) -> Iterator[PeakColumns]:
+    """Read a table of detections image by image, as long as it has no class but these of its run.
+
+    Raises
+    ------
+    AnnotationError
+        If it has others, or cannot be read.
+    """
+    for peaks in read_detections(table):
+        if unknown := sorted(set(peaks.classes) - set(classes)):
+            raise AnnotationError(
+                f"{table}: expected the classes that {RUN_NAME} names ({', '.join(classes)}), got "
+                f"{', '.join(unknown)}: detect again"
+            )
+        yield peaks
 
 
 def _count_in_images(scores: Mapping[str, Scores], images: Sequence[str]) -> list[ImageCounts]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from contextlib import contextmanager
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from simsearch.core.checks.json_text import parse_json
 from simsearch.core.checks.names import natural_key
-from simsearch.errors import StoreError
+from simsearch.errors import AnnotationError, SimSearchError, StoreError
 from simsearch.io.ome_zarr.plates.wells import parse_well
 from simsearch.io.tables.records.results_folder import RUN_NAME
 from simsearch.workflows.run.image_counts import IMAGE_COUNTS_NAME, ImageCounts, read_image_counts
@@ -19,7 +20,7 @@ from simsearch.workflows.run.plate_report import CURVES_NAME, DOSES_NAME, MAPS_N
 from simsearch.workflows.run.region_counts import OUTLINES_NAME, REGION_COUNTS_NAME, RegionCounts, read_region_counts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from simsearch.workflows.curate.study import Study
 
@@ -133,7 +134,7 @@ class ResultView:
 def read_results(study: Study) -> list[ResultView]:
     """List the finished runs of a study, the oldest first."""
     runs = (study.folder.absolute() / RESULTS_NAME).glob(f"*/{RUN_NAME}")
-    found = [view for path in runs if (view := _read(path)) is not None]
+    found = [view for path in runs if (view := _read_if_whole(path)) is not None]
     return sorted(found, key=lambda view: view.finished)
 
 
@@ -143,53 +144,84 @@ def read_result(folder: Path) -> ResultView:
     Raises
     ------
     StoreError
-        If there is none.
+        If there is none, or what is said of it cannot be understood.
+    AnnotationError
+        If one of its tables is damaged; the message names it.
     """
-    found = _read(folder / RUN_NAME)
-    if found is None:
+    try:
+        return _read(folder / RUN_NAME)
+    except SimSearchError:
+        raise
+    except FileNotFoundError as error:
         raise StoreError(
             f"{folder}: expected results of `simsearch detect` or `segment`, got none that are complete: check the "
             "path, or run it again"
-        )
-    return found
+        ) from error
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise StoreError(
+            f"{folder / RUN_NAME}: expected what `simsearch detect` or `segment` says of its results, got {error!r}: "
+            "run it again"
+        ) from error
 
 
-def _read(path: Path) -> ResultView | None:
-    """Read a run; None where it is just being written, or is none."""
-    folder = path.parent
+def _read_if_whole(path: Path) -> ResultView | None:
+    """Read a run; None where it is just being written, is none, or is damaged."""
     try:
-        run = parse_json(path.read_text(encoding="utf-8"))
-        report = run["report"]
-        is_detection = run["workflow"] == "detect"
-        thresholds = run.get("confidence_thresholds", {})
-        return ResultView(
-            id=folder.name,
-            kind=run["workflow"],
-            folder=folder,
-            model=run["model"].rpartition("@")[2],
-            finished=run["finished"],
-            classes=tuple(run["header"]["classes"][1:]),
-            n_images=report["n_images"] if is_detection else len(report["images"]),
-            n_objects=report["n_objects"] if is_detection else {},
-            confidence_thresholds=thresholds,
-            aside=tuple(run.get("aside", ())),
-            images=tuple(read_image_counts(folder / IMAGE_COUNTS_NAME, run["header"]["classes"][1:])),
-            plates=tuple(_plates(folder, run["header"]["classes"][1:])),
-            areas=tuple(_areas(folder / "areas.csv")),
-            labels=() if is_detection else tuple(each["labels"] for each in report["images"]),
-            overlays=tuple(_found(folder / "overlays", "*.png")),
-            failures=tuple((name, message) for name, message in report["failures"]),
-            files=tuple(_files(folder)),
-            regions=tuple(read_region_counts(folder / REGION_COUNTS_NAME, run["header"]["classes"][1:])),
-        )
-    except (OSError, ValueError, KeyError, TypeError):
+        return _read(path)
+    except (SimSearchError, OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
+
+
+def _read(path: Path) -> ResultView:
+    folder = path.parent
+    run = parse_json(path.read_text(encoding="utf-8"))
+    report, classes = run["report"], tuple(run["header"]["classes"][1:])
+    is_detection = run["workflow"] == "detect"
+    thresholds = run.get("confidence_thresholds", {})
+    with _naming(folder / IMAGE_COUNTS_NAME):
+        images = read_image_counts(folder / IMAGE_COUNTS_NAME, classes)
+    with _naming(folder / REGION_COUNTS_NAME):
+        regions = read_region_counts(folder / REGION_COUNTS_NAME, classes)
+    return ResultView(
+        id=folder.name,
+        kind=run["workflow"],
+        folder=folder,
+        model=run["model"].rpartition("@")[2],
+        finished=run["finished"],
+        classes=classes,
+        n_images=report["n_images"] if is_detection else len(report["images"]),
+        n_objects=report["n_objects"] if is_detection else {},
+        confidence_thresholds=thresholds,
+        aside=tuple(run.get("aside", ())),
+        images=tuple(images),
+        plates=tuple(_plates(folder, classes)),
+        areas=tuple(_areas(folder / "areas.csv")),
+        labels=() if is_detection else tuple(each["labels"] for each in report["images"]),
+        overlays=tuple(_found(folder / "overlays", "*.png")),
+        failures=tuple((name, message) for name, message in report["failures"]),
+        files=tuple(_files(folder)),
+        regions=tuple(regions),
+    )
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Name a table of results in what is wrong with it."""
+    try:
+        yield
+    except (ValueError, KeyError, TypeError, AttributeError, csv.Error) as error:
+        got = {KeyError: f"no column {error}", TypeError: "a row that is cut short"}.get(type(error), str(error))
+        raise AnnotationError(
+            f"{path}: expected a table of results as it was written, got {got}: run it again"
+        ) from error
 
 
 def _plates(folder: Path, classes: Sequence[str]) -> Iterable[PlateResult]:
     for path in sorted((folder / PLATES_NAME).glob(f"*/{WELLS_NAME}")):
-        wells = [_well(row, classes) for row in _rows(path)]
-        doses = [_dose(row) for row in _rows(path.with_name(DOSES_NAME))]
+        with _naming(path):
+            wells = [_well(row, classes) for row in _rows(path)]
+        with _naming(path.with_name(DOSES_NAME)):
+            doses = [_dose(row) for row in _rows(path.with_name(DOSES_NAME))]
         maps, curves = (each if each.exists() else None for each in map(path.with_name, (MAPS_NAME, CURVES_NAME)))
         yield PlateResult(path.parent.name, tuple(wells), tuple(doses), maps, curves)
 
@@ -223,15 +255,16 @@ def _dose(row: Mapping[str, str]) -> DoseFit:
 
 
 def _areas(path: Path) -> Iterable[AreaResult]:
-    for row in _rows(path):
-        yield AreaResult(
-            image=row["image"],
-            class_name=row["class"],
-            n_pixels=int(row["pixels"]),
-            mm2=_number(row["mm2"]),
-            of_tissue=_number(row["fraction_of_tissue"]),
-            of_image=float(row["fraction_of_image"]),
-        )
+    with _naming(path):
+        for row in _rows(path):
+            yield AreaResult(
+                image=row["image"],
+                class_name=row["class"],
+                n_pixels=int(row["pixels"]),
+                mm2=_number(row["mm2"]),
+                of_tissue=_number(row["fraction_of_tissue"]),
+                of_image=float(row["fraction_of_image"]),
+            )
 
 
 def _files(folder: Path) -> Iterable[Path]:

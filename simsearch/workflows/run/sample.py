@@ -21,11 +21,10 @@ from simsearch.io.pictures.drawing import try_to_draw
 from simsearch.io.pictures.sheet import Tile, draw_sheet
 from simsearch.io.tables.cells import written
 from simsearch.io.tables.frames import csv_frame
-from simsearch.io.tables.peaks import read_detections
 from simsearch.io.tables.records.replacing import replacing_text
 from simsearch.io.tables.records.results_folder import only_writer
 from simsearch.io.tables.sample import SampledPlace, read_sample, write_sample
-from simsearch.workflows.run.objects import TABLE_NAME, finished_run
+from simsearch.workflows.run.objects import TABLE_NAME, finished_run, read_known_detections
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -252,7 +251,7 @@ def find_places(folder: Path, run: FinishedRun) -> dict[str, Places]:
     """
     images: list[str] = []
     parts: dict[str, list[tuple[int, NDArray[np.float64], NDArray[np.float64]]]] = {name: [] for name in run.thresholds}
-    for peaks in read_detections(folder / TABLE_NAME):
+    for peaks in read_known_detections(folder / TABLE_NAME, run.thresholds):
         images.append(check_name(peaks.image, TABLE_NAME))
         for name in peaks.classes:
             is_own = peaks.class_index == peaks.classes.index(name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -161,7 +162,7 @@ def test_images_of_many_rows_come_back_whole(tmp_path: Path, monkeypatch: pytest
 def test_row_groups_of_several_images_are_refused(folder: Path) -> None:
     path = folder / "detections.parquet"
     pyarrow.parquet.write_table(pyarrow.parquet.read_table(path), path)
-    with pytest.raises(AnnotationError, match=f"got images {FIELD}, {FIELD_1}, slide in one row group"):
+    with pytest.raises(AnnotationError, match=rf"got rows of several images together \({FIELD}, {FIELD_1}, slide\)"):
         list(read_detections(path))
 
 
@@ -236,6 +237,20 @@ def test_what_is_no_table_of_peaks_is_refused(folder: Path) -> None:
     for name in ("text.parquet", "torn.parquet", "other.parquet", "strange.parquet", "missing.parquet"):
         with pytest.raises(AnnotationError, match=rf"{name}: expected a Parquet table of peaks, got .*: search again"):
             read_peaks(folder / name)
+
+
+def test_detections_that_are_gone_or_written_anew_are_to_be_detected_again(folder: Path) -> None:
+    path = folder / "detections.parquet"
+    table = pyarrow.parquet.read_table(path)
+    many = pa.chunked_array([[f"image {i}" for i in range(len(table))]])
+    pyarrow.parquet.write_table(table.set_column(0, "image", many), path)
+    words = "got rows of several images together (image 0, image 1, image 2 and 4 more), as other programs write them"
+    with pytest.raises(AnnotationError, match=rf"{re.escape(words)}: detect again"):
+        list(read_detections(path))
+    path.unlink()
+    for read in (read_peaks, lambda gone: list(read_detections(gone))):
+        with pytest.raises(AnnotationError, match="got no file: detect again"):
+            read(path)
 
 
 @pytest.mark.parametrize("column", ["y", "class", "width"])

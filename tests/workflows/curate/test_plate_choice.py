@@ -76,6 +76,25 @@ def test_what_cannot_be_chosen_by_is_refused(plate: Path, tmp_path: Path) -> Non
     assert not (tmp_path / "study").exists()
 
 
+def test_without_a_plate_map_it_says_how_to_give_one(save_image: SaveImage, tmp_path: Path) -> None:
+    image = save_image(tmp_path / "cells.ome.zarr", np.zeros((1, 8, 8), np.uint8))
+    with pytest.raises(ConfigError, match=r"to display by drug, got none: convert them with --plate-map, or leave"):
+        create_study(tmp_path / "study", [image.path], StudyOptions(display_by="drug"))
+
+
+def test_a_column_of_one_value_is_told(plate: Path, save_image: SaveImage, tmp_path: Path) -> None:
+    path, wells, told = tmp_path / "Q.ome.zarr", [Well(0, i) for i in range(3)], list[str]()
+    zarr.create_group(path, zarr_format=3)
+    for well in wells:
+        save_image(path / well.path / "0", np.zeros((1, 8, 8), np.uint8))
+    rows = [{"well": well.name, "dose": float(well.column), "unit": "nM"} for well in wells]
+    write_plate(str(path), {well: ["0"] for well in wells}, name="Q", version="0.5", provenance={"plate_map": rows})
+    create_study(tmp_path / "unit", [path], StudyOptions(display_by="unit"), told.append)
+    assert told == ["all wells are alike in unit, nM: they are displayed at random"]
+    create_study(tmp_path / "dose", [path], StudyOptions(display_by="dose"), told.append)
+    assert len(told) == 1
+
+
 def test_the_command_takes_a_column(plate: Path, tmp_path: Path) -> None:
     words = ["study", "create", str(tmp_path / "study"), "--images", str(plate), "--display-by", "dose"]
     result = CliRunner().invoke(main, [*words, "--display", "2"])

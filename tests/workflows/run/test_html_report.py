@@ -17,13 +17,13 @@ from PIL import Image
 
 from simsearch.cli import main
 from simsearch.core.peaks import Peak, peak_columns
-from simsearch.errors import StoreError
+from simsearch.errors import AnnotationError, StoreError
 from simsearch.io.tables.peaks import write_detections
 from simsearch.workflows.curate.trained import TrainedModel
 from simsearch.workflows.run.html_report.facts import gather_facts
 from simsearch.workflows.run.html_report.methods import methods
 from simsearch.workflows.run.html_report.page import write_html_report
-from simsearch.workflows.run.objects import rethreshold, write_objects
+from simsearch.workflows.run.objects import TABLE_NAME, rethreshold, write_objects
 from simsearch.workflows.run.plate_report import write_plate_report
 from simsearch.workflows.run.plate_summary import WellSummary
 from simsearch.workflows.run.sample import judge_sample, sample_results
@@ -147,6 +147,97 @@ def test_images_that_are_gone_cost_their_pictures_alone(results: Path, tmp_path:
     assert "No pictures of objects" in report.notes[0]
     assert "data:image/jpeg" not in report.path.read_text()
     assert report.notes[0] in Read(report.path).text
+
+
+def damaged(folder: Path, name: str, content: bytes | None) -> tuple[str, ...]:
+    """Damage a file of results, or remove it; return what the page says then."""
+    if content is None:
+        (folder / name).unlink()
+    else:
+        (folder / name).write_bytes(content)
+    report = write_html_report(folder)
+    assert all(note in Read(report.path).text for note in report.notes if note.isprintable())
+    return report.notes
+
+
+def test_results_as_they_were_written_agree(results: Path) -> None:
+    assert write_html_report(results).notes == ()
+
+
+@pytest.mark.parametrize("content", [bytes(range(128, 256)) * 9, None, b""], ids=["random", "missing", "empty"])
+def test_a_table_of_objects_that_cannot_be_read_is_named(results: Path, content: bytes | None) -> None:
+    (note,) = damaged(results, "objects.csv", content)
+    assert note.startswith("The numbers here are those of run.json, and no table of objects bears them out: ")
+    assert f"{results / 'objects.csv'}: expected a table of objects, got " in note
+    assert note.endswith(": detect again")
+
+
+def test_tables_whose_numbers_are_others_are_named(results: Path) -> None:
+    header, first, *rest = (results / "objects.csv").read_bytes().splitlines(keepends=True)
+    (note,) = damaged(results, "objects.csv", header)
+    assert f"objects.csv: expected as many objects as run.json says, got 0 {HOSTILE[0]} instead of 6, 0 two" in note
+    (note,) = damaged(results, "objects.csv", b"".join([header, *rest]))
+    assert "got 5 " in note
+    assert note.endswith(" instead of 6: detect again")
+    (results / "objects.csv").write_bytes(b"".join([header, first, *rest]))
+    table = (results / "images.csv").read_bytes()
+    notes = damaged(results, "images.csv", table.splitlines(keepends=True)[0])
+    assert "images.csv: expected one row for each image of run.json (1), got 0: detect again" in notes[0]
+    assert "images.csv: expected as many objects as run.json says, got 0 " in notes[1]
+    (note,) = damaged(results, "images.csv", None)
+    assert "Objects in each image are not told: " in note
+    (results / "images.csv").write_bytes(table)
+    run = json.loads((results / "run.json").read_text())
+    run["report"]["n_objects"] = {HOSTILE[0]: 9, HOSTILE[1]: 6}
+    notes = damaged(results, "run.json", json.dumps(run).encode())
+    assert [Path(note.partition(": ")[0]).name for note in notes] == ["objects.csv", "images.csv", TABLE_NAME]
+    assert all(note.endswith(f"got 6 {HOSTILE[0]} instead of 9: detect again") for note in notes)
+
+
+def test_a_damaged_table_of_images_is_an_error_that_says_what_is_wrong(results: Path) -> None:
+    table = (results / "images.csv").read_text()
+    assert ",6," in table
+    for other, words in (
+        (table.replace("count <", "count of <"), "got no column 'count <script>"),
+        (table.replace(",6,", ",six,"), "got invalid literal for int.*'six'"),
+        (table.splitlines()[0] + "\na\n", "got a row that is cut short"),
+    ):
+        with pytest.raises(AnnotationError, match=rf"images\.csv: expected a table of results .*, {words}.*: run it"):
+            damaged(results, "images.csv", other.encode())
+
+
+def test_wells_that_are_gone_or_others_are_named(results: Path) -> None:
+    run = json.loads((results / "run.json").read_text())
+    run["plates"] = ["gone/P1.ome.zarr", "gone/P2.ome.zarr"]
+    (note,) = damaged(results, "run.json", json.dumps(run).encode())
+    assert note.startswith("Wells of P2 are not told: ")
+    table = (results / "images.csv").read_text().replace(IMAGE, "P1/A/01/0")
+    (first, second) = damaged(results, "images.csv", table.encode())
+    assert "wells.csv: expected as many objects as images.csv says, got 180 <script>" in first
+    assert second.startswith("Wells of P2")
+
+
+def test_a_class_that_the_run_does_not_name_is_told_of(results: Path) -> None:
+    run = json.loads((results / "run.json").read_text())
+    run["confidence_thresholds"] = {"platelet": 0.5, HOSTILE[1]: 0.5}
+    (note,) = damaged(results, "run.json", json.dumps(run).encode())
+    named = f"{results / TABLE_NAME}: expected the classes that run.json names (platelet, {HOSTILE[1]})"
+    assert note == f"No pictures of objects: {named}, got {HOSTILE[0]}: detect again"
+    with pytest.raises(AnnotationError, match=r"expected the classes that run\.json names \(platelet"):
+        rethreshold(results, {"platelet": 0.6})
+    run["header"]["classes"] = 3
+    with pytest.raises(StoreError, match=r"run\.json: expected what `simsearch detect` or `segment` says of"):
+        damaged(results, "run.json", json.dumps(run).encode())
+
+
+def test_areas_that_are_gone_are_told_of(tmp_path: Path) -> None:
+    run = {
+        "workflow": "segment", "finished": "soon", "model": f"gone@{MODEL}", "header": {"classes": ["b", "stroma"]},
+        "report": {"images": [{"image": "a b", "labels": "/x"}], "failures": []},
+    }  # fmt: skip
+    (tmp_path / "run.json").write_text(json.dumps(run))
+    (note,) = write_html_report(tmp_path).notes
+    assert note == f"{tmp_path / 'areas.csv'}: expected rows for each image of run.json (1), got 0: segment again"
 
 
 def test_the_command_says_where_the_page_is_and_refuses_what_is_none(results: Path, tmp_path: Path) -> None:

@@ -66,6 +66,8 @@ def gather_facts(folder: Path) -> RunFacts:
     ------
     StoreError
         If there are no such results, or they are of a newer simsearch.
+    AnnotationError
+        If a table of them is damaged.
     """
     result = read_result(folder)
     record = read_run(folder)

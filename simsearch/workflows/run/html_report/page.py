@@ -15,6 +15,7 @@ from simsearch.core.checks.names import natural_key
 from simsearch.io.ome_zarr.writing import store_errors
 from simsearch.io.places import write_whole
 from simsearch.io.tables.records.results_folder import PAGE_NAME
+from simsearch.workflows.run.html_report.agreement import disagreements
 from simsearch.workflows.run.html_report.facts import gather_facts
 from simsearch.workflows.run.html_report.methods import dose_rows, methods
 from simsearch.workflows.run.html_report.numbers import counted, listed, percent, short, tidy, within
@@ -59,11 +60,13 @@ def write_html_report(folder: Path, path: Path | None = None) -> HtmlReport:
     ------
     StoreError
         If there are no such results, or the file cannot be written.
+    AnnotationError
+        If a table that the page is made of is damaged; what is missing beside it is a note.
     """
     facts = gather_facts(folder)
     examples, missing = find_examples(facts)
     target = path or folder / PAGE_NAME
-    notes = (*facts.notes, *missing)
+    notes = (*facts.notes, *disagreements(facts.result, facts.record), *missing)
     text = _template().render(_content(facts), examples=examples, notes=notes)
     with store_errors(str(target)):
         target.parent.mkdir(parents=True, exist_ok=True)

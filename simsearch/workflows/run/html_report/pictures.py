@@ -18,6 +18,8 @@ from simsearch.io.pictures.drawing import vector_of
 from simsearch.io.pictures.render import ShownChannel, shown_channels
 from simsearch.io.pictures.sheet import Tile, draw_place
 from simsearch.workflows.run.found_objects import read_found
+from simsearch.workflows.run.html_report.agreement import differing
+from simsearch.workflows.run.objects import TABLE_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -105,7 +107,8 @@ def find_examples(facts: RunFacts) -> tuple[list[ClassExamples], list[str]]:
         )  # fmt: skip
         if surest or doubtful:
             examples.append(ClassExamples(name, surest, doubtful))
-    return examples, notes
+    counts = {name: len(objects) for name, objects in found.by_class.items()}
+    return examples, [*differing(facts.result.folder / TABLE_NAME, counts, facts.result.n_objects), *notes]
 
 
 def _chosen(found: FoundObjects, class_name: str) -> tuple[list[FoundObject], list[FoundObject]]:
