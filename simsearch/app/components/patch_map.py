@@ -55,6 +55,7 @@ class PatchMapFigure:
         done : callable
             Called when the browser has been sent it.
         """
+        self._source.data = map_columns(None, [], crop)  # that of before is of something else
         self._context.run(lambda: self._make(class_name, crop, done))
 
     def _make(self, class_name: str, crop: str, done: Callable[[], None]) -> None:

@@ -23,7 +23,7 @@ def toggle_background(live: LiveStudy, user: str, patch_id: str) -> None:
     Raises
     ------
     CurationError
-        If it is suggested no more.
+        If it is neither background nor suggested any more.
     StoreError
         If it cannot be saved.
     """
@@ -31,7 +31,7 @@ def toggle_background(live: LiveStudy, user: str, patch_id: str) -> None:
     if any(patch.id == patch_id for patch in snapshot.curation.not_background):
         live.act(user, UnflagNotBackground((patch_id,)))
         return
-    for patch in snapshot.suggestions.background:
+    for patch in (*snapshot.curation.background, *snapshot.suggestions.background):
         if patch.id == patch_id:
             live.act(user, FlagNotBackground((patch,)))
             return

@@ -5,10 +5,10 @@
 
   /**
    * A button that unfolds a panel. Gives { element, panel, close }.
-   * label: words or elements of the button. opened(): called when it unfolds. Further properties are those of the panel.
+   * label: words or elements of the button; tip: what it is for, and to which `side` of it that is said. opened(): called when it unfolds. Further properties are those of the panel.
    */
-  app.fold = ({ id, label, tip, opened = () => {}, ...rest }) => {
-    const button = h("summary", { class: "button small", "data-tip": tip }, label);
+  app.fold = ({ id, label, tip, side = null, opened = () => {}, ...rest }) => {
+    const button = h("summary", { class: "button small", "data-tip": tip, "data-tip-side": side }, label);
     const panel = h("div", { class: "panel fold-panel", ...rest });
     const element = h("details", { id, class: "fold" }, button, panel);
     const close = () => { element.open = false; };

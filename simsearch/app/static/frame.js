@@ -17,6 +17,7 @@
     toasts.append(toast);
     while (toasts.children.length > 3) toasts.firstChild.remove();
     if (kind !== "error") setTimeout(() => toast.remove(), 5000);
+    return toast;
   };
 
   // Keys
@@ -114,6 +115,7 @@
   const isOver = (job) => !["waiting", "running"].includes(job.state);
   let history = null;
   let saving = null;
+  let refusal = null; // what is said of a change that was not made, until another one is
   const told = new Map();
 
   /** Whether something that was done here is still on its way to the server, or waits there. */
@@ -167,6 +169,7 @@
         app.finished = finished;
       },
       history(value) {
+        if (value.saved !== history?.saved || value.undo !== history?.undo) refusal?.remove();
         history = value;
         for (const [id, words] of [["undo", value.undo], ["redo", value.redo]]) {
           byId(id).disabled = !words;
@@ -175,7 +178,12 @@
         drawSaved();
       },
       saving(value) { saving = value; drawSaved(); },
-      toast(value) { if (value) app.toast(value.text); },
+      toast(value) {
+        if (!value) return;
+        refusal?.remove();
+        refusal = app.toast(value.text);
+        window.dispatchEvent(new Event("refused"));
+      },
       scripts(version) { if (version !== document.body.dataset.scripts) app.toast("This page is not of the same version of simsearch as the server: reload it. If that does not help, the server was updated while it ran: start it anew."); },
       notice(text) { if (text && app.remember("notice") !== text) { app.remember("notice", text); app.toast(text); } },
       jobs(jobs) {

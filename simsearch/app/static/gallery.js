@@ -70,6 +70,7 @@
       if (view === "ask") asking.note(list);
       for (const item of list) item.clicked = { said: what, to, at: Date.now() };
       picking.clear();
+      map.clear();
       drawMarks();
       setTimeout(doubt, app.PATIENCE_MS + 50);
     }

@@ -6,6 +6,7 @@
   const TWICE_MS = 350; // after a click, one at the same place is the second of a double click
   const BACK_MS = 250; // after the window was elsewhere, a click only comes back to it
   const NUDGE_MS = 400; // after the last arrow key, a box has come to rest
+  const LEAST_PX = 8; // of a side of a box
   const FREE = [64, 64]; // of the first box of a class that is drawn with keys
   const DIGITS = [..."123456789"];
   const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
@@ -192,6 +193,8 @@
       app.drawing.shape = tool === "background" ? sizes.background : tool === "no" ? boxShape() : null;
       app.drawing.draw();
     }
+    /** Find a mark of a kind whose middle a place is in: there, it is meant. */
+    const markAt = (at, isOf) => drawnMarks().filter(isOf).find((each) => Math.abs(each.x - at.x) <= each.width / 4 && Math.abs(each.y - at.y) <= each.height / 4);
     /** Draw with the tool, or another, where the cross or the pointer is. */
     function put(at, by = tool) {
       if (by === "box") {
@@ -200,6 +203,8 @@
         app.viewer.say(`A box at ${where(at)}. Z takes it back.`);
       } else if (by === "background") {
         if (!sizes.background) return app.toast("First draw a box: it fixes the size of background too.");
+        const there = markAt(at, (each) => each.kind === "background");
+        if (there) return void take("not_background", {}, "No background any more. Z takes it back.", there);
         send("draw", { tool: "background", ...at });
         app.viewer.say(`Background at ${where(at)}. Z takes it back.`);
       } else if (by === "region") {
@@ -213,7 +218,7 @@
     function no(at) {
       if (!boxShape()) return app.toast("First draw a box of the class: there is nothing yet that could be mistaken for it.");
       const point = { x: at.x + 0.5, y: -at.y - 0.5 };
-      const negative = drawnMarks().filter((each) => each.kind === "negative" && each.class === active()).find((each) => Math.abs(each.x - at.x) <= each.width / 4 && Math.abs(each.y - at.y) <= each.height / 4);
+      const negative = markAt(at, (each) => each.kind === "negative" && each.class === active());
       const region = app.viewer.regionAt(point);
       const own = thingAt(point);
       if (negative) toggle(negative);
@@ -254,8 +259,15 @@
       return h("select", { "aria-label": "Class", title: "Its class: keys 1 to 9", onchange: (event) => { const to = event.target.value; document.querySelector(".slot-viewer").focus({ preventScroll: true }); give(to); } }, options);
     }
     function side(key, words) {
-      const input = h("input", { type: "number", min: "8", step: "1", value: String(Math.round(selected[key])), "aria-label": `${words} of the boxes of ${selected.class} in pixels`,
-        onchange: () => { const next = Math.round(Number(input.value)); if (next >= 8 && next !== selected[key]) resize({ ...selected, [key]: next }); else input.value = String(Math.round(selected[key])); } });
+      const most = app.viewer.size()[key];
+      const input = h("input", { type: "number", min: String(LEAST_PX), max: String(most), step: "1", value: String(Math.round(selected[key])), "aria-label": `${words} of the boxes of ${selected.class} in pixels`,
+        onchange() {
+          const next = Math.round(Number(input.value));
+          if (next >= LEAST_PX && next <= most && next !== selected[key]) return resize({ ...selected, [key]: next });
+          if (next < LEAST_PX || next > most) app.viewer.say(`${words} of ${LEAST_PX} to ${most} px, please.`);
+          input.value = String(Math.round(selected[key]));
+          return undefined;
+        } });
       return input;
     }
     function aboutSize() {
@@ -325,6 +337,12 @@
       const figure = doc.get_model_by_name("viewer");
       for (const range of [figure.x_range, figure.y_range]) range.change.connect(frame.draw);
       marks.properties.data.change.connect(follow);
+      let before = active();
+      marks.change.connect(() => { if (active() !== before) { before = active(); drawShape(); draw(); } });
+      window.addEventListener("refused", () => {
+        app.viewer.say("");
+        if (selected?.id) select(drawnMarks().find((each) => each.id === selected.id) ?? null);
+      });
       regions = app.model("regions");
       regions.properties.data.change.connect(draw);
       app.viewer.onView(({ image }) => { if (selected && image !== selected.image && !wanted) { selected.id ? follow() : select(null); } });

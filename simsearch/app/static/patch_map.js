@@ -12,6 +12,7 @@
     const words = document.getElementById("gallery-map-words");
     let points = [];
     let isLaidOut = false;
+    let isClearing = false;
     const source = () => app.model("patch_map_points");
 
     function color(item) {
@@ -36,8 +37,14 @@
       tell();
       draw();
     }
+    /** Nothing is drawn around any more; what was is shown on. */
+    function clear() {
+      isClearing = true;
+      source()?.selected.setv({ indices: [] }, { sync: false });
+      isClearing = false;
+    }
     app.ready(() => {
-      source()?.selected.properties.indices.change.connect(() => { if (!box.hidden) chosen(source().selected.indices.map((row) => points[row]).filter(Boolean)); });
+      source()?.selected.properties.indices.change.connect(() => { if (!box.hidden && !isClearing) chosen(source().selected.indices.map((row) => points[row]).filter(Boolean)); });
     });
 
     return {
@@ -45,13 +52,14 @@
         box.hidden = false;
         points = [];
         isLaidOut = false;
-        source().selected.setv({ indices: [] }, { sync: false });
+        clear();
         tell();
         ask();
       },
       close() { box.hidden = true; },
       draw,
       take,
+      clear,
     };
   };
 })();

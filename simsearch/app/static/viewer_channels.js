@@ -7,7 +7,7 @@
   /** send(kind, values): tells the server. Gives { element, draw(channels) }. */
   app.channelChoice = (send) => {
     const swatches = h("span", { class: "swatches" });
-    const fold = app.fold({ id: "viewer-channels", label: [swatches, "Channels"], tip: "Colour and contrast of channels" });
+    const fold = app.fold({ id: "viewer-channels", label: [swatches, "Channels"], tip: "Colour and contrast of channels", side: "left" });
     fold.panel.classList.add("shade-list");
     let isAtWork = false; // with a slider, that must not be drawn anew under the hand
 

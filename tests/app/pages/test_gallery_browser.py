@@ -302,6 +302,7 @@ def test_what_looks_alike_is_drawn_around_on_a_map_and_judged_at_once(
     wait_until(lambda: len(trial.said(NAMES[1]).confirmed) == n, "regions of the other class")
     places = {(found.y[row], found.x[row]) for row in np.flatnonzero(np.cos(at) > 1e-6)}
     assert {(each.y, each.x) for each in trial.said(NAMES[1]).confirmed} == places
+    assert tab.evaluate("simsearch.model('patch_map_points').selected.indices") == []  # the same may be drawn anew
     tab.get_by_role("button", name="Map", exact=True).click()
     assert tab.locator("#gallery-map").is_hidden()
 

@@ -257,6 +257,42 @@ def test_negatives_and_background_are_drawn_anywhere(trial: Trial, pictures: str
     assert len(trial.said().prototypes) == 1
 
 
+def test_what_is_said_below_the_image_is_of_the_class_that_one_works_on(trial: Trial) -> None:
+    tab = trial.tab
+    tab.keyboard.press("t")
+    tab.get_by_text("Click what is no “cell”").wait_for()
+    tab.keyboard.press("Shift+2")
+    tab.get_by_text("Click what is no “debris”").wait_for()
+
+
+def test_a_second_click_takes_background_back(trial: Trial) -> None:
+    trial.tab.get_by_role("button", name="Background", exact=True).click()
+    trial.click(*FREE)
+    wait_until(lambda: trial.live.snapshot.curation.background, "background")
+    wait_until(lambda: trial.tab.evaluate("simsearch.model('marks').data.kind.includes('background')"), "its mark")
+    trial.click(*FREE)
+    wait_until(lambda: not trial.live.snapshot.curation.background, "no background")
+
+
+def test_what_was_refused_is_said_once_and_goes_with_the_next_deed(trial: Trial) -> None:
+    tab = trial.tab
+    trial.click(BOX.y, BOX.x)
+    tab.get_by_label(HEIGHT).fill("100000")
+    tab.get_by_label(HEIGHT).press("Tab")
+    assert tab.get_by_label(HEIGHT).input_value() == "24"
+    trial.click(*FREE)  # nothing is selected any more
+    for _ in range(2):
+        tab.mouse.move(*on_screen(tab, BOX.y + 4, BOX.x))
+        tab.mouse.move(*on_screen(tab, BOX.y, BOX.x), steps=3)
+        tab.keyboard.press("b")  # a box is no background
+        tab.locator(".toast").wait_for()
+        tab.wait_for_timeout(300)
+    assert tab.locator(".toast").count() == 1
+    trial.drag((30, 90), (54, 110))
+    tab.locator(".toast").wait_for(state="detached")
+    assert len(trial.said().prototypes) == 2
+
+
 def test_all_of_it_is_drawn_with_keys_alone(trial: Trial, pictures: str) -> None:
     tab = trial.tab
     tab.locator(".slot-viewer").focus()
