@@ -177,7 +177,7 @@ def _read(path: Path) -> ResultView:
     run = parse_json(path.read_text(encoding="utf-8"))
     report, classes = run["report"], tuple(run["header"]["classes"][1:])
     is_detection = run["workflow"] == "detect"
-    thresholds = run.get("confidence_thresholds", {})
+    thresholds = {name: float(value) for name, value in run.get("confidence_thresholds", {}).items()}
     with _naming(folder / IMAGE_COUNTS_NAME):
         images = read_image_counts(folder / IMAGE_COUNTS_NAME, classes)
     with _naming(folder / REGION_COUNTS_NAME):
@@ -190,7 +190,7 @@ def _read(path: Path) -> ResultView:
         finished=run["finished"],
         classes=classes,
         n_images=report["n_images"] if is_detection else len(report["images"]),
-        n_objects=report["n_objects"] if is_detection else {},
+        n_objects={name: int(n) for name, n in report["n_objects"].items()} if is_detection else {},
         confidence_thresholds=thresholds,
         aside=tuple(run.get("aside", ())),
         images=tuple(images),

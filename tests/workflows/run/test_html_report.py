@@ -225,6 +225,9 @@ def test_a_class_that_the_run_does_not_name_is_told_of(results: Path) -> None:
     assert note == f"No pictures of objects: {named}, got {HOSTILE[0]}: detect again"
     with pytest.raises(AnnotationError, match=r"expected the classes that run\.json names \(platelet"):
         rethreshold(results, {"platelet": 0.6})
+    run["confidence_thresholds"] = {"platelet": "high"}
+    with pytest.raises(StoreError, match=r"run\.json: expected what .*'high'.*: run it again"):
+        damaged(results, "run.json", json.dumps(run).encode())
     run["header"]["classes"] = 3
     with pytest.raises(StoreError, match=r"run\.json: expected what `simsearch detect` or `segment` says of"):
         damaged(results, "run.json", json.dumps(run).encode())
