@@ -104,7 +104,7 @@ def principal_components(vectors: NDArray[np.float32], n: int = 2) -> NDArray[np
     Examples
     --------
     >>> principal_components(np.array([[0, 0], [3, 0], [0, 1]], np.float32)).round(2).tolist()
-    [[-1.03, 0.27], [1.99, 0.05], [-0.96, -0.32]]
+    [[-0.92, -0.51], [2.03, 0.03], [-1.1, 0.48]]
     """
     scores = np.zeros((len(vectors), n))
     if len(vectors) > 1:

@@ -316,5 +316,5 @@ def test_pictures_that_cannot_be_drawn_cost_no_table(tmp_path: Path, monkeypatch
     written = write_plate_report(wells, tmp_path / "not")
     pictures = [name for name in before if name.endswith((".png", ".svg"))]
     assert [file.name for file in written.files] == [name for name in before if name not in pictures]
-    for name in pictures:
+    for name in [name for name in pictures if name.endswith(".png")]:  # one note for both kinds
         assert any(note.startswith(f"{name} was not drawn: ZeroDivisionError") for note in written.notes)
