@@ -11,7 +11,7 @@ from bokeh.models import ColumnDataSource
 
 from simsearch.app.components.frame import job_part
 from simsearch.app.components.island import Island, Part, Wire
-from simsearch.app.components.scene import Scene, prediction_scene
+from simsearch.app.components.viewing.scene import Scene, prediction_scene
 from simsearch.app.words import plainly
 from simsearch.core.peaks import NEAREST
 from simsearch.curation.actions import Batch, SetConfidenceThreshold

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from simsearch.app.components.island import Island, Part, Wire
 from simsearch.app.components.judgements import SaidPlaces, judged_since, judging_messages
-from simsearch.app.components.scene import chosen_mark
+from simsearch.app.components.viewing.scene import chosen_mark
 from simsearch.app.session.judging import add_missed
 from simsearch.curation.state import Patch
 
 if TYPE_CHECKING:
     from simsearch.app.components.island import Message
-    from simsearch.app.components.viewer import Viewer
+    from simsearch.app.components.viewing.viewer import Viewer
     from simsearch.app.context import PageContext
     from simsearch.app.session.snapshot import Snapshot
     from simsearch.curation.state import Curation

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from simsearch.app.components.background_gallery import BackgroundGallery
-from simsearch.app.components.scene import background_scene
-from simsearch.app.components.viewer import Viewer
+from simsearch.app.components.viewing.scene import background_scene
+from simsearch.app.components.viewing.viewer import Viewer
 from simsearch.app.context import Page
 
 if TYPE_CHECKING:

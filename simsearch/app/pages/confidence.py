@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from simsearch.app.components.confidence_choice import ConfidenceChoice
 from simsearch.app.components.corrections import Corrections
-from simsearch.app.components.scene import Scene
-from simsearch.app.components.viewer import Viewer
+from simsearch.app.components.viewing.scene import Scene
+from simsearch.app.components.viewing.viewer import Viewer
 from simsearch.app.context import Page
 
 if TYPE_CHECKING:

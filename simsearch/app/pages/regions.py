@@ -8,7 +8,7 @@ from simsearch.app.components.class_list import ClassList
 from simsearch.app.components.gallery import Gallery
 from simsearch.app.components.marking import Marking
 from simsearch.app.components.plate_panel import PlatePanel
-from simsearch.app.components.viewer import Viewer
+from simsearch.app.components.viewing.viewer import Viewer
 from simsearch.app.context import Page
 
 if TYPE_CHECKING:

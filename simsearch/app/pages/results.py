@@ -8,7 +8,7 @@ from simsearch.app.components.corrections import Corrections
 from simsearch.app.components.results.board import ResultBoard
 from simsearch.app.components.results.objects import ResultObjects
 from simsearch.app.components.results.sample import ResultSample
-from simsearch.app.components.viewer import Viewer
+from simsearch.app.components.viewing.viewer import Viewer
 from simsearch.app.context import Page
 
 if TYPE_CHECKING:

@@ -55,7 +55,7 @@ _SPREADS_BELOW, _LEAST_SPREAD = 4, 0.05
 def with_search(
     client: Client, study: Study, curation: Curation, blob: bytes, arithmetic: Arithmetic, observe: Observer
 ) -> bytes:
-    """Give a model the search of its study; the same study and model give the same bytes.
+    """Give a model the search of its study.
 
     Raises
     ------

@@ -9,8 +9,8 @@ import pytest
 
 from simsearch.app.components.judgements import SaidPlaces, judged_since
 from simsearch.app.components.results.objects import ResultObjects, neighbours
-from simsearch.app.components.scene import find_peak, found_scene
-from simsearch.app.components.viewer import Viewer
+from simsearch.app.components.viewing.scene import find_peak, found_scene
+from simsearch.app.components.viewing.viewer import Viewer
 from simsearch.app.pages.results import results_page
 from simsearch.app.session.judging import flag
 from simsearch.curation.state import Patch

@@ -12,7 +12,7 @@ import pytest
 from bokeh.core.properties import value
 from bokeh.events import SelectionGeometry, Tap
 
-from simsearch.app.components.scene import (
+from simsearch.app.components.viewing.scene import (
     Layer,
     Scene,
     find_peak,
@@ -22,7 +22,7 @@ from simsearch.app.components.scene import (
     prediction_scene,
     suggestion_scene,
 )
-from simsearch.app.components.viewer import Viewer, box_inside
+from simsearch.app.components.viewing.viewer import Viewer, box_inside
 from simsearch.app.session.snapshot import Suggestions
 from simsearch.core.ranked_peaks import RankedPeaks
 from simsearch.curation.actions import AddClass, ChooseChannels, RenameClass, SetSimilarityThreshold

@@ -16,8 +16,8 @@ from PIL import Image
 
 from simsearch.app import shell
 from simsearch.app.components.confidence_choice import ConfidenceChoice
-from simsearch.app.components.scene import Layer, Mark, Scene
-from simsearch.app.components.viewer import Viewer
+from simsearch.app.components.viewing.scene import Layer, Mark, Scene
+from simsearch.app.components.viewing.viewer import Viewer
 from simsearch.app.context import Page
 from simsearch.app.server.application import Site
 from simsearch.app.session.live import LiveStudy

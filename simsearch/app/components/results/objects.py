@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from simsearch.app.components.island import Island, Part, Wire
 from simsearch.app.components.judgements import SaidPlaces
-from simsearch.app.components.scene import found_scene
+from simsearch.app.components.viewing.scene import found_scene
 from simsearch.app.words import plainly
 from simsearch.curation.state import Patch
 from simsearch.errors import SimSearchError
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from simsearch.app.components.island import Message
-    from simsearch.app.components.viewer import Viewer
+    from simsearch.app.components.viewing.viewer import Viewer
     from simsearch.app.context import PageContext
     from simsearch.app.session.snapshot import Snapshot
     from simsearch.curation.state import Curation

@@ -12,7 +12,8 @@ from bokeh.core.properties import value
 from bokeh.events import SelectionGeometry, Tap
 
 from simsearch.app.components.island import Island, Part, Wire
-from simsearch.app.components.scene import (
+from simsearch.app.components.viewing.figure import LayerModels, add_layer, make_figure
+from simsearch.app.components.viewing.scene import (
     Scene,
     find_peak,
     heat_columns,
@@ -22,14 +23,13 @@ from simsearch.app.components.scene import (
     score_at,
     suggestion_scene,
 )
-from simsearch.app.components.viewer_figure import LayerModels, add_layer, make_figure
 from simsearch.io.pictures.render import ShownChannel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from simsearch.app.components.island import Message
-    from simsearch.app.components.scene import Layer, Mark
+    from simsearch.app.components.viewing.scene import Layer, Mark
     from simsearch.app.context import PageContext
     from simsearch.app.session.snapshot import Snapshot
     from simsearch.core.named_regions import NamedRegion
