@@ -46,6 +46,17 @@ def whole_float32(device: torch.device) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def torch_threads(n: int) -> Iterator[None]:
+    """Have torch compute with so many threads: what it adds up depends on that in its last digits."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(n)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 def with_weights_for(arithmetic: Arithmetic, trunk: nn.Module) -> None:
     """Round the weights of a trunk once, which `fast_inference` would otherwise do for each tile."""
     if arithmetic == "bfloat16":

@@ -11,12 +11,10 @@ import io
 import json
 import math
 import time
-from contextlib import contextmanager
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import torch
-from dask.system import CPU_COUNT
 
 from simsearch.core.checks.formats import FORMAT_KEY, check_format
 from simsearch.core.checks.json_text import parse_json
@@ -29,7 +27,7 @@ from simsearch.runtime.submit import run_one
 from simsearch.training.epochs import EpochDone, EpochLog
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     from simsearch.runtime import Client
@@ -195,17 +193,6 @@ class TrainingLog:
 
     def _tell_all(self) -> None:
         (self._folder / PROGRESS_NAME).write_bytes("".join(map(_line, self._epochs)).encode())
-
-
-@contextmanager
-def all_cores() -> Iterator[None]:
-    """Let torch have the cores that this process may use: while a model is trained, other workers wait."""
-    n_threads = torch.get_num_threads()
-    torch.set_num_threads(int(CPU_COUNT))
-    try:
-        yield
-    finally:
-        torch.set_num_threads(n_threads)
 
 
 def _line(event: EpochDone) -> str:

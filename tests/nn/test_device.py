@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from simsearch.nn.device import fast_inference, pick_device, whole_float32, with_weights_for
+from simsearch.nn.device import fast_inference, pick_device, torch_threads, whole_float32, with_weights_for
 from simsearch.nn.features import dense_features
 from simsearch.nn.trunk import Trunk
 
@@ -56,3 +56,11 @@ def test_features_on_the_gpu_agree_with_those_on_the_cpu() -> None:
 
     assert device.type == "cuda"
     assert torch.nn.functional.cosine_similarity(found, expected, dim=1).min() > 0.99
+
+
+def test_a_worker_has_its_threads_back() -> None:
+    """Workers that are one of several on a machine must not take all of its cores afterwards."""
+    before = torch.get_num_threads()
+    with torch_threads(before + 1):
+        assert torch.get_num_threads() == before + 1
+    assert torch.get_num_threads() == before

@@ -11,6 +11,7 @@ import torch
 
 from simsearch.core.boxes import Box
 from simsearch.core.feature_grid import from_level0, to_level0
+from simsearch.nn.device import torch_threads
 from simsearch.nn.extractor import N_ROTATIONS
 from simsearch.nn.refinement import Answers, refine
 from simsearch.runtime.submit import run_tasks
@@ -109,11 +110,12 @@ def refined_query(
     background: Background,
 ) -> Query:
     """Add to a query what was said of suggestions; without answers it stays as it is."""
-    found = {
-        group.classes.index(name): each
-        for name, here in said.items()
-        if (each := refinement(query, group, name, here, blocks, background)) is not None
-    }
+    with torch_threads(1):  # its last digits depend on how many there are, and a model carries them
+        found = {
+            group.classes.index(name): each
+            for name, here in said.items()
+            if (each := refinement(query, group, name, here, blocks, background)) is not None
+        }
     return replace(query, refinements=found) if found else query
 
 

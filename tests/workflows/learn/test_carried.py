@@ -9,12 +9,14 @@ import pytest
 import torch
 from scipy.special import expit
 
-from simsearch.curation.actions import AddClass
-from simsearch.curation.marks import AddPrototypes
+from simsearch.curation.actions import AddClass, Batch, apply
+from simsearch.curation.marks import AddPrototypes, ConfirmPatches, FlagNegatives
 from simsearch.curation.state import BACKGROUND, Curation, Patch
 from simsearch.io.tables.peaks import read_peaks
 from simsearch.nn.carried_search import SearchShare
+from simsearch.nn.device import torch_threads
 from simsearch.nn.model_file import ModelHeader, make_classifier, model_to_bytes, read_header
+from simsearch.nn.similarity import query_tensors
 from simsearch.nn.trunk_file import trunk_from_bytes
 from simsearch.runtime.events import ignore
 from simsearch.workflows.curate.sight import study_setting
@@ -26,7 +28,7 @@ from simsearch.workflows.curate.study import (
     read_curation,
     study_images,
 )
-from simsearch.workflows.curate.suggest import find_elsewhere
+from simsearch.workflows.curate.suggest import find_elsewhere, queries_of
 from simsearch.workflows.find.trunks import read_chosen_trunk
 from simsearch.workflows.image_set import find_image_set
 from simsearch.workflows.learn.carried import MIXED, shares_in_words, weighed, with_search
@@ -156,3 +158,19 @@ def test_a_search_without_peaks_or_others_to_compare_is_weighed() -> None:
     assert weighed(1, [], [1.0] * 6, [0.7, 0.5]).similarity == 0.5  # the network finds more than there are peaks
     assert weighed(2, [0.4, 0.6], [], []).similarity == 0.5
     assert weighed(2, [], [1.0, -1.0], [0.7, 0.3]) == SearchShare(1.0, 10.0, 0.5, 2)
+
+
+def test_what_is_carried_is_the_same_with_any_number_of_threads(client: Client, study: Study) -> None:
+    answers = (
+        ConfirmPatches("platelet", (Patch.at("0", *PLATELETS[3]),)),
+        FlagNegatives("platelet", (Patch.at("0", 200.0, 200.0), Patch.at("0", 30.0, 200.0))),
+    )
+    curation = apply(curation_of(study), Batch("", answers))
+    found = []
+    for n in (1, 2):
+        with torch_threads(n):
+            found.append([dict(query_tensors(query)) for _, query in queries_of(client, study, curation, 2)])
+    one, two = found
+    assert any("template" in name for name in one[0])  # answers are in it
+    for each, other in zip(one, two, strict=True):
+        assert all(torch.equal(each[name], other[name]) for name in each)

@@ -31,6 +31,7 @@ from simsearch.io.tables.peaks import read_peaks
 from simsearch.nn.model_file import model_from_bytes
 from simsearch.nn.trunk_file import BUNDLED_SHA256
 from simsearch.runtime import training_log
+from simsearch.runtime.tasks import train as train_task
 from simsearch.runtime.tasks import train as train_tasks
 from simsearch.runtime.training_log import CHECKPOINT_NAME, PROGRESS_NAME, cancel_training, read_progress
 from simsearch.runtime.views import View, read_pixels
@@ -113,21 +114,12 @@ def whole(client: Client, curated: Study, tmp_path_factory: pytest.TempPathFacto
     n_threads = torch.get_num_threads()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(train_module, "BRIEF", MINI)
-        patch.setattr(training_log, "CPU_COUNT", 1)
+        patch.setattr(train_task, "CPU_COUNT", 1)
         yield train_study(client, replace(curated, folder=folder), state(curated), OPTIONS)
     torch.set_num_threads(n_threads)
 
 
 # What is learned
-
-
-def test_a_worker_has_its_threads_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Workers that are one of several on a machine must not take all of its cores afterwards."""
-    before = torch.get_num_threads()
-    monkeypatch.setattr(training_log, "CPU_COUNT", before + 1)
-    with training_log.all_cores():
-        assert torch.get_num_threads() == before + 1
-    assert torch.get_num_threads() == before
 
 
 def test_classes_are_told_apart_on_cells_that_were_never_seen(trained: TrainReport, cells: Cells) -> None:
