@@ -14,7 +14,7 @@ from PIL import Image
 
 import simsearch
 from simsearch.core.synthetic import CYTOPLASM, NO_GFP, NUCLEUS, cell_field
-from simsearch.runtime import training_log
+from simsearch.runtime import compute
 from simsearch.workflows.find.search import SearchReport
 from simsearch.workflows.learn import train as train_module
 from simsearch.workflows.run.detect import DetectReport
@@ -33,7 +33,7 @@ def run(name: str, *arguments: object, monkeypatch: pytest.MonkeyPatch) -> None:
 def brief(monkeypatch: pytest.MonkeyPatch) -> None:
     """Train for a second."""
     monkeypatch.setattr(train_module, "BRIEF", SHORT)
-    monkeypatch.setattr(training_log, "CPU_COUNT", torch.get_num_threads())
+    monkeypatch.setattr(compute, "CPU_COUNT", torch.get_num_threads())
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)

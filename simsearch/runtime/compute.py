@@ -6,6 +6,10 @@ from contextlib import contextmanager
 from threading import RLock
 from typing import TYPE_CHECKING
 
+from dask.system import CPU_COUNT
+
+from simsearch.nn.device import torch_threads
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -20,4 +24,11 @@ def computing() -> Iterator[None]:
     the next tile are there when this one is done.
     """
     with _slot:
+        yield
+
+
+@contextmanager
+def on_all_cores() -> Iterator[None]:
+    """Have all the cores that this process may use: while a model is trained, other workers wait."""
+    with computing(), torch_threads(int(CPU_COUNT)):
         yield

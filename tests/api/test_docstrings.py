@@ -12,7 +12,7 @@ import torch
 
 import simsearch
 from simsearch.core.synthetic import cell_field
-from simsearch.runtime import training_log
+from simsearch.runtime import compute
 from simsearch.training.recipe import Schedule, TrainingConfig
 from simsearch.workflows.learn import train as train_module
 
@@ -64,7 +64,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     pattern = r"(?P<row>[A-P])(?P<column>\d\d)\.npy"
     simsearch.convert(tmp_path / "plate", tmp_path / "plate.ome.zarr", plate_pattern=pattern, cluster="threads:1")
     monkeypatch.setattr(train_module, "BRIEF", SHORT)
-    monkeypatch.setattr(training_log, "CPU_COUNT", 1)
+    monkeypatch.setattr(compute, "CPU_COUNT", 1)
     n_threads = torch.get_num_threads()
     yield tmp_path
     torch.set_num_threads(n_threads)

@@ -19,7 +19,7 @@ from simsearch.cli import main
 from simsearch.core.synthetic import Cell, cell_field
 from simsearch.io.tables.peaks import read_peaks
 from simsearch.nn.trunk_file import BUNDLED_SHA256
-from simsearch.runtime import training_log
+from simsearch.runtime import compute
 from simsearch.training.recipe import Schedule, TrainingConfig
 from simsearch.workflows.learn import train as train_module
 
@@ -111,7 +111,7 @@ def short() -> Iterator[None]:
     n_threads = torch.get_num_threads()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(train_module, "BRIEF", SHORT)
-        patch.setattr(training_log, "CPU_COUNT", 1)
+        patch.setattr(compute, "CPU_COUNT", 1)
         yield
     torch.set_num_threads(n_threads)
 

@@ -17,7 +17,7 @@ from simsearch import runtime
 from simsearch.api import calling
 from simsearch.app.server import serve
 from simsearch.core.synthetic import CellField, cell_field
-from simsearch.runtime import training_log
+from simsearch.runtime import compute
 from simsearch.runtime.clusters import opening
 from simsearch.training.recipe import Schedule, TrainingConfig
 from simsearch.workflows import demo
@@ -97,7 +97,7 @@ def short(client: Client) -> Iterator[None]:
             patch.setattr(module, "open_cluster", lambda *wanted, **options: contextlib.nullcontext(client))
         patch.setattr(examination, "reach_cluster", lambda *wanted, **options: contextlib.nullcontext(client))
         patch.setattr(train, "BRIEF", SHORT_TRAINING)
-        patch.setattr(training_log, "CPU_COUNT", 1)
+        patch.setattr(compute, "CPU_COUNT", 1)
         patch.setattr(serve, "serve", lambda *arguments, **options: None)
         patch.setattr(demo, "_FIELD_SHAPE", (224, 224))
         patch.setattr(demo, "_N_CELLS", 14)

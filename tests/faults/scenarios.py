@@ -190,7 +190,7 @@ def save_networks(folder: Path, classes: Sequence[str] = CLASSES, name: str = "m
 
 def shorten_training() -> None:
     """Let all trainings of this process and its copies take a second."""
-    from simsearch.runtime import training_log
+    from simsearch.runtime import compute
     from simsearch.training.recipe import Schedule, TrainingConfig
     from simsearch.workflows.learn import train
 
@@ -199,7 +199,7 @@ def shorten_training() -> None:
 
     brief = TrainingConfig(noisy=replace(schedule(1), n_patches=None), clean=schedule(2), classifier=schedule(2))
     train.BRIEF = brief  # type: ignore[misc]  # a constant for all others
-    training_log.CPU_COUNT = 1
+    compute.CPU_COUNT = 1
 
 
 def template_of(shop: Workshop, scenario: Scenario) -> Path:

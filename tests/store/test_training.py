@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 from simsearch.cli import main
 from simsearch.nn.trunk_file import read_trunk
-from simsearch.runtime import training_log
+from simsearch.runtime import compute
 from simsearch.training.recipe import Schedule, TrainingConfig
 from simsearch.workflows.learn import train as train_module
 from tests.store.test_commands import PATTERN, contents, done, run
@@ -40,7 +40,7 @@ def short() -> Iterator[None]:
     n_threads = torch.get_num_threads()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(train_module, "BRIEF", SHORT)
-        patch.setattr(training_log, "CPU_COUNT", 1)
+        patch.setattr(compute, "CPU_COUNT", 1)
         yield
     torch.set_num_threads(n_threads)
 
@@ -64,9 +64,9 @@ KILLED = """
 import os, signal, sys
 import torch
 from simsearch.cli import main
-from simsearch.runtime import training_log
+from simsearch.runtime import compute, training_log
 torch.set_num_threads(1)
-training_log.CPU_COUNT = 1
+compute.CPU_COUNT = 1
 keep = training_log.TrainingLog.keep
 def keep_and_die(self, checkpoint):
     keep(self, checkpoint)

@@ -14,7 +14,7 @@ import torch
 
 from simsearch.core.synthetic import CYTOPLASM, NUCLEUS, cell_field
 from simsearch.io.tables.truth import TrueObject
-from simsearch.runtime import open_cluster, training_log
+from simsearch.runtime import compute, open_cluster
 from simsearch.training.recipe import Schedule, TrainingConfig
 from simsearch.workflows.curate.simulated_user import Behaviour, simulate_curation
 from simsearch.workflows.curate.study import Study, StudyOptions, create_study, open_study, read_curation
@@ -125,7 +125,7 @@ def brief() -> Iterator[None]:
     n_threads = torch.get_num_threads()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(train, "BRIEF", TINY)
-        patch.setattr(training_log, "CPU_COUNT", 1)
+        patch.setattr(compute, "CPU_COUNT", 1)
         yield
     torch.set_num_threads(n_threads)
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from dask.system import CPU_COUNT
 
 from simsearch.core.feature_grid import from_level0
 from simsearch.core.intensity import rescale
@@ -19,10 +18,10 @@ from simsearch.io.ome_zarr.writing import store_errors
 from simsearch.io.pictures.drawing import try_to_draw
 from simsearch.io.pictures.model_card import draw_patches
 from simsearch.io.places import output_place
-from simsearch.nn.device import fast_inference, pick_device, torch_threads
+from simsearch.nn.device import fast_inference, pick_device
 from simsearch.nn.trunk import Trunk, fused
 from simsearch.nn.trunk_file import trunk_from_bytes, trunk_to_bytes
-from simsearch.runtime.compute import computing
+from simsearch.runtime.compute import on_all_cores
 from simsearch.runtime.crops import CropOptions, CropSource, read_crops
 from simsearch.runtime.training_log import PATCHES_NAME, VALIDATIONS_NAME, open_log
 from simsearch.runtime.worker import fetch
@@ -101,7 +100,7 @@ def pretrain_on_worker(task: PretrainTask) -> bytes:
         _draw(read_crops(task.sources, task.crops, _N_DRAWN, (task.config.seed,)), folder)
         judge = _Judge(task.judged, str(task))
         material = Material(crops, teacher, judge.scores if task.judged else None)
-        with computing(), torch_threads(int(CPU_COUNT)):  # other workers wait
+        with on_all_cores():
             validations = pretrain(trunk, material, task.config, log)
         (folder / VALIDATIONS_NAME).write_bytes(json.dumps(validations).encode())
         return trunk_to_bytes(trunk, str(task))

@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
-from dask.system import CPU_COUNT
 
 from simsearch.core.tiles import Region
 from simsearch.io.ome_zarr.writing import store_errors
@@ -15,10 +14,10 @@ from simsearch.io.pictures.drawing import try_to_draw
 from simsearch.io.pictures.model_card import draw_patches
 from simsearch.io.places import output_place
 from simsearch.nn.augment import crop_side, middle
-from simsearch.nn.device import pick_device, torch_threads
+from simsearch.nn.device import pick_device
 from simsearch.nn.model_file import ModelHeader, make_classifier, model_to_bytes
 from simsearch.nn.trunk_file import trunk_from_bytes
-from simsearch.runtime.compute import computing
+from simsearch.runtime.compute import on_all_cores
 from simsearch.runtime.tasks.labels import check_labels
 from simsearch.runtime.training_log import PATCHES_NAME, open_log, run_followed
 from simsearch.runtime.views import View, read_pixels
@@ -101,7 +100,7 @@ def train_on_worker(task: TrainTask) -> bytes:
         model = _model(task).to(device)
         patches = _read_patches(task, crop_side(max(model.input_shape)), device)
         _draw(task, patches, folder)
-        with computing(), torch_threads(int(CPU_COUNT)):  # other workers wait
+        with on_all_cores():
             if task.is_checked:
                 weights = check_labels(task, model, patches.clean, folder)
                 patches = replace(patches, clean=replace(patches.clean, weights=weights))

@@ -23,7 +23,7 @@ from simsearch.curation.marks import AcceptBackground, AcceptClass, AddPrototype
 from simsearch.curation.outlines import AddRegion
 from simsearch.curation.state import Patch, clean_objects
 from simsearch.errors import ConfigError, CurationError
-from simsearch.runtime import training_log
+from simsearch.runtime import compute
 from simsearch.training.recipe import Schedule, TrainingConfig
 from simsearch.workflows.curate.live.search import LiveSearch
 from simsearch.workflows.curate.study import Study, open_study, read_curation
@@ -52,7 +52,7 @@ TINY = TrainingConfig(
 def tiny_training(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Train for seconds, with one thread: two that wait for each other are slow on a busy machine."""
     monkeypatch.setattr(train, "BRIEF", TINY)
-    monkeypatch.setattr(training_log, "CPU_COUNT", 1)
+    monkeypatch.setattr(compute, "CPU_COUNT", 1)
     n_threads = torch.get_num_threads()
     yield
     torch.set_num_threads(n_threads)

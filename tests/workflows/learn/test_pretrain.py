@@ -18,7 +18,7 @@ from simsearch.core.synthetic import cell_field
 from simsearch.errors import Cancelled, ConfigError, StoreError
 from simsearch.io.ome_zarr.image import is_rgb
 from simsearch.nn.trunk_file import read_trunk, trunk_from_bytes
-from simsearch.runtime import training_log
+from simsearch.runtime import compute, training_log
 from simsearch.runtime.crops import CropOptions, CropSource, as_colours, image_percentiles, read_crops
 from simsearch.runtime.training_log import CHECKPOINT_NAME, cancel_training, read_progress
 from simsearch.training.epochs import EpochDone
@@ -56,7 +56,7 @@ def kinds(tmp_path_factory: pytest.TempPathFactory, save_image: SaveImage) -> di
 def one_thread() -> Iterator[None]:
     n_threads = torch.get_num_threads()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training_log, "CPU_COUNT", 1)
+        patch.setattr(compute, "CPU_COUNT", 1)
         yield
     torch.set_num_threads(n_threads)
 

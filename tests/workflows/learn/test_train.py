@@ -30,8 +30,7 @@ from simsearch.io.tables.held_out import read_held_out
 from simsearch.io.tables.peaks import read_peaks
 from simsearch.nn.model_file import model_from_bytes
 from simsearch.nn.trunk_file import BUNDLED_SHA256
-from simsearch.runtime import training_log
-from simsearch.runtime.tasks import train as train_task
+from simsearch.runtime import compute, training_log
 from simsearch.runtime.tasks import train as train_tasks
 from simsearch.runtime.training_log import CHECKPOINT_NAME, PROGRESS_NAME, cancel_training, read_progress
 from simsearch.runtime.views import View, read_pixels
@@ -114,7 +113,7 @@ def whole(client: Client, curated: Study, tmp_path_factory: pytest.TempPathFacto
     n_threads = torch.get_num_threads()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(train_module, "BRIEF", MINI)
-        patch.setattr(train_task, "CPU_COUNT", 1)
+        patch.setattr(compute, "CPU_COUNT", 1)
         yield train_study(client, replace(curated, folder=folder), state(curated), OPTIONS)
     torch.set_num_threads(n_threads)
 
