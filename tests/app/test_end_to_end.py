@@ -371,6 +371,7 @@ def _choose_confidence(ada: Person, album: Album) -> None:
     ada.step("Confidence")
     slider = page.get_by_label("Confidence of cytoplasm")
     slider.wait_for()
+    assert "In images that were held out" in page.locator(".confidence-class").first.inner_text()
     before = page.locator(".confidence-value").first.inner_text()
     slider.focus()
     for _ in range(5):

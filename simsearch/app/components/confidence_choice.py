@@ -129,6 +129,7 @@ class ConfidenceChoice(Island):
                     "is_chosen": name in chosen,
                     "is_known": name in colors,
                     "estimate": estimate_part(estimates[name]) if name in estimates else None,
+                    "held_out": model.held_out.get(name),
                 }
                 for name in model.classes
             ]

@@ -81,6 +81,8 @@
 
     // Cards
 
+    const whole = (share) => (share === null ? "not known" : `${Math.round(100 * share)} %`);
+
     function meter(title, words) {
       const [range, dot, value] = [h("span", { class: "meter-range" }), h("span", { class: "meter-dot" }), h("span", { class: "meter-value number" })];
       const element = h("div", { class: "meter", title: words }, h("span", { class: "meter-title" }, title), h("span", { class: "meter-track" }, range, dot), value);
@@ -104,13 +106,15 @@
       const slider = h("input", { type: "range", min: FIRST, max: 1, step: 0.01, "aria-label": `Confidence of ${name}` });
       const [value, number, state, judged] = [h("strong", { class: "number" }), h("span", { class: "number" }), h("span", { class: "chip" }), h("p", { class: "small quiet" })];
       const unjudged = h("p", { class: "small" });
-      const precision = meter("Precision", "Of what the model takes for the class, how much is of it; in brackets what the true share may be (95 %).");
-      const recall = meter("Recall", "Of what is of the class, how much the model finds; in brackets what the true share may be (95 %).");
+      const heldOut = h("p", { class: "small", title: "By cross-validation: a simpler classifier than the model judged patches of images that it was not shown, each as the likeliest class, whatever the threshold." });
+      const learned = h("p", { class: "small quiet" }, "On places it was trained on, which is too good:");
+      const precision = meter("Precision", "Of those places that the model takes for the class, how much is of it; in brackets what the true share may be (95 %), had the model not been trained on them.");
+      const recall = meter("Recall", "Of those places that are of the class, how much the model finds; in brackets what the true share may be (95 %), had the model not been trained on them.");
       const swatch = h("span", { class: "swatch" });
       const element = h("article", { class: "confidence-class" },
         h("div", { class: "confidence-head" }, swatch, h("h2", {}, name), h("span", { class: "grow" }), state),
         h("div", { class: "confidence-value" }, h("span", {}, "Confidence at least ", value), number),
-        slider, precision.element, recall.element, judged, unjudged);
+        slider, heldOut, learned, precision.element, recall.element, judged, unjudged);
       let estimate = null;
       const draw = () => {
         const at = least.get(name);
@@ -151,9 +155,11 @@
           state.classList.toggle("good", part.is_chosen);
           slider.disabled = !part.is_known;
           estimate = part.estimate;
-          for (const each of [precision, recall]) each.element.hidden = !estimate;
+          for (const each of [precision.element, recall.element, learned]) each.hidden = !estimate;
+          const held = part.held_out;
+          heldOut.replaceChildren(...(held ? [h("strong", {}, "In images that were held out: "), `precision ${whole(held.precision)}, recall ${whole(held.recall)} of ${app.plural(held.n_patches, "patch", "patches")}`] : ["What holds in images that were held out was not asked of this model."]));
           unjudged.hidden = !estimate;
-          judged.textContent = estimate ? `On ${app.plural(estimate.n_objects, "place")} of the class and ${estimate.n_others.toLocaleString("en")} others that you judged.` : "";
+          judged.textContent = estimate ? `On ${app.plural(estimate.n_objects, "place")} of the class and ${estimate.n_others.toLocaleString("en")} others that you judged, most of them before it was trained.` : "";
           if (told === null || told === part.threshold) {
             told = null;
             least.set(name, part.threshold);

@@ -292,7 +292,11 @@ def test_estimates_say_what_is_not_known(marked: PageContext) -> None:
 def test_predictions_are_drawn_and_thresholds_kept(marked: PageContext) -> None:
     shapes = {"cell": (24.0, 20.0), "gone": (48.0, 10.0)}
     model = replace(
-        MODEL, classes=("cell", "gone"), patch_shapes=shapes, confidence_thresholds={"cell": 0.5, "gone": 0.5}
+        MODEL,
+        classes=("cell", "gone"),
+        patch_shapes=shapes,
+        confidence_thresholds={"cell": 0.5, "gone": 0.5},
+        held_out={"cell": {"n_patches": 3, "precision": 0.75, "recall": 0.5, "average_precision": 0.6}},
     )
     context, live = told(marked, models=(model,))
     scenes: list[object] = []
@@ -304,7 +308,8 @@ def test_predictions_are_drawn_and_thresholds_kept(marked: PageContext) -> None:
     assert drawn(choice.root, "progress")["is_found"]
     part, gone = drawn(choice.root, "classes")
     assert (part["name"], part["threshold"], part["is_chosen"]) == ("cell", 0.5, False)
-    assert (gone["is_known"], gone["estimate"]) == (False, None)
+    assert (gone["is_known"], gone["estimate"], gone["held_out"]) == (False, None, None)
+    assert (part["held_out"]["precision"], part["held_out"]["n_patches"]) == (0.75, 3)
     assert len(choice.peaks.data["x"]) == 4
     say(choice.root, "threshold", name="cell", value=0.75)
     assert live.snapshot.curation.classes[0].confidence_threshold == 0.75
