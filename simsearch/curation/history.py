@@ -102,33 +102,52 @@ class History:
         """Number of actions that hold."""
         return len(_holding(self.entries, self.undone))
 
-    def next_undo(self, user: str) -> Undo:
-        """Tell what a person would undo.
+    def own(self, user: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """List what a person can undo, and what they can redo, as `seq` of its entries: what comes first, first."""
+        stacks = self._stacks(user)
+        return tuple(reversed(stacks.done)), tuple(reversed(stacks.undone))
+
+    def undos(self, user: str, back_to: int | None = None) -> tuple[Undo, ...]:
+        """Tell what a person would undo: their last action, or all of theirs back to one, with it.
+
+        Parameters
+        ----------
+        user : str
+            Who.
+        back_to : int, optional
+            `seq` of the earliest action to undo.
 
         Raises
         ------
         CurationError
-            If there is nothing.
+            If there is nothing, or that action is not theirs or does not hold.
         """
-        done = self._stacks(user).done
+        done, _ = self.own(user)
         if not done:
             raise CurationError(f"expected an action of {user} to undo, got none: each undoes their own")
-        return Undo(done[-1])
+        return tuple(map(Undo, _up_to(done, back_to, f"an action of {user} that holds")))
 
-    def next_redo(self, user: str) -> Redo:
-        """Tell what a person would redo.
+    def redos(self, user: str, up_to: int | None = None) -> tuple[Redo, ...]:
+        """Tell what a person would redo: what they undid last, or all that they undid up to one, with it.
+
+        Parameters
+        ----------
+        user : str
+            Who.
+        up_to : int, optional
+            `seq` of the latest action to redo.
 
         Raises
         ------
         CurationError
-            If there is nothing.
+            If there is nothing, or they have not undone that action.
         """
-        undone = self._stacks(user).undone
+        _, undone = self.own(user)
         if not undone:
             raise CurationError(
                 f"expected something that {user} has undone, got none: nothing is, or something else was done since"
             )
-        return Redo(undone[-1])
+        return tuple(map(Redo, _up_to(undone, up_to, f"something that {user} has undone")))
 
     def then(self, entry: Entry) -> History:
         """Add what somebody does.
@@ -198,6 +217,14 @@ def _state(initial: Curation, holding: Iterable[tuple[Entry, Action]]) -> Curati
         except CurationError as error:
             raise _DoesNotApplyError(entry) from error
     return state
+
+
+def _up_to(seqs: tuple[int, ...], last: int | None, wanted: str) -> tuple[int, ...]:
+    if last is None:
+        return seqs[:1]
+    if last not in seqs:
+        raise CurationError(f"expected {wanted}, got #{last}: look at the history once more")
+    return seqs[: seqs.index(last) + 1]
 
 
 def _popped(stack: list[int], entry: Entry) -> int:

@@ -13,6 +13,7 @@ import os
 import socket
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import reduce
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -27,7 +28,7 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]  # a module that is not there
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
     from typing import Self
 
@@ -149,31 +150,31 @@ class Journal:
         StoreError
             If it cannot be written: the state is what it was before.
         """
-        return self._add(user, lambda history: action)
+        return self._add(user, lambda history: (action,))
 
-    def undo(self, user: str) -> Curation:
-        """Undo the last action of a person that they have not undone.
-
-        Raises
-        ------
-        CurationError
-            If there is none, or later actions need it.
-        StoreError
-            If it cannot be written: the state is what it was before.
-        """
-        return self._add(user, lambda history: history.next_undo(user))
-
-    def redo(self, user: str) -> Curation:
-        """Take the last undo of a person back, if they have done nothing else since.
+    def undo(self, user: str, back_to: int | None = None) -> Curation:
+        """Undo the last action of a person that they have not undone, or all of theirs back to one, with it.
 
         Raises
         ------
         CurationError
-            If there is none, or later actions stand in the way.
+            If there is none, or later actions need it: then nothing is undone.
         StoreError
             If it cannot be written: the state is what it was before.
         """
-        return self._add(user, lambda history: history.next_redo(user))
+        return self._add(user, lambda history: history.undos(user, back_to))
+
+    def redo(self, user: str, up_to: int | None = None) -> Curation:
+        """Take the last undo of a person back, or all up to that of one action, if they did nothing else since.
+
+        Raises
+        ------
+        CurationError
+            If there is none, or later actions stand in the way: then nothing is redone.
+        StoreError
+            If it cannot be written: the state is what it was before.
+        """
+        return self._add(user, lambda history: history.redos(user, up_to))
 
     def close(self) -> None:
         """Let others write."""
@@ -187,17 +188,19 @@ class Journal:
     def __exit__(self, *exception: object) -> None:
         self.close()
 
-    def _add(self, user: str, choose: Callable[[History], Action | Undo | Redo]) -> Curation:
+    def _add(self, user: str, choose: Callable[[History], Sequence[Action | Undo | Redo]]) -> Curation:
+        """Add entries, all or none. A prefix of them is a journal too: writing them may be cut off by a kill."""
         if not user.strip() or not user.isprintable():
             raise CurationError(f"expected the name of a user, got {user!r}: say who you are")
         with self._turn:
             if not self._is_open:
                 raise StoreError(f"{self._path}: expected an open journal, got a closed one: open it again")
             now = datetime.now(UTC).isoformat(timespec="milliseconds")
-            entry = Entry(len(self.history.entries) + 1, now, user, choose(self.history))
-            following = self.history.then(entry)
+            first = len(self.history.entries) + 1
+            entries = [Entry(seq, now, user, action) for seq, action in enumerate(choose(self.history), start=first)]
+            following = reduce(History.then, entries, self.history)
             with _store_errors(self._path):
-                self._write(entry_to_line(entry))
+                self._write(b"".join(map(entry_to_line, entries)))
             self.history = following
             return following.state
 

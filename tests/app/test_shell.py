@@ -11,7 +11,7 @@ from bokeh.embed.server import server_html_page_for_session
 from bokeh.models import Slider
 from bokeh.resources import INLINE
 
-from simsearch.app.components.frame import Frame, undo_and_redo
+from simsearch.app.components.frame import Frame, past, undo_and_redo
 from simsearch.app.context import Page
 from simsearch.app.session.snapshot import JobView
 from simsearch.app.shell import follow, mount_page
@@ -19,6 +19,7 @@ from simsearch.app.steps import STEPS, finished_steps, needs_no_channels, next_s
 from simsearch.curation.actions import AddClass, ChooseChannels, ChooseImages, SetConfidenceThreshold
 from simsearch.curation.marks import AcceptBackground, AcceptClass, AddPrototypes
 from simsearch.curation.state import Curation, Patch
+from simsearch.errors import CurationError
 from simsearch.io.ome_zarr.colors import RGB_NAMES
 from simsearch.workflows.curate.trained import TrainedModel
 from tests.app.drawing import drawn, say
@@ -97,6 +98,28 @@ def test_undo_and_redo_are_buttons(context: PageContext) -> None:
     assert context.live.snapshot.curation.classes == ()
     say(frame.root, "redo")
     assert [each.name for each in context.live.snapshot.curation.classes] == ["cell"]
+
+
+def test_the_list_of_what_was_done_undoes_back_to_what_is_clicked_and_redoes_it(context: PageContext) -> None:
+    frame, live = Frame(context), context.live
+    for name in ("one", "two", "three"):
+        context.act(AddClass(name, "#e69f00"))
+    live.act("bob", AddClass("dirt", "#56b4e9"))
+
+    def listed(user: str = "ada") -> list[tuple[str, str]]:
+        return [(each["words"].removeprefix("add class "), each["is"]) for each in past(live.snapshot.history, user)]
+
+    assert listed() == [("dirt", "others"), ("three", "done"), ("two", "done"), ("one", "done")]
+    say(frame.root, "undo", to=2)
+    assert [each.name for each in live.snapshot.curation.classes] == ["one", "dirt"]
+    assert listed() == [("dirt", "others"), ("three", "undone"), ("two", "undone"), ("one", "done")]
+    assert listed("bob") == [("dirt", "done"), ("one", "others")]  # what another undid is nothing to bob
+    say(frame.root, "redo", to=3)
+    assert [each.name for each in live.snapshot.curation.classes] == ["one", "two", "three", "dirt"]
+    frame.update(live.snapshot)
+    assert [each["seq"] for each in drawn(frame.root, "past")] == [4, 3, 2, 1]
+    with pytest.raises(CurationError, match="expected an action of ada that holds, got #4: look at the history"):
+        say(frame.root, "undo", to=4)  # of bob
 
 
 def test_the_frame_shows_jobs_and_what_failed(context: PageContext) -> None:

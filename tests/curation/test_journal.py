@@ -60,6 +60,27 @@ def test_an_undo_keeps_what_others_did_since(path: Path, empty: Curation) -> Non
     assert names(read_journal(path, empty)[0].state) == ["WBC", "PLT"]
 
 
+def test_several_are_undone_together_or_none(path: Path, empty: Curation) -> None:
+    with Journal(path, empty) as journal:
+        for name in ("RBC", "WBC", "PLT"):
+            journal.append("ada", AddClass(name, "#000000"))
+        journal.append("bob", SetSimilarityThreshold("WBC", 0.5))
+        size = path.stat().st_size
+        with pytest.raises(CurationError, match=r"undo #2, add class WBC: .* got #4 of bob"):
+            journal.undo("ada", back_to=1)  # PLT could be
+        assert (names(journal.state), path.stat().st_size) == (["RBC", "WBC", "PLT"], size)
+        journal.undo("bob")
+        assert names(journal.undo("ada", back_to=2)) == ["RBC"]
+        for seq in (3, 4, 99):
+            with pytest.raises(CurationError, match=f"expected an action of ada that holds, got #{seq}"):
+                journal.undo("ada", back_to=seq)
+        assert names(journal.redo("ada", up_to=2)) == ["RBC", "WBC"]
+        assert names(journal.redo("ada", up_to=3)) == ["RBC", "WBC", "PLT"]
+        with pytest.raises(CurationError, match="something that ada has undone, got none"):
+            journal.redo("ada", up_to=3)
+    assert names(read_journal(path, empty)[0].state) == ["RBC", "WBC", "PLT"]
+
+
 def test_a_redo_is_refused_where_others_took_the_place(path: Path, empty: Curation) -> None:
     with Journal(path, empty) as journal:
         journal.append("ada", AddClass("RBC", "#000000"))

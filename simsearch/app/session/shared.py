@@ -66,8 +66,8 @@ class SharedStudy:
         self._journal.append(user, action)
         self._said()
 
-    def undo(self, user: str) -> None:
-        """Undo the last action of a person.
+    def undo(self, user: str, back_to: int | None = None) -> None:
+        """Undo the last action of a person, or all of theirs back to one, with it.
 
         Raises
         ------
@@ -76,11 +76,11 @@ class SharedStudy:
         StoreError
             If it cannot be written.
         """
-        self._journal.undo(user)
+        self._journal.undo(user, back_to)
         self._said()
 
-    def redo(self, user: str) -> None:
-        """Take the last undo of a person back.
+    def redo(self, user: str, up_to: int | None = None) -> None:
+        """Take the last undo of a person back, or all up to that of one action.
 
         Raises
         ------
@@ -89,7 +89,7 @@ class SharedStudy:
         StoreError
             If it cannot be written.
         """
-        self._journal.redo(user)
+        self._journal.redo(user, up_to)
         self._said()
 
     def subscribe(self, listener: Listener) -> Callable[[], None]:

@@ -152,6 +152,8 @@
     const redo = () => send("redo");
     put("undo", icon("undo"));
     put("redo", icon("redo"));
+    const past = app.past(send);
+    byId("redo").after(past.element);
     byId("undo").addEventListener("click", undo);
     byId("redo").addEventListener("click", redo);
     app.key(["z", "ctrl+z"], "undo what you did last", () => { if (!byId("undo").disabled) undo(); });
@@ -177,6 +179,7 @@
         }
         drawSaved();
       },
+      past: past.draw,
       saving(value) { saving = value; drawSaved(); },
       toast(value) {
         if (!value) return;
