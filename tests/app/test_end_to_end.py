@@ -158,6 +158,8 @@ def _choose_channels(ada: Person, album: Album) -> None:
     wait_until(lambda: ada.server.curation().channels == ("GFP",), "one channel")
     page.keyboard.press("z")
     wait_until(lambda: len(ada.server.curation().channels) == 2, "both channels again")
+    ticks = page.locator(".histogram").first.locator(".tick-x")
+    assert len(ticks.all_inner_texts()) >= 3  # the axis of intensities
     album.shoot(page, "2-channels")
 
 

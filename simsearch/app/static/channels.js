@@ -14,20 +14,40 @@
   };
   const tidy = (value) => (Math.abs(value) >= 100 ? Math.round(value).toLocaleString("en") : Number(value.toPrecision(3)).toString());
 
-  function histogram({ counts, start, end, low, high }, color) {
-    const [width, height] = [320, 72];
-    const at = (value) => ((value - start) / (end - start)) * width;
-    const most = Math.log1p(Math.max(...counts));
-    const step = width / counts.length;
-    const points = counts.map((n, i) => `${i * step},${height - (Math.log1p(n) / most) * (height - 4)} ${(i + 1) * step},${height - (Math.log1p(n) / most) * (height - 4)}`).join(" ");
-    const chart = svg("svg", { viewBox: `0 0 ${width} ${height}`, preserveAspectRatio: "none", class: "histogram", role: "img", "aria-label": `Histogram; the range is ${tidy(low)} to ${tidy(high)}` });
-    chart.append(
-      svg("rect", { x: at(low), width: Math.max(1, at(high) - at(low)), y: 0, height, class: "range" }),
-      svg("polygon", { points: `0,${height} ${points} ${width},${height}`, class: "bars", style: `--color:${color}` }),
-      svg("line", { x1: at(low), x2: at(low), y1: 0, y2: height, class: "limit" }),
-      svg("line", { x1: at(high), x2: at(high), y1: 0, y2: height, class: "limit" }));
+  const [LEFT, RIGHT, BOTTOM, TOP] = [48, 18, 36, 6]; // around a histogram, for its axes
+  const TICK_PX = 80; // between the numbers of an axis, at least
+  const POWERS = 4; // of ten, that are written beside a histogram at most
+
+  /** Draw a histogram as wide as it is shown, so that its letters are not stretched. */
+  function drawHistogram(chart, { counts, start, end, low, high }, color) {
+    const { width, height } = chart.getBoundingClientRect();
+    if (!width || !height) return;
+    const [right, floor] = [width - RIGHT, height - BOTTOM];
+    const x = (value) => LEFT + ((value - start) / (end - start)) * (right - LEFT);
+    const most = Math.log1p(Math.max(1, ...counts));
+    const y = (n) => floor - (Math.log1p(n) / most) * (floor - TOP);
+    const step = (right - LEFT) / counts.length;
+    const points = counts.map((n, i) => `${LEFT + i * step},${y(n)} ${LEFT + (i + 1) * step},${y(n)}`).join(" ");
+    const text = (words, attributes) => { const element = svg("text", attributes); element.textContent = words; return element; };
+    const nPowers = Math.floor(Math.log10(Math.max(1, ...counts)));
+    const powers = Array.from({ length: nPowers + 1 }, (_, i) => i).filter((i) => i % Math.ceil((nPowers + 1) / POWERS) === 0).map((i) => 10 ** i);
+    chart.replaceChildren(
+      svg("rect", { x: x(low), width: Math.max(1, x(high) - x(low)), y: TOP, height: floor - TOP, class: "range" }),
+      ...powers.flatMap((n) => [svg("line", { x1: LEFT, x2: right, y1: y(n), y2: y(n), class: "grid-line" }), text(n.toLocaleString("en", { notation: "compact" }), { x: LEFT - 6, y: y(n) + 4, "text-anchor": "end", class: "tick-y" })]),
+      svg("polygon", { points: `${LEFT},${floor} ${points} ${right},${floor}`, class: "bars", style: `--color:${color}` }),
+      ...[low, high].map((value) => svg("line", { x1: x(value), x2: x(value), y1: TOP, y2: floor, class: "limit" })),
+      svg("line", { x1: LEFT, x2: right, y1: floor, y2: floor, class: "axis" }),
+      ...app.ticks(start, end, (right - LEFT) / TICK_PX).flatMap((value) => [svg("line", { x1: x(value), x2: x(value), y1: floor, y2: floor + 4, class: "axis" }), text(tidy(value), { x: x(value), y: floor + 16, "text-anchor": "middle", class: "tick-x" })]),
+      text("Intensity, as stored", { x: (LEFT + right) / 2, y: height - 4, "text-anchor": "middle" }),
+      text("Pixels (log)", { x: 0, y: 0, transform: `translate(10 ${(TOP + floor) / 2}) rotate(-90)`, "text-anchor": "middle" }));
+  }
+
+  function histogram(report, color) {
+    const range = `${tidy(report.low)} – ${tidy(report.high)}`;
+    const chart = svg("svg", { class: "histogram", role: "img", "aria-label": `Histogram; the range is ${range}` });
+    new ResizeObserver(() => drawHistogram(chart, report, color)).observe(chart);
     return h("figure", { class: "histogram-box" }, chart,
-      h("figcaption", { class: "small quiet" }, h("span", {}, "Range ", h("strong", {}, `${tidy(low)} – ${tidy(high)}`), ", log scale")));
+      h("figcaption", { class: "small quiet", title: "The band is the range that is seen. The outermost bars hold all that lies beyond." }, h("span", {}, "Range ", h("strong", {}, range))));
   }
 
   app.island("channels", (send) => {

@@ -5,6 +5,7 @@
   const byId = (id) => document.getElementById(id);
   const FIRST = 0.05; // the model's findings below are not kept
   const WAIT_MS = 250; // before a threshold that is moved by keys is told
+  const BARS = 38; // of a histogram: each 0.025 wide, so that thresholds lie between two
   const NO_OBJECT = 2; // hidden, as another class is surer of the place
 
   app.island("confidence", (send) => {
@@ -43,13 +44,17 @@
       return found;
     }
 
+    /** Which rows are objects; and the scores of each class where no other object is, whether they reach its threshold or not. */
     function objects(peaks) {
       const limits = classes.map(({ name }) => least.get(name));
       const isKept = new Uint8Array(peaks.score.length);
+      const scores = classes.map(() => []);
       for (let row = 0; row < isKept.length; row += 1) {
-        isKept[row] = peaks.score[row] >= limits[peaks.kind[row]] && !rivals[row].some((other) => isKept[other]) ? 1 : 0;
+        if (rivals[row].some((other) => isKept[other])) continue;
+        scores[peaks.kind[row]].push(peaks.score[row]);
+        isKept[row] = peaks.score[row] >= limits[peaks.kind[row]] ? 1 : 0;
       }
-      return isKept;
+      return { isKept, scores };
     }
 
     const peaksOf = () => app.model("confidence_peaks")?.data ?? null;
@@ -57,7 +62,7 @@
     function count() {
       const peaks = peaksOf();
       if (!peaks || !rivals || !classes.length) return;
-      const isKept = objects(peaks);
+      const { isKept, scores } = objects(peaks);
       const counts = new Array(classes.length).fill(0);
       const rows = classes.map(() => []); // of the image that is seen, in the order of the viewer's own columns
       const images = app.viewer.images();
@@ -74,7 +79,7 @@
           source.data.is_flagged.set?.(rows[kind].map((isHidden, row) => (isWrong[row] ? 1 : isHidden ? NO_OBJECT : 0)));
           app.viewer.threshold(name, least.get(name));
         }
-        cards.get(name)?.count(counts[kind], images.length);
+        cards.get(name)?.count(counts[kind], images.length, scores[kind]);
       });
       app.confidence = { counts: Object.fromEntries(classes.map(({ name }, kind) => [name, counts[kind]])) };
     }
@@ -111,10 +116,12 @@
       const precision = meter("Precision", "Of those places that the model takes for the class, how much is of it; in brackets what the true share may be (95 %), had the model not been trained on them.");
       const recall = meter("Recall", "Of those places that are of the class, how much the model finds; in brackets what the true share may be (95 %), had the model not been trained on them.");
       const swatch = h("span", { class: "swatch" });
+      const bars = document.createElementNS("http://www.w3.org/2000/svg", "svg");
       const element = h("article", { class: "confidence-class" },
         h("div", { class: "confidence-head" }, swatch, h("h2", {}, name), h("span", { class: "grow" }), state),
         h("div", { class: "confidence-value" }, h("span", {}, "Confidence at least ", value), number),
-        slider, heldOut, learned, precision.element, recall.element, judged, unjudged);
+        bars, slider, heldOut, learned, precision.element, recall.element, judged, unjudged);
+      const histogram = app.bars(bars, slider, { start: FIRST, n: BARS, what: `places of each confidence that may be ${name}` });
       let estimate = null;
       const draw = () => {
         const at = least.get(name);
@@ -148,7 +155,7 @@
       window.addEventListener("pagehide", () => { if (timer !== null) tell(); });
       return {
         element,
-        count(n, nImages) { number.textContent = `${n.toLocaleString("en")} found on ${app.plural(nImages, "image")}`; },
+        count(n, nImages, scores) { histogram.draw(scores, least.get(name)); number.textContent = `${n.toLocaleString("en")} found on ${app.plural(nImages, "image")}`; },
         update(part) {
           swatch.style.setProperty("--color", part.color);
           state.textContent = part.is_chosen ? "chosen" : "as the model has it";

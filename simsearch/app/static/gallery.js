@@ -21,6 +21,7 @@
     let timer = null;
 
     const slider = byId("threshold");
+    const bars = app.bars(byId("threshold-bars"), slider, { what: "regions of each similarity" });
     const source = () => app.model("gallery_peaks");
     const area = byId("gallery-area");
     const gridElement = h("div", { class: "gallery-grid" });
@@ -142,7 +143,6 @@
       const n = counted();
       byId("threshold-value").textContent = least.toFixed(3).replace(/0$/, "");
       byId("threshold-count").textContent = `${n.toLocaleString("en")} of ${peaks.items.length.toLocaleString("en")}`;
-      byId("threshold-bars").style.setProperty("--least", `${least * 100}%`);
       slider.style.setProperty("--fill", `${least * 100}%`);
       drawAccept(n);
       drawJump();
@@ -266,7 +266,7 @@
       putView();
       slider.value = least;
       byId("threshold-box").style.setProperty("--color", about.color);
-      app.drawBars(byId("threshold-bars"), peaks.items, least);
+      bars.draw(peaks.items.map(({ score }) => score), least);
       redraw();
       count();
       return undefined;
@@ -286,7 +286,7 @@
       app.plate?.threshold(least);
       redraw();
       map.draw();
-      app.drawBarsAbove(byId("threshold-bars"), least);
+      bars.above(least);
       count();
     });
     slider.addEventListener("change", () => { told = least; clearTimeout(timer); timer = setTimeout(tell, WAIT_MS); });

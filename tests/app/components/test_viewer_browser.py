@@ -56,6 +56,8 @@ TO_SCREEN = """([y, x]) => {
   return [corner.left + left + (x - figure.x_range.start) / (figure.x_range.end - figure.x_range.start) * width,
           corner.top + top + (figure.y_range.end + y) / (figure.y_range.end - figure.y_range.start) * height];
 }"""
+ABOVE = """() => [...document.querySelectorAll('.bars')].map((bars) =>
+  [...bars.querySelectorAll('.in')].reduce((sum, bar) => sum + Number(bar.dataset.n), 0))"""
 ALL_LOADED = """() => {
   const tiles = [...simsearch.model('viewer').renderers[0].tile_source.tiles.values()];
   return tiles.length > 0 && tiles.every((tile) => tile.loaded);
@@ -503,4 +505,8 @@ def test_the_browser_counts_objects_as_detection_does(live: LiveStudy, tab: Tab)
                 slider.evaluate("(s, v) => { s.value = v; s.dispatchEvent(new Event('input')); }", least)
             kept = [peak.class_name for peak in objects(peaks, thresholds)]
             assert tab.evaluate("simsearch.confidence.counts") == {name: kept.count(name) for name in thresholds}
+            assert tab.evaluate(ABOVE) == [kept.count(name) for name in thresholds]
+        assert tab.locator(".bars-axis").first.inner_text().split() == ["0.2", "0.4", "0.6", "0.8", "1"]
+        tallest = "Math.max(...[...document.querySelectorAll('.bars')[0].querySelectorAll('rect')].map((bar) => bar.dataset.n))"
+        assert tab.locator(".bars-most").first.inner_text() == str(tab.evaluate(tallest))
         tab.goto("about:blank")
