@@ -43,7 +43,7 @@ def create(
     images : str, Path or sequence of them
         OME-Zarr images or plates, paths or URLs.
     diverse : bool
-        Display images that show what all have, instead of random ones.
+        Display images that show what all have, instead of random ones; with `display_by` of each value in turn.
     cluster : str or distributed.Client
         Where to compute (only with `diverse`), as `open_cluster` takes it, or a client that is open.
     observe : callable

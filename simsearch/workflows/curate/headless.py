@@ -21,9 +21,10 @@ from simsearch.curation.state import BACKGROUND
 from simsearch.curation.suggestions import acceptance, own_candidates, own_of, suggested_patches
 from simsearch.errors import ConfigError
 from simsearch.io.tables.curation import Annotation, write_annotations
-from simsearch.runtime.events import Observer, ignore
+from simsearch.runtime.events import Noted, Observer, ignore
 from simsearch.workflows.curate.offers import suggested_thresholds, thresholds
-from simsearch.workflows.curate.study import open_curation
+from simsearch.workflows.curate.plate_choice import groups_by_column
+from simsearch.workflows.curate.study import StudyImage, open_curation
 from simsearch.workflows.curate.suggest import find_suggestions
 from simsearch.workflows.find.diverse import DiverseOptions, choose_diverse
 from simsearch.workflows.image_set import find_image_set
@@ -96,6 +97,9 @@ def choose_displayed(
 ) -> StudyOptions:
     """Choose as many images to display as options say, so that they show what all images have.
 
+    With a column of the plate map, one image of each of its values is chosen in turn: the one that shows most of what
+    those that are chosen do not.
+
     Parameters
     ----------
     client : distributed.Client
@@ -115,7 +119,7 @@ def choose_displayed(
     Raises
     ------
     ConfigError
-        If the options name images themselves or a column, or wish for none.
+        If the options name images themselves, wish for none, or for those of a column that there is not.
     SourceError
         If an image cannot be read.
     """
@@ -124,13 +128,13 @@ def choose_displayed(
             f"expected how many diverse images to display, got their names ({', '.join(options.display)}): "
             "leave either out"
         )
-    if options.display_by:
-        raise ConfigError(
-            f"expected images that are diverse, or by {options.display_by}, got both wishes: leave either out"
-        )
     images = find_image_set(paths, z=options.z, t=options.t)
+    groups = None
+    if options.display_by:
+        known = [StudyImage(each.name, each.path, each.shape) for each in images]
+        groups = groups_by_column(known, options.display_by, options.display, lambda note: observe(Noted(note)))
     chosen = DiverseOptions(options.display, options.channels, options.trunk, options.seed)
-    return replace(options, display=choose_diverse(client, images, chosen, observe=observe))
+    return replace(options, display=choose_diverse(client, images, chosen, groups, observe=observe), display_by=None)
 
 
 def curate(

@@ -55,6 +55,38 @@ def choose_by_column(
     SourceError
         If a plate cannot be read.
     """
+    by_value = _told(images, column, tell)
+    return tuple(images[index].name for index in choose_of_each(by_value, n, np.random.default_rng(seed)))
+
+
+def groups_by_column(
+    images: Sequence[StudyImage], column: str, n: int, tell: Callable[[str], object] = lambda note: None
+) -> list[list[str]]:
+    """Group images by the values of a column of the plate map, to choose `n` from the groups in turn.
+
+    Parameters
+    ----------
+    images, column, n, tell
+        As `choose_by_column` takes them.
+
+    Returns
+    -------
+    list of list of str
+        Names of the images of each value, at most `n` values.
+
+    Raises
+    ------
+    ConfigError
+        If there is no plate map, or no such column in it.
+    SourceError
+        If a plate cannot be read.
+    """
+    by_value = _told(images, column, tell)
+    return [[images[index].name for index in by_value[value]] for value in _spread(list(by_value), max(0, n))]
+
+
+def _told(images: Sequence[StudyImage], column: str, tell: Callable[[str], object]) -> dict[str, list[int]]:
+    """Tell which images lie in wells of each value of a column, which there must be."""
     maps = plate_maps(find_layout(images))
     by_value = images_by_value(maps, column)
     if not by_value:
@@ -68,8 +100,8 @@ def choose_by_column(
             f"expected a column of the plate map that tells wells apart ({known}), got {column!r}: name one"
         )
     if len(by_value) == 1:
-        tell(f"all wells are alike in {column}, {next(iter(by_value))}: they are displayed at random")
-    return tuple(images[index].name for index in choose_of_each(by_value, n, np.random.default_rng(seed)))
+        tell(f"all wells are alike in {column}, {next(iter(by_value))}: each may be displayed")
+    return by_value
 
 
 def images_by_value(maps: Sequence[PlateMap], column: str) -> dict[str, list[int]]:
@@ -101,15 +133,19 @@ def choose_of_each(by_value: Mapping[str, Sequence[int]], n: int, rng: np.random
     >>> choose_of_each({str(dose): [dose] for dose in range(9)}, 3, np.random.default_rng(0))
     [0, 4, 8]
     """
-    values = list(by_value)
-    if len(values) > n:
-        chosen = np.linspace(0, len(values) - 1, n).round().astype(int) if all(map(_number_of, values)) else range(n)
-        values = [values[at] for at in chosen]
-    shuffled: list[NDArray[np.intp]] = [rng.permutation(by_value[value]) for value in values]
+    shuffled: list[NDArray[np.intp]] = [rng.permutation(by_value[value]) for value in _spread(list(by_value), n)]
     turns = (
         int(own[turn]) for turn in range(max(map(len, shuffled), default=0)) for own in shuffled if turn < len(own)
     )
     return sorted(islice(turns, n))
+
+
+def _spread(values: list[str], n: int) -> list[str]:
+    """Return at most `n` values: of numbers from the lowest to the highest, of others the first."""
+    if len(values) <= n:
+        return values
+    chosen = np.linspace(0, len(values) - 1, n).round().astype(int) if all(map(_number_of, values)) else range(n)
+    return [values[at] for at in chosen]
 
 
 def has_controls(maps: Sequence[PlateMap]) -> bool:

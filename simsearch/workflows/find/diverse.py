@@ -50,7 +50,12 @@ class DiverseOptions:
 
 
 def choose_diverse(
-    client: Client, images: ImageSet, options: DiverseOptions, *, observe: Observer = ignore
+    client: Client,
+    images: ImageSet,
+    options: DiverseOptions,
+    groups: Sequence[Sequence[str]] | None = None,
+    *,
+    observe: Observer = ignore,
 ) -> tuple[str, ...]:
     """Choose images whose places are, together, most like the places of all images.
 
@@ -62,6 +67,8 @@ def choose_diverse(
         What to choose from. Images that fail are left out of it, or end the run.
     options : DiverseOptions
         How to choose.
+    groups : sequence of sequences of str, optional
+        Names of images that are chosen from in turn, one of each group; by default all are one group.
     observe : callable
         Gets the events.
 
@@ -103,7 +110,9 @@ def choose_diverse(
         for task, found in images.results(outcomes, image_name):
             vectors[image_name(task)] = found
     names = [image.name for image in images]
-    chosen = choose_covering(_closeness([vectors[name] for name in names], options.seed), options.n)
+    places = {name: place for place, name in enumerate(names)}
+    own = None if groups is None else [[places[name] for name in group if name in places] for group in groups]
+    chosen = choose_covering(_closeness([vectors[name] for name in names], options.seed), options.n, own)
     return tuple(names[index] for index in sorted(chosen))
 
 

@@ -128,7 +128,7 @@ def test_a_drag_draws_background_of_the_size_of_all_patches_inside_the_image(tri
 def test_background_on_an_object_is_refused_in_words(trial: Trial, y: float, x: float, words: str) -> None:
     tab = trial.tab
     tab.mouse.click(*trial.point_at(y, x))
-    tab.locator(".toast.error", has_text=f"Needed: a place of no class; found: {words}").wait_for()
+    tab.locator(".toast.error", has_text=f"This needs a place of no class, and there is {words}").wait_for()
     assert not trial.said.background
 
 

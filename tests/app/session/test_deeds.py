@@ -46,7 +46,7 @@ def test_reports_count_down_and_name_what_failed_in_words() -> None:
     assert [n for n, _ in reports][-3:] == [2, 1, 0]
     assert [message for _, message in reports][-3:] == [
         "",
-        "Draw one. Needed: a prototype; found: none.",
+        "Draw one. This needs a prototype, and there is none.",
         "Something went wrong (KeyError: 'odd'). The log of the server has more.",
     ]
     deeds.close()

@@ -99,7 +99,7 @@ def test_what_fails_is_told_in_words(jobs: Jobs, shown: Shown) -> None:
         raise ZeroDivisionError("division by zero")
 
     jobs.start(new_job("detect", "Detect", "ada"), foreseen)
-    assert shown.wait_for("failed").message == "Free some. Needed: to write it; found: no space (/data)."
+    assert shown.wait_for("failed").message == "Free some. Could not write it: no space (/data)."
     jobs.forget(shown.views[-1][-1].id)
     jobs.start(new_job("train", "Train", "ada"), unforeseen)
     message = shown.wait_for("failed").message
