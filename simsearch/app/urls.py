@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 from simsearch.errors import ConfigError
-from simsearch.io.pictures.render import ShownChannel
+from simsearch.io.pictures.render import LEAST_GAMMA, MOST_GAMMA, ShownChannel
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 ASSETS = Path(__file__).parent / "static"
 """CSS and JS of the app."""
 
-_CHANNEL = re.compile(r"([0-9]{1,9}),([0-9A-Fa-f]{6}),([^,]{1,32}),([^,]{1,32})")
+_CHANNEL = re.compile(r"([0-9]{1,9}),([0-9A-Fa-f]{6}),([^,]{1,32}),([^,]{1,32})(?:,([^,]{1,32}))?")
 
 FULL_ZOOM = 20
 """Zoom of tiles whose pixels are those of level 0, in all images: a viewer changes images, and no zoom changes."""
@@ -111,8 +111,13 @@ class Urls:
 
     def _query(self, shown: Sequence[ShownChannel] | None) -> str:
         wanted = self.shown if shown is None else shown
-        parts = [("c", f"{c.index},{c.color},{c.low:.9g},{c.high:.9g}") for c in wanted]
+        parts = [("c", _channel(each)) for each in wanted]
         return urlencode([*parts, ("v", self.version)], safe=",")
+
+
+def _channel(shown: ShownChannel) -> str:
+    bent = "" if shown.gamma == 1 else f",{shown.gamma:.9g}"
+    return f"{shown.index},{shown.color},{shown.low:.9g},{shown.high:.9g}{bent}"
 
 
 def parse_shown(values: Sequence[str], n_channels: int) -> tuple[ShownChannel, ...]:
@@ -126,7 +131,9 @@ def parse_shown(values: Sequence[str], n_channels: int) -> tuple[ShownChannel, .
     Examples
     --------
     >>> parse_shown(["1,00FF00,120,4000"], 2)
-    (ShownChannel(index=1, color='00FF00', low=120.0, high=4000.0),)
+    (ShownChannel(index=1, color='00FF00', low=120.0, high=4000.0, gamma=1.0),)
+    >>> parse_shown(["1,00FF00,120,4000,0.5"], 2)[0].gamma
+    0.5
     """
     if not values:
         raise ConfigError("expected a channel, got none: reload the page")
@@ -134,6 +141,8 @@ def parse_shown(values: Sequence[str], n_channels: int) -> tuple[ShownChannel, .
     for value, channel in zip(values, shown, strict=True):
         if not (channel.index < n_channels and 0 < channel.high - channel.low < float("inf")):
             raise ConfigError(f"expected one of {n_channels} channels and a range, got {value!r}: reload the page")
+        if not LEAST_GAMMA <= channel.gamma <= MOST_GAMMA:
+            raise ConfigError(f"expected a gamma of {LEAST_GAMMA:g} to {MOST_GAMMA:g}, got {value!r}: reload the page")
     if len({channel.index for channel in shown}) < len(shown):  # each costs time to draw
         raise ConfigError(f"expected each of {n_channels} channels once, got {len(shown)}: reload the page")
     return shown
@@ -144,6 +153,8 @@ def _parse_channel(value: str) -> ShownChannel:
     try:
         if parts is None:
             raise ValueError
-        return ShownChannel(int(parts[1]), parts[2], float(parts[3]), float(parts[4]))
+        return ShownChannel(int(parts[1]), parts[2], float(parts[3]), float(parts[4]), float(parts[5] or 1))
     except ValueError as error:
-        raise ConfigError(f"expected INDEX,COLOR,LOW,HIGH of a channel, got {value!r}: reload the page") from error
+        raise ConfigError(
+            f"expected INDEX,COLOR,LOW,HIGH[,GAMMA] of a channel, got {value!r}: reload the page"
+        ) from error

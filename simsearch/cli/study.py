@@ -67,7 +67,11 @@ def study() -> None:
     help="Display wells of each value of this column of the plate map; '' for any.  [default: role, where it tells "
     "controls]",
 )
-@click.option("--diverse", is_flag=True, help="Choose images that show what all have, instead of at random; with --display-by of each value in turn.")
+@click.option(
+    "--diverse",
+    is_flag=True,
+    help="Choose images that show what all have, instead of at random; with --display-by of each value in turn.",
+)
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the random choice.")
 @click.option("--private", is_flag=True, help="Let nobody else on the machine look into DIR (mode 0700).")
 @click.option("--one-patch", is_flag=True, help="One patch for all classes, as in the paper, instead of one for each.")

@@ -25,5 +25,13 @@ def test_it_covers_nearly_as_well_as_the_best_choice(seed: int) -> None:
     assert chosen[0] == int(closeness.sum(axis=1).argmax())
 
 
+def test_of_each_group_in_turn_as_far_as_they_go() -> None:
+    closeness = np.array([[1.0, 0.9, 0.0], [0.9, 1.0, 0.0], [0.0, 0.0, 0.8], [0.1, 0.1, 0.1]])
+    assert choose_covering(closeness, 2) == [0, 2]
+    assert choose_covering(closeness, 2, [[0, 1], [3]]) == [0, 3]
+    assert choose_covering(closeness, 4, [[0, 1, 2], [3]]) == [0, 3, 2, 1]
+    assert choose_covering(closeness, 1, [[3], [0]]) == [3]
+
+
 def test_no_more_than_there_are() -> None:
     assert sorted(choose_covering(np.eye(3), 5)) == [0, 1, 2]

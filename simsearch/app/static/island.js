@@ -114,9 +114,9 @@
   }
   document.addEventListener("DOMContentLoaded", find);
 
-  /** What a page remembers over a reload, in this tab. */
-  app.remember = (key, value) => {
-    const name = `simsearch:${location.pathname}:${key}`;
+  /** What a page remembers over a reload, in this tab; with `everywhere`, what all pages do. */
+  app.remember = (key, value, everywhere = false) => {
+    const name = `simsearch:${everywhere ? document.body.dataset.prefix : location.pathname}:${key}`;
     try {
       if (value === undefined) return JSON.parse(sessionStorage.getItem(name));
       sessionStorage.setItem(name, JSON.stringify(value));

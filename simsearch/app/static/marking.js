@@ -2,7 +2,8 @@
 (() => {
   const app = window.simsearch;
   const { h, icon, fill, plural } = app;
-  const CLICK_PX = 4; // a press that moves less is a click
+  const CLICK_PX = 6; // a press that moves less is a click, and a box has such sides at least, on the screen
+  const BOX_PX = 4; // and in the image
   const TWICE_MS = 350; // after a click, one at the same place is the second of a double click
   const BACK_MS = 250; // after the window was elsewhere, a click only comes back to it
   const NUDGE_MS = 400; // after the last arrow key, a box has come to rest
@@ -357,7 +358,10 @@
       window.addEventListener("pointerup", (event) => {
         const began = press;
         press = null;
-        if (began && Math.hypot(event.clientX - began.clientX, event.clientY - began.clientY) < CLICK_PX) click(event);
+        if (!began) return;
+        const [dx, dy] = [event.clientX - began.clientX, event.clientY - began.clientY].map(Math.abs);
+        if (Math.hypot(dx, dy) < CLICK_PX) click(event);
+        else if (["box", "region"].includes(tool) && Math.min(dx, dy) < Math.max(CLICK_PX, BOX_PX / app.viewer.scale())) app.viewer.say("That is too small. Drag over more, or zoom in.");
       }, true);
       document.addEventListener("keydown", (event) => { if (nudging && !(event.key in ARROWS) && event.key !== "Shift" && event.key.toLowerCase() !== "z") settle(); }, true);
       window.addEventListener("pagehide", settle);

@@ -4,6 +4,7 @@
   const PAN_SHARE = 0.15; // of the view, for an arrow key
   const ZOOM_STEP = 1.4; // for + and -
   const MARGIN = 1.02; // around an image that is fitted in
+  const FOREVER_MS = 2 ** 31 - 1; // the most that a timer can wait
   const SAME = 0.02; // so much off, all of the image is still seen
 
   let figure = null;
@@ -112,7 +113,13 @@
   function wantsToMove(event) {
     return event.button === 1 || event.button === 2 || (event.button === 0 && (event.shiftKey || isSpaceDown));
   }
+  /** Bokeh takes a button that is held still for 300 ms for another gesture, and the drag that follows for none. */
+  function bePatient() {
+    const gestures = viewOf()?.canvas_view?.ui_event_bus?.ui_gestures;
+    if (gestures) gestures.constructor.press_threshold = FOREVER_MS;
+  }
   function listen(host) {
+    host.addEventListener("pointerdown", bePatient, { capture: true, once: true });
     host.tabIndex = 0;
     host.setAttribute("role", "application");
     host.setAttribute("aria-label", "Image. Arrow keys move it, plus and minus zoom, 0 shows all of it.");

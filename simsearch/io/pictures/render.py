@@ -38,6 +38,7 @@ _READ_PX = 4096  # most pixels a side that are read for one picture
 _PERCENTILES_PX = 512  # that the shown range is taken from, along the longer side
 _QUALITY = 85  # of JPEG and WebP
 _SHOWN_PERCENTILES = (1.0, 99.8)  # of the intensities: darkest and brightest on the screen
+LEAST_GAMMA, MOST_GAMMA = 0.1, 10.0
 _OUTSIDE = 32  # grey of what a crop has outside the image
 
 
@@ -53,6 +54,8 @@ class ShownChannel:
     """Intensity shown darkest."""
     high: float
     """Intensity shown brightest."""
+    gamma: float = 1.0
+    """Exponent of the intensities between 0 and 1: below 1, dim ones are brighter."""
 
 
 _AS_IT_IS = tuple(ShownChannel(index, color, 0.0, 255.0) for index, color in enumerate(RGB_COLORS))
@@ -222,7 +225,11 @@ def _draw(view: ScaledImage, region: Region, shown: tuple[ShownChannel, ...]) ->
     pixels = _read(view, region, [channel.index for channel in shown])
     if is_rgb(view.meta) and shown == _AS_IT_IS:
         return np.ascontiguousarray(np.moveaxis(pixels, 0, -1), np.uint8)
-    return compose(rescale(pixels, [(c.low, c.high) for c in shown]), [c.color for c in shown])
+    rescaled = rescale(pixels, [(c.low, c.high) for c in shown])
+    for own, channel in zip(rescaled, shown, strict=True):
+        if channel.gamma != 1:
+            np.power(own, np.float32(channel.gamma), out=own)
+    return compose(rescaled, [c.color for c in shown])
 
 
 def _jpeg(rgb: NDArray[np.uint8]) -> Picture:

@@ -197,15 +197,22 @@ def test_a_class_of_a_name_that_was_there_before_has_boxes_of_its_own(curated: P
 def test_channels_are_those_chosen_in_colours_of_choice(curated: PageContext) -> None:
     viewer = Viewer(curated)
     viewer.update(with_peaks(curated))
-    change = {"kind": "channel", "index": 1, "color": "#ff0000", "low": 10, "high": 90}
-    viewer.bar.up = json.dumps(change)
+    change = {"index": 1, "color": "#ff0000", "low": 10, "high": 90}
+
+    def ask(**changes: object) -> None:
+        viewer.bar.up = json.dumps({"kind": "channels", "channels": [{**change, **changes}]})
+
+    ask()
     assert "c=1,FF0000,10,90" in viewer._parts.tiles.url
     curated.act(ChooseChannels(("DNA",)))
     viewer.update(with_peaks(curated))
     assert "?c=1,FF0000,10,90&v=" in viewer._parts.tiles.url
-    for wrong in ({"color": "red"}, {"low": 90, "high": 90}):
-        viewer.bar.up = json.dumps({**change, **wrong})
+    for wrong in ({"color": "red"}, {"low": 90, "high": 90}, {"gamma": 0}, {"gamma": 11}):
+        ask(**wrong)
         assert "?c=1,FF0000,10,90&v=" in viewer._parts.tiles.url
+    ask(gamma=0.5)
+    assert "?c=1,FF0000,10,90,0.5&v=" in viewer._parts.tiles.url
+    assert viewer.channels[0].gamma == json.loads(viewer.bar.channels)[0]["gamma"] == 0.5
 
 
 def test_a_drag_tells_the_box_inside_the_image(curated: PageContext) -> None:

@@ -83,6 +83,14 @@ def test_the_tiles_of_each_zoom_are_the_image_halved(image: ImageMeta, pixels: N
         level = halved(level)
 
 
+def test_gamma_is_an_exponent_of_what_lies_between_dark_and_bright(
+    image: ImageMeta, pixels: NDArray[np.uint16]
+) -> None:
+    tile = decoded(render_tile(image, (ShownChannel(0, "FFFFFF", 0.0, 1000.0, gamma=0.5),), 1, 0, 0))[..., 0]
+    expected = 255 * np.sqrt(np.clip(pixels[0, :TILE_PX, :TILE_PX] / 1000, 0, 1))
+    assert np.abs(tile - expected)[16:].max() < NEAR  # above, the slope is steep
+
+
 def test_a_tile_inside_is_jpeg_and_one_over_the_border_webp(image: ImageMeta) -> None:
     inside, border = render_tile(image, GREY, 1, 0, 0), render_tile(image, GREY, 1, 5, 2)
     assert inside is not None

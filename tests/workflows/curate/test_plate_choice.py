@@ -70,10 +70,25 @@ def test_what_cannot_be_chosen_by_is_refused(plate: Path, tmp_path: Path) -> Non
         create_study(tmp_path / "study", [plate], StudyOptions(display_by="drug"))
     with pytest.raises(ConfigError, match="by role, got their names: leave either out"):
         create_study(tmp_path / "study", [plate], StudyOptions(display=("P/A/01/0",), display_by="role"))
-    words = ["study", "create", str(tmp_path / "study"), "--images", str(plate), "--diverse", "--display-by", "role"]
-    result = CliRunner().invoke(main, [*words, "--cluster", "threads:1"])
-    assert "got both wishes: leave either out" in result.stderr
-    assert not (tmp_path / "study").exists()
+
+
+def test_diverse_images_are_chosen_of_each_value(save_image: SaveImage, tmp_path: Path) -> None:
+    path, wells = tmp_path / "P.ome.zarr", [Well(0, i) for i in range(6)]
+    zarr.create_group(path, zarr_format=3)
+    y, x = np.mgrid[:128, :128]
+    for well in wells:  # one of each role is of checks, unlike the stripes of the others
+        pattern = ((y // 8 + x // 8) % 2 if well.column in (1, 4) else (x + well.column) // 6 % 2) * 200
+        noise = np.random.default_rng(well.column).integers(0, 40, (128, 128))
+        save_image(path / well.path / "0", (pattern + noise).astype(np.uint8)[None])
+    rows = [{"well": well.name, "role": "negative_control" if well.column < 3 else "sample"} for well in wells]
+    write_plate(str(path), {well: ["0"] for well in wells}, name="P", version="0.5", provenance={"plate_map": rows})
+    words = ["study", "create", str(tmp_path / "study"), "--images", str(path), "--diverse", "--display", "2"]
+    result = CliRunner().invoke(main, [*words, "--display-by", "role", "--cluster", "threads:1"])
+    assert result.exit_code == 0, result.output
+    displayed = parse_json((tmp_path / "study" / "study.json").read_text())["displayed"]
+    wells_of = [int(name.split("/")[2]) for name in displayed]
+    assert (wells_of[0] <= 3 < wells_of[1], len(wells_of)) == (True, 2)
+    assert len({well in (2, 5) for well in wells_of}) == 2  # stripes and checks
 
 
 def test_without_a_plate_map_it_says_how_to_give_one(save_image: SaveImage, tmp_path: Path) -> None:
@@ -90,7 +105,7 @@ def test_a_column_of_one_value_is_told(plate: Path, save_image: SaveImage, tmp_p
     rows = [{"well": well.name, "dose": float(well.column), "unit": "nM"} for well in wells]
     write_plate(str(path), {well: ["0"] for well in wells}, name="Q", version="0.5", provenance={"plate_map": rows})
     create_study(tmp_path / "unit", [path], StudyOptions(display_by="unit"), told.append)
-    assert told == ["all wells are alike in unit, nM: they are displayed at random"]
+    assert told == ["all wells are alike in unit, nM: each may be displayed"]
     create_study(tmp_path / "dose", [path], StudyOptions(display_by="dose"), told.append)
     assert len(told) == 1
 

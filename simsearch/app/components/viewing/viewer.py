@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from bokeh.core.properties import value
+from bokeh.core.property.descriptors import UnsetValueError
 from bokeh.events import SelectionGeometry, Tap
 
 from simsearch.app.components.island import Island, Part, Wire
+from simsearch.app.components.viewing.channel_looks import ChannelLooks
 from simsearch.app.components.viewing.figure import LayerModels, add_layer, make_figure
 from simsearch.app.components.viewing.scene import (
     Scene,
@@ -23,10 +24,11 @@ from simsearch.app.components.viewing.scene import (
     score_at,
     suggestion_scene,
 )
-from simsearch.io.pictures.render import ShownChannel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from bokeh.plotting import figure
 
     from simsearch.app.components.island import Message
     from simsearch.app.components.viewing.scene import Layer, Mark
@@ -34,8 +36,10 @@ if TYPE_CHECKING:
     from simsearch.app.session.snapshot import Snapshot
     from simsearch.core.named_regions import NamedRegion
     from simsearch.curation.state import Curation, Patch
+    from simsearch.io.pictures.render import ShownChannel
 
-_SMALLEST_BOX_PX = 4  # of level 0: less is a click with a trembling hand
+_SMALLEST_BOX_PX = 4  # of level 0
+_SMALLEST_DRAG_PX = 6  # on the screen: less is a click with a trembling hand
 _ACCEPTED_INSIDE = 0.18  # opacity of the inside of boxes that somebody has approved
 _NO_HEAT: dict[str, list[Any]] = {"image": [], "x": [], "y": [], "dw": [], "dh": []}
 
@@ -91,7 +95,7 @@ class Viewer:
         self._image = ""
         self._active: str | None = None
         self._heat_class: str | None = None
-        self._channels = _Channels(context)
+        self._channels = ChannelLooks(context.urls, context.live.study.channel_names)
         self._unseen: frozenset[str] = frozenset()
         self._n_drawn = 0
         self._drawn: dict[str, tuple[object, ...]] = {}
@@ -104,7 +108,7 @@ class Viewer:
             ViewerWire(),
             {
                 "image": lambda message: self.show_image(str(message["name"])),
-                "channel": self._take_channel,
+                "channels": self._take_channels,
                 "auto_channel": self._fit_channel,
                 "heat": self._take_heat,
                 "unseen": self._take_unseen,
@@ -249,7 +253,8 @@ class Viewer:
             return
         shape = self._shapes[self._image]
         y, x, height, width = box_inside(event.geometry, shape)
-        if min(height, width) >= _SMALLEST_BOX_PX:
+        seen = self.figure.x_range.end - self.figure.x_range.start
+        if min(height, width) >= smallest_box(seen, _screen_width(self.figure)):
             self._on_box(self._image, y, x, height, width)
 
     def _take_tap(self, event: Tap) -> None:
@@ -281,9 +286,10 @@ class Viewer:
             self._draw_pixels()
         self._bar.send(channels=self._channels.parts())
 
-    def _take_channel(self, message: Message) -> None:
-        if self._channels.change(message):
-            self._show_changed_channels()
+    def _take_channels(self, message: Message) -> None:
+        for each in message["channels"]:
+            self._channels.change(each)
+        self._show_changed_channels()
 
     def _fit_channel(self, message: Message) -> None:
         self._context.doc.add_next_tick_callback(partial(self._fit_channel_to, int(message["index"]), self._image))
@@ -333,6 +339,31 @@ def box_inside(geometry: Mapping[str, Any], shape: tuple[int, int]) -> tuple[flo
     return (top + bottom) / 2 - 0.5, (left + right) / 2 - 0.5, bottom - top, right - left
 
 
+def smallest_box(seen: float, screen_px: int | None) -> float:
+    """Tell how long the sides of a box must be, in level-0 pixels.
+
+    Parameters
+    ----------
+    seen : float
+        Width of what is seen, in level-0 pixels.
+    screen_px : int, optional
+        How many pixels of the screen that takes, where that is known.
+
+    Examples
+    --------
+    >>> smallest_box(8000, 800), smallest_box(400, 800), smallest_box(400, None)
+    (60.0, 4, 4)
+    """
+    return max(_SMALLEST_BOX_PX, _SMALLEST_DRAG_PX * seen / screen_px) if screen_px else _SMALLEST_BOX_PX
+
+
+def _screen_width(plot: figure) -> int | None:
+    try:
+        return int(plot.inner_width)
+    except UnsetValueError:  # no browser has drawn it yet
+        return None
+
+
 def _layer_part(layer: Layer) -> dict[str, Any]:
     """Write a layer for a script to draw."""
     return {
@@ -342,58 +373,3 @@ def _layer_part(layer: Layer) -> dict[str, Any]:
         "inside": _ACCEPTED_INSIDE if layer.is_accepted else 0.0,
         "is_compared": layer.is_compared,
     }
-
-
-class _Channels:
-    """How a person wants to see the channels that are looked at."""
-
-    def __init__(self, context: PageContext) -> None:
-        self._urls, self._names = context.urls, context.live.study.channel_names
-        self._defaults: tuple[ShownChannel, ...] = ()
-        self._changed: dict[int, ShownChannel] = {}
-        self._off: set[int] = set()
-        self.shown: tuple[ShownChannel, ...] = ()
-        """Those that are drawn."""
-
-    def follow(self, curation: Curation) -> bool:
-        """Take the channels that are looked at, and tell whether others are drawn than before."""
-        self._defaults = self._urls.channels([self._names.index(name) for name in curation.channels])
-        on = tuple(each for each in self._all() if each.index not in self._off)
-        before, self.shown = self.shown, on or self._all()
-        return before != self.shown
-
-    def change(self, message: Message) -> bool:
-        """Show a channel as somebody wants it, if that can be."""
-        index, low, high = int(message["index"]), float(message["low"]), float(message["high"])
-        color = str(message["color"]).removeprefix("#").upper()
-        if not (high > low and re.fullmatch("[0-9A-F]{6}", color)):
-            return False
-        self._changed[index] = ShownChannel(index, color, low, high)
-        (self._off.discard if message.get("is_on", True) else self._off.add)(index)
-        return True
-
-    def set_range(self, index: int, low: float, high: float) -> None:
-        """Show a channel from one intensity to another."""
-        known = next((each for each in self._all() if each.index == index), None)
-        if known is not None:
-            self._changed[index] = replace(known, low=low, high=high)
-
-    def parts(self) -> list[dict[str, Any]]:
-        """Write the channels for a script to draw."""
-        return [
-            {
-                "index": each.index,
-                "name": self._names[each.index],
-                "color": f"#{each.color}",
-                "low": each.low,
-                "high": each.high,
-                "is_on": each in self.shown,
-                "start": min(0.0, default.low),
-                "end": 2 * default.high - min(0.0, default.low),
-                "default": {"color": f"#{default.color}", "low": default.low, "high": default.high},
-            }
-            for each, default in zip(self._all(), self._defaults, strict=True)
-        ]
-
-    def _all(self) -> tuple[ShownChannel, ...]:
-        return tuple(self._changed.get(each.index, each) for each in self._defaults)
