@@ -17,6 +17,7 @@ from scipy import ndimage
 
 from benchmarks.bccd import read_split
 from benchmarks.held_back import TISSUE_TILES, is_held_back, is_reported_on
+from benchmarks.micrographs import SIDES, micrograph
 from benchmarks.search_accuracy import PATCHES
 from simsearch.core.synthetic import cell_field
 
@@ -69,6 +70,16 @@ def read_mixed(data: Path, split: Split) -> Iterator[Judge]:
     """Read judges whose class is of two kinds of cells that look different: the question is to find both."""
     for name in CELLS:
         yield _cells(data, name, is_all_but=True) if split == "test" else _drawn_cells(name, is_all_but=True)
+
+
+def draw_micrographs(split: Split) -> Iterator[Judge]:
+    """Draw judges like sections in an electron microscope, in good and in faint contrast; of each an organelle."""
+    rng = np.random.default_rng({"val": 55, "test": 56}[split])
+    for title, contrast in (("micrographs", 0.7), ("faint micrographs", 0.25)):
+        drawn = [micrograph(rng, 512, contrast=contrast) for _ in range(8)]
+        for kind, side in SIDES.items():
+            scenes = [Scene(str(i), each.image[None], each.centres[kind], _NONE) for i, each in enumerate(drawn)]
+            yield Judge(f"{title}: {kind}", "search", side, tuple(scenes[:3]), tuple(scenes[3:]))
 
 
 def read_judges(data: Path, split: Split, n_images: int = 0) -> Iterator[Judge]:

@@ -28,6 +28,7 @@ from benchmarks import (
     search_speed,
     tile_costs,
     trunks,
+    unseen,
     variants,
 )
 
@@ -198,7 +199,8 @@ def judge(scratch: Path, options: argparse.Namespace) -> None:
         print(f"trunks: left out, no images in {_SHARED} (set SIMSEARCH_DATA)")
         return
     images, draws = (12, 3) if options.quick else (0, 10)
-    plan = trunks.Plan("val" if options.val else "test", images, draws, options.mixed)
+    judges: trunks.Judges = "mixed" if options.mixed else "micrographs" if options.micrographs else "own"
+    plan = trunks.Plan("val" if options.val else "test", images, draws, judges)
     chosen = variants.VARIANTS if options.variants else variants.VARIANTS[:1]
     path = scratch / "trunks.jsonl"
     trunks.run(_SHARED, plan, trunks.load_trunks(options.trunk), chosen, path)
@@ -210,8 +212,18 @@ def judge(scratch: Path, options: argparse.Namespace) -> None:
         trunks.print_variants(lines, plan)
 
 
+def nearness(scratch: Path, options: argparse.Namespace) -> None:
+    """Print how near trunks are to the first one on images of kinds that none was trained on."""
+    if not _SHARED.is_dir():
+        print(f"unseen: left out, no images in {_SHARED} (set SIMSEARCH_DATA)")
+        return
+    loaded = trunks.load_trunks(options.trunk)
+    unseen.run(_SHARED, loaded, next(iter(loaded.values())), options.more)
+
+
 _BENCHMARKS = {
     "trunks": judge,
+    "unseen": nearness,
     "accuracy": accuracy,
     "speed": speed,
     "detection": detection,
@@ -251,6 +263,8 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="for trunks: few images and draws")
     parser.add_argument("--val", action="store_true", help="for trunks: the validation split, to choose by")
     parser.add_argument("--mixed", action="store_true", help="for trunks: classes of two kinds that look different")
+    parser.add_argument("--micrographs", action="store_true", help="for trunks: organelles in drawn micrographs")
+    parser.add_argument("--more", type=Path, help="for unseen: a folder of PNG images of another kind")
     parser.add_argument("--variants", action="store_true", help="for trunks: other ways to search with them too")
     options = parser.parse_args()
     options.trunk = options.trunk or ["bundled"]

@@ -11,13 +11,13 @@ import json
 import random
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import safetensors.torch
 import torch
 
-from benchmarks.judges import Judge, Scene, Split, read_judges, read_mixed
+from benchmarks.judges import Judge, Scene, Split, draw_micrographs, read_judges, read_mixed
 from benchmarks.variants import Variant, fit_space, similarity_map
 from simsearch.core.accuracy.metrics import match, precision_recall
 from simsearch.core.feature_grid import from_level0, to_level0, working_downsampling
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+Judges = Literal["own", "mixed", "micrographs"]
 N_PROTOTYPES = 5
 _DISTANCE = 0.3  # of the patch: a peak nearer than this finds an object (paper section 3.3)
 _NEIGHBOURS = 1  # grid steps around a labelled object in which its similarity is the highest
@@ -48,13 +49,14 @@ class Plan:
     """Judged images of each search; 0 for all."""
     n_draws: int = 10
     """How often prototypes are drawn."""
-    is_mixed: bool = False
-    """Whether classes are of two kinds that look different."""
+    judges: Judges = "own"
+    """own: those of the split. mixed: classes of two kinds that look different. micrographs: drawn, of no kind that
+    trunks were trained on."""
 
     @property
     def key(self) -> str:
         """Name the plan in results."""
-        return f"{self.split}-{'mixed' if self.is_mixed else self.n_images or 'all'}-{self.n_draws}"
+        return f"{self.split}-{self.judges if self.judges != 'own' else self.n_images or 'all'}-{self.n_draws}"
 
 
 QUICK = Plan(n_images=12, n_draws=3)
@@ -63,8 +65,7 @@ QUICK = Plan(n_images=12, n_draws=3)
 def run(data: Path, plan: Plan, trunks: Mapping[str, bytes], variants: Sequence[Variant], results: Path) -> None:
     """Measure what has no line yet: all trunks on one judge before the next."""
     done = {_key(line) for line in read_results(results)}
-    judges = read_mixed(data, plan.split) if plan.is_mixed else read_judges(data, plan.split, plan.n_images)
-    for judge in judges:
+    for judge in _judges(data, plan):
         for name, blob in trunks.items():
             digest = hashlib.sha256(blob).hexdigest()[:12]
             line = {"plan": plan.key, "judge": judge.name, "trunk": name, "digest": digest}
@@ -74,6 +75,12 @@ def run(data: Path, plan: Plan, trunks: Mapping[str, bytes], variants: Sequence[
                     with results.open("a") as file:
                         file.write(json.dumps({**line, "variant": str(variant), "precisions": precisions}) + "\n")
             print(f"{judge.name}, {name}: {len(missing)} measured", flush=True)
+
+
+def _judges(data: Path, plan: Plan) -> Iterator[Judge]:
+    if plan.judges == "mixed":
+        return read_mixed(data, plan.split)
+    return read_judges(data, plan.split, plan.n_images) if plan.judges == "own" else draw_micrographs(plan.split)
 
 
 def read_results(path: Path) -> list[dict[str, Any]]:
