@@ -17,11 +17,14 @@
     return control(name, Object.fromEntries(Object.keys(KINDS).map((kind) => [kind, h("button", { type: "button", class: "text", ...words(name, kind), onclick: () => save[kind](...onPaper(find())) }, KINDS[kind])])));
   };
 
+  /** Save something that the page has made. */
   function download(blob, name) {
     const url = URL.createObjectURL(blob);
     h("a", { href: url, download: name.replace(/[\\/:*?"<>|\s]+/g, "_") }).click();
     setTimeout(() => URL.revokeObjectURL(url), 1000);
   }
+
+  app.download = download;
 
   /** A drawing with its looks written into it, in the colours for paper, and its size. */
   function onPaper(drawn) {

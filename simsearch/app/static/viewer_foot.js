@@ -18,15 +18,20 @@
 
   // A scale bar: in micrometres where the size of a pixel is known
 
-  function drawScale() {
+  /** Its length on the screen, and what that is. */
+  function scaleBar() {
     const scale = app.viewer.scale();
-    const room = app.viewer.frame();
-    if (!room) return;
-    const most = SCALE_SHARE * room.width * scale * (pixelUm ?? 1);
+    const most = SCALE_SHARE * app.viewer.frame().width * scale * (pixelUm ?? 1);
     const power = 10 ** Math.floor(Math.log10(most));
     const px = [5, 2, 1].map((digit) => digit * power).find((step) => step <= most) / (pixelUm ?? 1);
-    parts.scale.style.width = `${px / scale}px`;
-    parts.scale.textContent = length(px);
+    return { px: px / scale, words: length(px) };
+  }
+  function drawScale() {
+    if (!app.viewer.frame()) return;
+    const scale = app.viewer.scale();
+    const bar = scaleBar();
+    parts.scale.style.width = `${bar.px}px`;
+    parts.scale.textContent = bar.words;
     const percent = 100 / scale;
     parts.zoom.textContent = `${percent >= 10 ? Math.round(percent) : Number(percent.toPrecision(2))} %`;
   }
@@ -103,7 +108,7 @@
     foot.replaceChildren(h("div", { class: "viewer-place" }, parts.place, parts.intensities), h("div", { class: "viewer-zoom", role: "group", "aria-label": "Zoom" },
       button("−", "Zoom out (−)", app.viewer.zoomOut), parts.zoom, button("+", "Zoom in (+)", app.viewer.zoomIn),
       button("1:1", "A pixel of the image as one of the screen", app.viewer.atFullSize), h("button", { class: "small zoom", id: "viewer-fit", type: "button", "data-tip": "All of the image (0)", "data-tip-side": "corner", onclick: app.viewer.fit }, "Fit"),
-      parts.toggle, ...(full ? [full] : [])));
+      parts.toggle, button("", "Save what is seen as a picture (PNG)", app.viewer.savePicture, "download"), ...(full ? [full] : [])));
     if (full) app.key("f", "full screen", fill);
   }
 
@@ -111,6 +116,8 @@
   const draw = () => { if (parts) { drawScale(); drawOverview(); } };
   app.viewer.foot = {
     pixelUm(value) { pixelUm = value; draw(); },
+    /** As it is drawn on pictures: where the size of a pixel is known. */
+    scaleBar: () => (pixelUm === null ? null : scaleBar()),
     overview(url) { overviewUrl = url; if (parts) parts.picture.src = url; draw(); },
     view(view) { [image, size] = [view.index, { width: view.width, height: view.height }]; if (parts) drawPlace(null); draw(); },
     channels(value) { channels = value; },

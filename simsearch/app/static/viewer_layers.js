@@ -7,6 +7,7 @@
   const { hidden: hiddenBefore = [], fades: fadesBefore = {} } = app.remember("layers") ?? {};
   const hidden = new Set(hiddenBefore); // keys of layers
   const fades = new Map(Object.entries(fadesBefore)); // by key: share of the opacity
+  const HEAT_COLORS = ["#000004", "#420a68", "#932667", "#dd513a", "#fca50a", "#fcffa4"];
   const HEAT = { key: "heat", name: "Similarity map", color: "#e45a31" };
   let [found, heatOf, isBare, told] = [[], null, false, "[]"]; // what the server says is drawn
   let [marks, panel] = [null, null];
@@ -16,7 +17,7 @@
   const isHidden = (key) => isBare || hidden.has(key);
 
   const legendName = h("strong", {});
-  const legend = h("div", { class: "viewer-legend", hidden: true }, h("span", {}, "0"), h("span", { class: "heat-scale" }), h("span", {}, "1"), h("span", { class: "legend-of" }, "similar to ", legendName));
+  const legend = h("div", { class: "viewer-legend", hidden: true }, h("span", {}, "0"), h("span", { class: "heat-scale", style: { background: `linear-gradient(90deg, ${HEAT_COLORS})` } }), h("span", {}, "1"), h("span", { class: "legend-of" }, "similar to ", legendName));
 
   const renderers = () => app.model("viewer")?.renderers ?? [];
   /** Say to Bokeh alone how boxes look: the server need not know. */
@@ -98,6 +99,8 @@
       };
     },
     layers: () => found,
+    /** What the similarity map that is seen means: { name, colors }; null where none is. */
+    legend: () => (legend.hidden ? null : { name: heatOf, colors: HEAT_COLORS }),
   });
 
   app.ready(() => {

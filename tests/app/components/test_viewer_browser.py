@@ -179,6 +179,30 @@ def test_the_image_lies_where_its_pixels_are(trial: Trial, tab: Tab) -> None:
     assert tab.locator("#viewer-scale").inner_text() == "200 µm"
 
 
+def test_what_is_seen_is_saved_as_a_picture_with_boxes_and_a_scale_bar(trial: Trial, tab: Tab) -> None:
+    tab.evaluate("simsearch.viewer.centre(330, -230, 200, 200)")
+    tab.wait_for_timeout(300)
+    tab.wait_for_function(ALL_LOADED)
+    with tab.expect_download() as download:
+        tab.get_by_role("button", name="Save what is seen as a picture").click()
+    assert download.value.suggested_filename == "a.png"
+    with Image.open(download.value.path()) as picture:
+        pixels = np.asarray(picture.convert("RGB")).astype(int)
+    room = tab.evaluate("(() => { const { width, height } = simsearch.viewer.frame(); return [height, width]; })()")
+    assert pixels.shape == (round(room[0]), round(room[1]), 3)
+    scale = tab.evaluate("simsearch.viewer.scale()")
+
+    def color(y: float, x: float) -> list[int]:
+        found: list[int] = pixels[
+            round(room[0] / 2 + (y - 230) / scale), round(room[1] / 2 + (x - 330) / scale)
+        ].tolist()
+        return found
+
+    assert min(color(206, 306)) > 128 > max(color(170, 330))  # the square, and beside it
+    assert color(230, 330 - SHAPE[1] / 2)[0] > 200 > 60 > color(230, 330 - SHAPE[1] / 2)[1]  # the red box
+    assert pixels[-16, 16].tolist() == pytest.approx([243, 244, 248], abs=3)  # the scale bar
+
+
 def test_a_plain_drag_draws_a_box_of_exactly_these_pixels(trial: Trial, tab: Tab) -> None:
     tab.evaluate("simsearch.viewer.centre(330, -230, 200, 200)")
     drag(tab, at(tab, 200, 300), at(tab, 260, 360))
