@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from simsearch.app.session.judging import add_missed, confirm, flag, move_to_class
+from simsearch.app.session.judging import add_missed, confirm, flag, judge_together, move_to_class
 from simsearch.curation.actions import Batch
 from simsearch.curation.checks import common_shape
 from simsearch.curation.marks import AddPrototypes, ConfirmPatches, FlagNegatives
@@ -25,8 +25,9 @@ def judging_messages(context: PageContext) -> dict[str, Callable[[Message], None
     """Return what a script may say of places, by name.
 
     ``refuse``: they are not of a class, ``name``. ``assign``: they are of a class, ``to``, where ``name`` is that for
-    which they were taken. ``miss``: there is one of class ``to`` where nothing was found. Each has ``places`` with
-    ``image``, the place of the image in the study, ``y`` and ``x``.
+    which they were taken. ``miss``: there is one of class ``to`` where nothing was found. ``together``: the same of
+    places that were taken for several classes, each with its ``class``; where ``to`` is null all are right, where it is
+    empty wrong. Each has ``places`` with ``image``, the place of the image in the study, ``y`` and ``x``.
     """
     names = {index: name for name, index in context.urls.indices.items()}
 
@@ -44,10 +45,18 @@ def judging_messages(context: PageContext) -> dict[str, Callable[[Message], None
         for at in places(message):
             context.do(add_missed, str(message["to"]), at)
 
+    def together(message: Message) -> None:
+        by_class: dict[str, list[Patch]] = {}
+        for each, at in zip(message["places"], places(message), strict=True):
+            by_class.setdefault(str(each["class"]), []).append(at)
+        to = message["to"]
+        context.do(judge_together, by_class, None if to is None else str(to))
+
     return {
         "refuse": lambda message: context.do(flag, str(message["name"]), places(message)),
         "assign": assign,
         "miss": miss,
+        "together": together,
     }
 
 

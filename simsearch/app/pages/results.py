@@ -8,6 +8,7 @@ from simsearch.app.components.corrections import Corrections
 from simsearch.app.components.results.board import ResultBoard
 from simsearch.app.components.results.objects import ResultObjects
 from simsearch.app.components.results.sample import ResultSample
+from simsearch.app.components.viewing.scene import Scene
 from simsearch.app.components.viewing.viewer import Viewer
 from simsearch.app.context import Page
 
@@ -20,7 +21,10 @@ if TYPE_CHECKING:
 def results_page(context: PageContext) -> Page:
     """Make the page."""
     viewer = Viewer(
-        context, on_flag=lambda *place: corrections.pick(*place), on_place=lambda *place: corrections.add(*place)
+        context,
+        on_flag=lambda *place: corrections.pick(*place),
+        on_place=lambda *place: corrections.add(*place),
+        on_channels=lambda: board.show_channels(viewer.channels),
     )
     corrections = Corrections(context, viewer)
     objects, sample = ResultObjects(context, viewer, corrections.choose), ResultSample(context)
@@ -31,6 +35,7 @@ def results_page(context: PageContext) -> Page:
         corrections.update(context.live.snapshot, _learned(run, context.live.snapshot))
 
     board = ResultBoard(context, show)
+    viewer.draw(Scene(()), context.live.snapshot.curation)  # its channels, which pictures of objects are shown in too
 
     def update(snapshot: Snapshot) -> None:
         board.update(snapshot)

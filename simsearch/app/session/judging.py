@@ -7,10 +7,11 @@ called in an event loop.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import reduce
 from typing import TYPE_CHECKING
 
 from simsearch.core.peaks import Peak
-from simsearch.curation.actions import AddClass, Batch, SetSimilarityThreshold
+from simsearch.curation.actions import AddClass, Batch, SetSimilarityThreshold, apply
 from simsearch.curation.checks import common_shape, count, fixed_shape
 from simsearch.curation.marks import (
     AddBackground,
@@ -26,7 +27,7 @@ from simsearch.errors import CurationError
 from simsearch.io.pictures.overlay import CLASS_COLORS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from simsearch.app.session.live import LiveStudy
     from simsearch.app.session.snapshot import Suggestions
@@ -199,6 +200,39 @@ def move_to_class(live: LiveStudy, user: str, class_name: str, other_name: str, 
     actions = _refusals(curation, class_name, places)
     actions += _assents(curation, other_name, places, refused=class_name)
     act_together(live, user, f"move {count(places, 'region')} from {class_name} to {other_name}", actions)
+
+
+def judge_together(live: LiveStudy, user: str, places: Mapping[str, Sequence[Patch]], to: str | None = None) -> None:
+    """Say of places that are taken for several classes what they are, to be undone as one.
+
+    Parameters
+    ----------
+    live : LiveStudy
+        The study.
+    user : str
+        Who says so.
+    places : mapping of str to sequence of Patch
+        By the class for which they were taken.
+    to : str, optional
+        The class of which all of them are; empty if each is not of the one for which it was taken. By default each is.
+
+    Raises
+    ------
+    CurationError
+        If there is a prototype at a place, or no such class.
+    StoreError
+        If it cannot be saved.
+    """
+    curation = live.snapshot.curation
+    actions: list[Action] = []
+    for class_name, own in places.items():
+        target = class_name if to is None else to
+        judged = [] if target == class_name else _refusals(curation, class_name, own)
+        judged += _assents(curation, target, own, refused=class_name) if target else []
+        actions += judged
+        curation = reduce(apply, judged, curation)
+    n = count([at for own in places.values() for at in own], "region")
+    act_together(live, user, f"flag {n}" if to == "" else f"confirm {n}{f' of {to}' if to else ''}", actions)
 
 
 def accept_class(live: LiveStudy, user: str, class_name: str) -> None:

@@ -12,13 +12,14 @@
   let about = null;
   let run = null;
   let compared = null;
+  let crop = ""; // address of pictures of objects
   const color = (name) => about?.colors[name] ?? "#9aa0a6";
   const swatch = (name) => h("span", { class: "swatch", style: { "--color": color(name) } });
   /** How many more or fewer there are than in the other run. */
   const change = (n) => h("span", { class: `change ${n > 0 ? "more" : n < 0 ? "fewer" : "same"}` }, n > 0 ? `+${number(n)}` : n < 0 ? `−${number(-n)}` : "=");
   /** What views of a run share; each view is a function that makes an element. */
   const results = app.results = {
-    get run() { return run; }, get compared() { return compared; }, get about() { return about; },
+    get run() { return run; }, get compared() { return compared; }, get about() { return about; }, get crop() { return crop; },
     views: {}, draw: () => {}, color, swatch, change, number, percent, tidy, when,
   };
 
@@ -180,6 +181,7 @@
       job(value) { job = value; drawJob(); if (about) drawStart(); if (!run && about) drawMain(); },
       runs(value) { runs = value; takeCurrent(); drawRuns(); if (!runs.list.length) drawMain(); },
       run(value) { run = value; if (about) drawMain(); results.onRun?.(); },
+      crop(value) { crop = value; if (about && run) drawMain(); },
       compared(value) { compared = value; if (about && run) drawMain(); },
     };
   });

@@ -43,6 +43,8 @@
     const pages = h("div", { class: "table-pages" });
     const scroll = h("div", { class: "table-scroll", tabindex: "0", role: "region", "aria-label": "Objects" });
     const element = h("div", { class: "table-view" }, tools, scroll, pages);
+    const pictures = app.resultPictures({ picture, words, isChosen, color: results.color, look: (row) => { if (row.place !== null) look(row); } });
+    const isOfPictures = () => where.now.as === "pictures";
 
     /** Name of what images lie in: a well, or an image. */
     const withinWords = (within) => (within.endsWith("/") ? `Well ${within.split("/").slice(-3, -1).join("")}` : within);
@@ -50,7 +52,7 @@
     let drawnTools = "";
     function drawTools() {
       const { kind, within, least, most } = where.now;
-      const wanted = JSON.stringify([results.run.id, kind, within, least, most]);
+      const wanted = JSON.stringify([results.run.id, kind, within, least, most, isOfPictures()]);
       if (wanted === drawnTools) return; // what is typed in must not lose the focus
       drawnTools = wanted;
       if (document.activeElement !== search) search.value = where.now.find ?? "";
@@ -58,20 +60,23 @@
       fill(tools,
         choice("Class", [["", "All classes"], ...results.run.classes.map((name) => [name, name])], kind ?? "", (value) => filter({ kind: value || null })),
         within ? h("button", { class: "small", type: "button", title: "Show all", onclick: () => filter({ within: null }) }, withinWords(within), icon("close")) : search,
-        h("span", { class: "limits small quiet" }, "Confidence", limit("least", "Confidence at least", "0"), "to", limit("most", "Confidence at most", "1")));
+        h("span", { class: "limits small quiet" }, "Confidence", limit("least", "Confidence at least", "0"), "to", limit("most", "Confidence at most", "1")),
+        h("span", { class: "grow" }),
+        h("span", { class: "segmented", role: "group", "aria-label": "Show as" }, [[null, "List"], ["pictures", "Pictures"]].map(([as, title]) =>
+          h("button", { type: "button", "aria-pressed": String(isOfPictures() === (as !== null)), onclick: () => where.note({ as }) }, title))));
       if (isFocused) search.focus();
     }
 
-    const isChosen = (row) => {
+    function isChosen(row) {
       const now = app.corrections?.chosen;
       return Boolean(now && now.class === row.class && now.place.image === row.place && Math.abs(now.place.y - row.y) < 0.2 && Math.abs(now.place.x - row.x) < 0.2);
-    };
-    const look = (row, how = "go") => where[how]({ image: row.image, y: row.y, x: row.x, of: row.class });
+    }
+    function look(row, how = "go") { where[how]({ image: row.image, y: row.y, x: row.x, of: row.class }); }
     function picture(row) {
       const [height, width] = table.shapes[row.class];
-      return results.run.crop.replace("{I}", row.place).replace("{Y}", row.y).replace("{X}", row.x).replace("{H}", height).replace("{W}", width);
+      return results.crop.replace("{I}", row.place).replace("{Y}", row.y).replace("{X}", row.x).replace("{H}", height).replace("{W}", width);
     }
-    const words = (row) => `${row.class}, confidence ${row.confidence.toFixed(2)}, in ${row.image}${row.said ? `, said to be ${row.to ? `of ${row.to}` : row.said}` : ""}`;
+    function words(row) { return `${row.class}, confidence ${row.confidence.toFixed(2)}, in ${row.image}${row.said ? `, said to be ${row.to ? `of ${row.to}` : row.said}` : ""}`; }
     const mark = (row) => (row.to ? [swatch(row.to), row.to] : row.said ? [icon(SAID[row.said][0]), SAID[row.said][1]] : []);
 
     function drawRow(row, at) {
@@ -98,6 +103,12 @@
     function drawRows() {
       const key = scroll.contains(document.activeElement) ? document.activeElement.dataset.key : null;
       const { scrollTop } = scroll;
+      const body = isOfPictures() && table?.run === results.run.id && table.rows?.length ? pictures.element : scroll;
+      if (body.parentElement !== element) element.replaceChildren(tools, body, pages);
+      if (body === pictures.element) {
+        pictures.draw(table.rows);
+        return drawPages();
+      }
       if (!table || table.run !== results.run.id) scroll.replaceChildren(h("div", { class: "empty" }, h("span", { class: "spinner" })));
       else if (table.problem) scroll.replaceChildren(h("div", { class: "empty" }, icon("warning"), h("h3", {}, "The table cannot be read"), h("p", {}, table.problem)));
       else if (!table.rows.length) scroll.replaceChildren(h("div", { class: "empty" }, icon("spread"), h("h3", {}, "Nothing was found here"), h("p", {}, "Choose other classes, images or confidences; or lower the thresholds, or train with more examples.")));
@@ -108,7 +119,7 @@
       }
       scroll.scrollTop = scrollTop;
       if (key) scroll.querySelector(`[data-key="${CSS.escape(key)}"]`)?.focus({ preventScroll: true });
-      drawPages();
+      return drawPages();
     }
 
     function drawPages() {
@@ -153,10 +164,11 @@
     app.corrections.step = step;
     /** The object of the row under the pointer. */
     app.corrections.under = () => {
-      const row = rowAt(scroll.querySelector("tr.look:hover, tr.look:has(:focus-visible)"));
+      const row = pictures.under() ?? rowAt(scroll.querySelector("tr.look:hover, tr.look:has(:focus-visible)"));
       return row && row.place !== null ? { class: row.class, place: { image: row.place, y: row.y, x: row.x }, said: row.said, to: row.to } : null;
     };
     app.corrections.onChosen = () => {
+      pictures.redraw();
       for (const tr of scroll.querySelectorAll("tr.look")) {
         if (isChosen(rowAt(tr))) tr.setAttribute("aria-current", "true"); else tr.removeAttribute("aria-current");
       }

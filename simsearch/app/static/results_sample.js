@@ -63,7 +63,7 @@
     const seen = (place) => Math.round(AROUND * Math.max(place.height, place.width)); // addresses take few digits
     function picture(place) {
       const side = seen(place);
-      return results.run.crop.replace("{I}", place.place).replace("{Y}", place.y).replace("{X}", place.x).replace("{H}", side).replace("{W}", side);
+      return results.crop.replace("{I}", place.place).replace("{Y}", place.y).replace("{X}", place.x).replace("{H}", side).replace("{W}", side);
     }
     const share = (value, side) => `${(100 * value) / side}%`;
     function framed(place) {

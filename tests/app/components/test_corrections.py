@@ -73,6 +73,28 @@ def test_right_wrong_and_another_class_are_marks_also_where_nothing_is_displayed
     assert not said_of(planted, "nucleus").confirmed
 
 
+def test_several_of_several_classes_are_answered_at_once_and_undone_as_one(page: Page, planted: PageContext) -> None:
+    wire, before = page.roots["corrections"], planted.live.snapshot.curation
+    found = {"cytoplasm": (60, 60), "nucleus": (60, 120)}
+    each = [{**places(planted, "d", *at)[0], "class": name} for name, at in found.items()]
+
+    def said() -> dict[str, tuple[list[float], list[float]]]:
+        classes = planted.live.snapshot.curation.classes
+        return {c.name: ([p.x for p in c.confirmed], [p.x for p in c.negatives]) for c in classes}
+
+    say(wire, "together", to="", places=each)
+    assert said() == {"cytoplasm": ([], [60]), "nucleus": ([], [120])}
+    say(wire, "together", to=None, places=each)
+    assert said() == {"cytoplasm": ([60], []), "nucleus": ([120], [])}
+    say(wire, "together", to="nucleus", places=each)
+    assert said() == {"cytoplasm": ([], [60]), "nucleus": ([120, 60], [])}
+    last = planted.live.snapshot.history.entries[-1]
+    assert str(last.action) == "confirm 2 regions of nucleus"
+    for _ in range(3):
+        planted.live.undo("ada")
+    assert planted.live.snapshot.curation == before
+
+
 def test_a_click_adds_what_was_missed_only_while_that_is_asked_for(page: Page, planted: PageContext) -> None:
     wire = page.roots["corrections"]
     say(wire, "miss", to="nucleus", places=places(planted, "d", 2, 88))

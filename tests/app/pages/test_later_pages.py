@@ -379,7 +379,9 @@ def test_runs_are_started_chosen_and_listed(marked: PageContext, tmp_path: Path)
     assert [run["id"] for run in drawn(board.root, "runs")["list"]] == ["detect-2", "detect-1"]
     say(board.root, "choose", id="detect-1")
     assert drawn(board.root, "run")["id"] == "detect-1"
-    assert "/{H}/{W}?c=0" in drawn(board.root, "run")["crop"]
+    assert "/{H}/{W}?c=0,00FF00,0,1000&" in drawn(board.root, "crop")
+    board.show_channels((replace(context.urls.shown[1], gamma=0.5),))
+    assert "/{H}/{W}?c=1,0000FF,0,1000,0.5&" in drawn(board.root, "crop")
 
 
 def test_the_page_goes_to_what_a_run_gave_that_who_looks_has_started(marked: PageContext, tmp_path: Path) -> None:

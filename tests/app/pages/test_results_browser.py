@@ -242,7 +242,9 @@ def shoot(tab: Tab, name: str, folder: Path) -> None:
     tab.emulate_media(color_scheme="light")
 
 
-def test_a_row_is_shown_on_its_image_and_back_goes_back(found: Tab, tmp_path: Path) -> None:
+def test_a_row_is_shown_on_its_image_and_back_goes_back_and_pictures_are_answered_at_once(
+    found: Tab, live: LiveStudy, tmp_path: Path
+) -> None:
     found.get_by_role("tab", name="Objects").click()
     row = found.locator("tr.look", has_text="d").last  # of an image that is not displayed
     row.click()
@@ -269,6 +271,35 @@ def test_a_row_is_shown_on_its_image_and_back_goes_back(found: Tab, tmp_path: Pa
     wait_until(
         lambda: found.get_by_role("tab", name="Images").get_attribute("aria-selected") == "true", "the first view"
     )
+    answer_pictures(found, live, tmp_path)
+
+
+def answer_pictures(found: Tab, live: LiveStudy, tmp_path: Path) -> None:
+    """Pick several objects by their pictures, with the mouse and with keys, and answer them at once."""
+    found.get_by_role("tab", name="Objects").click()
+    found.get_by_role("button", name="Pictures", exact=True).click()
+    tiles = found.locator(".found-grid .tile")
+    n = len(live.snapshot.history.entries)
+    tiles.nth(1).click()
+    tiles.nth(4).click(modifiers=["Shift"])
+    found.get_by_text("4 picked").wait_for()
+    shoot(found, "7-results-pictures", tmp_path)
+    check_light_and_dark(found, "pictures of objects")
+    found.keyboard.press("x")
+    wait_until(lambda: found.locator(".found-grid .tile.said-wrong").count() == 4, "four that are wrong")
+    assert len(live.snapshot.history.entries) == n + 1
+    assert sum(len(each.negatives) for each in live.snapshot.curation.classes) == 4
+    tiles.nth(2).focus()
+    found.keyboard.press("ArrowRight")
+    found.keyboard.press("Space")  # keys alone
+    found.keyboard.press("ArrowRight")
+    found.keyboard.press("Space")
+    found.get_by_text("2 picked").wait_for()
+    found.keyboard.press("y")
+    wait_until(lambda: found.locator(".found-grid .tile.said-wrong").count() == 2, "two that are right after all")
+    tiles.nth(5).dblclick()
+    found.locator("#results-image").wait_for()
+    found.locator(".found-grid .tile.looked-at").wait_for()
 
 
 def test_a_sample_is_judged_with_keys_and_tells_how_right_the_run_is(

@@ -17,9 +17,10 @@ if TYPE_CHECKING:
     from simsearch.app.context import PageContext
     from simsearch.app.session.snapshot import JobView, Snapshot
     from simsearch.curation.state import Curation
+    from simsearch.io.pictures.render import ShownChannel
     from simsearch.workflows.run.results import ResultView
 
-_CROP_PX = 96
+_CROP_PX = 128
 _RUNS = ("detect", "segment")
 
 
@@ -30,6 +31,7 @@ class ResultsWire(Wire):
     job = Part()
     runs = Part()
     run = Part()
+    crop = Part()
     compared = Part()
 
 
@@ -53,6 +55,7 @@ class ResultBoard(Island):
         self._current: str | None = None
         self._compared: str | None = None
         self._over: set[str] | None = None  # jobs that were known to be over
+        self._shown: tuple[ShownChannel, ...] = ()  # how somebody wants to see channels; as usual if there are none
         super().__init__(
             ResultsWire(),
             {
@@ -86,6 +89,16 @@ class ResultBoard(Island):
                 self._current = job.result.name
         self._over = set(over)
 
+    def show_channels(self, shown: tuple[ShownChannel, ...]) -> None:
+        """Show channels in pictures of objects in another way."""
+        self._shown = shown
+        self._draw_crop()
+
+    def _draw_crop(self) -> None:
+        urls, curation = self._context.urls, self._context.live.snapshot.curation
+        usual = urls.channels([curation.channel_names.index(name) for name in curation.channels])
+        self.send(crop=urls.crop_template(None, self._shown or usual, _CROP_PX))
+
     async def _read(self) -> None:
         results = await asyncio.to_thread(self._context.live.results)
         self.show(results)
@@ -101,15 +114,14 @@ class ResultBoard(Island):
         return next((each for each in self._results if each.id == run_id), None)
 
     def _draw(self) -> None:
-        result, urls, curation = self.run, self._context.urls, self._context.live.snapshot.curation
+        result = self.run
         compared = self._find(self._compared)
         if result is None or compared is result or "segment" in (result.kind, compared.kind if compared else ""):
             compared = None
-        shown = urls.channels([curation.channel_names.index(name) for name in curation.channels])
-        crop = urls.crop_template(None, shown, _CROP_PX)
+        self._draw_crop()
         self.send(
             runs={"list": [summary_part(each) for each in reversed(self._results)], "current": self._current},
-            run=None if result is None else {**run_part(result, urls), "crop": crop},
+            run=None if result is None else run_part(result, self._context.urls),
             compared=None if compared is None else {**summary_part(compared), **counts_part(compared)},
         )
         self._on_run(result, compared)

@@ -181,12 +181,12 @@ class Viewer:
         return score_at(self._scene, class_name, at)
 
     def _draw_image(self, name: str) -> None:
-        is_new = name != self._image
+        is_new, is_first = name != self._image, not self._image
         self._image = name
         if is_new and name:
             height, width = self._shapes[name]
             self._draw_pixels()
-            if not self._drawn:
+            if is_first:
                 self.figure.x_range.update(start=0, end=width)
                 self.figure.y_range.update(start=-height, end=0)
             self._context.doc.add_next_tick_callback(partial(self._measure, name))
