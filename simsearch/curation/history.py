@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, field, replace
+from functools import reduce
 from typing import TYPE_CHECKING, ClassVar
 
 from simsearch.curation.actions import Action, apply
@@ -149,18 +150,23 @@ class History:
             )
         return tuple(map(Redo, _up_to(undone, up_to, f"something that {user} has undone")))
 
-    def then(self, entry: Entry) -> History:
-        """Add what somebody does.
+    def then(self, *entries: Entry) -> History:
+        """Add what somebody does: an action, or undos or redos of theirs, of which each is a step that applies.
 
         Raises
         ------
         CurationError
             If it does not apply; an undo or redo also if what was done by others since would not apply any more.
         """
+        entry = entries[-1]
         if not isinstance(entry.action, Undo | Redo):
             return replace(self, state=apply(self.state, entry.action), entries=(*self.entries, entry))
-        self._stacks(entry.user).take(entry)
-        changed = {entry.action.seq}
+        changed = {each.action.seq for each in entries if isinstance(each.action, Undo | Redo)}
+        if len(entries) > 1 and any(each.user != entry.user for each in self.entries[min(changed) :]):
+            return reduce(History.then, entries, self)  # where nobody else did anything since, no step can be refused
+        stacks = self._stacks(entry.user)
+        for each in entries:
+            stacks.take(each)
         undone = self.undone | changed if isinstance(entry.action, Undo) else self.undone - changed
         try:
             state = _state(self.initial, _holding(self.entries, undone))
@@ -169,7 +175,7 @@ class History:
                 f"{entry.action}, {self.entries[entry.action.seq - 1].action}: expected that what was done since still "
                 f"applies, got {error.entry}, which does not: {error.__cause__}. That must be undone first"
             ) from error
-        return replace(self, state=state, entries=(*self.entries, entry), undone=undone)
+        return replace(self, state=state, entries=(*self.entries, *entries), undone=undone)
 
     def _stacks(self, user: str) -> _Stacks:
         stacks = _Stacks()

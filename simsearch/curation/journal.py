@@ -13,7 +13,6 @@ import os
 import socket
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import reduce
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -198,7 +197,7 @@ class Journal:
             now = datetime.now(UTC).isoformat(timespec="milliseconds")
             first = len(self.history.entries) + 1
             entries = [Entry(seq, now, user, action) for seq, action in enumerate(choose(self.history), start=first)]
-            following = reduce(History.then, entries, self.history)
+            following = self.history.then(*entries)
             with _store_errors(self._path):
                 self._write(b"".join(map(entry_to_line, entries)))
             self.history = following

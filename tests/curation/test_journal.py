@@ -81,6 +81,20 @@ def test_several_are_undone_together_or_none(path: Path, empty: Curation) -> Non
     assert names(read_journal(path, empty)[0].state) == ["RBC", "WBC", "PLT"]
 
 
+def test_many_are_undone_as_quickly_as_one(path: Path, empty: Curation, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(path, empty, 40)
+    applied: list[str] = []
+    apply = AddClass.apply
+    monkeypatch.setattr(AddClass, "apply", lambda self, state: applied.append("") or apply(self, state))
+    with Journal(path, empty) as journal:
+        applied.clear()
+        assert names(journal.undo("ada", back_to=21)) == [f"c{i}" for i in range(20)]
+        assert len(applied) == 20  # the state is made once, not after each
+        assert len(names(journal.redo("ada", up_to=30))) == 30
+        assert len(applied) == 50
+    assert len(names(read_journal(path, empty)[0].state)) == 30
+
+
 def test_a_redo_is_refused_where_others_took_the_place(path: Path, empty: Curation) -> None:
     with Journal(path, empty) as journal:
         journal.append("ada", AddClass("RBC", "#000000"))
