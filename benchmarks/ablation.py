@@ -2,6 +2,7 @@
 
     python benchmarks/ablation.py run --classes Platelets --experiments 2 --repeats 2
     python benchmarks/ablation.py table
+    python benchmarks/ablation.py plot --picture ablation.png
 
 Each class is a study of its own, since a study has one patch shape: RBC 96 px, WBC 192 px, Platelets 48 px. An
 experiment is a draw of displayed images and prototypes from the training split; a repeat is another seed of training.
@@ -24,6 +25,7 @@ from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import matplotlib.pyplot as plt
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # a script of the repository, not of the installed package
@@ -35,6 +37,7 @@ from simsearch.curation.actions import AddClass
 from simsearch.curation.marks import AcceptBackground, AcceptClass, AddPrototypes
 from simsearch.curation.state import Patch
 from simsearch.curation.suggestions import background_patches, marked_patches
+from simsearch.io.pictures.overlay import CLASS_COLORS
 from simsearch.io.tables.truth import TrueObject
 from simsearch.runtime import open_cluster
 from simsearch.workflows.convert.pipeline import convert
@@ -58,7 +61,10 @@ from simsearch.workflows.learn.train import TrainOptions, train_study
 from simsearch.workflows.run.detect import DetectOptions, detect
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from matplotlib.axes import Axes
+    from matplotlib.collections import Collection
 
     from simsearch.runtime import Client
 
@@ -72,6 +78,7 @@ STRATEGIES = {"Pos": (False, False), "Pos+Neg": (True, False), "Pos+Selflearn": 
 SUPERVISED = "full supervision"
 """Pos with all objects of the training split."""
 N_DISPLAYED = 8
+_N_OF_VIOLIN = 3  # fewer experiments have no density
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -103,7 +110,7 @@ class Cell:
 def main() -> None:
     """Run or print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["run", "table"])
+    parser.add_argument("what", choices=["run", "table", "plot"])
     parser.add_argument("--classes", nargs="+", default=list(PATCHES))
     parser.add_argument("--kinds", nargs="+", default=["dense", "patchwise"])
     parser.add_argument("--prototypes", nargs="+", type=int, default=[5, 10], help="P")
@@ -122,8 +129,9 @@ def main() -> None:
     parser.add_argument("--noisy", type=int, default=1000, help="at most so many noisy patches")
     parser.add_argument("--part", default="1/1")
     parser.add_argument("--results", type=Path, default=_SCRATCH / "results.jsonl")
+    parser.add_argument("--picture", type=Path, default=_SCRATCH / "ablation.png", help="that `plot` draws")
     options = parser.parse_args()
-    run(options) if options.what == "run" else table(options)
+    {"run": run, "table": table, "plot": plot}[options.what](options)
 
 
 def run(options: argparse.Namespace) -> None:
@@ -299,27 +307,83 @@ def _write_truth(objects: Sequence[TrueObject], path: Path) -> None:
     path.write_text(f"image,class,y,x\n{rows}")
 
 
-def table(options: argparse.Namespace) -> None:
-    """Print means, and standard deviations between experiments and between repeats."""
-    groups: dict[tuple[str, ...], dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
-    for line in read_results(options.results):
+Curated = dict[tuple[str, str, str, str], dict[int, list[float]]]
+"""Average precisions by class, what was curated, what was trained with and kind; then by experiment."""
+
+
+def gathered(path: Path) -> Curated:
+    """Read results: those of repeats beside each other."""
+    groups: Curated = defaultdict(lambda: defaultdict(list))
+    for line in read_results(path):
         what = line["strategy"] if line["averaging"] else f"{line['strategy']}, last weights"
         what += "" if line["beside"] else ", not beside"
         what += "" if line["display"] == "random" else f", {line['display']}"
         what += "" if line["trunk"] == "bundled" else f", trunk {line['trunk']}"
         key = (line["class_name"], f"P{line['n_prototypes']} N{line['n_negatives']}", what, line["kind"])
         groups[key][line["experiment"]].append(line["average_precision"])
+    return groups
+
+
+def table(options: argparse.Namespace) -> None:
+    """Print means, and standard deviations between experiments and between repeats."""
     print("| class | curated | trained with | kind | AP | std between experiments | between repeats | models |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- |")
-    for (class_name, curated, what, kind), experiments in sorted(groups.items()):
-        means = [np.mean(values) for values in experiments.values()]
-        repeats = [np.std(values, ddof=1) for values in experiments.values() if len(values) > 1]
+    for (class_name, curated, what, kind), experiments in sorted(gathered(options.results).items()):
+        means, repeats = summaries(experiments)
         between = f"{np.std(means, ddof=1):.3f}" if len(means) > 1 else "-"
         within = f"{np.mean(repeats):.3f}" if repeats else "-"
         n_models = sum(map(len, experiments.values()))
         print(
             f"| {class_name} | {curated} | {what} | {kind} | {np.mean(means):.3f} | {between} | {within} | {n_models} |"
         )
+
+
+def summaries(experiments: Mapping[int, Sequence[float]]) -> tuple[list[float], list[float]]:
+    """Return the mean of each experiment over its repeats, and the standard deviation of those that have several."""
+    means = [float(np.mean(values)) for values in experiments.values()]
+    return means, [float(np.std(values, ddof=1)) for values in experiments.values() if len(values) > 1]
+
+
+def plot(options: argparse.Namespace) -> None:
+    """Draw figures 8 and 9 of the paper: means of experiments and, on the right, deviations between their repeats."""
+    groups = gathered(options.results)
+    rows = sorted({(class_name, kind) for class_name, _, _, kind in groups})
+    figure, axes = plt.subplots(len(rows), 2, figsize=(13, 3.4 * len(rows)), squeeze=False, layout="constrained")
+    for (class_name, kind), (left, right) in zip(rows, axes, strict=True):
+        own = {key[1:3]: each for key, each in groups.items() if (key[0], key[3]) == (class_name, kind)}
+        full = own.pop(("P0 N0", SUPERVISED), {})
+        columns = sorted((each for each in own if each[1] in STRATEGIES), key=_order)
+        means, deviations = zip(*(summaries(own[column]) for column in columns), strict=True)
+        level, spread = summaries({0: [value for values in full.values() for value in values]}) if full else ([], [])
+        _draw_violins(left, columns, means, level)
+        _draw_violins(right, columns, deviations, spread)
+        left.set(title=f"{class_name}, {kind}", ylabel="average precision")
+        right.set(title="between repeats", ylabel="standard deviation", ylim=(0, None))
+    figure.savefig(options.picture, dpi=150)
+    plt.close(figure)
+    print(options.picture)
+
+
+def _order(column: tuple[str, str]) -> tuple[list[int], int]:
+    curated, what = column
+    return [int(each[1:]) for each in curated.split()], list(STRATEGIES).index(what)
+
+
+def _draw_violins(
+    axes: Axes, columns: Sequence[tuple[str, str]], values: Sequence[Sequence[float]], full: Sequence[float]
+) -> None:
+    """Draw a violin with a box inside for each column, points where there are few, and a line for full supervision."""
+    colors = dict(zip(STRATEGIES, CLASS_COLORS, strict=False))
+    for place, ((_, what), own) in enumerate(zip(columns, values, strict=True)):
+        if len(own) >= _N_OF_VIOLIN:
+            bodies: Iterable[Collection] = axes.violinplot([own], [place], showextrema=False)["bodies"]  # type: ignore[assignment]
+            for body in bodies:
+                body.set(facecolor=colors[what], alpha=0.4)
+            axes.boxplot([own], positions=[place], widths=0.15, manage_ticks=False)
+        axes.plot([place] * len(own), own, ".", color=colors[what])
+    for value in full:
+        axes.axhline(value, color="0.4", linewidth=1)
+    axes.set_xticks(range(len(columns)), [f"{curated}\n{what}" for curated, what in columns], rotation=45, ha="right")
 
 
 if __name__ == "__main__":
