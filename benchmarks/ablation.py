@@ -4,11 +4,11 @@
     python benchmarks/ablation.py table
     python benchmarks/ablation.py plot --picture ablation.png
 
-Each class is a study of its own, since a study has one patch shape: RBC 96 px, WBC 192 px, Platelets 48 px. An
-experiment is a draw of displayed images and prototypes from the training split; a repeat is another seed of training.
-`run` appends a line to ``results.jsonl`` for each model and leaves out those that are there, so it can be stopped at
-any time; experiments can run side by side (``--part 1/2`` and ``--part 2/2``). Models are judged on the test split;
-choices were made on the validation split (``--judge val``).
+Each class is a study of its own, since a study of the paper has one patch shape: RBC 96 px, WBC 192 px, Platelets 48
+px, and fluorescence nuclei 32 px as another kind. An experiment is a draw of displayed images and prototypes from the
+training split; a repeat is another seed of training. `run` appends a line to ``results.jsonl`` for each model and
+leaves out those that are there, so it can be stopped at any time; experiments can run side by side (``--part 1/2`` and
+``--part 2/2``). Models are judged on the test split; choices were made on the validation split (``--judge val``).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import os
 import random
 import sys
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import asdict, dataclass, replace
 from itertools import product
 from pathlib import Path
@@ -30,7 +30,8 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # a script of the repository, not of the installed package
 
-from benchmarks.bccd import Smear, read_split
+from benchmarks.bccd import read_split
+from benchmarks.people_sets import read_set
 from benchmarks.trunks import name_trunks, read_results
 from simsearch.core.boxes import Box
 from simsearch.curation.actions import AddClass
@@ -66,11 +67,13 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.collections import Collection
 
+    from benchmarks.judges import Split
     from simsearch.runtime import Client
+    from simsearch.workflows.image_set import ImageSet
 
 _DATA = Path(os.environ.get("SIMSEARCH_DATA", Path(__file__).parents[2] / "shared/data"))
 _SCRATCH = Path(__file__).parent / "scratch" / "ablation"
-PATCHES = {"RBC": 96, "WBC": 192, "Platelets": 48}
+PATCHES = {"RBC": 96, "WBC": 192, "Platelets": 48, "nuclei": 32}
 """Side of the square patch of each class in level-0 pixels."""
 STRATEGIES = {"Pos": (False, False), "Pos+Neg": (True, False), "Pos+Selflearn": (False, True),
               "Pos+Neg+Selflearn": (True, True)}  # fmt: skip
@@ -78,6 +81,8 @@ STRATEGIES = {"Pos": (False, False), "Pos+Neg": (True, False), "Pos+Selflearn": 
 SUPERVISED = "full supervision"
 """Pos with all objects of the training split."""
 N_DISPLAYED = 8
+_MEASUREMENT = "measure.json"
+_N_ENOUGH = 10  # objects for prototypes
 _N_OF_VIOLIN = 3  # fewer experiments have no density
 
 
@@ -107,8 +112,23 @@ class Cell:
         return f"{self.trunk}-{self.class_name}-{curated}"
 
 
+@dataclass(frozen=True, slots=True)
+class Material:
+    """Images of a class, to learn from and to judge on, with the objects on them."""
+
+    trained: Sequence[Path]
+    truth: Sequence[TrueObject]
+    judged: Sequence[Path]
+    judged_truth: Sequence[TrueObject]
+
+    @property
+    def folder(self) -> Path:
+        """Where what belongs to all studies of these images is."""
+        return self.trained[0].parent
+
+
 def main() -> None:
-    """Run or print."""
+    """Run, print or draw."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["run", "table", "plot"])
     parser.add_argument("--classes", nargs="+", default=list(PATCHES))
@@ -139,12 +159,12 @@ def run(options: argparse.Namespace) -> None:
     done = {line["cell"] for line in read_results(options.results)}
     part, n_parts = map(int, options.part.split("/"))
     with open_cluster("threads:1") as client:
-        prepare(client)
+        materials = {name: prepare(client, name, options.judge) for name in options.classes}
         for cell in cells(options):
             if cell.experiment % n_parts != part - 1 or repr(cell) in done:
                 continue
             begin = time.perf_counter()
-            result = judge(client, cell, options)
+            result = judge(client, cell, materials[cell.class_name], options)
             line = {"cell": repr(cell), **asdict(cell), **result, "seconds": round(time.perf_counter() - begin, 1)}
             with options.results.open("a") as file:
                 file.write(json.dumps(line) + "\n")
@@ -181,22 +201,33 @@ def cells(options: argparse.Namespace) -> Iterator[Cell]:
                 yield cell
 
 
-def prepare(client: Client) -> None:
-    """Convert the images of all splits, and measure those of the training split."""
-    for split in ("train", "val", "test"):
-        folder = _SCRATCH / split
-        names = [smear.name for smear in read_split(_DATA / "bccd", split)]
-        if not (folder / f"{names[-1]}.ome.zarr").exists():
-            sources = [_DATA / "bccd/JPEGImages" / f"{name}.jpg" for name in names]
-            convert(client, sources, folder, ConvertOptions(overwrite=True))
-    path = _SCRATCH / "measure.json"
+def prepare(client: Client, class_name: str, split: Split) -> Material:
+    """Convert the images of a class, and measure those that are learned from."""
+    if class_name == "nuclei":
+        images = read_set(client, _DATA, _SCRATCH, "fluorescence", split)
+        found = Material(images.trained, images.truth, images.judged, images.judged_truth)
+    else:
+        (trained, truth), judged = (_blood(client, each, class_name) for each in ("train", split))
+        found = Material(trained, truth, *judged)
+    path = found.folder / _MEASUREMENT
     if not path.exists():
-        write_measurement(measure(client, find_image_set(_images("train"))), path)
+        write_measurement(measure(client, find_image_set(found.trained)), path)
+    return found
 
 
-def judge(client: Client, cell: Cell, options: argparse.Namespace) -> dict[str, object]:
+def _blood(client: Client, split: str, class_name: str) -> tuple[Sequence[Path], Sequence[TrueObject]]:
+    smears, folder = read_split(_DATA / "bccd", split), _SCRATCH / split
+    paths = [folder / f"{smear.name}.ome.zarr" for smear in smears]
+    if not paths[-1].exists():
+        sources = [_DATA / "bccd/JPEGImages" / f"{smear.name}.jpg" for smear in smears]
+        convert(client, sources, folder, ConvertOptions(overwrite=True))
+    boxes = (box for smear in smears for box in smear.boxes if box.class_name == class_name)
+    return paths, [TrueObject(box.image, class_name, box.y, box.x) for box in boxes]
+
+
+def judge(client: Client, cell: Cell, material: Material, options: argparse.Namespace) -> dict[str, object]:
     """Curate, train and detect; return the average precision and what it was trained on."""
-    study = _study(client, cell, options)
+    study = _study(client, cell, material, options)
     curation = read_curation(study)[0].state
     uses_negatives, selflearn = STRATEGIES.get(cell.strategy, (False, False))
     chosen = TrainOptions(
@@ -211,11 +242,11 @@ def judge(client: Client, cell: Cell, options: argparse.Namespace) -> dict[str, 
     report = train_study(client, study, curation, chosen)
     seconds = time.perf_counter()
     folder = report.model.parent / "results"
-    images = find_image_set(_images(options.judge)[: options.images or None])
+    images = find_image_set(material.judged[: options.images or None])
     detect(client, images, report.model, folder, DetectOptions(floor=1e-4, overwrite=True))
     seconds = time.perf_counter() - seconds
     names = {image.name for image in images}
-    objects = [o for o in _truth(options.judge, cell.class_name) if o.image in names]
+    objects = [o for o in material.judged_truth if o.image in names]
     _write_truth(objects, folder / "truth.csv")
     (score,) = evaluate(folder / "detections.parquet", folder / "truth.csv", folder).classes
     roi_class = curation.classes[0]
@@ -231,75 +262,64 @@ def judge(client: Client, cell: Cell, options: argparse.Namespace) -> dict[str, 
     }
 
 
-def _study(client: Client, cell: Cell, options: argparse.Namespace) -> Study:
+def _study(client: Client, cell: Cell, material: Material, options: argparse.Namespace) -> Study:
     """Create and curate the study of a cell, or open it."""
-    folder = _SCRATCH / "studies" / cell.study_name
+    folder = material.folder / "studies" / cell.study_name
     if (folder / "curated").exists():
         return open_study(folder)
-    smears = read_split(_DATA / "bccd", "train")
+    images, side = find_image_set(material.trained), PATCHES[cell.class_name]
     if cell.strategy == SUPERVISED:
-        displayed = tuple(smear.name for smear in smears)
+        displayed = tuple(image.name for image in images)
     elif cell.display == "diverse":
-        displayed = choose_diverse(client, find_image_set(_images("train")), DiverseOptions(N_DISPLAYED))
+        displayed = choose_diverse(client, images, DiverseOptions(N_DISPLAYED))
     else:
-        displayed = _displayed(cell, smears)
+        displayed = _displayed(cell, _whole(images, material.truth, side), [image.name for image in images])
     trunk = name_trunks(options.trunk)[cell.trunk]
-    chosen = StudyOptions(display=displayed, measurement=_SCRATCH / "measure.json", trunk=trunk)
-    study = create_study(folder, _images("train"), chosen)
-    cache = _SCRATCH / "cache"  # of all studies: features depend on neither displayed images nor prototypes
+    chosen = StudyOptions(display=displayed, measurement=material.folder / _MEASUREMENT, trunk=trunk)
+    study = create_study(folder, material.trained, chosen)
+    cache = material.folder / "cache"  # of all studies: features depend on neither displayed images nor prototypes
     cache.mkdir(exist_ok=True)
     (folder / CACHE_NAME).symlink_to(cache.absolute())
-    truth = _truth("train", cell.class_name)
     if cell.strategy == SUPERVISED:
-        _accept_truth(client, study, truth, cell.class_name)
+        _accept_truth(client, study, material.truth, _whole(images, material.truth, side), cell.class_name)
     else:
-        shape = (PATCHES[cell.class_name],) * 2
-        behaviour = Behaviour((cell.class_name,), shape, cell.n_prototypes, cell.n_negatives, seed=cell.experiment)
-        simulate_curation(client, study, truth, behaviour)
+        behaviour = Behaviour(
+            (cell.class_name,), (side, side), cell.n_prototypes, cell.n_negatives, seed=cell.experiment
+        )
+        simulate_curation(client, study, material.truth, behaviour)
     (folder / "curated").touch()
     return study
 
 
-def _displayed(cell: Cell, smears: Sequence[Smear]) -> tuple[str, ...]:
+def _displayed(cell: Cell, whole: Sequence[TrueObject], names: Sequence[str]) -> tuple[str, ...]:
     """Choose images at random, until there are enough objects for ten prototypes on them."""
-    rng = random.Random(cell.experiment)
+    rng, counts = random.Random(cell.experiment), Counter(each.image for each in whole)
     while True:
-        chosen = rng.sample(list(smears), N_DISPLAYED)
-        if sum(_is_whole(box, cell.class_name) for smear in chosen for box in smear.boxes) >= 10:
-            return tuple(smear.name for smear in chosen)
+        chosen = rng.sample(list(names), min(N_DISPLAYED, len(names)))
+        if sum(counts[name] for name in chosen) >= _N_ENOUGH:
+            return tuple(chosen)
 
 
-def _is_whole(box: Box, class_name: str) -> bool:
-    side = PATCHES[class_name]
-    return box.class_name == class_name and Box(box.image, class_name, box.y, box.x, side, side).is_inside((480, 640))
+def _whole(images: ImageSet, truth: Sequence[TrueObject], side: float) -> list[TrueObject]:
+    """Leave out objects whose patches reach beyond their image."""
+    shapes = {image.name: image.shape for image in images}
+    return [o for o in truth if Box(o.image, o.class_name, o.y, o.x, side, side).is_inside(shapes[o.image])]
 
 
-def _accept_truth(client: Client, study: Study, truth: Sequence[TrueObject], class_name: str) -> None:
+def _accept_truth(
+    client: Client, study: Study, truth: Sequence[TrueObject], whole: Sequence[TrueObject], class_name: str
+) -> None:
     """Curate as somebody would who has marked all objects."""
     shape = (float(PATCHES[class_name]),) * 2
-    patches = [Patch.at(o.image, o.y, o.x) for o in {(o.image, o.y, o.x): o for o in truth}.values()]
-    whole = [p for p in patches if Box(p.image, class_name, p.y, p.x, *shape).is_inside((480, 640))]
+    patches, drawn = ([Patch.at(o.image, o.y, o.x) for o in dict.fromkeys(each)] for each in (truth, whole))
     with open_curation(study) as journal:
         journal.append("truth", AddClass(class_name, "#e69f00"))
-        journal.append("truth", AddPrototypes(class_name, tuple(random.Random(0).sample(whole, 5)), shape))
+        journal.append("truth", AddPrototypes(class_name, tuple(random.Random(0).sample(drawn, 5)), shape))
         journal.append("truth", AcceptClass(class_name, tuple(patches)))
         found = find_suggestions(client, study, journal.state)
         marked = marked_patches(journal.state)
         difficult, easy = background_patches(journal.state, found.highest, found.lowest, marked, 5)
         journal.append("truth", AcceptBackground((*difficult, *easy)))
-
-
-def _images(split: str) -> list[Path]:
-    return [_SCRATCH / split / f"{smear.name}.ome.zarr" for smear in read_split(_DATA / "bccd", split)]
-
-
-def _truth(split: str, class_name: str) -> list[TrueObject]:
-    return [
-        TrueObject(smear.name, class_name, box.y, box.x)
-        for smear in read_split(_DATA / "bccd", split)
-        for box in smear.boxes
-        if box.class_name == class_name
-    ]
 
 
 def _write_truth(objects: Sequence[TrueObject], path: Path) -> None:
