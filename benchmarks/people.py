@@ -63,7 +63,7 @@ if TYPE_CHECKING:
     from simsearch.curation.journal import Journal
     from simsearch.runtime import Client
 
-_SCRATCH = Path(__file__).parent / "scratch" / "people"
+SCRATCH = Path(__file__).parent / "scratch" / "people"
 _N_PROTOTYPES, _ROUND = 5, 5
 _CONFIDENCE = 0.5
 _USER = "simulated"
@@ -86,7 +86,7 @@ class Person:
     @property
     def folder(self) -> Path:
         """Where the study is."""
-        return _SCRATCH / "studies" / f"{self.split}-{self.set_name}-{self.draw}-{self.name}-{self.n_answers}"
+        return SCRATCH / "studies" / f"{self.split}-{self.set_name}-{self.draw}-{self.name}-{self.n_answers}"
 
 
 def main() -> None:
@@ -97,31 +97,32 @@ def main() -> None:
     parser.add_argument("--split", choices=["val", "test"], default="val")
     parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS))
     parser.add_argument("--draws", type=int, default=2)
-    parser.add_argument("--results", type=Path, default=_SCRATCH / "results.jsonl")
+    parser.add_argument("--results", type=Path, default=SCRATCH / "results.jsonl")
     options = parser.parse_args()
     run(options) if options.what == "run" else table(options)
 
 
 def run(options: argparse.Namespace) -> None:
     """Curate, train and judge what has not been."""
-    _SCRATCH.mkdir(parents=True, exist_ok=True)
+    SCRATCH.mkdir(parents=True, exist_ok=True)
     done = {line["person"] for line in read_results(options.results)}
     with open_cluster("threads:1") as client:
         for draw, set_name in product(range(options.draws), options.sets):
-            images = read_set(client, options.data, _SCRATCH, set_name, options.split)
+            images = read_set(client, options.data, SCRATCH, set_name, options.split)
             for name in WRONG:
                 people = [Person(options.split, set_name, draw, name, n) for n in ANSWERS[name]]
                 if all(repr(person) in done for person in people):
                     continue
-                for person, scores in _judged(client, images, people):
+                for person, study in answering(client, images, people):
+                    scores = _scores(client, images, study, person.draw)
                     line = {"person": repr(person), **asdict(person), "classes": scores}
                     with options.results.open("a") as file:
                         file.write(json.dumps(line) + "\n")
                     print(json.dumps(line), flush=True)
 
 
-def _judged(client: Client, images: StudySet, people: Sequence[Person]) -> Iterator[tuple[Person, dict[str, Any]]]:
-    """Let a person answer, and judge them after so many answers, each time in a copy of the study."""
+def answering(client: Client, images: StudySet, people: Sequence[Person]) -> Iterator[tuple[Person, Study]]:
+    """Let a person answer, and copy the study after so many answers each."""
     first = people[0]
     study = _begun(images, first, first.folder.with_name(f"{first.folder.name}-answering"))
     n_said = 0
@@ -132,14 +133,14 @@ def _judged(client: Client, images: StudySet, people: Sequence[Person]) -> Itera
             _answer(client, study, images, _ROUND, WRONG[person.name], chance)
         shutil.rmtree(person.folder, ignore_errors=True)
         shutil.copytree(study.folder, person.folder, symlinks=True)
-        yield person, _scores(client, images, open_study(person.folder), person.draw)
+        yield person, open_study(person.folder)
 
 
 def _begun(images: StudySet, person: Person, folder: Path) -> Study:
     """Create a study, and draw five boxes a class: the same for all people of a draw."""
     shutil.rmtree(folder, ignore_errors=True)
     study = create_study(folder, images.trained, StudyOptions(display=images.displayed(person.draw)))
-    cache = _SCRATCH / "cache" / f"{person.split}-{person.set_name}"
+    cache = SCRATCH / "cache" / f"{person.split}-{person.set_name}"
     cache.mkdir(parents=True, exist_ok=True)
     (folder / CACHE_NAME).symlink_to(cache.absolute())
     with open_curation(study) as journal:
@@ -188,7 +189,7 @@ def _scores(client: Client, images: StudySet, study: Study, seed: int) -> dict[s
     model = train_study(client, study, state, TrainOptions(seed=seed)).model
     network = model.with_name("network.safetensors")
     network.write_bytes(without_search(model.read_bytes()))
-    of_network, of_model = (_detected(client, judged, each) for each in (network, model))
+    of_network, of_model = (detected(client, judged, each) for each in (network, model))
     scores: dict[str, Any] = {}
     for each in report.classes:
         name = each.class_name
@@ -198,11 +199,12 @@ def _scores(client: Client, images: StudySet, study: Study, seed: int) -> dict[s
         scores[name] = {"suggested_right": float(np.mean(known)) if known else None, "n_suggested": len(right)}
         for which, peaks in found.items():
             least = each.similarity_threshold if which == "search" else _CONFIDENCE
-            scores[name][which] = _judge(images, name, [peak for peak in peaks if peak.class_name == name], least)
+            scores[name][which] = judge(images, name, [peak for peak in peaks if peak.class_name == name], least)
     return scores
 
 
-def _detected(client: Client, judged: ImageSet, model: Path) -> list[Peak]:
+def detected(client: Client, judged: ImageSet, model: Path) -> list[Peak]:
+    """Find what a model sees in images, however unsure it is."""
     results = model.parent / f"results of {model.stem}"
     detect(client, judged, model, results, DetectOptions(floor=1e-4, tissue_mask=False, overwrite=True))
     return read_peaks(results / "detections.parquet")
@@ -215,7 +217,7 @@ def without_search(blob: bytes) -> bytes:
     return model_to_bytes(network, replace(header, search_shares=()))
 
 
-def _judge(images: StudySet, name: str, peaks: Sequence[Peak], least: float) -> tuple[float, float | None]:
+def judge(images: StudySet, name: str, peaks: Sequence[Peak], least: float) -> tuple[float, float | None]:
     """Return the average precision, and how many are found for one that is there, where all are labelled."""
     by_image: dict[str, list[Peak]] = defaultdict(list)
     for peak in peaks:

@@ -152,7 +152,7 @@ def taught(task: training.TrainTask, way: Way, seed: int) -> tuple[PatchClassifi
     """Train on the patches of a task; return the model, CPU time and time."""
     config, arithmetic = way
     model = training._model(task)
-    patches = training._read_patches(task, crop_side(max(model.input_shape)), torch.device("cpu"))
+    patches, _ = training._read_patches(task, crop_side(max(model.input_shape)), torch.device("cpu"))
     cpu, clock = time.process_time(), time.perf_counter()
     train(model, patches, replace(config, seed=seed), arithmetic=arithmetic)
     return model, time.process_time() - cpu, time.perf_counter() - clock

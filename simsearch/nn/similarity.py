@@ -14,7 +14,7 @@ from simsearch.nn.correlation import correlate, smooth
 from simsearch.nn.features import gaussian
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from simsearch.nn.device import Arithmetic
 
@@ -102,6 +102,18 @@ def make_query(
         groups.append(tuple(_unit(stack - centre[:, None, None]) for stack in stacks))
         owners.append(torch.tensor([index for index, _ in owned]))
     return Query(centre, tuple(groups), tuple(owners), softness)
+
+
+def without_prototypes(query: Query, left_out: Sequence[Collection[int]]) -> Query:
+    """Leave prototypes, named by their index for each class, out of a query; a class that would lose all keeps them."""
+    blocks, owners = [], []
+    for groups, own, gone in zip(query.blocks, query.owners, left_out, strict=True):
+        is_kept = torch.tensor([index not in gone for index in own.tolist()], device=own.device)
+        is_kept |= ~is_kept.any()
+        parts = is_kept.split([len(group) for group in groups])
+        blocks.append(tuple(group[part] for group, part in zip(groups, parts, strict=True) if part.any()))
+        owners.append(torch.unique(own[is_kept], return_inverse=True)[1])
+    return replace(query, blocks=tuple(blocks), owners=tuple(owners))
 
 
 def prototype_maps(vectors: torch.Tensor, query: Query, arithmetic: Arithmetic = "float32") -> tuple[torch.Tensor, ...]:

@@ -108,41 +108,65 @@ def folds_of(
     return np.array([chosen[each] for each in image])
 
 
-def held_out_probabilities(rotated: torch.Tensor, labels: torch.Tensor, folds: NDArray[np.int64]) -> torch.Tensor:
-    """Tell each patch's class by a classifier that was fitted to the other folds, all classes being equally likely.
+def products(rotated: torch.Tensor) -> torch.Tensor:
+    """Return the (R, N, R, N) cosines between (R, N, F) vectors of unit length: all that a linear classifier sees."""
+    flat = rotated.flatten(0, 1)
+    gram: torch.Tensor = (flat @ flat.T).unflatten(0, rotated.shape[:2]).unflatten(2, rotated.shape[:2])
+    return gram
+
+
+def held_out_logits(gram: torch.Tensor, labels: torch.Tensor, folds: NDArray[np.int64]) -> torch.Tensor:
+    """Ask a classifier about each patch that was fitted to the other folds, all classes being equally likely.
 
     Parameters
     ----------
-    rotated : (R, N, F) tensor
-        Vectors of the patches in some rotations, of unit length.
+    gram : (R, N, R, N) tensor
+        `products` of the patches in some rotations.
     labels : (N,) tensor
-        Their classes.
+        Their classes; below zero that of a patch which is asked about, and not fitted to.
     folds : (N,) array
         Of which part each is.
 
     Returns
     -------
     (N, C) tensor
-        NaN for patches whose own class the other folds do not have.
+        Minus infinity for classes that the other folds do not have; NaN where they have fewer than two.
     """
-    n_classes, flat = int(labels.max()) + 1, rotated.flatten(0, 1)
-    gram = (flat @ flat.T).unflatten(0, rotated.shape[:2]).unflatten(2, rotated.shape[:2])
+    n_classes = int(labels.max()) + 1
     found = torch.full((len(labels), n_classes), torch.nan)
     for fold in np.unique(folds):
         is_asked = torch.from_numpy(folds == fold)
-        shown, asked = (~is_asked).nonzero()[:, 0], is_asked.nonzero()[:, 0]
+        shown, asked = (~is_asked & (labels >= 0)).nonzero()[:, 0], is_asked.nonzero()[:, 0]
         known = labels[shown].unique()
         if len(known) < 2:
             continue
-        targets = torch.searchsorted(known, labels[shown]).repeat(len(rotated))
+        targets = torch.searchsorted(known, labels[shown]).repeat(len(gram))
         known_to = gram[:, :, :, shown].flatten(2)  # how like the fitted ones all are
         weights, bias = _fit(known_to[:, shown].flatten(0, 1), targets, len(known))
-        logits = (known_to[:, asked] @ weights).mean(dim=0) + bias
-        probabilities = torch.zeros(len(asked), n_classes)
-        probabilities[:, known] = logits.softmax(dim=1)
-        probabilities[~torch.isin(labels[asked], known)] = torch.nan
-        found[asked] = probabilities
+        logits = torch.full((len(asked), n_classes), -torch.inf)
+        logits[:, known] = (known_to[:, asked] @ weights).mean(dim=0) + bias
+        found[asked] = logits
     return found
+
+
+def probabilities_of(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Return the (N, C) probabilities of classes, NaN for patches whose own class was not known (`held_out_logits`)."""
+    is_known = logits[torch.arange(len(labels)), labels].isfinite()
+    return logits.softmax(dim=1).masked_fill(~is_known[:, None], torch.nan)
+
+
+def log_odds_of(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Return the (N,) log odds of a class against all others, NaN where it was not known (`held_out_logits`).
+
+    Examples
+    --------
+    >>> log_odds_of(torch.tensor([[0.0, 2.0], [1.0, -torch.inf]]), torch.tensor([1, 1]))
+    tensor([2., nan])
+    """
+    rows = torch.arange(len(labels))
+    own, others = logits[rows, labels], logits.clone()
+    others[rows, labels] = -torch.inf
+    return (own - others.logsumexp(dim=1)).masked_fill(~own.isfinite(), torch.nan)
 
 
 def few_of_each(labels: Sequence[int], most: int = MOST_JUDGED) -> list[int]:

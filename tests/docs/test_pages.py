@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import simsearch
+from simsearch.io.tables.answered import write_answered
 from tests.docs.blocks import ROOT, Block, blocks_of, commands, find_blocks, pages, run_block
 
 if TYPE_CHECKING:
@@ -96,6 +97,11 @@ def test_the_columns_of_tables_are_those_of_the_reference(desk: Desk) -> None:
         if name == "wells.csv":
             columns = [each for each in columns if each not in plate_map]
         assert list(dict.fromkeys(columns)) == first_columns(SECTIONS[name]), path
+
+
+def test_the_columns_of_what_was_answered_are_those_of_the_reference(tmp_path: Path) -> None:
+    write_answered([], tmp_path / "answered.csv")  # of a study with answers, which no page has
+    assert header(tmp_path / "answered.csv") == first_columns("answered.csv")
 
 
 def test_the_files_of_results_are_in_the_reference(desk: Desk) -> None:

@@ -18,6 +18,7 @@ from simsearch.nn.similarity import (
     similarity_maps,
     soft_maximum,
     softness_of,
+    without_prototypes,
 )
 
 D = 6
@@ -116,6 +117,16 @@ def test_rotations_count_by_the_best_and_prototypes_together(combine: str) -> No
     }
     (found,) = similarity_maps(prototype_maps(vectors, query), query)
     np.testing.assert_allclose(found.numpy(), expected[combine], atol=1e-5)
+
+
+def test_without_some_prototypes_a_query_is_that_of_the_others() -> None:
+    vectors, centre = drawn(D, 15, 15), drawn(D)
+    first = [[drawn(D, 3, 5, seed=1), drawn(D, 5, 3, seed=2)], [drawn(D, 3, 5, seed=3), drawn(D, 5, 3, seed=4)]]
+    other = [[drawn(D, 5, 5, seed=5)], [drawn(D, 5, 5, seed=6)]]
+    fewer = without_prototypes(make_query([first, other], centre), [{0}, {0, 1}])
+    expected = make_query([first[1:], other], centre)  # the second class would lose all
+    found, wanted = (similarity_maps(prototype_maps(vectors, each), each) for each in (fewer, expected))
+    torch.testing.assert_close(found, wanted)
 
 
 def test_one_prototype_is_the_same_however_it_is_combined() -> None:

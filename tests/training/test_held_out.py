@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from simsearch.training.held_out import folds_of, held_out_probabilities
+from simsearch.training.held_out import folds_of, held_out_logits, log_odds_of, probabilities_of, products
 from simsearch.training.patches import oversampled
 
 
@@ -22,7 +22,7 @@ def test_planted_wrong_labels_are_found_and_few_others() -> None:
     said, wrong = truth.clone(), torch.tensor([2, 13, 27, 41, 55])
     said[wrong] = (said[wrong] + 1) % 3
     folds = folds_of(torch.arange(60).remainder(6).tolist(), [0.0] * 60, said.tolist())
-    own = held_out_probabilities(vectors, said, folds)[torch.arange(60), said]
+    own = probabilities_of(held_out_logits(products(vectors), said, folds), said)[torch.arange(60), said]
     is_doubtful = own < 0.2
     assert is_doubtful[wrong].sum() >= 4
     assert is_doubtful.sum() <= 6
@@ -31,10 +31,26 @@ def test_planted_wrong_labels_are_found_and_few_others() -> None:
 def test_what_lies_on_one_image_alone_is_not_judged() -> None:
     vectors, labels = clouds(4)
     folds = np.array([0, 1, 0, 1, 0, 1, 0, 1, 0, 0, 0, 0])
-    found = held_out_probabilities(vectors, labels, folds)
+    found = probabilities_of(held_out_logits(products(vectors), labels, folds), labels)
     assert found[8:].isnan().all()
     assert not found[:8].isnan().any()
     assert found[:8].argmax(dim=1).tolist() == labels[:8].tolist()
+
+
+def test_what_is_only_asked_about_is_judged_and_not_learned_from() -> None:
+    vectors, labels = clouds(12)
+    folds = np.arange(36) % 4
+    others = torch.arange(36) % 6 == 5
+    said = torch.where(others, -1, labels)
+    logits = held_out_logits(products(vectors), said, folds)
+    assert logits[others].argmax(dim=1).tolist() == labels[others].tolist()
+    assert torch.allclose(
+        logits[~others], held_out_logits(products(vectors[:, ~others]), labels[~others], folds[~others]), atol=1e-3
+    )
+    odds = log_odds_of(logits, labels)
+    assert (odds[others] > 0).all()
+    expected = probabilities_of(logits, labels)[torch.arange(36), labels]
+    assert torch.allclose(odds.sigmoid(), expected, atol=1e-4)
 
 
 def test_one_image_is_cut_into_strips_and_many_are_never_cut() -> None:

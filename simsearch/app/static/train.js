@@ -121,7 +121,7 @@
     function decidedBy(model) {
       const classes = Object.entries(model.decided_by);
       if (!classes.length) return null;
-      return h("p", { class: "small" }, h("strong", {}, "How sure it is, is decided by: "), classes.map(([name, who]) => `${name} ${who}`).join("; "), ".");
+      return h("div", { class: "small" }, h("p", {}, h("strong", {}, "How sure it is, is decided by")), h("ul", {}, classes.map(([name, who]) => h("li", {}, `${name}: ${who}`))));
     }
 
     function drawModels(models) {

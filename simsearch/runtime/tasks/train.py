@@ -54,6 +54,16 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
+class AskedPlace:
+    """A place that was answered one by one for a class."""
+
+    place: Place
+    """Its label is that class."""
+    is_right: bool
+    """Whether it is of the class."""
+
+
+@dataclass(frozen=True, slots=True)
 class TrainTask:
     """Train a model."""
 
@@ -77,6 +87,8 @@ class TrainTask:
     """What the trunk computes with."""
     is_checked: bool = True
     """Whether labels are compared with each other, and count less where they disagree."""
+    answers: tuple[AskedPlace, ...] = ()
+    """What is judged by cross-validation too, where labels are."""
 
     def __str__(self) -> str:
         return f"training in {self.folder}"
@@ -98,11 +110,11 @@ def train_on_worker(task: TrainTask) -> bytes:
     folder, device = output_place(task.folder), pick_device()
     with store_errors(task.folder):
         model = _model(task).to(device)
-        patches = _read_patches(task, crop_side(max(model.input_shape)), device)
+        patches, answered = _read_patches(task, crop_side(max(model.input_shape)), device)
         _draw(task, patches, folder)
         with on_all_cores():
             if task.is_checked:
-                weights = check_labels(task, model, patches.clean, folder)
+                weights = check_labels(task, model, patches.clean, answered, folder)
                 patches = replace(patches, clean=replace(patches.clean, weights=weights))
             train(model, patches, task.config, open_log(folder, device), task.arithmetic)
         training = {**asdict(task.config), "n_clean": len(patches.clean), "n_negatives": len(patches.negatives),
@@ -116,7 +128,9 @@ def _model(task: TrainTask) -> PatchClassifier:
     return make_classifier(trunk, header)
 
 
-def _read_patches(task: TrainTask, side: int, device: torch.device) -> TrainingPatches:
+def _read_patches(task: TrainTask, side: int, device: torch.device) -> tuple[TrainingPatches, LabelledPatches]:
+    """Read what is learned from, and what was answered."""
+
     def read(places: Sequence[Place]) -> LabelledPatches:
         with ThreadPoolExecutor(_READERS) as pool:
             crops = list(pool.map(lambda place: _crop(task.views[place.image], place, side), places))
@@ -125,7 +139,8 @@ def _read_patches(task: TrainTask, side: int, device: torch.device) -> TrainingP
         return LabelledPatches(torch.stack(crops) if crops else empty, labels)
 
     beside = read(task.beside) if task.beside else None
-    return TrainingPatches(read(task.clean), read(task.negatives), read(task.noisy), beside)
+    patches = TrainingPatches(read(task.clean), read(task.negatives), read(task.noisy), beside)
+    return patches, read([each.place for each in task.answers])
 
 
 def _crop(view: View, place: Place, side: int) -> torch.Tensor:

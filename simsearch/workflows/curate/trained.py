@@ -54,7 +54,8 @@ class TrainedModel:
     @property
     def files(self) -> tuple[Path, ...]:
         """The model, its card and its pictures, as far as they are there."""
-        names = (self.path.name, "README.md", "run.json", "held_out.csv", "losses.png", "losses.svg", "patches.png")
+        pictures = "losses.png", "losses.svg", "patches.png"
+        names = (self.path.name, "README.md", "run.json", "held_out.csv", "answered.csv", *pictures)
         return tuple(path for name in names if (path := self.path.with_name(name)).exists())
 
 

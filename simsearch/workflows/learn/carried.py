@@ -9,8 +9,9 @@ each spread of what these are.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+import math
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.special import logit
@@ -18,6 +19,7 @@ from scipy.special import logit
 from simsearch.core.peaks import Peak, objects
 from simsearch.core.tiles import Region
 from simsearch.curation.state import clean_objects
+from simsearch.io.tables.answered import AnsweredPlace, read_answered, write_answered
 from simsearch.nn.carried_search import CarriedSearch, SearchShare
 from simsearch.nn.model_file import model_from_bytes, model_to_bytes
 from simsearch.nn.similarity import left_out_similarities
@@ -30,18 +32,23 @@ from simsearch.workflows.find.model_views import finer_views, model_view
 from simsearch.workflows.find.peaks import peaks_of
 from simsearch.workflows.find.query import image_name
 from simsearch.workflows.image_set import ImageSet
+from simsearch.workflows.learn.answers import answers_of, held_out_similarities
+from simsearch.workflows.learn.comparison import Comparison, compare, in_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from simsearch.curation.state import Curation, Patch
     from simsearch.nn.classifier import PatchClassifier
     from simsearch.nn.device import Arithmetic
     from simsearch.nn.model_file import ModelHeader
+    from simsearch.nn.similarity import Query
     from simsearch.runtime import Client
     from simsearch.runtime.events import Observer
     from simsearch.runtime.views import View
     from simsearch.workflows.curate.study import Study
+    from simsearch.workflows.find.query import Group
 
 MIXED = 0.35
 """What a search counts that looks at images as the network does: chosen on validation images, as is what follows
@@ -50,12 +57,36 @@ _FLOOR = 1e-6  # confidence of peaks that are compared
 _TILE, _MOST_TILES = 64, 24  # grid positions along a side of what is looked at, and how much of it for a class
 _FEW, _USUAL_SLOPE, _USUAL_EVEN = 5, 10.0, 0.5  # where there are fewer peaks, how much they vary says nothing
 _SPREADS_BELOW, _LEAST_SPREAD = 4, 0.05
+_ANSWERS = "answers"  # where a header tells what they say of search and model
 
 
 def with_search(
-    client: Client, study: Study, curation: Curation, blob: bytes, arithmetic: Arithmetic, observe: Observer
+    client: Client,
+    study: Study,
+    curation: Curation,
+    blob: bytes,
+    arithmetic: Arithmetic,
+    observe: Observer,
+    answered: Path | None = None,
 ) -> bytes:
     """Give a model the search of its study.
+
+    Parameters
+    ----------
+    client : distributed.Client
+        The cluster.
+    study : Study
+        The study.
+    curation : Curation
+        What was said in it.
+    blob : bytes
+        The model.
+    arithmetic : {'float32', 'bfloat16'}
+        What the trunk computes with.
+    observe : callable
+        Gets the events.
+    answered : Path, optional
+        Table of what was answered one by one, by which search and model are compared; what they say is written there.
 
     Raises
     ------
@@ -65,21 +96,36 @@ def with_search(
         If an image cannot be read, or the folder not written.
     """
     model, header = model_from_bytes(blob)
-    search, left_out = _search(client, study, curation, header, observe)
+    queries = queries_of(client, study, curation, header.downsampling, observe)
+    search, names = _search(queries, header), header.classes
     sample = _Sample(client, ImageSet(study_images(study)), curation, arithmetic, observe)
     of_network = sample.scores(model, header)
     model.carried = search
     of_search = sample.scores(model, _header(header, search.shares))
-    shares = {}
-    for label, share in search.shares.items():
-        name = header.classes[label]
-        shares[label] = weighed(share.finer, left_out[name], of_network[name], of_search[name])
+    left_out = {name: values for group, query in queries for name, values in _left_out(group, query)}
+    scores = {label: tuple(each[names[label]] for each in (left_out, of_network, of_search)) for label in search.shares}
+    shares = {label: weighed(share.finer, *scores[label]) for label, share in search.shares.items()}
+    if answered is not None:
+        places = _asked(client, study, curation, queries, names[1:], answered, observe)
+        compared = {
+            label: compare([each for each in places if each.class_name == names[label]], share)
+            for label, share in shares.items()
+        }
+        for label in (label for label, each in compared.items() if each.better == "search"):
+            shares[label] = weighed(shares[label].finer, *scores[label], is_alone=True)
+        said = {names[label]: asdict(each) for label, each in compared.items()}
+        header = replace(header, training={**header.training, _ANSWERS: said})
     model.carried = replace(search, shares=shares)
     return model_to_bytes(model, _header(header, shares))
 
 
 def weighed(
-    finer: int, left_out: Sequence[float], of_network: Sequence[float], of_search: Sequence[float]
+    finer: int,
+    left_out: Sequence[float],
+    of_network: Sequence[float],
+    of_search: Sequence[float],
+    *,
+    is_alone: bool = False,
 ) -> SearchShare:
     """Tell what a search counts, and what its similarities mean.
 
@@ -93,6 +139,8 @@ def weighed(
         Log odds of objects by the network, of any height.
     of_search : sequence of float
         Similarities of objects, in the same places.
+    is_alone : bool
+        Whether it decides alone whatever it looks at.
 
     Examples
     --------
@@ -102,7 +150,7 @@ def weighed(
     drawn, slope = np.array(left_out), _USUAL_SLOPE
     even = float(drawn.mean()) if len(drawn) else _USUAL_EVEN
     spread = max(_LEAST_SPREAD, float(drawn.std(ddof=1))) if len(drawn) > 1 else None
-    if finer > 1 and spread:
+    if (finer > 1 or is_alone) and spread:
         return SearchShare(1.0, round(1 / spread, 2), round(even, 4), finer)
     if min(len(of_network), len(of_search)) >= _FEW and np.std(of_search) > 0:
         slope = float(np.std(of_network) / np.std(of_search))
@@ -110,35 +158,51 @@ def weighed(
         n_found = min(max(1, sum(each >= 0 for each in of_network)), len(of_search))
         amid = float(np.sort(of_search)[::-1][n_found - 1 : n_found + 1].mean())  # the gap below what is found
         even = max(amid, even - _SPREADS_BELOW * spread) if spread else amid
-    return SearchShare(MIXED if finer == 1 else 1.0, round(slope, 2), round(even, 4), finer)
+    return SearchShare(1.0 if finer > 1 or is_alone else MIXED, round(slope, 2), round(even, 4), finer)
 
 
 def shares_in_words(header: ModelHeader) -> dict[str, str]:
-    """Say for each class how far the search decides that a model carries; nothing where the network is alone."""
-    found = {}
-    for name, share in zip(header.classes[1:], header.search_shares, strict=False):
-        if share is not None and share.finer > 1:
-            found[name] = f"the search alone, which sees it {share.finer} times as large as the network would"
-        elif share is not None and share.weight == 1:
-            found[name] = "the search alone"
-        elif share is not None and share.weight > 0:
-            found[name] = f"the network, and by {share.weight:.0%} the search"
-    return found
+    """Say for each class how far the search decides that a model carries; nothing where there is none to say."""
+    answers: Mapping[str, Mapping[str, Any]] = header.training.get(_ANSWERS, {})
+    compared = {name: Comparison(**said) for name, said in answers.items()}
+    shares = zip(header.classes[1:], header.search_shares, strict=False)
+    return {name: words for name, share in shares if (words := in_words(share, compared.get(name)))}
 
 
-def _search(
-    client: Client, study: Study, curation: Curation, header: ModelHeader, observe: Observer
-) -> tuple[CarriedSearch, dict[str, tuple[float, ...]]]:
-    """Make the search of a study, whose log odds are similarities; and tell how similar prototypes are to others."""
-    found = queries_of(client, study, curation, header.downsampling, observe)
-    shares, left_out = {}, {}
-    for group, query in found:
-        for index, name in enumerate(group.classes):
-            finer = header.downsampling // group.downsampling
-            shares[header.classes.index(name)] = SearchShare(1.0, 1.0, 0.0, finer)
-            left_out[name] = left_out_similarities(query, index)
-    labels = tuple(tuple(header.classes.index(name) for name in group.classes) for group, _ in found)
-    return CarriedSearch(tuple(query for _, query in found), labels, shares), left_out
+def _search(queries: Sequence[tuple[Group, Query]], header: ModelHeader) -> CarriedSearch:
+    """Make the search of a study, whose log odds are similarities."""
+    shares = {
+        header.classes.index(name): SearchShare(1.0, 1.0, 0.0, header.downsampling // group.downsampling)
+        for group, _ in queries
+        for name in group.classes
+    }
+    labels = tuple(tuple(header.classes.index(name) for name in group.classes) for group, _ in queries)
+    return CarriedSearch(tuple(query for _, query in queries), labels, shares)
+
+
+def _left_out(group: Group, query: Query) -> Iterator[tuple[str, tuple[float, ...]]]:
+    """Tell how similar the prototypes of each class are to the others of it."""
+    return ((name, left_out_similarities(query, index)) for index, name in enumerate(group.classes))
+
+
+def _asked(
+    client: Client,
+    study: Study,
+    curation: Curation,
+    queries: Sequence[tuple[Group, Query]],
+    classes: Sequence[str],
+    path: Path,
+    observe: Observer,
+) -> list[AnsweredPlace]:
+    """Write beside what a network's stand-in says of answers what the search says."""
+    answers = answers_of(curation, classes)
+    if not answers:
+        return []
+    similarities = held_out_similarities(client, study, curation, queries, answers, observe)
+    rows = zip(read_answered(path), answers, strict=True)
+    places = [replace(row, search=similarities.get(each, math.nan)) for row, each in rows]
+    write_answered(places, path)
+    return places
 
 
 def _header(header: ModelHeader, shares: Mapping[int, SearchShare]) -> ModelHeader:

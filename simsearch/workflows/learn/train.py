@@ -25,13 +25,15 @@ from simsearch.nn.classifier import KINDS, classifier_extractor
 from simsearch.nn.model_file import ModelHeader, model_from_bytes
 from simsearch.nn.trunk_file import trunk_label
 from simsearch.runtime.events import Observer, ignore
-from simsearch.runtime.tasks.train import Place, TrainTask, run_training
+from simsearch.runtime.tasks.labels import ANSWERED_NAME
+from simsearch.runtime.tasks.train import AskedPlace, Place, TrainTask, run_training
 from simsearch.runtime.training_log import CHECKPOINT_NAME, losses_of
 from simsearch.runtime.views import View
 from simsearch.training.recipe import Schedule, TrainingConfig
 from simsearch.workflows.curate.sight import study_setting
 from simsearch.workflows.curate.study import MODEL_NAME, MODELS_NAME, study_images
 from simsearch.workflows.curate.suggest import find_noisy
+from simsearch.workflows.learn.answers import answers_of
 from simsearch.workflows.learn.card import describe
 from simsearch.workflows.learn.carried import shares_in_words, with_search
 from simsearch.workflows.learn.claim import claim
@@ -186,7 +188,8 @@ def train_study(
         if not is_done:
             blob = run_training(client, task, observe)
             if options.carries_search:
-                blob = with_search(client, study, curation, blob, setting.arithmetic, observe)
+                answered = folder / ANSWERED_NAME
+                blob = with_search(client, study, curation, blob, setting.arithmetic, observe, answered)
             write_whole(model, blob)
         # Of a model that was complete before: its confidence thresholds may have been others.
         task = replace(task, header=model_from_bytes(model.read_bytes(), str(model))[1])
@@ -346,6 +349,8 @@ def _task(
         beside = [place(patch, 0) for patch in beside_objects(curation, options.seed)]
         labels = {name: label for label, name in enumerate(header.classes)}
         beside += [place(at, labels[name]) for name, at in inside_objects(curation, options.seed) if name in labels]
+    answers = answers_of(curation, header.classes[1:]) if options.carries_search else []
+    asked = (AskedPlace(place(a.patch, header.classes.index(a.class_name)), a.is_right) for a in answers)
     extractor = classifier_extractor(header.kind, header.working_shape)
     return TrainTask(
         views=tuple(
@@ -361,6 +366,7 @@ def _task(
         folder=str(folder),
         arithmetic=_arithmetic(setting, options),
         is_checked=not options.paper,
+        answers=tuple(asked),
     )
 
 

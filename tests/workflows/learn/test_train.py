@@ -160,8 +160,8 @@ def test_the_report_tells_what_was_learned_from(trained: TrainReport, curated: S
 def test_model_card_and_record_are_beside_the_model(trained: TrainReport) -> None:
     folder = trained.model.parent
     assert sorted(path.name for path in folder.iterdir()) == [
-        ".lock", "README.md", "held_out.csv", "losses.png", "losses.svg", "model.safetensors", "noisy",
-        "patches.png", "progress.jsonl", "run.json",
+        ".lock", "README.md", "answered.csv", "held_out.csv", "losses.png", "losses.svg", "model.safetensors",
+        "noisy", "patches.png", "progress.jsonl", "run.json",
     ]  # fmt: skip
     card = (folder / "README.md").read_text(encoding="utf-8")
     for fact in (trained.sha256, "background, GFP in cytoplasm, GFP in nucleus", "40 x 40 px", "uint16, 0.5 x 0.5 um",
