@@ -38,6 +38,8 @@ from simsearch.nn.trunk import fused
 from simsearch.nn.trunk_file import read_trunk, trunk_from_bytes, trunk_to_bytes, write_trunk
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from simsearch.nn.trunk import Trunk
 
 _DRAWN, _DRAWN_SIDE, _DRAWN_FOR = 500, 288, 400  # images drawn at a time, their side, and for how many steps
@@ -50,6 +52,7 @@ _STEM = 0.5
 _BLOCKS = {"layer1.0": 0.5, "layer1.1": 1.0, "layer2.0": 1.0, "layer2.1": 3.0, "layer3.0": 0.5, "layer3.1": 1.0}
 """How much each residual block counts: searches compare what layer2 gives."""
 _MAX_GRADIENT = 1.0
+_DEEP_DAMPING = 0.3  # of layer3, whose second moments are of fewer windows than they have rows
 _SMALLEST_GAIN = 0.01  # of a BatchNorm that a convolution is divided by
 
 
@@ -167,16 +170,17 @@ def rate_at(progress: float, peak: float) -> float:
 
 
 class Optimizers(NamedTuple):
-    """Of the first layers, and of the last, whose second moments are too many to invert."""
+    """What changes the student."""
 
-    early: NaturalSteps
-    deep: torch.optim.Optimizer
+    natural: NaturalSteps
+    plain: torch.optim.Optimizer | None
+    """Of layer3 while what comes before it changes: its second moments take long to invert."""
 
 
-def folded(trunk: Trunk) -> Trunk:
-    """Fold the BatchNorms before layer3 into convolutions with a bias: what is trained has no other scale."""
+def folded(trunk: Trunk, layers: Sequence[str] = ("conv1", "bn1", "layer1", "layer2")) -> Trunk:
+    """Fold the BatchNorms of some layers into convolutions with a bias: what is trained has no other scale."""
     whole = fused(copy.deepcopy(trunk))
-    for name in ("conv1", "bn1", "layer1", "layer2"):
+    for name in layers:
         setattr(trunk, name, getattr(whole, name))
     return trunk
 
@@ -192,47 +196,57 @@ def unfolded(trained: Trunk, begun: Trunk) -> Trunk:
     begun : Trunk
         What it was before; it is changed.
     """
-    begun.layer3.load_state_dict(trained.layer3.state_dict())
     for name, norm in _norms(begun).items():
         source, target = trained.get_submodule(name), begun.get_submodule(name)
         assert isinstance(source, nn.Conv2d)
         assert isinstance(target, nn.Conv2d)
-        assert source.bias is not None
+        if source.bias is None:
+            continue
         norm.weight.copy_(torch.where(norm.weight.abs() < _SMALLEST_GAIN, _SMALLEST_GAIN, norm.weight))
         variance, middle = (getattr(norm, each) for each in ("running_var", "running_mean"))
         gain = norm.weight / (variance + norm.eps).sqrt()
         target.weight.copy_(source.weight / gain[:, None, None, None])
         norm.bias.copy_(source.bias + gain * middle)
+    if isinstance(trained.get_submodule("layer3.0.bn1"), nn.BatchNorm2d):  # it was not folded
+        begun.layer3.load_state_dict(trained.layer3.state_dict())
     return begun
 
 
 def _norms(trunk: Trunk) -> dict[str, nn.BatchNorm2d]:
-    """Return the BatchNorm behind each convolution before layer3."""
+    """Return the BatchNorm behind each convolution."""
     pairs = {"conv1": "bn1"}
-    for block in list(_BLOCKS)[:4]:
+    for block in _BLOCKS:
         pairs |= {f"{block}.conv1": f"{block}.bn1", f"{block}.conv2": f"{block}.bn2"}
-    pairs["layer2.0.downsample.0"] = "layer2.0.downsample.1"
+    pairs |= {f"{layer}.0.downsample.0": f"{layer}.0.downsample.1" for layer in ("layer2", "layer3")}
     found = {name: trunk.get_submodule(norm) for name, norm in pairs.items()}
     return {name: norm for name, norm in found.items() if isinstance(norm, nn.BatchNorm2d)}
 
 
+def _begin(trunk: Trunk, options: argparse.Namespace) -> tuple[Trunk, Optimizers]:
+    """Choose what is trained: all, or layer3 alone, which leaves all before it as it is to the last bit."""
+    if options.deep:
+        student = folded(trunk, ["layer3"]).to(memory_format=torch.channels_last).requires_grad_(False)
+        student.layer3.requires_grad_(True)
+        return student, Optimizers(
+            NaturalSteps(dict(student.layer3.named_modules()), options.rate, _DEEP_DAMPING), None
+        )
+    student = folded(trunk).to(memory_format=torch.channels_last).requires_grad_(True)
+    early = {name: module for name, module in student.named_modules() if not name.startswith("layer3")}
+    plain = torch.optim.AdamW(student.layer3.parameters(), lr=options.deep_rate, betas=(0.9, 0.99), weight_decay=0.0)
+    return student, Optimizers(NaturalSteps(early, options.rate), plain)
+
+
 def refine(options: argparse.Namespace) -> None:
-    """Train until the minutes are over; goes on from a checkpoint."""
+    """Train until the minutes are over; goes on from a checkpoint, with the optimizers' memory of steps lost."""
     teacher = fused(trunk_from_bytes(read_trunk(options.teacher), 3)).to(memory_format=torch.channels_last)
     first = read_trunk(options.begin)
-    student = folded(trunk_from_bytes(first, 3)).to(memory_format=torch.channels_last).requires_grad_(True)
-    early = {name: module for name, module in student.named_modules() if not name.startswith("layer3")}
-    optimizers = Optimizers(
-        NaturalSteps(early, options.rate),
-        torch.optim.AdamW(student.layer3.parameters(), lr=options.deep_rate, betas=(0.9, 0.99), weight_decay=0.0),
-    )
+    student, optimizers = _begin(trunk_from_bytes(first, 3), options)
     pool = make_pool(read_images(options.data), torch.device("cpu"))
     watched = unseen_crops(options.data, options.more)
     kept, step, spent = options.out.with_suffix(".checkpoint.pt"), 0, 0.0
     if kept.exists():
         checkpoint = torch.load(kept, weights_only=True)
         student.load_state_dict(checkpoint["trunk"])
-        optimizers.deep.load_state_dict(checkpoint["optimizer"])
         step, spent = checkpoint["step"], checkpoint["spent"]
     began, losses, budget = time.monotonic() - spent, [], 60 * options.minutes
     with ThreadPoolExecutor(1) as ahead:
@@ -240,14 +254,14 @@ def refine(options: argparse.Namespace) -> None:
         while (spent := time.monotonic() - began) < budget:
             views = following.result()
             following = ahead.submit(make_views, pool, step + 1, options.batch, options.crop)
-            for group in optimizers.deep.param_groups:
+            optimizers.natural.rate = rate_at(spent / budget, options.rate)
+            for group in optimizers.plain.param_groups if optimizers.plain else []:
                 group["lr"] = rate_at(spent / budget, options.deep_rate)
-            optimizers.early.rate = rate_at(spent / budget, options.rate)
             losses.append(_step(student, teacher, optimizers, views, (step, spent / budget)))
             step += 1
             if step % options.every == 0:
-                content = {"trunk": student.state_dict(), "optimizer": optimizers.deep.state_dict(), "step": step}
-                torch.save({**content, "spent": time.monotonic() - began}, kept.with_suffix(".partial"))
+                content = {"trunk": student.state_dict(), "step": step, "spent": time.monotonic() - began}
+                torch.save(content, kept.with_suffix(".partial"))
                 kept.with_suffix(".partial").replace(kept)
                 _tell(student, teacher, watched, {"step": step, "minutes": spent / 60, "loss": float(np.mean(losses))})
                 losses = []
@@ -265,7 +279,8 @@ def _step(student: Trunk, teacher: Trunk, optimizers: Optimizers, views: torch.T
     loss.backward()
     torch.nn.utils.clip_grad_norm_(student.layer3.parameters(), _MAX_GRADIENT)
     for each in optimizers:
-        each.step()
+        if each is not None:
+            each.step()
     return float(loss.item())
 
 
@@ -286,6 +301,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--crop", type=int, default=96, help="side of what the network sees in pixels")
     parser.add_argument("--rate", type=float, default=0.03, help="share by which a step changes what a layer gives")
+    parser.add_argument("--deep", action="store_true", help="train layer3 alone")
     parser.add_argument("--deep-rate", type=float, default=5e-4, help="of layer3, by AdamW")
     parser.add_argument("--every", type=int, default=200, help="steps between two checkpoints")
     parser.add_argument("--threads", type=int, default=1)

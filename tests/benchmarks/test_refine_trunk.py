@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+import copy
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -63,6 +65,21 @@ def test_a_folded_trunk_is_the_same_function_and_so_is_what_is_unfolded(teacher:
     assert not torch.allclose(again(images), before, rtol=1e-3, atol=1e-3)
     blob = trunk_to_bytes(again, "test")
     assert {name: value.shape for name, value in safetensors.torch.load(blob).items()} == expected_shapes()
+
+
+def test_layer3_alone_is_trained_and_all_before_it_stays_to_the_last_bit(teacher: Trunk, images: torch.Tensor) -> None:
+    first = trunk_from_bytes(read_trunk("bundled"), 3)
+    with torch.no_grad():
+        first.layer3[0].conv1.weight.mul_(1.2)
+    before = copy.deepcopy(first)
+    student, steps = refine_trunk._begin(first, argparse.Namespace(deep=True, rate=0.02))
+    losses = [refine_trunk._step(student, teacher, steps, images, (i, 0.8)) for i in range(6)]
+    assert losses[-1] < losses[0]
+    after = unfolded(student, copy.deepcopy(before)).state_dict()
+    same = {key: torch.equal(value, after[key]) for key, value in before.state_dict().items()}
+    assert all(same[key] for key in same if not key.startswith("layer3"))
+    assert not same["layer3.0.conv1.weight"]
+    torch.testing.assert_close(unfolded(student, before)(images), student(images), rtol=1e-3, atol=1e-3)
 
 
 def test_with_the_teachers_inputs_only_the_block_that_differs_is_to_blame(teacher: Trunk, images: torch.Tensor) -> None:
