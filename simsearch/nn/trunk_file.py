@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-BUNDLED_SHA256 = "aea28165fef2612649a34200141d96d410726e99cadd73fc08a9e2d03e14ec25"
+BUNDLED_SHA256 = "5d153f471ea533f53e282b4d352ea00a6d684592269b4756c80d1a1febc6da81"
 """Identity of the trunk that ships with simsearch; its model card is beside it."""
 
 BUILT_IN = ("bundled", "imagenet")

