@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Page
 
 _N = 20  # of each that is measured several times
+_N_BOXES = 100_000
 _PATIENCE_MS = 300_000
 _TILES = "[...simsearch.model('viewer').renderers[0].tile_source.tiles.values()]"
 _ARE_THERE = f"{_TILES}.every((tile) => tile.loaded)"
@@ -68,6 +69,13 @@ _SLIDE = """async (values) => {
     times.push(performance.now() - begin);
   }
   return times;
+}"""
+_MANY = """(n) => {
+  const { width, height } = simsearch.viewer.size();
+  const column = (make, type = Float32Array) => type.from({ length: n }, (_, row) => make(row));
+  const data = { x: column((row) => (row * 7919) % width), y: column((row) => -((row * 104729) % height)),
+    score: column((row) => 1 - row / n), is_flagged: new Uint8Array(n), is_own: new Uint8Array(n) };
+  simsearch.model('peaks:class 1').setv({ data }, { sync: false });
 }"""
 _CHANGED = """(name) => { window.changed = new Promise((done) => {
   const { data } = simsearch.model(name).properties;
@@ -196,6 +204,10 @@ def _measure(page: Page, url: str, pid: int) -> Iterator[tuple[str, float]]:
     yield "a step of the threshold to the repainted image, median", statistics.median(slides)
     yield "a step of the threshold to the repainted image, most", max(slides)
     yield "a click on a suggestion to its flag on the screen, median", statistics.median(_flags(page))
+    page.evaluate(_MANY, _N_BOXES)
+    slides = page.evaluate(_SLIDE, [0.9 - 0.02 * i for i in range(_N)])
+    yield f"the same step with {_N_BOXES:,} boxes, median", statistics.median(slides)
+    yield f"the same step with {_N_BOXES:,} boxes, most", max(slides)
 
 
 def _draw(page: Page, y: float, x: float, after: str) -> float:
@@ -227,7 +239,7 @@ def _flag(page: Page) -> bool:
     """Click on a suggestion; tell whether there was one."""
     found: list[Any] = page.evaluate("""() => {
       const { x, y, score, is_flagged: flagged } = simsearch.model('peaks:class 1').data;
-      const least = simsearch.model('limit:class 1').data.threshold[0];
+      const least = simsearch.model('limit of peaks:class 1').data.threshold[0];
       for (let row = 12; row < x.length; row += 1) {
         if (score[row] >= least && !flagged[row]) return [-y[row], x[row]];
       }
