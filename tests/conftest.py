@@ -10,7 +10,6 @@ import pytest
 import safetensors.torch
 import torch
 import torchvision
-from dask.system import CPU_COUNT
 from hypothesis import settings
 
 from simsearch.io.ome_zarr.image import ImageMeta, describe_image
@@ -28,11 +27,6 @@ settings.register_profile("house", deadline=None)  # a busy machine is no bug
 settings.load_profile("house")
 
 torch.set_num_threads(1)  # beside another busy process, two threads that wait for each other are 20 times slower
-
-
-def pytest_xdist_auto_num_workers() -> int:
-    """Start one more than there are cores: some tests wait for Slurm, networks and browsers."""
-    return int(CPU_COUNT) + 1
 
 
 @pytest.fixture(scope="session")

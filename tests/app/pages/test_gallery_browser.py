@@ -329,8 +329,9 @@ def test_a_few_are_asked_of_and_it_is_told_what_was_gained(trial: Trial, tab: Ta
     tab.get_by_text(gain).wait_for()
     wait_until(lambda: len(trial.said().negatives) == 3, "three that do not belong")
     assert (len(trial.said().confirmed), len(trial.said(NAMES[1]).confirmed)) == (1, 1)
-    answered = tab.locator(".ask-card.answered img").evaluate_all("(all) => all.map((one) => one.src)")
-    assert len(answered) == 4
+    shown = tab.locator(".ask-card.answered img")
+    wait_until(lambda: shown.count() == 4, "four that are answered")
+    answered = shown.evaluate_all("(all) => all.map((one) => one.src)")
     assert tab.locator("#threshold-count").inner_text().startswith(str(n - 3))
     leave(tab)
     wait_until(lambda: tab.locator(".ask-card.answered").count() == 0, "others to ask of")

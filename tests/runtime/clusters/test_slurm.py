@@ -171,7 +171,7 @@ def test_a_run_begins_with_the_jobs_that_slurm_takes(
 def test_a_worker_whose_time_is_up_completes_and_another_comes_and_a_run_that_fails_keeps_logs_but_no_key(
     slurm: Slurm, here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("simsearch.runtime.clusters.slurm.lifetime_s", lambda walltime: (6, 0))
+    monkeypatch.setattr("simsearch.runtime.clusters.slurm.lifetime_s", lambda walltime: (12, 0))
     spec = ClusterSpec("slurm", workers=1, interface="lo", gres="gpu:1")
 
     def compute() -> None:
