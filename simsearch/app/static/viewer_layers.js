@@ -17,7 +17,7 @@
   const isHidden = (key) => isBare || hidden.has(key);
 
   const legendName = h("strong", {});
-  const legend = h("div", { class: "viewer-legend", hidden: true }, h("span", {}, "0"), h("span", { class: "heat-scale", style: { background: `linear-gradient(90deg, ${HEAT_COLORS})` } }), h("span", {}, "1"), h("span", { class: "legend-of" }, "similar to ", legendName));
+  const legend = h("div", { class: "viewer-legend", hidden: true }, h("span", {}, "0"), h("span", { class: "legend-scale", style: { background: `linear-gradient(90deg, ${HEAT_COLORS})` } }), h("span", {}, "1"), h("span", { class: "legend-of" }, "similar to ", legendName));
 
   const renderers = () => app.model("viewer")?.renderers ?? [];
   /** Say to Bokeh alone how boxes look: the server need not know. */
