@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Page
 
+_LOW = 0.2  # threshold
 _N = 20  # of each that is measured several times
 _N_BOXES = 100_000
 _PATIENCE_MS = 300_000
@@ -203,6 +204,7 @@ def _measure(page: Page, url: str, pid: int) -> Iterator[tuple[str, float]]:
     slides = page.evaluate(_SLIDE, [0.9 - 0.02 * i for i in range(_N)])
     yield "a step of the threshold to the repainted image, median", statistics.median(slides)
     yield "a step of the threshold to the repainted image, most", max(slides)
+    page.evaluate(_SLIDE, [_LOW])  # so that there is something to flag
     yield "a click on a suggestion to its flag on the screen, median", statistics.median(_flags(page))
     page.evaluate(_MANY, _N_BOXES)
     slides = page.evaluate(_SLIDE, [0.9 - 0.02 * i for i in range(_N)])
