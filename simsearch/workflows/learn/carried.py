@@ -11,14 +11,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
+from pydantic import TypeAdapter, ValidationError
 from scipy.special import logit
 
 from simsearch.core.peaks import Peak, objects
 from simsearch.core.tiles import Region
 from simsearch.curation.state import clean_objects
+from simsearch.errors import ModelFileError
 from simsearch.io.tables.answered import AnsweredPlace, read_answered, write_answered
 from simsearch.nn.carried_search import CarriedSearch, SearchShare
 from simsearch.nn.model_file import model_from_bytes, model_to_bytes
@@ -58,6 +60,7 @@ _TILE, _MOST_TILES = 64, 24  # grid positions along a side of what is looked at,
 _FEW, _USUAL_SLOPE, _USUAL_EVEN = 5, 10.0, 0.5  # where there are fewer peaks, how much they vary says nothing
 _SPREADS_BELOW, _LEAST_SPREAD = 4, 0.05
 _ANSWERS = "answers"  # where a header tells what they say of search and model
+_COMPARED = TypeAdapter(dict[str, Comparison])
 
 
 def with_search(
@@ -162,9 +165,19 @@ def weighed(
 
 
 def shares_in_words(header: ModelHeader) -> dict[str, str]:
-    """Say for each class how far the search decides that a model carries; nothing where there is none to say."""
-    answers: Mapping[str, Mapping[str, Any]] = header.training.get(_ANSWERS, {})
-    compared = {name: Comparison(**said) for name, said in answers.items()}
+    """Say for each class how far the search decides that a model carries; nothing where there is none to say.
+
+    Raises
+    ------
+    ModelFileError
+        If the header says of answers what cannot be.
+    """
+    try:
+        compared = _COMPARED.validate_python(header.training.get(_ANSWERS, {}))
+    except ValidationError as error:
+        raise ModelFileError(
+            f"model: expected what answers say of search and model, got {header.training[_ANSWERS]!r}: train it again"
+        ) from error
     shares = zip(header.classes[1:], header.search_shares, strict=False)
     return {name: words for name, share in shares if (words := in_words(share, compared.get(name)))}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,6 +13,7 @@ from scipy.special import expit
 from simsearch.curation.actions import AddClass, Batch, apply
 from simsearch.curation.marks import AddPrototypes, ConfirmPatches, FlagNegatives
 from simsearch.curation.state import BACKGROUND, Curation, Patch
+from simsearch.errors import ModelFileError
 from simsearch.io.tables.peaks import read_peaks
 from simsearch.nn.carried_search import SearchShare
 from simsearch.nn.device import torch_threads
@@ -107,6 +109,12 @@ def test_what_the_network_sees_coarser_is_decided_by_the_search_alone(blob: byte
     said = shares_in_words(read_header(blob))
     assert "2 times as large" in said["platelet"]
     assert "by 35% the search" in said["cell"]
+
+
+@pytest.mark.parametrize("answers", ["many", {"cell": 3}, {"cell": {"n_right": 3}}])
+def test_what_a_header_cannot_say_of_answers_is_refused(blob: bytes, answers: object) -> None:
+    with pytest.raises(ModelFileError, match=r"expected what answers say .*: train it again"):
+        shares_in_words(replace(read_header(blob), training={"answers": answers}))
 
 
 @pytest.mark.parametrize("tile", [None, 9])
